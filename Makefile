@@ -1,0 +1,63 @@
+# ocr-sidecar: `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup packages system-packages demo run check test bench lock clean
+
+PYTHON ?= python3
+VENV := .venv
+LOCK_VENV := .venv-lock
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: system-packages packages  ## Make .venv with the locked packages; install Tesseract's data where that is possible
+	@$(BIN)/python -m sidecar doctor || true
+
+packages: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,dev]'
+	@touch $@
+
+# Tesseract's language data, and what Debian splits off Python. Elsewhere `make setup` ends with what to install.
+system-packages:
+	@want="$(TESSERACT_PACKAGES)"; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || want="$$want python3-venv"; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "not Debian or Ubuntu: install Tesseract's data for English, Thai and orientation (eng, tha, osd) yourself"; \
+	elif dpkg -s $$want >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$want >/dev/null; \
+	else echo "please run: sudo apt-get install $$want"; fi
+
+demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and print its text
+	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf
+
+run: packages  ## Run the service on this machine; docs/configuration.md lists what the environment may set
+	@$(BIN)/python -m sidecar serve
+
+check: packages  ## Lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: system-packages packages  ## Run all tests
+	$(BIN)/pytest
+
+bench: system-packages packages  ## Measure, and print ratios; ONLY=name runs one benchmark
+	@$(BIN)/python -m bench $(ONLY)
+
+lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
+	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
+	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
+	$(LOCK_VENV)/bin/pip freeze --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
+	rm -rf $(LOCK_VENV) build
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) $(LOCK_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

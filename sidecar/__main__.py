@@ -1,0 +1,8 @@
+"""The command line; the environment is read here and nowhere else."""
+
+import sys
+
+from sidecar.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Results in the wire's terms: as one body, or as lines while pages finish. Counts what it renders."""
+
+import asyncio
+import time
+from typing import Any
+
+from aiohttp import web
+
+from sidecar import schema
+from sidecar.document import DocumentFacts
+from sidecar.errors import DeadlineError, SidecarError
+from sidecar.ocr import DocumentResult, PageResult
+from sidecar.telemetry import Metrics
+
+
+class Answer:
+    """One document's answer; made when its request begins, so that it knows how long it took."""
+
+    def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
+        self.request_id = request_id
+        self.metrics = metrics
+        self._ignored_fields = ignored_fields
+        self._started = time.monotonic()
+
+    async def document(self, facts: DocumentFacts) -> None:
+        """Hear that the document is open; nothing is said before the end."""
+
+    async def page(self, result: PageResult) -> None:
+        """Count a page."""
+        verdict = result.attempts[-1].verdict if result.attempts else ("failed" if result.error else "good")
+        engine = result.engine or (result.attempts[-1].engine if result.attempts else "none")
+        self.metrics.pages.labels(engine, str(verdict)).inc()
+        if result.attempts:
+            self.metrics.page_seconds.labels(engine).observe(result.duration_ms / 1000)
+        if result.fallback_from and result.engine:
+            self.metrics.fallbacks.labels(result.fallback_from, result.engine).inc()
+
+    def whole(self, result: DocumentResult) -> schema.DocumentBody:
+        """Render everything."""
+        return schema.DocumentBody(**self._summary(result), pages=[_page_body(page) for page in result.pages])
+
+    def done(self, result: DocumentResult) -> schema.DoneEvent:
+        """Render everything but the pages."""
+        return schema.DoneEvent(**self._summary(result))
+
+    def _summary(self, result: DocumentResult) -> dict[str, Any]:
+        warnings = [*result.warnings, *(["unknown-field"] if self._ignored_fields else [])]
+        self.metrics.documents.labels(result.engine_used).inc()
+        for warning in warnings:
+            self.metrics.warnings.labels(warning).inc()
+        return {
+            "text": result.text,
+            "ocr_used": result.ocr_used,
+            "page_count": len(result.pages),
+            "char_count": len(result.text),
+            "engine_used": result.engine_used,
+            "document_page_count": result.facts.page_count,
+            "request_id": self.request_id,
+            "processing_time_ms": round((time.monotonic() - self._started) * 1000),
+            "model_used": result.model.model if result.model else None,
+            "profile": None,
+            "parameters": dict(result.model.parameters) if result.model else {},
+            "residency": None,
+            "warnings": warnings,
+            "ignored_fields": self._ignored_fields,
+        }
+
+
+class StreamedAnswer:
+    """An answer written line by line; the response begins with its first line."""
+
+    def __init__(self, request: web.Request, answer: Answer, stall_s: float) -> None:
+        self._request = request
+        self._answer = answer
+        self._stall_s = stall_s
+        self.response = web.StreamResponse(
+            headers={"Content-Type": schema.NDJSON, "X-Request-Id": answer.request_id, "Cache-Control": "no-store"}
+        )
+
+    async def document(self, facts: DocumentFacts) -> None:
+        """Write the first line."""
+        await self.response.prepare(self._request)
+        await self._write(
+            schema.DocumentEvent(
+                request_id=self._answer.request_id,
+                kind=facts.kind,
+                page_count=len(facts.pages),
+                document_page_count=facts.page_count,
+            )
+        )
+
+    async def page(self, result: PageResult) -> None:
+        """Write a page's line."""
+        await self._answer.page(result)
+        await self._write(schema.PageEvent(**_page_fields(result)))
+
+    async def done(self, result: DocumentResult) -> None:
+        """Write the last line of a document that was read."""
+        await self._write(self._answer.done(result))
+
+    async def failed(self, error: SidecarError) -> None:
+        """Write the last line of a document that was not."""
+        self._answer.metrics.errors.labels(error.code).inc()
+        await self._write(
+            schema.ErrorEvent(
+                detail=error.detail, code=error.code, request_id=self._answer.request_id, status=error.status
+            )
+        )
+
+    async def _write(self, body: schema.Wire) -> None:
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await self.response.write(schema.render(body) + b"\n")
+        except TimeoutError as exc:
+            raise DeadlineError(f"the caller read nothing for {self._stall_s:g} s") from exc
+
+
+def _page_body(page: PageResult) -> schema.PageBody:
+    return schema.PageBody(**_page_fields(page))
+
+
+def _page_fields(page: PageResult) -> dict[str, Any]:
+    return {
+        "page": page.page,
+        "text": page.text,
+        "engine": page.engine,
+        "char_count": len(page.text),
+        "duration_ms": page.duration_ms,
+        "attempts": [
+            schema.AttemptBody(
+                engine=attempt.engine,
+                duration_ms=attempt.duration_ms,
+                verdict=attempt.verdict,
+                error=attempt.error,
+            )
+            for attempt in page.attempts
+        ],
+        "done_reason": page.done_reason,
+        "blank": page.blank,
+        "fallback_from": page.fallback_from,
+        "confidence": page.confidence,
+        "rotation": page.rotation,
+        "error": page.error.code if page.error else None,
+    }

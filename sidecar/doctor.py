@@ -1,0 +1,130 @@
+"""Tells what is there and what is not, each lack with its remedy. Changes nothing."""
+
+import asyncio
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from sidecar.engine import NP_DMS_OCR
+from sidecar.settings import Settings, SettingsError, parse_settings
+from sidecar.tesseract import ORIENTATION_DATA, find_tessdata
+from sidecar.workers import usable_cores
+
+OLLAMA_S = 3.0
+NVIDIA_DEVICE = Path("/dev/nvidiactl")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``remedy`` says what to do about it; ``needed`` tells a fault from an option."""
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def doctor(environ: Mapping[str, str]) -> int:
+    """Print all findings; 1 if anything that is needed is missing."""
+    findings = list(examine(environ))
+    for finding in findings:
+        mark = "ok     " if finding.ok else ("MISSING" if finding.needed else "absent ")
+        print(f"{mark}  {finding.what}: {finding.detail}")
+        if finding.remedy and not finding.ok:
+            print(f"         -> {finding.remedy}")
+    return 1 if any(finding.needed and not finding.ok for finding in findings) else 0
+
+
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything that documents, models and callers may need."""
+    try:
+        settings = parse_settings(environ)
+    except SettingsError as exc:
+        yield Finding("settings", ok=False, detail=str(exc), remedy="see docs/configuration.md", needed=True)
+        settings = parse_settings({})
+    else:
+        yield Finding("settings", ok=True, detail=f"API port {settings.port}, ops port {settings.ops_port}")
+    yield _keys(settings)
+    yield from _tesseract(settings)
+    yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
+    yield _ollama(settings)
+    yield _gpu()
+    yield _retrieval()
+
+
+def _keys(settings: Settings) -> Finding:
+    if settings.auth_mode == "network":
+        return Finding("callers", ok=True, detail="network mode: whoever reaches the port may call")
+    configured = bool(settings.api_key_file or settings.api_key.get_secret_value())
+    return Finding(
+        "callers",
+        ok=configured,
+        detail="api-key mode" + ("" if configured else ", but no key is set: serve will not start"),
+        remedy="set OCR_SIDECAR_API_KEY_FILE or OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network",
+    )
+
+
+def _tesseract(settings: Settings) -> Iterator[Finding]:
+    folder = find_tessdata(settings.tessdata_dir)
+    names = {data.stem for data in folder.glob("*.traineddata")} if folder else set()
+    shown = ", ".join(sorted(names - {ORIENTATION_DATA})) or "none"
+    for language in settings.languages.split("+"):
+        yield Finding(
+            f"language {language}",
+            ok=language in names,
+            detail=f"installed are {shown}",
+            remedy=f"Debian, Ubuntu: apt-get install tesseract-ocr-{language.replace('_', '-')}; "
+            "macOS: brew install tesseract-lang; elsewhere: put "
+            f"{language}.traineddata into the folder that TESSDATA_PREFIX names",
+            needed=True,
+        )
+    yield Finding(
+        "page orientation",
+        ok=ORIENTATION_DATA in names,
+        detail="pages that lie on their side are turned" if ORIENTATION_DATA in names else "such pages stay unread",
+        remedy="Debian, Ubuntu: apt-get install tesseract-ocr-osd",
+    )
+
+
+def _ollama(settings: Settings) -> Finding:
+    if not settings.ollama_api_url:
+        return Finding("Ollama", ok=False, detail="not configured", remedy="set OLLAMA_API_URL")
+    try:
+        installed = asyncio.run(_models(settings.ollama_api_url))
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        return Finding(
+            "Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy="start it, or mend the URL"
+        )
+    found = settings.ocr_model in installed
+    state = "installed" if found else "not installed"
+    detail = f"answers; {settings.ocr_model} is {state}; {NP_DMS_OCR} is not called by this version"
+    return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {settings.ocr_model}")
+
+
+async def _models(url: str) -> list[str]:
+    timeout = aiohttp.ClientTimeout(total=OLLAMA_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{url.rstrip('/')}/api/tags") as answer:
+        return [model["name"] for model in (await answer.json())["models"]]
+
+
+def _gpu() -> Finding:
+    there = NVIDIA_DEVICE.exists()
+    return Finding(
+        "GPU",
+        ok=there,
+        detail="an NVIDIA driver is loaded" if there else "no NVIDIA driver; Tesseract does not need one",
+        remedy="install the driver, or run on a node that has one",
+    )
+
+
+def _retrieval() -> Finding:
+    there = all(importlib.util.find_spec(name) for name in ("torch", "FlagEmbedding"))
+    return Finding(
+        "embed and rerank",
+        ok=False,
+        detail="not part of this version; their packages are " + ("installed" if there else "not installed"),
+    )

@@ -1,0 +1,271 @@
+"""The errors a caller can meet: each class carries its HTTP status, its code and whether trying again can help.
+
+::
+
+    SidecarError                      500 internal_error
+    ├── BadRequestError               400 bad_request
+    │   ├── KeepAliveRefusedError     400 keep_alive_refused
+    │   ├── MalformedBodyError        400 malformed_body
+    │   ├── SystemPromptError         400 bad_system_prompt
+    │   ├── BadFieldJsonError         400 bad_json
+    │   ├── UnknownEngineError        400 unknown_engine
+    │   └── BadTagError               400 bad_tag_name
+    ├── UnauthorizedError             401 unauthorized
+    ├── PathForbiddenError            403 path_forbidden
+    ├── FileAbsentError               404 file_not_found
+    ├── ReceiveTimeoutError           408 receive_timeout       (retryable)
+    ├── TooLargeError                 413 too_large
+    │   ├── FieldTooLargeError        413 field_too_large
+    │   ├── PageTooLargeError         413 page_too_large
+    │   └── TooManyPagesError         413 too_many_pages
+    ├── UnsupportedMediaError         415 unsupported_media_type
+    ├── InvalidValueError             422 invalid_value
+    │   ├── FileMissingError          422 file_missing
+    │   ├── UnknownProfileError       422 unknown_profile
+    │   └── LanguageMissingError      422 language_missing
+    ├── UnreadableDocumentError       422 document_unreadable
+    │   ├── EncryptedDocumentError    422 document_encrypted
+    │   ├── EmptyDocumentError        422 document_empty
+    │   ├── ExpansionBombError        422 decompression_bomb
+    │   └── PageUnreadableError       422 page_unreadable
+    ├── QueueFullError                429 queue_full            (retryable)
+    ├── EngineFailedError             502 engine_failed         (retryable)
+    ├── EngineUnavailableError        503 engine_unavailable    (retryable)
+    │   └── ShuttingDownError         503 shutting_down         (retryable)
+    └── DeadlineError                 504 deadline_exceeded     (retryable)
+
+``detail`` is for the caller: what was wrong, with which value, what is accepted. It never holds a path of this
+machine, a prompt, document text or a foreign exception's text. This module knows no framework.
+"""
+
+from typing import ClassVar
+
+
+class SidecarError(Exception):
+    """Anything this service refuses or fails at; the base class itself means a bug and tells the caller nothing."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "internal error", *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail, retry_after_s)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross process borders whole (worker processes raise these, too)."""
+        return _rebuild, (type(self), self.detail, self.retry_after_s)
+
+
+def _rebuild(kind: type[SidecarError], detail: str, retry_after_s: int | None) -> SidecarError:
+    return kind(detail, retry_after_s=retry_after_s)
+
+
+class BadRequestError(SidecarError):
+    """The request contradicts the contract."""
+
+    status = 400
+    code = "bad_request"
+
+
+class KeepAliveRefusedError(BadRequestError):
+    """A caller tried to choose how long the model stays in VRAM; the residency policy decides that."""
+
+    code = "keep_alive_refused"
+
+
+class MalformedBodyError(BadRequestError):
+    """The body is not the multipart or JSON it claims to be."""
+
+    code = "malformed_body"
+
+
+class SystemPromptError(BadRequestError):
+    """An empty or overlong system prompt."""
+
+    code = "bad_system_prompt"
+
+
+class BadFieldJsonError(BadRequestError):
+    """A form field that should hold JSON does not."""
+
+    code = "bad_json"
+
+
+class UnknownEngineError(BadRequestError):
+    """No such engine."""
+
+    code = "unknown_engine"
+
+
+class BadTagError(BadRequestError):
+    """A DMS tag name outside its syntax."""
+
+    code = "bad_tag_name"
+
+
+class UnauthorizedError(SidecarError):
+    """The API key is missing or wrong; the caller is not told which."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class PathForbiddenError(SidecarError):
+    """A path outside the upload base, or something that is not a regular file."""
+
+    status = 403
+    code = "path_forbidden"
+
+
+class FileAbsentError(SidecarError):
+    """A path inside the upload base where no file is."""
+
+    status = 404
+    code = "file_not_found"
+
+
+class ReceiveTimeoutError(SidecarError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "receive_timeout"
+    retryable = True
+
+
+class TooLargeError(SidecarError):
+    """The document has more bytes than the limit."""
+
+    status = 413
+    code = "too_large"
+
+
+class FieldTooLargeError(TooLargeError):
+    """A form field or JSON body has more bytes than the limit."""
+
+    code = "field_too_large"
+
+
+class PageTooLargeError(TooLargeError):
+    """A page would have more pixels than the limit."""
+
+    code = "page_too_large"
+
+
+class TooManyPagesError(TooLargeError):
+    """More pages are to be read than the limit."""
+
+    code = "too_many_pages"
+
+
+class UnsupportedMediaError(SidecarError):
+    """Not a kind of document or body that is read here."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class InvalidValueError(SidecarError):
+    """A field's value is outside its range, or the field does not exist."""
+
+    status = 422
+    code = "invalid_value"
+
+
+class FileMissingError(InvalidValueError):
+    """The multipart body does not hold exactly one ``file``."""
+
+    code = "file_missing"
+
+
+class UnknownProfileError(InvalidValueError):
+    """No such OcrProfile is published."""
+
+    code = "unknown_profile"
+
+
+class LanguageMissingError(InvalidValueError):
+    """A language that is not installed."""
+
+    code = "language_missing"
+
+
+class UnreadableDocumentError(SidecarError):
+    """The document cannot be opened."""
+
+    status = 422
+    code = "document_unreadable"
+
+
+class EncryptedDocumentError(UnreadableDocumentError):
+    """The document needs a password."""
+
+    code = "document_encrypted"
+
+
+class EmptyDocumentError(UnreadableDocumentError):
+    """No bytes, or no pages."""
+
+    code = "document_empty"
+
+
+class ExpansionBombError(UnreadableDocumentError):
+    """A stream that expands to far more than it should."""
+
+    code = "decompression_bomb"
+
+
+class PageUnreadableError(UnreadableDocumentError):
+    """A page on which the reader fails whenever it is tried."""
+
+    code = "page_unreadable"
+
+
+class QueueFullError(SidecarError):
+    """More work is waiting than the queue may hold."""
+
+    status = 429
+    code = "queue_full"
+    retryable = True
+
+
+class EngineFailedError(SidecarError):
+    """The engine answered with a failure."""
+
+    status = 502
+    code = "engine_failed"
+    retryable = True
+
+
+class EngineUnavailableError(SidecarError):
+    """The engine is not there, or not loaded."""
+
+    status = 503
+    code = "engine_unavailable"
+    retryable = True
+
+
+class ShuttingDownError(EngineUnavailableError):
+    """This process has been told to stop."""
+
+    code = "shutting_down"
+
+
+class DeadlineError(SidecarError):
+    """A page or a document took longer than its deadline."""
+
+    status = 504
+    code = "deadline_exceeded"
+    retryable = True
+
+
+def error_classes() -> dict[str, type[SidecarError]]:
+    """Every class of the tree by its code."""
+    found: dict[str, type[SidecarError]] = {}
+    todo: list[type[SidecarError]] = [SidecarError]
+    while todo:
+        kind = todo.pop()
+        found[kind.code] = kind
+        todo.extend(kind.__subclasses__())
+    return found

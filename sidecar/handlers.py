@@ -1,0 +1,195 @@
+"""One function per endpoint: read, parse, call, render."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from sidecar import __version__, health, multipart, schema, upload_paths
+from sidecar.answer import Answer, StreamedAnswer
+from sidecar.errors import MalformedBodyError, SidecarError, TooLargeError, UnknownProfileError
+from sidecar.keys import DRAIN, METRICS, READER, REQUEST_ID, SETTINGS, SPOOL, TESSERACT_ENGINE, WORKERS
+from sidecar.middleware import error_of
+from sidecar.ocr import ReadJob
+from sidecar.openapi import openapi_document
+from sidecar.page_selection import PageWish, parse_pages
+from sidecar.settings import Settings
+
+COPY_BYTES = 1024 * 1024
+JSON = "application/json"
+
+
+# ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def ocr_upload(request: web.Request) -> web.StreamResponse:
+    """Read an uploaded document."""
+    settings = request.app[SETTINGS]
+    _refuse_early(request)
+    with request.app[SPOOL].file() as file:
+        fields = await multipart.receive_upload(request, file, settings)
+        asked, ignored = schema.parse_form(fields, settings.max_system_prompt_length)
+        return await _answer(request, asked, file, ignored)
+
+
+async def ocr_path(request: web.Request) -> web.StreamResponse:
+    """Read a document of the shared volume."""
+    settings = request.app[SETTINGS]
+    _refuse_early(request)
+    multipart.refuse_length(request, settings.max_field_bytes, settings.max_field_bytes)
+    async with multipart.receiving(settings.receive_timeout_s):
+        body = await _read_body(request, settings.max_field_bytes)
+    asked = schema.parse_body(body, settings.max_system_prompt_length)
+    descriptor = await asyncio.to_thread(upload_paths.open_upload, asked.pdf_path, settings.upload_base)
+    with request.app[SPOOL].file() as file, os.fdopen(descriptor, "rb") as source:
+        await asyncio.to_thread(_copy, source, file, settings.max_document_bytes)
+        return await _answer(request, asked, file)
+
+
+def _refuse_early(request: web.Request) -> None:
+    """Refuse what would be refused anyway before its body is received."""
+    schema.refuse_keep_alive(request.query)
+    request.app[DRAIN].refuse_if_stopping()
+    request.app[READER].queue.refuse_if_full()
+
+
+async def _read_body(request: web.Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise TooLargeError(f"the body has more than {max_bytes} bytes, which is the limit")
+    if not body:
+        raise MalformedBodyError("the body is empty, a JSON object is accepted")
+    return bytes(body)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], max_bytes: int) -> None:
+    if os.fstat(source.fileno()).st_size > max_bytes:
+        raise TooLargeError(f"the document has more than {max_bytes} bytes, which is the limit")
+    shutil.copyfileobj(source, target, COPY_BYTES)
+
+
+async def _answer(
+    request: web.Request, asked: schema.ReadRequest, file: IO[bytes], ignored: list[str] | None = None
+) -> web.StreamResponse:
+    job = _job(asked, Path(file.name), request.app[SETTINGS])
+    answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
+    if schema.NDJSON in request.headers.get("Accept", ""):
+        return await _stream(request, job, answer)
+    async with request.app[DRAIN].document():
+        result = await request.app[READER].read(job, answer)
+    return web.Response(body=schema.render(answer.whole(result)), content_type=JSON)
+
+
+async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.StreamResponse:
+    """Stream the answer; an error before its first line is a plain error response, after it the last line."""
+    streamed = StreamedAnswer(request, answer, request.app[SETTINGS].receive_timeout_s)
+    try:
+        async with request.app[DRAIN].document():
+            result = await request.app[READER].read(job, streamed)
+        await streamed.done(result)
+    except SidecarError as error:
+        if not streamed.response.prepared:
+            raise
+        await streamed.failed(error)
+    except Exception as exc:
+        if not streamed.response.prepared or isinstance(exc, ConnectionError):
+            raise
+        await streamed.failed(error_of(exc, request))
+    await streamed.response.write_eof()
+    return streamed.response
+
+
+def _job(asked: schema.ReadRequest, path: Path, settings: Settings) -> ReadJob:
+    """Turn the wire's wishes into the use case's terms.
+
+    Raises:
+        InvalidValueError: more pages than the limit, or pages that are none.
+        UnknownProfileError: a profile is named; this version publishes none.
+    """
+    if asked.profile:
+        raise UnknownProfileError(f"profile is {asked.profile[:80]!r}, no profile of that name is published")
+    max_pages = schema.check_max_pages(asked.max_pages, settings.page_limit)
+    wish = PageWish(
+        pages=parse_pages(asked.pages, settings.page_limit) if asked.pages is not None else (),
+        max_pages=max_pages,
+        default_max_pages=0 if asked.pages else settings.max_pages,
+        page_limit=settings.page_limit,
+    )
+    return ReadJob(path, asked.engine, asked.languages or settings.languages, wish, asked.asks_for_a_model)
+
+
+# ── what the service is, and how it does ──────────────────────────────────────────────────────────────────────────
+
+
+def capability(app: web.Application) -> health.Capability:
+    """Tell whether documents can be read now."""
+    return health.ocr_capability(facts_of(app))
+
+
+def facts_of(app: web.Application) -> health.Facts:
+    """Gather what health is judged by."""
+    tesseract = app[TESSERACT_ENGINE]
+    installed = tesseract.installed.languages if tesseract.installed else frozenset()
+    missing = [name for name in app[SETTINGS].languages.split("+") if name not in installed]
+    return health.Facts(
+        stopping=app[DRAIN].stopping,
+        workers_alive=app[WORKERS].alive,
+        tesseract_loaded=tesseract.installed is not None,
+        tesseract_failure=tesseract.failure,
+        default_language_missing=", ".join(missing) or None,
+    )
+
+
+async def get_health(request: web.Request) -> web.Response:
+    """Answer the backend: any 2xx means that documents can be read."""
+    settings = request.app[SETTINGS]
+    ocr = capability(request.app)
+    body = schema.HealthBody(
+        status="ok" if ocr.ready else ocr.state,
+        ocr_model=settings.ocr_model,
+        ollama_url=public_url(settings.ollama_api_url),
+        ocr_engine=settings.default_engine,
+        version=__version__,
+        reasons=[ocr.reason] if ocr.reason else [],
+    )
+    return web.Response(status=200 if ocr.ready else 503, body=schema.render(body), content_type=JSON)
+
+
+def public_url(url: str | None) -> str | None:
+    """Show scheme, host and port; credentials, path and query stay here."""
+    if not url:
+        return None
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """Describe the API port."""
+    return web.json_response(openapi_document(request.app[SETTINGS]))
+
+
+async def get_livez(request: web.Request) -> web.Response:
+    """Tell the kubelet whether to leave the process running."""
+    alive = health.is_alive(facts_of(request.app))
+    return web.json_response({"status": "ok" if alive else "dead"}, status=200 if alive else 503)
+
+
+async def get_readyz(request: web.Request) -> web.Response:
+    """Tell, for each capability, whether it can be asked for; 200 when documents can be read."""
+    ocr = capability(request.app)
+    body = {"status": "ok" if ocr.ready else "unavailable", "ocr": {"state": ocr.state, "reason": ocr.reason}}
+    return web.json_response(body, status=200 if ocr.ready else 503)
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """Show the metrics in Prometheus' text format."""
+    return web.Response(
+        body=request.app[METRICS].render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )

@@ -1,0 +1,62 @@
+"""Whether Tesseract's page layout can be trusted with Thai. Pure.
+
+Layout analysis takes the marks stacked above Thai letters for lines or vertical text of their own, and the words lose
+them ("ผู้รับจ้าง" becomes "รับจ้าง" and a line of noise). Told that the page is one column, Tesseract does not. Pages
+that really have columns or tables keep the layout that was found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+
+COLUMN_OVERLAP_INCHES = 0.4
+"""Blocks that run side by side for two lines or more are columns; for less, a heading with a date beside it."""
+COLUMN_WIDTH_SHARE = 0.1
+"""Share of the page's width below which a block is no column but a fragment."""
+
+
+class BlockKind(Enum):
+    """What layout analysis takes a block for."""
+
+    TEXT = "text"
+    VERTICAL_TEXT = "vertical text"
+    TABLE = "table"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of the layout; pixels from the top left corner."""
+
+    kind: BlockKind
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def overlap_across(self, other: "Block") -> int:
+        """Pixels for which both share columns of the page; negative is the gap between them."""
+        return min(self.right, other.right) - max(self.left, other.left)
+
+    def overlap_down(self, other: "Block") -> int:
+        """Pixels for which both share rows of the page; negative is the gap between them."""
+        return min(self.bottom, other.bottom) - max(self.top, other.top)
+
+
+def is_broken_single_column(blocks: Sequence[Block], page_width: int, dpi: int) -> bool:
+    """Tell whether the page is one column whose layout shows torn-off marks, and should be read as one column."""
+    text = [block for block in blocks if block.kind in (BlockKind.TEXT, BlockKind.VERTICAL_TEXT)]
+    if any(block.kind is BlockKind.TABLE for block in blocks) or _has_columns(text, page_width, dpi):
+        return False
+    return any(block.kind is BlockKind.VERTICAL_TEXT for block in text) or any(
+        one.overlap_across(two) > 0 and one.overlap_down(two) > 0 for one, two in combinations(text, 2)
+    )
+
+
+def _has_columns(text: Sequence[Block], page_width: int, dpi: int) -> bool:
+    wide = [block for block in text if block.right - block.left >= COLUMN_WIDTH_SHARE * page_width]
+    return any(
+        one.overlap_across(two) <= 0 and one.overlap_down(two) >= COLUMN_OVERLAP_INCHES * dpi
+        for one, two in combinations(wide, 2)
+    )

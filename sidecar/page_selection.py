@@ -1,0 +1,74 @@
+"""Which pages of a document are read. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.errors import InvalidValueError, TooManyPagesError
+
+_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class PageSelection:
+    """The pages to read, by index from 0, and whether the document has more that were left out unasked."""
+
+    indices: tuple[int, ...]
+    limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageWish:
+    """What the caller and the service say about pages. ``max_pages`` and ``default_max_pages``: 0 means all."""
+
+    pages: tuple[tuple[int, int], ...] = ()
+    max_pages: int = 0
+    default_max_pages: int = 0
+    page_limit: int = 500
+
+    def select(self, page_count: int) -> PageSelection:
+        """Choose among the document's pages.
+
+        Raises:
+            InvalidValueError: a page is asked for that the document does not have.
+            TooManyPagesError: more pages would be read than the limit.
+        """
+        wanted: Sequence[int] = range(page_count)
+        if self.pages:
+            wanted = _expand(self.pages, page_count)
+        first = self.max_pages or self.default_max_pages or len(wanted)
+        chosen = wanted[:first]
+        if len(chosen) > self.page_limit:
+            raise TooManyPagesError(
+                f"{len(chosen)} pages are to be read, the limit is {self.page_limit}; "
+                "ask for fewer with pages or maxPages"
+            )
+        return PageSelection(tuple(chosen), limited=not self.max_pages and len(chosen) < len(wanted))
+
+
+def parse_pages(text: str, page_limit: int) -> tuple[tuple[int, int], ...]:
+    """Parse ``1-3,7`` into ranges of page numbers counted from 1, both ends included.
+
+    Raises:
+        InvalidValueError: it is no list of pages, counts down or from 0, or names more ranges than pages may be read.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > page_limit:
+        raise InvalidValueError(f"pages lists {len(parts)} ranges, the limit is {page_limit}")
+    return tuple(_parse_range(part) for part in parts)
+
+
+def _parse_range(part: str) -> tuple[int, int]:
+    match = _RANGE.fullmatch(part)
+    first = int(match[1]) if match else 0
+    last = int(match[2] or match[1]) if match else 0
+    if not 1 <= first <= last:
+        raise InvalidValueError(f"pages holds {part[:40]!r}, accepted are page numbers and ranges such as 1-3,7")
+    return first, last
+
+
+def _expand(ranges: tuple[tuple[int, int], ...], page_count: int) -> list[int]:
+    for _, last in ranges:
+        if last > page_count:
+            raise InvalidValueError(f"pages asks for page {last}, the document has {page_count}")
+    return sorted({number - 1 for first, last in ranges for number in range(first, last + 1)})

@@ -1,0 +1,78 @@
+"""Finds decompression bombs in a PDF before a PDF library expands them. Reads bytes, decides, renders nothing.
+
+Images are left out: they are bounded by their pixels when they are drawn. What hides from this look (an encrypted or
+misspelt filter) still meets the worker's address-space limit and its deadline.
+"""
+
+import mmap
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sidecar.errors import ExpansionBombError
+
+MAX_RATIO = 100
+"""Text and drawings deflate five- to tenfold, and seldom twentyfold; a bomb 500 to 1,000 times."""
+DEFLATE_MAX_RATIO = 1032
+"""The most that deflate can expand (zlib's technical details): smaller streams cannot be bombs, nobody looks."""
+
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
+_FLATE = re.compile(rb"/(?:FlateDecode|Fl)\b")
+_IMAGE = re.compile(rb"/Subtype\s*/Image\b")
+_DICTIONARY_BYTES = 2048
+_CHUNK_BYTES = 64 * 1024
+_MAX_LAYERS = 4
+
+
+def check_streams(path: Path, max_stream_bytes: int) -> None:
+    """Look into every deflated stream that could expand beyond ``max_stream_bytes``.
+
+    Raises:
+        ExpansionBombError: one does, over a hundredfold; or deflate is nested deeper than anybody needs.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for start, end, layers in _deflated_streams(data):
+            if layers > _MAX_LAYERS:
+                raise ExpansionBombError(f"a stream is deflated {layers} times over, accepted are {_MAX_LAYERS}")
+            length = end - start
+            limit = max(max_stream_bytes, length * MAX_RATIO)
+            if length * DEFLATE_MAX_RATIO**layers > limit and _expands_beyond(data, start, end, layers, limit):
+                raise ExpansionBombError(
+                    f"a stream of {length} bytes expands to more than {limit} bytes, which no real page needs"
+                )
+
+
+def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    for match in _STREAM.finditer(data):
+        dictionary = data[max(0, match.start() - _DICTIONARY_BYTES) : match.start()]
+        dictionary = dictionary[dictionary.rfind(b"obj") + 3 :]
+        layers = len(_FLATE.findall(dictionary))
+        if layers and not _IMAGE.search(dictionary):
+            end = data.find(b"endstream", match.end())
+            yield match.end(), end if end >= 0 else len(data), layers
+
+
+def _expands_beyond(data: mmap.mmap, start: int, end: int, layers: int, limit: int) -> bool:
+    chunks: Iterator[bytes] = (data[at : min(at + _CHUNK_BYTES, end)] for at in range(start, end, _CHUNK_BYTES))
+    for _ in range(layers):
+        chunks = _inflate(chunks)
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > limit:
+            return True
+    return False
+
+
+def _inflate(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Inflate piece by piece; a stream that breaks off or never was deflate ends there, as it does for PDF readers."""
+    inflater = zlib.decompressobj()
+    for chunk in chunks:
+        rest = chunk
+        while rest and not inflater.eof:
+            try:
+                yield inflater.decompress(rest, _CHUNK_BYTES)
+            except zlib.error:
+                return
+            rest = inflater.unconsumed_tail

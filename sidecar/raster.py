@@ -1,0 +1,54 @@
+"""Grey pictures of pages: made from what Pillow holds, turned, and looked at for ink. Runs in worker processes."""
+
+from PIL import Image
+
+from sidecar.engine import PageImage
+
+INK_DPI = 37
+"""Resolution at which a page is looked at for ink: noise averages out, a full stop of 10-point text still counts."""
+INK_CONTRAST = 32
+"""How much darker or lighter than the page's background, of 255, a spot must be to count as ink."""
+BLANK_INK_PIXELS = 4
+"""Specks that a scanned blank page may have: four spots of 0.7 mm; a lone page number has more."""
+
+
+def page_image(image: Image.Image, dpi: int) -> PageImage:
+    """Take over a grey (``L``) picture of ``dpi`` dots per inch."""
+    return PageImage(image.width, image.height, dpi, image.tobytes())
+
+
+def turn(page: PageImage, degrees: int) -> PageImage:
+    """Turn a page clockwise by a multiple of 90 degrees."""
+    steps = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+    return page_image(_pillow(page).transpose(steps[degrees % 360]), page.dpi) if degrees % 360 else page
+
+
+def is_blank(page: PageImage) -> bool:
+    """Tell whether the page shows nothing but its background and a few specks."""
+    small = shrink(_pillow(page), page.dpi)
+    return sum(ink_mask(small).histogram()[1:]) <= BLANK_INK_PIXELS
+
+
+def shrink(image: Image.Image, dpi: int) -> Image.Image:
+    """Average a grey picture down to about :data:`INK_DPI`."""
+    return image.reduce(max(1, dpi // INK_DPI))
+
+
+def ink_mask(small: Image.Image) -> Image.Image:
+    """Mark with 255 what differs from the background, which is the page's median grey."""
+    background = _median(small.histogram())
+    return small.point([255 if abs(grey - background) > INK_CONTRAST else 0 for grey in range(256)])
+
+
+def _median(histogram: list[int]) -> int:
+    half = sum(histogram) / 2
+    seen = 0
+    for grey, count in enumerate(histogram):
+        seen += count
+        if seen >= half:
+            return grey
+    return 255
+
+
+def _pillow(page: PageImage) -> Image.Image:
+    return Image.frombuffer("L", (page.width, page.height), page.pixels, "raw", "L", 0, 1)

@@ -1,0 +1,376 @@
+"""The wire format in both directions, and nothing else: what parses also documents (``/openapi.json``). Pure.
+
+Field names are camelCase on the wire; both spellings are accepted in requests.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
+from pydantic_core import ErrorDetails
+
+from sidecar.engine import ENGINE_NAMES
+from sidecar.errors import (
+    BadFieldJsonError,
+    BadTagError,
+    InvalidValueError,
+    KeepAliveRefusedError,
+    MalformedBodyError,
+    SystemPromptError,
+    UnknownEngineError,
+)
+
+NDJSON = "application/x-ndjson"
+MAX_TAGS = 200
+TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+SHOWN_VALUE_CHARS = 80
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is accepted")  # noqa: TRY004 - pydantic turns ValueError into its own
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_refuse_bool), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_refuse_bool)]
+
+
+class Wire(BaseModel):
+    """Shared by all: camelCase outside, snake_case inside, nothing unknown."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+# ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RuntimeParams(Wire):
+    """Parameters of the model. What is not set is not sent: the model's own file decides. Zero is a value."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    repeat_penalty: Annotated[Number, Field(ge=0.5, le=2)] | None = None
+    max_tokens: Annotated[Count, Field(ge=1, le=131_072)] | None = None
+    num_ctx: Annotated[Count, Field(ge=512, le=131_072)] | None = None
+
+
+class ReadRequest(Wire):
+    """What a caller may say about how a document is read."""
+
+    engine: str = Field("auto", description="`auto` takes usable text layers and falls to the service's engine.")
+    max_pages: Count | None = Field(None, ge=0, description="Read the first so many pages; 0 means all.")
+    pages: str | None = Field(None, max_length=4096, description="Page numbers and ranges from 1, such as `1-3,7`.")
+    languages: str | None = Field(None, max_length=256, description="Tesseract's languages, such as `tha+eng`.")
+    system_prompt: str | None = Field(None, description="Replaces the profile's system prompt.")
+    dms_tags: dict[str, Any] | list[str] | None = Field(
+        None, description="Fields to tag: an object whose keys name them (values are ignored), or a list of names."
+    )
+    runtime_params: RuntimeParams = RuntimeParams()
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = Field(None, description="Stronger than runtimeParams.")
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = Field(None, description="Stronger than runtimeParams.")
+    repeat_penalty: Annotated[Number, Field(ge=0.5, le=2)] | None = Field(
+        None, description="Stronger than runtimeParams."
+    )
+    max_tokens: Annotated[Count, Field(ge=1, le=131_072)] | None = Field(
+        None, description="Stronger than runtimeParams."
+    )
+    profile: str | None = Field(None, max_length=253, description="Name of an OcrProfile.")
+    active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+
+    @property
+    def asks_for_a_model(self) -> bool:
+        """Tell whether something is set that only a language model can follow."""
+        own = (self.temperature, self.top_p, self.repeat_penalty, self.max_tokens, self.system_prompt, self.dms_tags)
+        return any(value is not None for value in (*own, *self.runtime_params.model_dump().values()))
+
+
+class OcrPathRequest(ReadRequest):
+    """Body of ``POST /ocr``."""
+
+    pdf_path: str = Field(description="Absolute path of a file inside the service's upload folder.")
+
+
+JSON_FIELDS = frozenset({"dms_tags", "runtime_params"})
+NUMBER_FIELDS = frozenset({"max_pages", "temperature", "top_p", "repeat_penalty", "max_tokens"})
+
+
+def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRequest, list[str]]:
+    """Parse the fields of a multipart body; also list the fields that mean nothing here.
+
+    Raises:
+        BadRequestError: keep_alive in any spelling, bad JSON, an unknown engine, a bad prompt or tag name.
+        InvalidValueError: a value outside its range.
+    """
+    refuse_keep_alive(fields)
+    folded = _fold_names(fields)
+    unknown = sorted(name for name in folded if name not in ReadRequest.model_fields)
+    values: dict[str, Any] = {name: value for name, value in folded.items() if name not in unknown}
+    for name in JSON_FIELDS & values.keys():
+        values[name] = _parse_json_field(name, values[name])
+    for name in NUMBER_FIELDS & values.keys():
+        values[name] = values[name].strip() or None  # an empty form field is how a form says "unset"
+    refuse_keep_alive(values)
+    return _parse(ReadRequest, values, max_prompt_chars), [to_camel(name) for name in unknown]
+
+
+def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
+    """Parse the JSON body of ``POST /ocr``.
+
+    Raises:
+        MalformedBodyError: it is not a JSON object.
+        BadRequestError, InvalidValueError: as for the form; a field that means nothing here is named.
+    """
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedBodyError("the body is not JSON") from exc
+    if not isinstance(values, dict):
+        raise MalformedBodyError("the body must be a JSON object")
+    refuse_keep_alive(values)
+    return _parse(OcrPathRequest, _fold_names(values), max_prompt_chars)
+
+
+def check_max_pages(max_pages: int | None, page_limit: int) -> int:
+    """Give maxPages, or 0 where none is set.
+
+    Raises:
+        InvalidValueError: it is over the limit.
+    """
+    if (max_pages or 0) > page_limit:
+        raise InvalidValueError(f"maxPages is {max_pages}, the limit is {page_limit}")
+    return max_pages or 0
+
+
+def refuse_keep_alive(value: object, depth: int = 8) -> None:
+    """Refuse keep_alive, however spelt and however deep: only the residency policy decides it."""
+    if depth == 0:
+        raise InvalidValueError("the request is nested deeper than anything it may hold")
+    match value:
+        case Mapping():
+            for name, inner in value.items():
+                if "keepalive" in re.sub(r"[^a-z]", "", str(name).lower()):
+                    raise KeepAliveRefusedError(
+                        f"{str(name)[:SHOWN_VALUE_CHARS]} is refused: how long a model stays loaded is decided by the "
+                        "residency policy"
+                    )
+                refuse_keep_alive(inner, depth - 1)
+        case list():
+            for inner in value:
+                refuse_keep_alive(inner, depth - 1)
+
+
+R = TypeVar("R", bound=ReadRequest)
+
+
+def _fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    folded: dict[str, Any] = {}
+    for name, value in values.items():
+        snake = to_snake(name)
+        if snake in folded:
+            raise InvalidValueError(f"{to_camel(snake)} is given twice, in both spellings")
+        folded[snake] = value
+    return folded
+
+
+def _parse_json_field(name: str, text: str) -> object:
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise BadFieldJsonError(f"{to_camel(name)} is not JSON") from exc
+
+
+def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
+    given = {name: value for name, value in values.items() if value is not None}
+    if isinstance(given.get("runtime_params"), dict):
+        given["runtime_params"] = _fold_names(given["runtime_params"])
+    if "engine" in given:
+        given["engine"] = _check_engine(given["engine"])
+    if "system_prompt" in given:
+        given["system_prompt"] = _check_prompt(given["system_prompt"], max_prompt_chars)
+    if "dms_tags" in given:
+        _check_tags(given["dms_tags"])
+    try:
+        return model.model_validate(given)
+    except ValidationError as exc:
+        raise InvalidValueError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+
+
+def _check_engine(value: object) -> str:
+    engine = str(value).strip().lower() or "auto"
+    if engine not in ENGINE_NAMES:
+        raise UnknownEngineError(
+            f"engine is {str(value)[:SHOWN_VALUE_CHARS]!r}, accepted are {', '.join(ENGINE_NAMES)}"
+        )
+    return engine
+
+
+def _check_prompt(value: object, max_chars: int) -> str:
+    prompt = value.strip() if isinstance(value, str) else ""
+    if not prompt:
+        raise SystemPromptError("systemPrompt is empty; leave it out to use the profile's")
+    if len(prompt) > max_chars:
+        raise SystemPromptError(f"systemPrompt has {len(prompt)} characters, the limit is {max_chars}")
+    return prompt
+
+
+def _check_tags(tags: object) -> None:
+    if not isinstance(tags, dict | list):
+        raise BadTagError("dmsTags must be an object whose keys name the tags, or a list of names")
+    if len(tags) > MAX_TAGS:
+        raise BadTagError(f"dmsTags names {len(tags)} tags, the limit is {MAX_TAGS}")
+    for name in tags:
+        if not isinstance(name, str) or not TAG_NAME.fullmatch(name):
+            raise BadTagError(
+                f"dmsTags holds {str(name)[:SHOWN_VALUE_CHARS]!r}, accepted are a letter, then up to 63 letters, "
+                "digits and underscores"
+            )
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Say what was wrong, with which value, and what is accepted."""
+    name = ".".join(to_camel(str(part)) for part in error["loc"][:1]) + "".join(f".{part}" for part in error["loc"][1:])
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{name} is not a field that is known here"
+        case "missing":
+            return f"{name} is missing"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{name} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+
+
+# ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AttemptBody(Wire):
+    """One try at one page."""
+
+    engine: str
+    duration_ms: int
+    verdict: str
+    error: str | None = None
+
+
+class PageBody(Wire):
+    """One page of the answer; `page` counts from 1."""
+
+    page: int
+    text: str
+    engine: str | None = Field(description="Who read the page; null when nobody could.")
+    char_count: int
+    duration_ms: int
+    attempts: list[AttemptBody]
+    done_reason: str | None = None
+    blank: bool = False
+    truncated: bool = False
+    looped: bool = False
+    fallback_from: str | None = None
+    confidence: int | None = Field(None, description="Tesseract's mean word confidence, 0 to 100.")
+    rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
+    error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
+
+
+class ProfileBody(Wire):
+    """The profile that was applied."""
+
+    name: str
+    revision: str
+
+
+class ResidencyBody(Wire):
+    """How long the model may stay loaded, and why."""
+
+    keep_alive_seconds: int
+    vram_headroom_mb: int
+    reason: str
+
+
+class SummaryBody(Wire):
+    """The answer less its pages, as the last line of a stream holds it."""
+
+    text: str
+    ocr_used: bool
+    page_count: int = Field(description="Pages that were read.")
+    char_count: int
+    engine_used: str = Field(description="`fast-path`, `np-dms-ocr`, `tesseract` or `mixed`.")
+    document_page_count: int = Field(description="Pages that the document has.")
+    request_id: str
+    processing_time_ms: int
+    model_used: str | None
+    profile: ProfileBody | None
+    parameters: dict[str, Any] = Field(description="What was really sent to the engine.")
+    residency: ResidencyBody | None
+    warnings: list[str]
+    ignored_fields: list[str] = Field([], description="Form fields that mean nothing here.")
+
+
+class DocumentBody(SummaryBody):
+    """Answer of `POST /ocr-upload` and `POST /ocr`."""
+
+    pages: list[PageBody]
+
+
+class DocumentEvent(Wire):
+    """First line of a streamed answer."""
+
+    event: Literal["document"] = "document"
+    request_id: str
+    kind: str
+    page_count: int
+    document_page_count: int
+
+
+class PageEvent(PageBody):
+    """One line of a streamed answer for each page, in page order."""
+
+    event: Literal["page"] = "page"
+
+
+class DoneEvent(SummaryBody):
+    """Last line of a streamed answer."""
+
+    event: Literal["done"] = "done"
+
+
+class ErrorBody(Wire):
+    """Every error, whatever its status."""
+
+    detail: str
+    code: str
+    request_id: str
+
+
+class ErrorEvent(ErrorBody):
+    """Last line of a streamed answer that failed."""
+
+    event: Literal["error"] = "error"
+    status: int
+
+
+class HealthBody(Wire):
+    """Answer of `GET /health`."""
+
+    status: str
+    engine: Literal["np-dms-ocr"] = "np-dms-ocr"
+    ocr_model: str
+    ollama_url: str | None
+    ocr_engine: str = Field(description="What `auto` falls to.")
+    version: str
+    reasons: list[str] = []
+
+
+def render(body: BaseModel) -> bytes:
+    """Render one body as UTF-8 JSON."""
+    return body.model_dump_json(by_alias=True).encode()
+
+
+def render_lines(bodies: Iterable[BaseModel]) -> bytes:
+    """Render bodies as lines of JSON."""
+    return b"".join(render(body) + b"\n" for body in bodies)

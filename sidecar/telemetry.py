@@ -1,0 +1,77 @@
+"""What operators see: JSON log lines and Prometheus metrics. Decides nothing."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from pythonjsonlogger.json import JsonFormatter
+
+LOG_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+PAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 240, 360)
+
+
+def configure_logging(level: str) -> None:
+    """Write every log line of this process as one JSON object on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(LOG_FIELDS, rename_fields={"asctime": "time", "levelname": "level", "name": "logger"})
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class Metrics:
+    """The metrics of one application, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "ocr_http_requests", "HTTP requests.", ["route", "method", "status"], registry=self.registry
+        )
+        self.request_seconds = Histogram(
+            "ocr_http_request_seconds",
+            "Time from a request's head to the end of its answer.",
+            ["route"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.errors = Counter("ocr_errors", "Answers with an error, by its code.", ["code"], registry=self.registry)
+        self.documents = Counter(
+            "ocr_documents", "Documents read, by who read them.", ["engine"], registry=self.registry
+        )
+        self.pages = Counter(
+            "ocr_pages", "Pages, by engine and by what became of them.", ["engine", "verdict"], registry=self.registry
+        )
+        self.page_seconds = Histogram(
+            "ocr_page_seconds",
+            "Time an engine took for a page, the wait for a slot not counted.",
+            ["engine"],
+            buckets=PAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.warnings = Counter(
+            "ocr_warnings", "Answers with a warning, by its code.", ["code"], registry=self.registry
+        )
+        self.fallbacks = Counter(
+            "ocr_fallbacks", "Pages read by another engine than was asked.", ["wanted", "used"], registry=self.registry
+        )
+
+    def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Show a value that is read when the metrics are."""
+        self.registry.register(_Watched(name, documentation, read))
+
+    def render(self) -> bytes:
+        """Render all in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Watched:
+    def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._read = read
+
+    def collect(self) -> list[Metric]:
+        return [GaugeMetricFamily(self._name, self._documentation, value=self._read())]

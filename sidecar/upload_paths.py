@@ -1,0 +1,98 @@
+"""Opens a file that a caller names by its path, inside one folder and nowhere else.
+
+The file that is checked is the file that is read: the path is walked from the upload base one component at a time,
+without following links, and what comes out is a descriptor. Nobody opens by name afterwards.
+"""
+
+import errno
+import os
+import stat
+import unicodedata
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote_to_bytes
+
+from sidecar.errors import FileAbsentError, PathForbiddenError
+
+MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less its NUL
+MAX_UNDRESSINGS = 5
+"""How many layers of percent-encoding are looked under; nobody sends more in good faith."""
+_OVERLONG = ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xe0\x80\xae", b"."), (b"\xe0\x80\xaf", b"/"))
+
+
+def open_upload(requested: str, base: Path) -> int:
+    """Open a regular file inside ``base`` for reading; the caller closes the descriptor.
+
+    Raises:
+        PathForbiddenError: the path leads, or is dressed to lead, outside the base, or to anything but a regular file.
+        FileAbsentError: it lies inside, but nothing is there.
+    """
+    if any(_leaves(form, base) for form in _undressed(requested)):
+        raise _forbidden()
+    real_base = os.path.realpath(base)
+    real = os.path.realpath(requested)
+    if not _is_inside(real, real_base):
+        raise _forbidden()
+    return _open_beneath(real_base, PurePosixPath(real).relative_to(real_base).parts)
+
+
+def _leaves(form: str, base: Path) -> bool:
+    """Tell whether a path leaves the base by its letters alone."""
+    if "\0" in form or len(os.fsencode(form)) > MAX_PATH_BYTES or not PurePosixPath(form).is_absolute():
+        return True
+    lexical, lexical_base = os.path.normpath(form), os.path.normpath(base)
+    return not _is_inside(lexical, lexical_base)
+
+
+def _is_inside(path: str, base: str) -> bool:
+    return path != base and os.path.commonpath([path, base]) == base
+
+
+def _undressed(requested: str) -> set[str]:
+    """List the forms a path takes for a reader that decodes percent signs, folds Unicode, or knows backslashes."""
+    try:
+        os.fsencode(requested)
+    except UnicodeEncodeError as exc:
+        raise _forbidden() from exc
+    forms = {requested}
+    form = requested
+    for _ in range(MAX_UNDRESSINGS):
+        raw = unquote_to_bytes(form)
+        for dressed, plain in _OVERLONG:
+            raw = raw.replace(dressed, plain)
+        decoded = unicodedata.normalize("NFKC", raw.decode("utf-8", "replace")).replace("\\", "/")
+        forms.add(decoded)
+        if decoded == form:
+            return forms
+        form = decoded
+    raise _forbidden()
+
+
+def _open_beneath(base: str, parts: tuple[str, ...]) -> int:
+    """Walk from the base without following links; a component swapped for a link meanwhile fails here."""
+    folder = _open_at(base, os.O_RDONLY | os.O_DIRECTORY, None)
+    try:
+        for part in parts[:-1]:
+            inner = _open_at(part, os.O_RDONLY | os.O_DIRECTORY, folder)
+            os.close(folder)
+            folder = inner
+        # O_NONBLOCK: opening a FIFO would wait for a writer for ever; it has no effect on regular files.
+        descriptor = _open_at(parts[-1], os.O_RDONLY | os.O_NONBLOCK, folder)
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _forbidden()
+    return descriptor
+
+
+def _open_at(name: str, flags: int, folder: int | None) -> int:
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as exc:
+        if exc.errno == errno.ENOENT:
+            raise FileAbsentError("pdfPath names no file in the upload folder") from exc
+        raise _forbidden() from exc
+
+
+def _forbidden() -> PathForbiddenError:
+    return PathForbiddenError("pdfPath must be the absolute path of a regular file inside the upload folder")

@@ -1,0 +1,23 @@
+"""What a worker process may take from the machine."""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def limit_process(memory_bytes: int, nice: int) -> None:
+    """Bound this worker's address space and priority, and make sure that it never outlives the service.
+
+    A worker holds nothing that needs putting in order, so SIGTERM ends it at once even inside a C library: a page whose
+    caller has left gives its core back in milliseconds.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(nice)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,125 @@
+"""The pool of worker processes: a deadline and a kill for each task, recycling, and its own supervision.
+
+Knows nothing of documents: it runs functions. The only door to pebble.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pebble
+
+from sidecar.errors import DeadlineError
+from sidecar.worker_limits import limit_process
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+START_METHOD = "forkserver"
+"""Workers fork from a small process of one thread: quick as fork, and safe beside pebble's and torch's threads."""
+PRELOAD = ["sidecar.worker_preload"]
+TRIES = 2
+"""A task whose worker dies is given to another: the kernel's memory killer takes bystanders. Twice is no accident."""
+STOP_S = 5.0
+
+
+class WorkerDiedError(Exception):
+    """The task ended its worker process, each time it was tried: a crash, or more memory than allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """How many workers, and what each may take. ``memory_bytes`` is address space."""
+
+    count: int
+    memory_bytes: int
+    tasks: int
+    nice: int
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, which in a pod can be fewer than the machine has."""
+    with contextlib.suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class WorkerPool:
+    """Runs functions in worker processes. Started by the first task; a pool that breaks is replaced."""
+
+    def __init__(self, limits: WorkerLimits) -> None:
+        self.limits = limits
+        self._context = multiprocessing.get_context(START_METHOD)
+        self._context.set_forkserver_preload(PRELOAD)
+        self._pool = self._new_pool()
+        self._stopped = False
+        self.replaced = 0
+        """How often the pool broke and was replaced."""
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether tasks can be run."""
+        return not self._stopped
+
+    async def run(self, function: Callable[..., T], *args: Any, deadline_s: float) -> T:  # noqa: ANN401 - as the function takes them
+        """Run ``function(*args)`` in a worker; a cancelled call ends the worker that runs it.
+
+        Args:
+            function: a function of a module, which the worker imports.
+            args: what can be pickled.
+            deadline_s: seconds from the moment a worker takes the task on.
+
+        Raises:
+            DeadlineError: it took longer; its worker was killed.
+            WorkerDiedError: its worker died, twice.
+        """
+        for _ in range(TRIES):
+            pool = self._pool
+            try:
+                return await asyncio.wrap_future(pool.schedule(function, args=args, timeout=deadline_s))
+            except (TimeoutError, concurrent.futures.TimeoutError) as exc:
+                raise DeadlineError(f"it took longer than {deadline_s:g} s") from exc
+            except MemoryError as exc:
+                raise WorkerDiedError("more memory than allowed") from exc
+            except pebble.ProcessExpired as exc:
+                log.warning("a worker died", extra={"exitcode": exc.exitcode, "task": function.__name__})
+            except (BrokenProcessPool, RuntimeError):
+                if self._stopped or pool.active:
+                    raise
+                self._replace(pool)
+        raise WorkerDiedError("its worker died")
+
+    def stop(self) -> None:
+        """End all workers at once, whatever they do."""
+        self._stopped = True
+        self._end(self._pool)
+
+    def _new_pool(self) -> pebble.ProcessPool:
+        return pebble.ProcessPool(
+            max_workers=self.limits.count,
+            max_tasks=self.limits.tasks,
+            initializer=limit_process,
+            initargs=(self.limits.memory_bytes, self.limits.nice),
+            context=self._context,
+        )
+
+    def _replace(self, broken: pebble.ProcessPool) -> None:
+        """Put a new pool in place of one that broke (pebble gives up when an idle worker dies of a signal)."""
+        if self._pool is broken:
+            log.error("the worker pool broke and is replaced")
+            self.replaced += 1
+            self._pool = self._new_pool()
+            asyncio.get_running_loop().run_in_executor(None, self._end, broken)
+
+    @staticmethod
+    def _end(pool: pebble.ProcessPool) -> None:
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join(timeout=STOP_S)
