@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sidecar",
-        description="Reads scanned and digital documents: PDF, PNG, JPEG, TIFF, WebP, BMP; Thai and English by default.",
+        description="Reads scanned and digital documents (PDF, PNG, JPEG, TIFF, WebP, BMP) in Thai and English.",
         epilog="Settings come from the environment; docs/configuration.md lists them all.",
     )
     parser.add_argument("--version", action="version", version=f"ocr-sidecar {__version__}")

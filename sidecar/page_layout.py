@@ -27,13 +27,19 @@ class BlockKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of the layout; pixels from the top left corner."""
+    """A block of the layout; pixels from the top left corner. ``on_its_side`` where its lines run down the page."""
 
     kind: BlockKind
     left: int
     top: int
     right: int
     bottom: int
+    on_its_side: bool = False
+
+    @property
+    def area(self) -> int:
+        """Square pixels."""
+        return (self.right - self.left) * (self.bottom - self.top)
 
     def overlap_across(self, other: "Block") -> int:
         """Pixels for which both share columns of the page; negative is the gap between them."""
@@ -42,6 +48,12 @@ class Block:
     def overlap_down(self, other: "Block") -> int:
         """Pixels for which both share rows of the page; negative is the gap between them."""
         return min(self.bottom, other.bottom) - max(self.top, other.top)
+
+
+def lies_on_its_side(blocks: Sequence[Block]) -> bool:
+    """Tell whether the largest block's lines run down the page; few words of Thai or English do on purpose."""
+    text = [block for block in blocks if block.kind in (BlockKind.TEXT, BlockKind.VERTICAL_TEXT)]
+    return bool(text) and max(text, key=lambda block: block.area).on_its_side
 
 
 def is_broken_single_column(blocks: Sequence[Block], page_width: int, dpi: int) -> bool:

@@ -20,27 +20,60 @@ CLOSE_S = 2.0
 """Time for answers already rendered to leave, once no document is in work."""
 
 
+class Service:
+    """Both applications on their ports. Start it once, stop it once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.api = build_app(settings)
+        self._api_runner = _runner(self.api)
+        self._ops_runner = _runner(build_ops_app(self.api))
+
+    @property
+    def api_url(self) -> str:
+        """Where the API port listens."""
+        return _url(self._api_runner)
+
+    @property
+    def ops_url(self) -> str:
+        """Where the ops port listens."""
+        return _url(self._ops_runner)
+
+    async def start(self) -> None:
+        """Open both ports.
+
+        Raises:
+            OSError: a port is taken.
+            SpoolError: there is nowhere to put documents.
+        """
+        for runner, port in ((self._api_runner, self._settings.port), (self._ops_runner, self._settings.ops_port)):
+            await runner.setup()
+            await web.TCPSite(runner, self._settings.host, port, backlog=BACKLOG).start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new documents at once, give the running ones ``grace_s`` seconds, then cancel them and close."""
+        await self.api[DRAIN].finish(grace_s)
+        await self._api_runner.cleanup()
+        await self._ops_runner.cleanup()
+
+
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then refuse new documents, let the running ones finish, and end.
+    """Serve until SIGTERM or SIGINT.
 
     Raises:
-        OSError: a port is taken.
-        SettingsError, SpoolError: the service cannot start.
+        OSError, SettingsError, SpoolError: the service cannot start.
     """
-    api = build_app(settings)
-    runners = [_runner(api), _runner(build_ops_app(api))]
+    service = Service(settings)
     stop = _stop_signal()
+    grace_s = 0.0  # until it serves, there is nothing to wait for
     try:
-        for runner, port in zip(runners, (settings.port, settings.ops_port), strict=True):
-            await runner.setup()
-            await web.TCPSite(runner, settings.host, port, backlog=BACKLOG).start()
-        log.info("serving", extra={"api": _address(runners[0]), "ops": _address(runners[1])})
+        await service.start()
+        log.info("serving", extra={"api": service.api_url, "ops": service.ops_url})
         await stop.wait()
-        log.info("stopping", extra={"documentsInWork": api[DRAIN].running, "graceSeconds": settings.shutdown_s})
-        await api[DRAIN].finish(settings.shutdown_s)
+        grace_s = settings.shutdown_s
+        log.info("stopping", extra={"documentsInWork": service.api[DRAIN].running, "graceSeconds": grace_s})
     finally:
-        for runner in runners:
-            await runner.cleanup()
+        await service.stop(grace_s)
         log.info("stopped")
 
 
@@ -54,9 +87,9 @@ def _runner(app: web.Application) -> web.AppRunner:
     )
 
 
-def _address(runner: web.AppRunner) -> str:
+def _url(runner: web.AppRunner) -> str:
     host, port = runner.addresses[0][:2]
-    return f"{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _stop_signal() -> asyncio.Event:

@@ -9,7 +9,7 @@ import functools
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from sidecar.errors import (
     LanguageMissingError,
     SidecarError,
 )
-from sidecar.page_layout import Block, BlockKind, is_broken_single_column
+from sidecar.page_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.page_text import compose_sara_am, trim
 from sidecar.workers import WorkerDiedError, WorkerPool
 
@@ -93,26 +93,28 @@ def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, te
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
-    upright = _recognise(page, languages, tessdata_dir)
-    if (upright.confidence or 0) >= DOUBTFUL_CONFIDENCE:
-        return upright
-    degrees = _degrees_to_upright(page, tessdata_dir)
+    as_it_lies, doubtful = _recognise(page, languages, tessdata_dir)
+    degrees = _degrees_to_upright(page, tessdata_dir) if doubtful else 0
     if not degrees:
-        return upright
-    turned = _recognise(raster.turn(page, degrees), languages, tessdata_dir, degrees)
-    return max(upright, turned, key=lambda read: read.confidence or 0)
+        return as_it_lies
+    turned, _ = _recognise(raster.turn(page, degrees), languages, tessdata_dir)
+    if (turned.confidence or 0) < (as_it_lies.confidence or 0):
+        return as_it_lies
+    return replace(turned, rotation=degrees)
 
 
-def _recognise(page: PageImage, languages: str, tessdata_dir: Path, rotation: int = 0) -> PageText:
+def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[PageText, bool]:
+    """Read a page as it lies; also tell whether it may lie the wrong way."""
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
     api = _model(languages, tessdata_dir)
     _show(api, page, PSM.AUTO)
-    if is_broken_single_column(tuple(_layout(api)), page.width, page.dpi):
+    blocks = tuple(_layout(api))
+    if is_broken_single_column(blocks, page.width, page.dpi):
         _show(api, page, PSM.SINGLE_COLUMN)
     try:
-        text = api.GetUTF8Text()
-        return PageText(compose_sara_am(trim(text)), confidence=api.MeanTextConf(), rotation=rotation)
+        read = PageText(compose_sara_am(trim(api.GetUTF8Text())), confidence=api.MeanTextConf())
+        return read, (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
     finally:
         api.Clear()
 
@@ -124,7 +126,7 @@ def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int) -> None:
 
 
 def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
-    from tesserocr import PT, RIL, iterate_level  # noqa: PLC0415 - as above
+    from tesserocr import PT, RIL, WritingDirection, iterate_level  # noqa: PLC0415 - as above
 
     kinds = {
         PT.FLOWING_TEXT: BlockKind.TEXT,
@@ -137,7 +139,8 @@ def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
     for item in iterate_level(found, RIL.BLOCK) if found else ():
         box = item.BoundingBox(RIL.BLOCK)
         if box:
-            yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), *box)
+            on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
+            yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), *box, on_its_side)
 
 
 def _degrees_to_upright(page: PageImage, tessdata_dir: Path) -> int:

@@ -1,0 +1,104 @@
+"""Fixtures that all tests share: a real service on real sockets, and the documents."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sidecar.keys import TESSERACT_ENGINE
+from sidecar.server import Service
+from sidecar.settings import Settings, parse_settings
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def data() -> Path:
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def truth() -> dict[str, list[str]]:
+    return json.loads((DATA / "truth.json").read_text(encoding="utf-8"))
+
+
+@dataclass
+class Running:
+    """A service that runs, and a client to talk to it."""
+
+    service: Service
+    settings: Settings
+    client: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return self.service.api_url
+
+    @property
+    def ops(self) -> str:
+        return self.service.ops_url
+
+    @property
+    def spooled(self) -> list[Path]:
+        """The documents that lie in the spool."""
+        return list(self.settings.spool_dir.rglob("document-*"))
+
+    async def upload(self, content: bytes | Path, headers: dict[str, str] | None = None, **fields: str):
+        """Send a document; give status and parsed body."""
+        form = aiohttp.FormData()
+        for name, value in fields.items():
+            form.add_field(name, value)
+        body = content.read_bytes() if isinstance(content, Path) else content
+        form.add_field("file", body, filename="upload.pdf", content_type="application/pdf")
+        async with self.client.post(f"{self.url}/ocr-upload", data=form, headers=headers) as response:
+            return response.status, await response.json()
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Start services, in network mode unless told otherwise; each is stopped at the end of the test."""
+    running: list[Running] = []
+
+    async def _start(**environ: str) -> Running:
+        defaults = {
+            "OCR_AUTH_MODE": "network",
+            "OCR_PORT": "0",
+            "OCR_OPS_PORT": "0",
+            "OCR_WORKERS": "2",
+            "OCR_SPOOL_DIR": str(tmp_path / "spool"),
+            "OCR_SIDECAR_UPLOAD_BASE": str(tmp_path / "uploads"),
+        }
+        settings = parse_settings(defaults | environ)
+        service = Service(settings)
+        await service.start()
+        one = Running(service, settings, aiohttp.ClientSession())
+        running.append(one)
+        async with asyncio.timeout(20):
+            await service.api[TESSERACT_ENGINE].loaded.wait()
+        return one
+
+    yield _start
+    for one in running:
+        await one.client.close()
+        await one.service.stop(0)
+
+
+@pytest.fixture
+async def service(start: Start) -> Running:
+    return await start()
+
+
+async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until a condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
