@@ -97,7 +97,7 @@ def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
 def sniff(path: Path) -> str:
     """Tell ``pdf`` from ``image`` by the first bytes."""
     with path.open("rb") as file:
-        head = file.read(PDF_HEADER_BYTES + len(b"%PDF-"))
+        head = file.read(PDF_HEADER_BYTES - 1 + len(b"%PDF-"))
     if not head:
         raise EmptyDocumentError("the file is empty")
     if b"%PDF-" in head:

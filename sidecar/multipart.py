@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import IO
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http import HttpProcessingError
 
 from sidecar.errors import (
     FieldTooLargeError,
@@ -60,7 +61,7 @@ async def receiving(deadline_s: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as exc:
         raise ReceiveTimeoutError(f"the body did not arrive within {deadline_s:g} s") from exc
-    except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as exc:
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as exc:
         raise MalformedBodyError("the body is malformed or breaks off") from exc
 
 

@@ -1,6 +1,7 @@
 """Fixtures that all tests share: a real service on real sockets, and the documents."""
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -52,9 +53,9 @@ class Running:
         """Send a document; give status and parsed body."""
         form = aiohttp.FormData()
         for name, value in fields.items():
-            form.add_field(name, value)
+            form.add_field(name, io.BytesIO(value.encode()))
         body = content.read_bytes() if isinstance(content, Path) else content
-        form.add_field("file", body, filename="upload.pdf", content_type="application/pdf")
+        form.add_field("file", io.BytesIO(body), filename="upload.pdf", content_type="application/pdf")
         async with self.client.post(f"{self.url}/ocr-upload", data=form, headers=headers) as response:
             return response.status, await response.json()
 

@@ -1,0 +1,230 @@
+"""The edge: ids, errors, authentication, health, metrics, the description."""
+
+import asyncio
+import re
+
+import pytest
+
+from tests.conftest import until
+
+ERROR_KEYS = {"detail", "code", "requestId"}
+
+
+async def get(running, url: str, **headers: str):
+    async with running.client.get(url, headers=headers) as response:
+        return response, await response.text()
+
+
+# ── request ids ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("presented", ["a", "trace-42/ü"[:8], "x" * 128, "~!"])
+async def test_a_callers_request_id_is_echoed(service, presented):
+    response, _ = await get(service, f"{service.url}/health", **{"X-Request-Id": presented})
+
+    assert response.headers["X-Request-Id"] == presented
+
+
+@pytest.mark.parametrize("presented", ["", "x" * 129, "two words", "ไทย"])
+async def test_an_id_that_is_none_is_replaced(service, presented):
+    response, _ = await get(service, f"{service.url}/health", **{"X-Request-Id": presented})
+
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])
+
+
+async def test_the_id_is_in_the_answer_and_in_its_header(service, data):
+    status, body = await service.upload(data / "digital.pdf", {"X-Request-Id": "mine"})
+
+    assert (status, body["requestId"]) == (200, "mine")
+
+
+# ── the one error shape ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("POST", "/normalize", 404, "not_found"),
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/livez", 404, "not_found"),
+        ("GET", "/metrics", 404, "not_found"),
+        ("GET", "/ocr-upload", 405, "method_not_allowed"),
+        ("DELETE", "/health", 405, "method_not_allowed"),
+        ("POST", "/ocr-upload", 415, "unsupported_media_type"),
+        ("POST", "/ocr", 400, "malformed_body"),
+        ("POST", "/ocr?keepAlive=5", 400, "keep_alive_refused"),
+    ],
+)
+async def test_every_error_has_the_one_shape(service, method, path, status, code):
+    async with service.client.request(method, service.url + path) as response:
+        body = await response.json()
+
+        assert (response.status, body["code"]) == (status, code)
+        assert body.keys() == ERROR_KEYS
+        assert body["requestId"] == response.headers["X-Request-Id"]
+        assert response.content_type == "application/json"
+
+
+async def test_a_bug_is_opaque_and_leaves_the_service_standing(service, data):
+    await asyncio.to_thread(service.service.api[_spool_key()].folder.rename, data.parent / "gone-for-a-test")
+    try:
+        status, body = await service.upload(data / "digital.pdf")
+    finally:
+        (data.parent / "gone-for-a-test").rename(service.service.api[_spool_key()].folder)
+
+    assert status == 500
+    assert body == {"detail": "internal error", "code": "internal_error", "requestId": body["requestId"]}
+    assert (await service.upload(data / "digital.pdf"))[0] == 200
+
+
+def _spool_key():
+    from sidecar.keys import SPOOL
+
+    return SPOOL
+
+
+# ── authentication ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def guarded(start, tmp_path):
+    """A service whose keys come from a file: the new one first, the old one still accepted."""
+    (tmp_path / "keys").write_text("new-key\nold-key\n")
+    return await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY_FILE=str(tmp_path / "keys"))
+
+
+@pytest.mark.parametrize("key", ["new-key", "old-key"])
+async def test_every_key_of_the_ring_opens(guarded, data, key):
+    assert (await guarded.upload(data / "digital.pdf", {"X-API-Key": key}))[0] == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": "new-key\told-key"}])
+async def test_missing_and_wrong_keys_are_refused_alike(guarded, data, headers):
+    status, body = await guarded.upload(data / "digital.pdf", headers)
+
+    assert (status, body["code"]) == (401, "unauthorized")
+    assert body["detail"] == "a valid API key is needed in the header X-API-Key"
+
+
+@pytest.mark.parametrize("path", ["/ocr", "/ocr-upload", "/nothing"])
+async def test_no_path_but_the_open_ones_tells_anything_without_a_key(guarded, path):
+    async with guarded.client.post(guarded.url + path) as response:
+        assert response.status == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi.json"])
+async def test_open_paths_need_no_key(guarded, path):
+    response, _ = await get(guarded, guarded.url + path)
+
+    assert response.status == 200
+
+
+async def test_a_key_rotates_without_a_restart(guarded, data, tmp_path):
+    (tmp_path / "next").write_text("newest-key\nnew-key\n")
+    (tmp_path / "next").rename(tmp_path / "keys")
+
+    async def status_of(key: str) -> int:
+        return (await guarded.upload(data / "digital.pdf", {"X-API-Key": key}))[0]
+
+    async with asyncio.timeout(5):
+        while await status_of("newest-key") != 200:
+            await asyncio.sleep(0.05)
+    assert [await status_of(key) for key in ("new-key", "old-key")] == [200, 401]
+
+
+async def test_network_mode_asks_nobody(service, data):
+    assert (await service.upload(data / "digital.pdf"))[0] == 200
+
+
+# ── health ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_health_keeps_its_contract(start):
+    service = await start(OLLAMA_API_URL="http://user:secret@ollama.example:11434/path?x=1")
+    async with service.client.get(f"{service.url}/health") as response:
+        body = await response.json()
+
+    assert response.status == 200
+    assert {key: body[key] for key in ("status", "engine", "ocrModel", "ollamaUrl")} == {
+        "status": "ok",
+        "engine": "np-dms-ocr",
+        "ocrModel": "np-dms-ocr:latest",
+        "ollamaUrl": "http://ollama.example:11434",
+    }
+
+
+async def test_without_language_data_health_says_why_and_text_layers_are_still_read(start, tmp_path, data):
+    (tmp_path / "nothing").mkdir()
+    service = await start(TESSDATA_PREFIX=str(tmp_path / "nothing"))
+    async with service.client.get(f"{service.url}/health") as response:
+        assert (response.status, (await response.json())["reasons"]) == (503, ["tesseract-data-missing"])
+    async with service.client.get(f"{service.ops}/readyz") as response:
+        assert (response.status, (await response.json())["ocr"]["state"]) == (503, "unavailable")
+    async with service.client.get(f"{service.ops}/livez") as response:
+        assert response.status == 200
+
+    assert (await service.upload(data / "digital.pdf"))[0] == 200
+    status, body = await service.upload(data / "photo.png")
+    assert (status, body["code"]) == (503, "engine_unavailable")
+
+
+async def test_a_default_language_that_is_missing_is_named(start):
+    service = await start(OCR_LANGUAGES="eng+xyz")
+    async with service.client.get(f"{service.ops}/readyz") as response:
+        assert (response.status, (await response.json())["ocr"]["reason"]) == (503, "language-missing: xyz")
+
+
+async def test_the_ops_port_serves_probes_and_nothing_else(service):
+    for path, status in (("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/health", 404), ("/ocr", 404)):
+        response, _ = await get(service, service.ops + path)
+        assert response.status == status, path
+
+
+# ── metrics and description ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_metrics_count_requests_pages_and_errors(service, data):
+    await service.upload(data / "digital.pdf")
+    await service.upload(b"nothing")
+    _, text = await get(service, f"{service.ops}/metrics")
+
+    assert 'ocr_http_requests_total{method="POST",route="/ocr-upload",status="200"} 1.0' in text
+    assert 'ocr_pages_total{engine="fast-path",verdict="good"} 4.0' in text
+    assert 'ocr_documents_total{engine="fast-path"} 1.0' in text
+    assert 'ocr_errors_total{code="unsupported_media_type"} 1.0' in text
+    assert "ocr_documents_running 0.0" in text
+
+
+async def test_callers_cannot_invent_metrics(service):
+    for path in ("/one", "/two", "/three"):
+        await get(service, service.url + path)
+    _, text = await get(service, f"{service.ops}/metrics")
+
+    assert 'ocr_http_requests_total{method="GET",route="unknown",status="404"} 3.0' in text
+    assert "/two" not in text
+
+
+async def test_the_description_names_every_route_and_every_field_of_an_answer(service, data):
+    async with service.client.get(f"{service.url}/openapi.json") as response:
+        description = await response.json()
+    _, answer = await service.upload(data / "digital.pdf")
+
+    assert description["openapi"].startswith("3.1")
+    assert description["paths"].keys() == {"/ocr-upload", "/ocr", "/health", "/openapi.json"}
+    schemas = description["components"]["schemas"]
+    assert schemas["DocumentBody"]["properties"].keys() == answer.keys()
+    assert schemas["PageBody"]["properties"].keys() == answer["pages"][0].keys()
+    references = set(re.findall(r"#/components/schemas/(\w+)", str(description)))
+    assert references <= schemas.keys()
+
+
+async def test_a_connection_that_never_finishes_its_head_does_not_hold_others_up(service, data):
+    slow = [await asyncio.open_connection(*service.url.removeprefix("http://").split(":")) for _ in range(200)]
+    try:
+        for _, writer in slow:
+            writer.write(b"POST /ocr-upload HTTP/1.1\r\nHo")
+        assert (await service.upload(data / "digital.pdf"))[0] == 200
+    finally:
+        for _, writer in slow:
+            writer.close()
+    await until(lambda: not service.spooled)
