@@ -115,7 +115,7 @@ async def _ocr(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     todo = [document for document in documents if not (document.target and document.target.exists())]
     console = Console(stderr=True)
     if skipped := len(documents) - len(todo):
-        console.print(f"{skipped} of {len(documents)} documents are done already", highlight=False)
+        console.print(f"{skipped} of {len(documents)} documents are done already", highlight=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         async with _client(options, environ) as client:
@@ -168,7 +168,7 @@ class _Reading:
                 self._write(document, await task)
             except DocumentFailedError as exc:
                 failures += 1
-                self._console.print(f"{document.path}: {exc}", style="red", highlight=False, markup=False)
+                self._console.print(f"{document.path}: {exc}", style="red", highlight=False, markup=False, soft_wrap=True)
             self._progress.advance(total)
         return failures
 
@@ -201,7 +201,7 @@ class _Reading:
 
     def _warn(self, document: Document, event: Event) -> None:
         for warning in event.get("warnings", ()):
-            self._console.print(f"{document.path}: {warning}", style="yellow", highlight=False, markup=False)
+            self._console.print(f"{document.path}: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def render_markdown(document: Document, events: Sequence[Event]) -> str:

@@ -20,6 +20,8 @@ from tests.integration.sidecar.documents import (
     stream,
 )
 
+PART = b"--x\r\nContent-Disposition: form-data"
+
 
 @pytest.fixture(autouse=True)
 async def still_well(service, data):
@@ -34,7 +36,7 @@ def check_error(answer: tuple[int, dict[str, str]], status: int, code: str) -> N
     got, body = answer
     assert (got, body.get("code")) == (status, code), body
     assert body.keys() == {"detail", "code", "requestId"}
-    for leak in ("/tmp", "/home", "Traceback", ".py", "pdfium", "PIL", "0x"):  # noqa: S108 - not a path we use
+    for leak in ("/tmp", "/home", "Traceback", ".py", "pdfium", "PIL", "0x"):
         assert leak not in body["detail"]
 
 
@@ -208,10 +210,10 @@ async def test_a_name_never_becomes_a_path(service, data, name, tmp_path):
         b"",
         b"nonsense",
         b"--x\r\n\r\n",
-        b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n%PDF-1.7',
-        b"--x\r\nContent-Disposition: form-data\r\n\r\nunnamed\r\n--x--\r\n",
-        b'--x\r\nContent-Disposition: form-data; name="file"\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n--x--\r\n',
-        b'--x\r\nContent-Disposition: form-data; name="engine"\r\n\r\n\xff\xfe\r\n--x--\r\n',
+        PART + b'; name="file"\r\n\r\n%PDF-1.7',
+        PART + b"\r\n\r\nunnamed\r\n--x--\r\n",
+        PART + b'; name="file"\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n--x--\r\n',
+        PART + b'; name="engine"\r\n\r\n\xff\xfe\r\n--x--\r\n',
         b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\na\r\n--y--\r\n--x--\r\n",
         b"--x\r\n" + b"X-Many: 1\r\n" * 500 + b"\r\nvalue\r\n--x--\r\n",
     ],
@@ -263,7 +265,7 @@ async def test_the_limit_bites_while_bytes_arrive_without_a_length(service):
 
     async def endless():
         nonlocal sent
-        yield b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n%PDF-1.7\n'
+        yield PART + b'; name="file"\r\n\r\n%PDF-1.7\n'
         while sent < 200:
             sent += 1
             yield b"\0" * MIB
@@ -314,7 +316,7 @@ async def test_two_hundred_callers_that_send_a_byte_at_a_time_hold_nobody_up(ser
         b"POST /ocr-upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
         b"Content-Length: 5000\r\n\r\n"
     )
-    body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n%PDF-1.7 '
+    body = PART + b'; name="file"\r\n\r\n%PDF-1.7 '
     slow = [await asyncio.open_connection(*service.url.removeprefix("http://").split(":")) for _ in range(200)]
 
     async def trickle(writer: asyncio.StreamWriter) -> None:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from sidecar.keys import SPOOL
 from tests.conftest import until
 
 ERROR_KEYS = {"detail", "code", "requestId"}
@@ -66,21 +67,15 @@ async def test_every_error_has_the_one_shape(service, method, path, status, code
 
 
 async def test_a_bug_is_opaque_and_leaves_the_service_standing(service, data):
-    await asyncio.to_thread(service.service.api[_spool_key()].folder.rename, data.parent / "gone-for-a-test")
+    await asyncio.to_thread(service.service.api[SPOOL].folder.rename, data.parent / "gone-for-a-test")
     try:
         status, body = await service.upload(data / "digital.pdf")
     finally:
-        (data.parent / "gone-for-a-test").rename(service.service.api[_spool_key()].folder)
+        (data.parent / "gone-for-a-test").rename(service.service.api[SPOOL].folder)
 
     assert status == 500
     assert body == {"detail": "internal error", "code": "internal_error", "requestId": body["requestId"]}
     assert (await service.upload(data / "digital.pdf"))[0] == 200
-
-
-def _spool_key():
-    from sidecar.keys import SPOOL
-
-    return SPOOL
 
 
 # ── authentication ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.keys import READER
 from tests.conftest import until
-from tests.integration.sidecar.documents import as_tiff, picture_of_text
+from tests.integration.sidecar.documents import PdfMaker, as_tiff, picture_of_text
 
 NDJSON = {"Accept": "application/x-ndjson"}
 
@@ -128,13 +128,11 @@ async def test_as_many_documents_as_may_be_are_in_work(start, many_pages, data):
 
 async def test_a_reader_that_stalls_is_given_up(start, data):
     """It takes the head of the answer and nothing more, while megabytes wait for it."""
-    from tests.integration.sidecar.documents import PdfMaker
-
     maker = PdfMaker()
     for _ in range(100):
         maker.text_page(30, "x" * 4000)
     service = await start(OCR_RECEIVE_SECONDS="1")
-    reader, writer = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"), limit=1024)
+    _, writer = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"), limit=1024)
     body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + maker.finish() + b"\r\n--x--\r\n"
     writer.write(
         b"POST /ocr-upload HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n"

@@ -1,0 +1,146 @@
+"""The command line as its users meet it: a process, its output, its exit status."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+
+import pytest
+
+
+async def run(*arguments: object, **environ: str) -> tuple[int, str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sidecar",
+        *map(str, arguments),
+        env=own | environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def folder(tmp_path, data):
+    """Two documents that are read from their text layer, one that is broken, and a file that is no document."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    shutil.copy(data / "digital.pdf", folder / "a.pdf")
+    shutil.copy(data / "leading-bytes.pdf", folder / "sub" / "b.PDF")
+    shutil.copy(data / "broken-garbage.pdf", folder / "c.pdf")
+    (folder / "notes.txt").write_text("not a document")
+    return folder
+
+
+async def test_a_document_is_printed_as_markdown(data):
+    status, out, _ = await run("ocr", data / "digital.pdf", "--pages", "1-2")
+
+    assert status == 0
+    assert [line for line in out.splitlines() if line.startswith("#")] == ["# digital.pdf", "## Page 1", "## Page 2"]
+    assert "LCBP3-RFA-2025-9613-0" in out
+
+
+async def test_a_scan_is_read_on_this_machine(data):
+    status, out, _ = await run("ocr", "--embedded", data / "photo.png")
+
+    assert status == 0
+    assert "LCBP3-RFA-2025-5932-7" in out
+
+
+async def test_json_holds_the_whole_answer(data):
+    status, out, _ = await run("ocr", "--json", data / "digital.pdf")
+
+    answer = json.loads(out)
+    assert (status, answer["file"], answer["engineUsed"], len(answer["pages"])) == (0, "digital.pdf", "fast-path", 4)
+
+
+async def test_a_folder_is_read_past_its_bad_documents(folder, tmp_path):
+    status, out, err = await run("ocr", folder, "--output", tmp_path / "out")
+
+    assert (status, out) == (1, "")
+    assert "document_unreadable" in err
+    assert "c.pdf" in err
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert written == {"a.pdf.md", "sub/b.PDF.md"}
+
+
+async def test_a_folder_is_resumed_where_it_was_left(folder, tmp_path):
+    await run("ocr", folder, "--output", tmp_path / "out")
+    (tmp_path / "out" / "a.pdf.md").write_text("mine")
+    (folder / "c.pdf").unlink()
+
+    status, _, err = await run("ocr", folder, "--output", tmp_path / "out")
+
+    assert status == 0
+    assert "2 of 2 documents are done already" in err
+    assert (tmp_path / "out" / "a.pdf.md").read_text() == "mine"
+
+
+async def test_a_service_elsewhere_is_asked_with_the_key_of_the_environment(start, data):
+    service = await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY="the-key")
+
+    good = await run("ocr", "--url", service.url, data / "digital.pdf", OCR_SIDECAR_API_KEY="the-key")
+    bad = await run("ocr", "--url", service.url, data / "digital.pdf", OCR_SIDECAR_API_KEY="another")
+
+    assert (good[0], bad[0]) == (0, 1)
+    assert "LCBP3-RFA-2025-9613-0" in good[1]
+    assert "401 unauthorized" in bad[2]
+    assert "another" not in bad[2]
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:9", "http://no-such-host.invalid", "nonsense"])
+async def test_a_service_that_is_not_there_is_an_error_not_a_traceback(data, target):
+    status, out, err = await run("ocr", "--url", target, data / "digital.pdf")
+
+    assert (status, out) == (1, "")
+    assert "cannot be reached" in err.replace("\n", " ")
+    assert "Traceback" not in err
+
+
+async def test_a_file_that_is_not_there_is_an_error_not_a_traceback(tmp_path):
+    status, _, err = await run("ocr", tmp_path / "absent.pdf")
+
+    assert status == 1
+    assert "absent.pdf" in err
+    assert "Traceback" not in err
+
+
+async def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path):
+    (tmp_path / "eng.traineddata").touch()
+    status, out, _ = await run("doctor", TESSDATA_PREFIX=str(tmp_path), OCR_AUTH_MODE="network")
+
+    assert status == 1
+    assert "MISSING  language tha" in out
+    assert "apt-get install tesseract-ocr-tha" in out
+    assert "ok       language eng" in out
+
+
+async def test_doctor_is_content_with_this_machine():
+    status, out, _ = await run("doctor", OCR_AUTH_MODE="network")
+
+    assert status == 0
+    assert "MISSING" not in out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ocr", "--help"], ["serve", "--help"], ["doctor", "--help"]])
+async def test_help_needs_nothing_installed_or_configured(arguments):
+    status, out, err = await run(*arguments, OCR_NONSENSE="1")
+
+    assert (status, err) == (0, "")
+    assert out.startswith("usage: python -m sidecar")
+
+
+async def test_the_version_is_told():
+    from sidecar import __version__  # noqa: PLC0415 - beside its only use
+
+    assert (await run("--version"))[:2] == (0, f"ocr-sidecar {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["ocr"]])
+async def test_wrong_usage_is_status_two(arguments):
+    assert (await run(*arguments))[0] == 2

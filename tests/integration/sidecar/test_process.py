@@ -1,0 +1,227 @@
+"""The service as a process: start, stop, kill, and what it leaves behind."""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.conftest import until
+from tests.integration.sidecar.documents import as_tiff, picture_of_text
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@dataclass
+class Process:
+    process: asyncio.subprocess.Process
+    client: aiohttp.ClientSession
+    url: str
+    ops: str
+    spool: Path
+
+    async def status(self, url: str) -> int | None:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with self.client.get(url) as response:
+                return response.status
+        return None
+
+    async def upload(self, content: bytes, **headers: str) -> tuple[int, dict]:
+        form = aiohttp.FormData()
+        form.add_field("file", io.BytesIO(content), filename="upload.pdf")
+        async with self.client.post(f"{self.url}/ocr-upload", data=form, headers=headers) as response:
+            return response.status, await response.json()
+
+    def tree(self) -> set[int]:
+        """The process and all that descend from it."""
+        found = {self.process.pid}
+        for _ in range(5):
+            for stat in Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError):
+                    fields = stat.read_text().rsplit(")", 1)[1].split()
+                    if int(fields[1]) in found and fields[0] != "Z":
+                        found.add(int(stat.parent.name))
+        return found
+
+
+@pytest.fixture
+async def launch(tmp_path) -> AsyncIterator:
+    launched: list[Process] = []
+
+    async def _launch(**environ: str) -> Process:
+        port, ops = free_port(), free_port()
+        spool = tmp_path / "spool"
+        settings = {"OCR_PORT": port, "OCR_OPS_PORT": ops, "OCR_SPOOL_DIR": spool, "OCR_AUTH_MODE": "network"}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
+        log = (tmp_path / f"log-{port}").open("wb")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "sidecar",
+            "serve",
+            env=own | {k: str(v) for k, v in settings.items()} | environ,
+            stderr=log,
+        )
+        log.close()
+        one = Process(process, aiohttp.ClientSession(), f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ops}", spool)
+        launched.append(one)
+        async with asyncio.timeout(20):
+            while await one.status(f"{one.url}/health") != 200:
+                await asyncio.sleep(0.01)
+        return one
+
+    yield _launch
+    for one in launched:
+        await one.client.close()
+        with contextlib.suppress(ProcessLookupError):
+            one.process.kill()
+        await one.process.wait()
+
+
+@pytest.fixture(scope="module")
+def some_pages() -> bytes:
+    return as_tiff([picture_of_text(30)] * 6)
+
+
+def documents(spool: Path) -> list[Path]:
+    return list(spool.rglob("document-*"))
+
+
+async def test_sigterm_lets_running_documents_finish(launch, some_pages):
+    one = await launch()
+    reading = asyncio.create_task(one.upload(some_pages))
+    await until(lambda: documents(one.spool))
+
+    one.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.1)
+    ready, new = await one.status(f"{one.ops}/readyz"), await one.upload(b"%PDF-1.7")
+
+    assert ready == 503
+    assert await one.status(f"{one.ops}/livez") == 200
+    assert (new[0], new[1]["code"]) == (503, "shutting_down")
+    status, body = await reading
+    assert (status, body["pageCount"]) == (200, 6)
+    async with asyncio.timeout(5):
+        assert await one.process.wait() == 0
+    assert not one.spool.exists()
+
+
+async def test_documents_that_take_too_long_to_finish_are_told_so(launch, some_pages):
+    one = await launch(OCR_SHUTDOWN_SECONDS="0.3")
+    reading = asyncio.create_task(one.upload(some_pages))
+    await until(lambda: documents(one.spool))
+
+    one.process.send_signal(signal.SIGTERM)
+
+    status, body = await reading
+    assert (status, body["code"]) == (503, "shutting_down")
+    async with asyncio.timeout(5):
+        assert await one.process.wait() == 0
+    assert not one.spool.exists()
+
+
+async def test_a_streamed_document_that_is_cut_off_says_so_in_its_last_line(launch, some_pages):
+    one = await launch(OCR_SHUTDOWN_SECONDS="0.1")
+    form = aiohttp.FormData()
+    form.add_field("file", io.BytesIO(some_pages), filename="upload.tiff")
+    headers = {"Accept": "application/x-ndjson"}
+    async with one.client.post(f"{one.url}/ocr-upload", data=form, headers=headers) as response:
+        first = json.loads(await response.content.readline())
+        one.process.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) async for line in response.content]
+
+    assert first["event"] == "document"
+    assert (lines[-1]["event"], lines[-1]["code"]) == ("error", "shutting_down")
+
+
+async def test_after_a_kill_and_a_restart_nothing_is_left(launch, some_pages):
+    one = await launch()
+    reading = asyncio.create_task(one.upload(some_pages))
+    await until(lambda: documents(one.spool))
+    await asyncio.sleep(0.3)
+    tree = one.tree()
+    assert len(tree) >= 4  # the service, the fork server, two workers at least
+
+    one.process.kill()
+    await asyncio.gather(reading, return_exceptions=True)
+
+    await until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in tree - {one.process.pid}), 5)
+    assert documents(one.spool)
+    two = await launch()
+    assert documents(two.spool) == []
+    assert len(list(two.spool.iterdir())) == 1
+
+
+async def test_two_services_share_a_spool_folder_without_touching_each_other(launch, some_pages):
+    one = await launch()
+    reading = asyncio.create_task(one.upload(some_pages))
+    await until(lambda: documents(one.spool))
+
+    two = await launch()
+
+    assert documents(two.spool)
+    assert (await reading)[0] == 200
+
+
+async def test_it_serves_soon_after_its_start(launch):
+    """The figure is in docs/performance.md; this guards against the mistake of loading something huge."""
+    started = time.monotonic()
+    await launch()
+
+    assert time.monotonic() - started < 5
+
+
+async def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env=own | environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_service_loads_no_torch():
+    status, out, _ = await run(
+        "-c", "import sys, sidecar.server; print('torch' in sys.modules, 'tesserocr' in sys.modules)"
+    )
+
+    assert (status, out.split()) == (0, ["False", "False"])
+
+
+async def test_a_taken_port_is_one_clear_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status, _, err = await run(
+            "-m", "sidecar", "serve", OCR_AUTH_MODE="network", OCR_PORT=str(taken.getsockname()[1]), OCR_OPS_PORT="0"
+        )
+
+    assert status == 2
+    assert err.startswith("ocr-sidecar: a port cannot be opened")
+    assert err.count("\n") == 1
+
+
+async def test_a_mistake_in_the_environment_is_one_clear_line():
+    status, out, err = await run("-m", "sidecar", "serve", OCR_TIMEOOT="5")
+
+    assert (status, out) == (2, "")
+    assert err.splitlines() == ["ocr-sidecar: OCR_TIMEOOT is not a setting; the nearest one is OCR_TIMEOUT"]

@@ -1,0 +1,133 @@
+"""The pool of worker processes: deadlines, crashes, memory, recycling, and its own supervision."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import DeadlineError
+from sidecar.workers import WorkerDiedError, WorkerLimits, WorkerPool
+from tests.conftest import until
+from tests.integration.sidecar import misdeeds
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def make_pool():
+    pools: list[WorkerPool] = []
+
+    def make(**limits: int) -> WorkerPool:
+        defaults = {"count": 2, "memory_bytes": 1024 * MIB, "tasks": 100, "nice": 5}
+        pools.append(WorkerPool(WorkerLimits(**defaults | limits)))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        await asyncio.to_thread(pool.stop)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_tasks_run_elsewhere_at_a_lower_priority(make_pool):
+    pool = make_pool()
+
+    assert await pool.run(misdeeds.pid, deadline_s=10) != os.getpid()
+    assert await pool.run(misdeeds.priority, deadline_s=10) - os.nice(0) == 5
+
+
+async def test_a_task_over_its_deadline_is_killed(make_pool):
+    pool = make_pool(count=1)
+    worker = await pool.run(misdeeds.pid, deadline_s=10)
+    started = time.monotonic()
+
+    with pytest.raises(DeadlineError):
+        await pool.run(misdeeds.hang, deadline_s=0.3)
+
+    assert time.monotonic() - started < 2
+    await until(lambda: not is_running(worker))
+    assert await pool.run(misdeeds.pid, deadline_s=10) != worker
+
+
+async def test_a_cancelled_task_ends_its_worker_within_a_second(make_pool, tmp_path):
+    pool = make_pool(count=1)
+    worker = await pool.run(misdeeds.pid, deadline_s=10)
+    task = asyncio.create_task(pool.run(misdeeds.hang_at, tmp_path / "started", deadline_s=60))
+    await until((tmp_path / "started").exists)
+
+    task.cancel()
+
+    await until(lambda: not is_running(worker), 1.0)
+
+
+async def test_a_crash_costs_its_own_task_alone(make_pool):
+    pool = make_pool()
+
+    crashing, other = await asyncio.gather(
+        pool.run(misdeeds.crash, deadline_s=10), pool.run(misdeeds.pid, deadline_s=10), return_exceptions=True
+    )
+
+    assert isinstance(crashing, WorkerDiedError)
+    assert isinstance(other, int)
+    assert await pool.run(misdeeds.pid, deadline_s=10)
+
+
+async def test_a_task_whose_worker_died_by_accident_is_tried_once_more(make_pool, tmp_path):
+    assert await make_pool().run(misdeeds.crash_once, tmp_path / "flag", deadline_s=10) == "second try"
+
+
+async def test_memory_is_bounded(make_pool):
+    pool = make_pool(memory_bytes=1024 * MIB)
+
+    with pytest.raises(WorkerDiedError):
+        await pool.run(misdeeds.swallow, 1500, deadline_s=10)
+    assert await pool.run(misdeeds.swallow, 100, deadline_s=10) == 100 * MIB
+
+
+async def test_workers_are_replaced_after_their_tasks(make_pool):
+    pool = make_pool(count=1, tasks=3)
+
+    pids = [await pool.run(misdeeds.pid, deadline_s=10) for _ in range(7)]
+
+    assert len(set(pids)) == 3
+    assert pids[0] == pids[1] == pids[2] != pids[3]
+
+
+async def test_a_pool_that_broke_is_replaced(make_pool):
+    """The death of an idle worker by a signal breaks pebble's pool for good; the service must not break with it."""
+    pool = make_pool(count=2)
+    idle = await pool.run(misdeeds.pid, deadline_s=10)
+
+    os.kill(idle, signal.SIGKILL)
+    await until(lambda: not pool._pool.active)
+
+    assert await pool.run(misdeeds.pid, deadline_s=10) != idle
+    assert pool.alive
+
+
+async def test_stopping_ends_every_worker(make_pool):
+    pool = make_pool(count=2)
+    pids = {await pool.run(misdeeds.pid, deadline_s=10) for _ in range(20)}
+    hanging = asyncio.create_task(pool.run(misdeeds.hang, deadline_s=60))
+
+    await asyncio.to_thread(pool.stop)
+
+    await until(lambda: not any(map(is_running, pids)))
+    assert not pool.alive
+    hanging.cancel()
+    await asyncio.gather(hanging, return_exceptions=True)
+
+
+async def test_workers_do_not_load_the_service(make_pool):
+    loaded = await make_pool().run(misdeeds.modules, deadline_s=10)
+
+    assert "tesserocr" in loaded
+    assert not {"aiohttp", "torch", "prometheus_client"} & set(loaded)
