@@ -168,7 +168,7 @@ class _Reading:
                 self._write(document, await task)
             except DocumentFailedError as exc:
                 failures += 1
-                self._console.print(f"{document.path}: {exc}", style="red", highlight=False, markup=False, soft_wrap=True)
+                self._say(f"{document.path}: {exc}", "red")
             self._progress.advance(total)
         return failures
 
@@ -188,6 +188,8 @@ class _Reading:
         return event
 
     def _write(self, document: Document, events: list[Event]) -> None:
+        for warning in events[-1]["warnings"]:
+            self._say(f"{document.path}: {warning}", "yellow")
         text = render_json(document, events) if self._as_json else render_markdown(document, events)
         if document.target is None:
             print(text, flush=True)
@@ -196,12 +198,9 @@ class _Reading:
         partial = document.target.with_name(document.target.name + ".partial")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(document.target)  # whole or not at all: what exists is done
-        for event in events:
-            self._warn(document, event)
 
-    def _warn(self, document: Document, event: Event) -> None:
-        for warning in event.get("warnings", ()):
-            self._console.print(f"{document.path}: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    def _say(self, text: str, style: str) -> None:
+        self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def render_markdown(document: Document, events: Sequence[Event]) -> str:

@@ -139,8 +139,9 @@ def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
     for item in iterate_level(found, RIL.BLOCK) if found else ():
         box = item.BoundingBox(RIL.BLOCK)
         if box:
+            left, top, right, bottom = box
             on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
-            yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), *box, on_its_side)
+            yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
 
 
 def _degrees_to_upright(page: PageImage, tessdata_dir: Path) -> int:
