@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar import schema
 from sidecar.document import DocumentFacts
-from sidecar.errors import DeadlineError, SidecarError
+from sidecar.errors import SidecarError
 from sidecar.ocr import DocumentResult, PageResult
 from sidecar.telemetry import Metrics
 
@@ -112,7 +112,7 @@ class StreamedAnswer:
             async with asyncio.timeout(self._stall_s):
                 await self.response.write(schema.render(body) + b"\n")
         except TimeoutError as exc:
-            raise DeadlineError(f"the caller read nothing for {self._stall_s:g} s") from exc
+            raise ConnectionAbortedError(f"the caller read nothing for {self._stall_s:g} s") from exc
 
 
 def _page_body(page: PageResult) -> schema.PageBody:

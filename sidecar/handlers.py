@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -44,9 +43,8 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
     async with multipart.receiving(settings.receive_timeout_s):
         body = await _read_body(request, settings.max_field_bytes)
     asked = schema.parse_body(body, settings.max_system_prompt_length)
-    descriptor = await asyncio.to_thread(upload_paths.open_upload, asked.pdf_path, settings.upload_base)
-    with request.app[SPOOL].file() as file, os.fdopen(descriptor, "rb") as source:
-        await asyncio.to_thread(_copy, source, file, settings.max_document_bytes)
+    with request.app[SPOOL].file() as file:
+        await asyncio.to_thread(_copy_upload, asked.pdf_path, file, settings)
         return await _answer(request, asked, file)
 
 
@@ -68,10 +66,17 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _copy(source: IO[bytes], target: IO[bytes], max_bytes: int) -> None:
-    if os.fstat(source.fileno()).st_size > max_bytes:
-        raise TooLargeError(f"the document has more than {max_bytes} bytes, which is the limit")
-    shutil.copyfileobj(source, target, COPY_BYTES)
+def _copy_upload(pdf_path: str, target: IO[bytes], settings: Settings) -> None:
+    """Copy a file of the shared volume into the spool: what was checked is what is read, whatever happens there now."""
+    with os.fdopen(upload_paths.open_upload(pdf_path, settings.upload_base), "rb") as source:
+        copied = 0
+        while chunk := source.read(COPY_BYTES):
+            copied += len(chunk)
+            if copied > settings.max_document_bytes:
+                raise TooLargeError(
+                    f"the document has more than {settings.max_document_bytes} bytes, which is the limit"
+                )
+            target.write(chunk)
 
 
 async def _answer(

@@ -1,0 +1,289 @@
+"""The documentation holds what the code holds: each thing has its line, and no line is about a thing that is not.
+
+The habit is simonw/datasette's (tests/test_docs.py). A line that is missing or wrong is shown as it should be.
+"""
+
+import argparse
+import ast
+import inspect
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from sidecar import answer, cli, errors, health, middleware, ocr, schema, tesseract
+from sidecar.app import API_ROUTES, OPS_ROUTES, build_app
+from sidecar.keys import METRICS
+from sidecar.settings import Settings, environment_names, parse_settings
+from sidecar.telemetry import Metrics
+
+ROOT = Path(__file__).parents[2]
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
+PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS]
+
+Row = tuple[str, ...]
+
+
+def rows(page: Path, heading: str) -> list[Row]:
+    """Cells of the first table below a heading, without code marks."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    below = iter(lines[lines.index(heading) + 1 :])
+    table = []
+    for line in below:
+        if line.startswith("#") or (table and not line.startswith("|")):
+            break
+        if line.startswith("|"):
+            table.append(tuple(cell.strip().replace("`", "") for cell in line.strip("|").split("|")))
+    return table[2:]
+
+
+def columns(page: Path, heading: str, count: int = 1) -> list[Row]:
+    """The first columns of a table, sorted; twice the same line stays twice."""
+    return sorted(row[:count] for row in rows(page, heading))
+
+
+def wire_names(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def accepted(schema_of_field: dict[str, Any]) -> str:
+    """Say what a setting or field accepts, from its JSON schema."""
+    kinds = [kind for kind in schema_of_field.get("anyOf", [schema_of_field]) if kind.get("type") != "null"]
+    match kinds[0]:
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values)
+        case {"exclusiveMinimum": low, "maximum": high}:
+            return f"above {low}, up to {high:g}"
+        case {"minimum": low, "maximum": high} | {"ge": low, "le": high}:  # pydantic writes either
+            return f"{low} to {high}"
+        case {"minimum": low}:
+            return f"{low} and more"
+        case {"format": "path"}:
+            return "path"
+    return "text"
+
+
+# ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def setting_lines() -> list[str]:
+    """The lines of docs/configuration.md, as they must be: name, default, what is accepted, unit and meaning."""
+    lines = []
+    for name, known in Settings.model_json_schema(by_alias=True)["properties"].items():
+        default = known.get("default")
+        shown = "unset" if default in (None, "") else f"`{default}`"
+        lines.append(f"| `{name}` | {shown} | {accepted(known)} | {known['description']} |")
+    return lines
+
+
+def test_every_setting_has_its_line_with_its_default():
+    documented = [line for line in CONFIGURATION.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert sorted(documented) == sorted(setting_lines())
+
+
+def test_settings_named_anywhere_in_the_documentation_exist():
+    named = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"\b(?:OCR|OLLAMA|TESSDATA)_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > len(environment_names())
+    assert {(page, name) for page, name in named if name not in environment_names()} == set()
+
+
+def example_environment() -> list[Row]:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    return [tuple(line.removeprefix("#").split("=", 1)) for line in lines if re.match(r"#?[A-Z]", line)]
+
+
+def test_example_environment_holds_every_setting_commented_out():
+    assert sorted(name for name, _ in example_environment()) == sorted(environment_names())
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == []
+
+
+def test_example_environment_parses_to_the_defaults():
+    assert parse_settings(dict(example_environment())) == parse_settings({})
+
+
+# ── the API ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_route_has_its_line():
+    served = [("API", route.method, route.path, route.path not in middleware.OPEN_PATHS) for route in API_ROUTES]
+    served += [("ops", route.method, route.path, False) for route in OPS_ROUTES]
+    expected = [(port, method, path, "yes" if key else "no") for port, method, path, key in served]
+    assert columns(API, "## Routes", 4) == sorted(expected)
+
+
+def test_every_request_field_has_its_line():
+    expected = wire_names(schema.OcrPathRequest) | {"file"}
+    assert columns(API, "### Fields") == sorted((name,) for name in expected)
+
+
+def test_every_model_parameter_has_its_line_and_its_range():
+    known = schema.RuntimeParams.model_json_schema()["properties"]
+    assert columns(API, "### runtimeParams", 2) == sorted((name, accepted(field)) for name, field in known.items())
+
+
+def test_ranges_of_request_fields_are_those_of_the_code():
+    known = schema.OcrPathRequest.model_json_schema(by_alias=True)["properties"]
+    documented = dict(columns(API, "### Fields", 2))
+    ranges = {name: accepted(known[name]) for name in ("temperature", "topP", "repeatPenalty", "maxTokens")}
+    assert {name: documented[name] for name in ranges} == ranges
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("### Answer", schema.DocumentBody),
+        ("### Pages", schema.PageBody),
+        ("### Attempts", schema.AttemptBody),
+        ("### GET /health", schema.HealthBody),
+    ],
+)
+def test_every_field_of_an_answer_has_its_line(heading, model):
+    assert columns(API, heading) == sorted((name,) for name in wire_names(model))
+
+
+def test_every_event_has_its_line():
+    events = (schema.DocumentEvent, schema.PageEvent, schema.DoneEvent, schema.ErrorEvent)
+    assert columns(API, "## Streamed answer") == sorted((event.model_fields["event"].default,) for event in events)
+
+
+def test_every_error_code_has_its_line():
+    ours = [kind for kind in errors.error_classes().values() if kind.__module__ == errors.__name__]
+    expected = [(kind.code, str(kind.status), "yes" if kind.retryable else "no") for kind in ours]
+    framework = re.findall(r'_json_error\(request, (\d+), "(\w+)"', inspect.getsource(middleware))
+    expected += [(code, status, "no") for status, code in framework]
+    assert columns(API, "## Errors", 3) == sorted(expected)
+
+
+def warning_codes() -> Iterator[str]:
+    """What ocr yields as a warning, and what answer adds."""
+    for node in ast.walk(ast.parse(inspect.getsource(ocr._warnings))):
+        if isinstance(node, ast.Yield) and isinstance(node.value, ast.Constant):
+            yield str(node.value.value)
+    for node in ast.walk(ast.parse(inspect.getsource(answer))):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "warnings":
+            yield from (str(part.value) for part in ast.walk(node.value) if isinstance(part, ast.Constant))
+
+
+def test_every_warning_has_its_line():
+    assert columns(API, "## Warnings") == sorted((code,) for code in warning_codes())
+
+
+# ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_metric_has_its_line_with_type_and_labels():
+    metrics = build_app(parse_settings({"OCR_AUTH_MODE": "network"}))[METRICS]
+    labels = {one._name: one._labelnames for one in vars(metrics).values() if hasattr(one, "_labelnames")}
+    expected = [
+        (
+            metric.name + ("_total" if metric.type == "counter" else ""),
+            metric.type,
+            ", ".join(labels.get(metric.name, ())),
+        )
+        for metric in metrics.registry.collect()
+    ]
+    assert len(expected) > len(list(Metrics().registry.collect())), "what app watches is missing"
+    assert columns(OPERATIONS, "## Metrics", 3) == sorted(expected)
+
+
+def log_messages() -> Iterator[str]:
+    for module in (ROOT / "sidecar").glob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name("log" | "access_log")), args=[ast.Constant(str(text))]):
+                    yield text
+
+
+def test_every_log_line_has_its_line():
+    assert columns(OPERATIONS, "## Log lines") == sorted((text,) for text in log_messages())
+
+
+def test_every_reason_for_not_being_ready_has_its_line():
+    reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', inspect.getsource(health)))
+    reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', inspect.getsource(tesseract)))
+    assert columns(OPERATIONS, "## Probes") == sorted((reason,) for reason in reasons)
+
+
+# ── the command line, make, and what the pages point to ───────────────────────────────────────────────────────────
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    return next(action.choices for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+
+
+def test_every_command_has_its_line():
+    documented = sorted(row[0].split()[0] for row in rows(README, "## Command line"))
+    assert documented == sorted(commands())
+
+
+def test_every_option_of_ocr_has_its_line():
+    known = {name for action in commands()["ocr"]._actions for name in action.option_strings}
+    assert columns(README, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
+
+
+def code_of(page: Path) -> str:
+    """What a page shows as code: fenced blocks and marked words."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE)
+    return "\n".join(fenced + re.findall(r"`[^`\n]+`", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_exist(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", code_of(page))) <= targets
+
+
+def test_readme_shows_the_two_commands():
+    assert {"demo", "test", "run"} <= set(re.findall(r"\bmake ([a-z-]+)", code_of(README)))
+
+
+def test_readme_calls_routes_that_exist_on_the_default_ports():
+    called = set(re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w./-]*)", code_of(README)))
+    settings = parse_settings({})
+    served = {(str(settings.port), route.path) for route in API_ROUTES}
+    served |= {(str(settings.ops_port), route.path) for route in OPS_ROUTES}
+    assert called
+    assert called <= served
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_documents_named_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    local = [link for link in links if not link.startswith("https://")]
+    for link in local:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}
+    named = set(re.findall(r"tests/data/[\w.-]*\w", text))
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+# ── every file ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PATHS_OF_ONE_MACHINE = re.compile(rb"(?<![\w.}])/(?:" + b"|".join([b"work", b"farm", b"root"]) + rb")/")
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_path_of_one_machine():
+    texts = {path: content for path in tracked_files() if b"\0" not in (content := path.read_bytes())}
+    assert len(texts) > len(PAGES)
+    found = {path.name: match[0] for path, content in texts.items() if (match := PATHS_OF_ONE_MACHINE.search(content))}
+    assert found == {}
