@@ -73,9 +73,7 @@ class StreamedAnswer:
         self._request = request
         self._answer = answer
         self._stall_s = stall_s
-        self.response = web.StreamResponse(
-            headers={"Content-Type": schema.NDJSON, "X-Request-Id": answer.request_id, "Cache-Control": "no-store"}
-        )
+        self.response = web.StreamResponse(headers={"Content-Type": schema.NDJSON, "Cache-Control": "no-store"})
 
     async def document(self, facts: DocumentFacts) -> None:
         """Write the first line."""

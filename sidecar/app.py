@@ -21,7 +21,7 @@ from sidecar.keys import (
     TESSERACT_ENGINE,
     WORKERS,
 )
-from sidecar.middleware import authenticate, errors_as_json, identify
+from sidecar.middleware import authenticate, errors_as_json, identify, sign
 from sidecar.ocr import DocumentReader, ReadPolicy
 from sidecar.page_queue import PageQueue
 from sidecar.settings import Settings
@@ -52,6 +52,7 @@ def build_app(settings: Settings) -> web.Application:
         SettingsError: keys are asked for and there is none.
     """
     app = web.Application(middlewares=[identify, errors_as_json, authenticate])
+    app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
     limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
     workers = WorkerPool(worker_limits(settings))
@@ -60,7 +61,7 @@ def build_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[DRAIN] = Drain(settings.max_documents)
-    app[SPOOL] = Spool(settings.spool_dir)
+    app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = workers
     app[TESSERACT_ENGINE] = tesseract
     app[READER] = DocumentReader(workers, {TESSERACT: tesseract}, queue, limits, read_policy(settings))
@@ -74,11 +75,13 @@ def build_app(settings: Settings) -> web.Application:
 def build_ops_app(api: web.Application) -> web.Application:
     """Compose the ops application, which looks at what the API application holds."""
     ops = web.Application(middlewares=[identify, errors_as_json])
+    ops.on_response_prepare.append(sign)
     ops[SETTINGS] = api[SETTINGS]
     ops[METRICS] = api[METRICS]
     ops[DRAIN] = api[DRAIN]
     ops[WORKERS] = api[WORKERS]
     ops[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
+    ops[READER] = api[READER]
     ops.add_routes(OPS_ROUTES)
     return ops
 
@@ -105,11 +108,13 @@ def read_policy(settings: Settings) -> ReadPolicy:
 
 
 def _watch(app: web.Application) -> None:
-    metrics, queue, drain, workers = app[METRICS], app[READER].queue, app[DRAIN], app[WORKERS]
+    metrics, queue, drain = app[METRICS], app[READER].queue, app[DRAIN]
+    workers, spool = app[WORKERS], app[SPOOL]
     metrics.watch("ocr_pages_waiting", "Pages that wait for a slot.", lambda: queue.waiting)
     metrics.watch("ocr_pages_admitted", "Pages admitted and not yet done.", lambda: queue.admitted)
     metrics.watch("ocr_slots_busy", "Slots in use.", lambda: queue.busy)
     metrics.watch("ocr_documents_running", "Documents in work.", lambda: drain.running)
+    metrics.watch("ocr_spool_bytes", "Bytes of documents in the spool.", lambda: spool.used_bytes)
     metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
 
 

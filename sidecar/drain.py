@@ -25,14 +25,17 @@ class Drain:
         """Documents in work."""
         return len(self._running)
 
-    def refuse_if_stopping(self) -> None:
-        """Refuse new work once the service has been told to stop.
+    def refuse_if_full(self) -> None:
+        """Refuse new work when there is no room for it, or the service has been told to stop.
 
         Raises:
-            ShuttingDownError: it has.
+            QueueFullError: as many documents as may be are in work.
+            ShuttingDownError: the service stops.
         """
         if self.stopping:
             raise self._stopped()
+        if len(self._running) >= self._max_documents:
+            raise QueueFullError(f"{len(self._running)} documents are in work, which is the limit", retry_after_s=1)
 
     @asynccontextmanager
     async def document(self) -> AsyncIterator[None]:
@@ -42,9 +45,7 @@ class Drain:
             QueueFullError: as many documents as may be are in work.
             ShuttingDownError: the service stops, or stopped while this one ran.
         """
-        self.refuse_if_stopping()
-        if len(self._running) >= self._max_documents:
-            raise QueueFullError(f"{len(self._running)} documents are in work, which is the limit", retry_after_s=1)
+        self.refuse_if_full()
         scope = asyncio.timeout(None)
         self._running.add(scope)
         self._idle.clear()

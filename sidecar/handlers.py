@@ -3,7 +3,6 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -17,6 +16,7 @@ from sidecar.ocr import ReadJob
 from sidecar.openapi import openapi_document
 from sidecar.page_selection import PageWish, parse_pages
 from sidecar.settings import Settings
+from sidecar.spool import SpoolFile
 
 COPY_BYTES = 1024 * 1024
 JSON = "application/json"
@@ -51,7 +51,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
 def _refuse_early(request: web.Request) -> None:
     """Refuse what would be refused anyway before its body is received."""
     schema.refuse_keep_alive(request.query)
-    request.app[DRAIN].refuse_if_stopping()
+    request.app[DRAIN].refuse_if_full()
     request.app[READER].queue.refuse_if_full()
 
 
@@ -66,7 +66,7 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _copy_upload(pdf_path: str, target: IO[bytes], settings: Settings) -> None:
+def _copy_upload(pdf_path: str, target: SpoolFile, settings: Settings) -> None:
     """Copy a file of the shared volume into the spool: what was checked is what is read, whatever happens there now."""
     with os.fdopen(upload_paths.open_upload(pdf_path, settings.upload_base), "rb") as source:
         copied = 0
@@ -80,9 +80,9 @@ def _copy_upload(pdf_path: str, target: IO[bytes], settings: Settings) -> None:
 
 
 async def _answer(
-    request: web.Request, asked: schema.ReadRequest, file: IO[bytes], ignored: list[str] | None = None
+    request: web.Request, asked: schema.ReadRequest, file: SpoolFile, ignored: list[str] | None = None
 ) -> web.StreamResponse:
-    job = _job(asked, Path(file.name), request.app[SETTINGS])
+    job = _job(request.app, asked, file.path)
     answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
     if schema.NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, job, answer)
@@ -110,13 +110,14 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
     return streamed.response
 
 
-def _job(asked: schema.ReadRequest, path: Path, settings: Settings) -> ReadJob:
+def _job(app: web.Application, asked: schema.ReadRequest, path: Path) -> ReadJob:
     """Turn the wire's wishes into the use case's terms.
 
     Raises:
-        InvalidValueError: more pages than the limit, or pages that are none.
+        InvalidValueError: more pages than the limit, pages that are none, languages that are not installed.
         UnknownProfileError: a profile is named; this version publishes none.
     """
+    settings = app[SETTINGS]
     if asked.profile:
         raise UnknownProfileError(f"profile is {asked.profile[:80]!r}, no profile of that name is published")
     max_pages = schema.check_max_pages(asked.max_pages, settings.page_limit)
@@ -126,6 +127,8 @@ def _job(asked: schema.ReadRequest, path: Path, settings: Settings) -> ReadJob:
         default_max_pages=0 if asked.pages else settings.max_pages,
         page_limit=settings.page_limit,
     )
+    if asked.languages is not None:
+        app[TESSERACT_ENGINE].check(asked.languages)
     return ReadJob(path, asked.engine, asked.languages or settings.languages, wish, asked.asks_for_a_model)
 
 
@@ -148,6 +151,7 @@ def facts_of(app: web.Application) -> health.Facts:
         tesseract_loaded=tesseract.installed is not None,
         tesseract_failure=tesseract.failure,
         default_language_missing=", ".join(missing) or None,
+        default_engine_missing=app[READER].missing_engine,
     )
 
 

@@ -12,6 +12,7 @@ class Facts:
     tesseract_loaded: bool
     tesseract_failure: str | None
     default_language_missing: str | None
+    default_engine_missing: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +29,19 @@ class Capability:
 
 
 def ocr_capability(facts: Facts) -> Capability:
-    """Tell whether documents can be read."""
-    if facts.stopping:
-        return Capability("unavailable", "shutting-down")
-    if not facts.workers_alive:
-        return Capability("unavailable", "workers-stopped")
-    if facts.tesseract_failure:
-        return Capability("unavailable", facts.tesseract_failure)
-    if not facts.tesseract_loaded:
-        return Capability("loading", "workers-starting")
-    if facts.default_language_missing:
-        return Capability("unavailable", f"language-missing: {facts.default_language_missing}")
-    return Capability("ready")
+    """Tell whether documents can be read; of several reasons why not, the first that explains the others."""
+    reasons = (
+        (facts.stopping, Capability("unavailable", "shutting-down")),
+        (not facts.workers_alive, Capability("unavailable", "workers-stopped")),
+        (facts.default_engine_missing, Capability("unavailable", f"engine-missing: {facts.default_engine_missing}")),
+        (facts.tesseract_failure, Capability("unavailable", facts.tesseract_failure)),
+        (not facts.tesseract_loaded, Capability("loading", "workers-starting")),
+        (
+            facts.default_language_missing,
+            Capability("unavailable", f"language-missing: {facts.default_language_missing}"),
+        ),
+    )
+    return next((capability for holds, capability in reasons if holds), Capability("ready"))
 
 
 def is_alive(facts: Facts) -> bool:

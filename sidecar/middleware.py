@@ -36,11 +36,15 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
         status = response.status
-        if not response.prepared:
-            response.headers[REQUEST_ID_HEADER] = request_id
         return response
     finally:
         _record(request, request_id, status, time.monotonic() - started)
+
+
+async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Put the request's id on every answer, and a name that tells no versions."""
+    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    response.headers["Server"] = "ocr-sidecar"
 
 
 def _record(request: web.Request, request_id: str, status: int, duration_s: float) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import IO
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
@@ -18,6 +17,7 @@ from sidecar.errors import (
     UnsupportedMediaError,
 )
 from sidecar.settings import Settings
+from sidecar.spool import SpoolFile
 
 FILE_FIELD = "file"
 MAX_FIELDS = 64
@@ -28,7 +28,7 @@ a disk that has fallen behind would hold up the event loop."""
 PLAIN_ENCODINGS = frozenset({"", "binary", "7bit", "8bit"})
 
 
-async def receive_upload(request: web.Request, file: IO[bytes], settings: Settings) -> dict[str, str]:
+async def receive_upload(request: web.Request, file: SpoolFile, settings: Settings) -> dict[str, str]:
     """Read a multipart body: the part ``file`` goes to ``file``, the others are returned by name.
 
     Raises:
@@ -66,7 +66,7 @@ async def receiving(deadline_s: float) -> AsyncIterator[None]:
 
 
 class _Receiver:
-    def __init__(self, file: IO[bytes], settings: Settings) -> None:
+    def __init__(self, file: SpoolFile, settings: Settings) -> None:
         self._file = file
         self._settings = settings
         self._fields: dict[str, str] = {}

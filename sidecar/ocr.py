@@ -158,6 +158,12 @@ class DocumentReader:
                 "the document cannot be opened: opening it ends the process that tries"
             ) from exc
 
+    @property
+    def missing_engine(self) -> str | None:
+        """The engine that ``auto`` falls to, where it is not there and nobody may stand in."""
+        wanted = self._policy.default_engine
+        return None if {wanted, self._policy.fallback_engine} & self._engines.keys() else wanted
+
     def _choose(self, job: ReadJob) -> _Reader:
         """Find the engine that reads, and have it check what is asked of it.
 
@@ -181,9 +187,8 @@ class DocumentReader:
         number = page.index + 1
         if page.error:
             return PageResult(number, "", None, 0, error=page.error)
-        if page.text is not None or page.blank or reader is None:
-            engine = FAST_PATH if job.engine == AUTO else job.engine
-            return PageResult(number, trim(page.text or ""), engine, 0, blank=page.blank)
+        if reader is None or not _needs_engine(page):
+            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
         async with self.queue.slot(job.path):
             return await self._read_with(reader, job, page)
 

@@ -19,10 +19,10 @@ class PageSelection:
 
 @dataclass(frozen=True, slots=True)
 class PageWish:
-    """What the caller and the service say about pages. ``max_pages`` and ``default_max_pages``: 0 means all."""
+    """What the caller and the service say about pages. Of ``max_pages`` and ``default_max_pages``, 0 means all."""
 
     pages: tuple[tuple[int, int], ...] = ()
-    max_pages: int = 0
+    max_pages: int | None = None
     default_max_pages: int = 0
     page_limit: int = 500
 
@@ -36,14 +36,14 @@ class PageWish:
         wanted: Sequence[int] = range(page_count)
         if self.pages:
             wanted = _expand(self.pages, page_count)
-        first = self.max_pages or self.default_max_pages or len(wanted)
-        chosen = wanted[:first]
+        first = self.default_max_pages if self.max_pages is None else self.max_pages
+        chosen = wanted[: first or len(wanted)]
         if len(chosen) > self.page_limit:
             raise TooManyPagesError(
                 f"{len(chosen)} pages are to be read, the limit is {self.page_limit}; "
                 "ask for fewer with pages or maxPages"
             )
-        return PageSelection(tuple(chosen), limited=not self.max_pages and len(chosen) < len(wanted))
+        return PageSelection(tuple(chosen), limited=self.max_pages is None and len(chosen) < len(wanted))
 
 
 def parse_pages(text: str, page_limit: int) -> tuple[tuple[int, int], ...]:

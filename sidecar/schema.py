@@ -35,8 +35,13 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_refuse_bool), Field(allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_refuse_bool)]
+_NO_BOOL = BeforeValidator(_refuse_bool)
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), _NO_BOOL]
+TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _NO_BOOL]
+RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), _NO_BOOL]
+MaxTokens = Annotated[int, Field(ge=1, le=131_072), _NO_BOOL]
+NumCtx = Annotated[int, Field(ge=512, le=131_072), _NO_BOOL]
+PageCount = Annotated[int, Field(ge=0), _NO_BOOL]
 
 
 class Wire(BaseModel):
@@ -53,18 +58,18 @@ class RuntimeParams(Wire):
 
     model_config = ConfigDict(alias_generator=None)
 
-    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    repeat_penalty: Annotated[Number, Field(ge=0.5, le=2)] | None = None
-    max_tokens: Annotated[Count, Field(ge=1, le=131_072)] | None = None
-    num_ctx: Annotated[Count, Field(ge=512, le=131_072)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    repeat_penalty: RepeatPenalty | None = None
+    max_tokens: MaxTokens | None = None
+    num_ctx: NumCtx | None = None
 
 
 class ReadRequest(Wire):
     """What a caller may say about how a document is read."""
 
     engine: str = Field("auto", description="`auto` takes usable text layers and falls to the service's engine.")
-    max_pages: Count | None = Field(None, ge=0, description="Read the first so many pages; 0 means all.")
+    max_pages: PageCount | None = Field(None, description="Read the first so many pages; 0 means all.")
     pages: str | None = Field(None, max_length=4096, description="Page numbers and ranges from 1, such as `1-3,7`.")
     languages: str | None = Field(None, max_length=256, description="Tesseract's languages, such as `tha+eng`.")
     system_prompt: str | None = Field(None, description="Replaces the profile's system prompt.")
@@ -72,22 +77,19 @@ class ReadRequest(Wire):
         None, description="Fields to tag: an object whose keys name them (values are ignored), or a list of names."
     )
     runtime_params: RuntimeParams = RuntimeParams()
-    temperature: Annotated[Number, Field(ge=0, le=2)] | None = Field(None, description="Stronger than runtimeParams.")
-    top_p: Annotated[Number, Field(ge=0, le=1)] | None = Field(None, description="Stronger than runtimeParams.")
-    repeat_penalty: Annotated[Number, Field(ge=0.5, le=2)] | None = Field(
-        None, description="Stronger than runtimeParams."
-    )
-    max_tokens: Annotated[Count, Field(ge=1, le=131_072)] | None = Field(
-        None, description="Stronger than runtimeParams."
-    )
+    temperature: Temperature | None = Field(None, description="Stronger than runtimeParams.")
+    top_p: TopP | None = Field(None, description="Stronger than runtimeParams.")
+    repeat_penalty: RepeatPenalty | None = Field(None, description="Stronger than runtimeParams.")
+    max_tokens: MaxTokens | None = Field(None, description="Stronger than runtimeParams.")
     profile: str | None = Field(None, max_length=253, description="Name of an OcrProfile.")
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
 
     @property
     def asks_for_a_model(self) -> bool:
         """Tell whether something is set that only a language model can follow."""
-        own = (self.temperature, self.top_p, self.repeat_penalty, self.max_tokens, self.system_prompt, self.dms_tags)
-        return any(value is not None for value in (*own, *self.runtime_params.model_dump().values()))
+        sampling = (self.temperature, self.top_p, self.repeat_penalty, self.max_tokens)
+        others = (self.system_prompt, self.dms_tags, self.active_profile, *self.runtime_params.model_dump().values())
+        return any(value is not None for value in (*sampling, *others))
 
 
 class OcrPathRequest(ReadRequest):
@@ -97,7 +99,8 @@ class OcrPathRequest(ReadRequest):
 
 
 JSON_FIELDS = frozenset({"dms_tags", "runtime_params"})
-NUMBER_FIELDS = frozenset({"max_pages", "temperature", "top_p", "repeat_penalty", "max_tokens"})
+NEVER_EMPTY = frozenset({"system_prompt"})
+"""An empty form field is how a form says "unset"; an empty prompt is refused, because production refuses it."""
 
 
 def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRequest, list[str]]:
@@ -110,11 +113,13 @@ def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRe
     refuse_keep_alive(fields)
     folded = _fold_names(fields)
     unknown = sorted(name for name in folded if name not in ReadRequest.model_fields)
-    values: dict[str, Any] = {name: value for name, value in folded.items() if name not in unknown}
+    values: dict[str, Any] = {
+        name: value if name in NEVER_EMPTY else value.strip() or None
+        for name, value in folded.items()
+        if name not in unknown
+    }
     for name in JSON_FIELDS & values.keys():
         values[name] = _parse_json_field(name, values[name])
-    for name in NUMBER_FIELDS & values.keys():
-        values[name] = values[name].strip() or None  # an empty form field is how a form says "unset"
     refuse_keep_alive(values)
     return _parse(ReadRequest, values, max_prompt_chars), [to_camel(name) for name in unknown]
 
@@ -136,15 +141,15 @@ def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
     return _parse(OcrPathRequest, _fold_names(values), max_prompt_chars)
 
 
-def check_max_pages(max_pages: int | None, page_limit: int) -> int:
-    """Give maxPages, or 0 where none is set.
+def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
+    """Give maxPages as it is.
 
     Raises:
         InvalidValueError: it is over the limit.
     """
     if (max_pages or 0) > page_limit:
         raise InvalidValueError(f"maxPages is {max_pages}, the limit is {page_limit}")
-    return max_pages or 0
+    return max_pages
 
 
 def refuse_keep_alive(value: object, depth: int = 8) -> None:
@@ -178,8 +183,8 @@ def _fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
     return folded
 
 
-def _parse_json_field(name: str, text: str) -> object:
-    if not text.strip():
+def _parse_json_field(name: str, text: str | None) -> object:
+    if text is None:
         return None
     try:
         return json.loads(text)
@@ -317,26 +322,40 @@ class DocumentBody(SummaryBody):
     pages: list[PageBody]
 
 
-class DocumentEvent(Wire):
+class _DocumentName(Wire):
+    event: Literal["document"] = "document"
+
+
+class _PageName(Wire):
+    event: Literal["page"] = "page"
+
+
+class _DoneName(Wire):
+    event: Literal["done"] = "done"
+
+
+class _ErrorName(Wire):
+    event: Literal["error"] = "error"
+
+
+# The last base's fields come first on the wire: a reader of the stream sees at once what a line is.
+
+
+class DocumentEvent(_DocumentName):
     """First line of a streamed answer."""
 
-    event: Literal["document"] = "document"
     request_id: str
     kind: str
     page_count: int
     document_page_count: int
 
 
-class PageEvent(PageBody):
+class PageEvent(PageBody, _PageName):
     """One line of a streamed answer for each page, in page order."""
 
-    event: Literal["page"] = "page"
 
-
-class DoneEvent(SummaryBody):
+class DoneEvent(SummaryBody, _DoneName):
     """Last line of a streamed answer."""
-
-    event: Literal["done"] = "done"
 
 
 class ErrorBody(Wire):
@@ -347,10 +366,9 @@ class ErrorBody(Wire):
     request_id: str
 
 
-class ErrorEvent(ErrorBody):
+class ErrorEvent(ErrorBody, _ErrorName):
     """Last line of a streamed answer that failed."""
 
-    event: Literal["error"] = "error"
     status: int
 
 

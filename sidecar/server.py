@@ -74,7 +74,7 @@ async def serve(settings: Settings) -> None:
         log.info("stopping", extra={"documentsInWork": service.api[DRAIN].running, "graceSeconds": grace_s})
     finally:
         await service.stop(grace_s)
-        log.info("stopped")
+    log.info("stopped")
 
 
 def _runner(app: web.Application) -> web.AppRunner:

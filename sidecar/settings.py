@@ -120,8 +120,7 @@ class Settings(BaseModel):
         MIB,
         alias="OCR_MAX_FIELD_BYTES",
         ge=1024,
-        description="Largest form field other than the file, and largest JSON body, in bytes. A prompt has 10,000 "
-        "characters.",
+        description="Most bytes of all form fields but the file, and of a JSON body. A prompt has 10,000 characters.",
     )
     page_limit: int = Field(
         500,
@@ -202,7 +201,8 @@ class Settings(BaseModel):
         256,
         alias="OCR_MAX_DOCUMENTS",
         ge=1,
-        description="Documents that may be in work at a time, whatever their pages: bounds the spool on disk.",
+        description="Documents that may be in work at a time, whatever their pages; those still arriving are not "
+        "counted, so that slow senders keep nobody out.",
     )
     page_timeout_s: Seconds = Field(
         360, alias="OCR_TIMEOUT", description="Deadline of one page, in seconds. Kept from production."
@@ -219,17 +219,25 @@ class Settings(BaseModel):
         "seconds.",
     )
     shutdown_s: float = Field(
-        25,
+        20,
         alias="OCR_SHUTDOWN_SECONDS",
         ge=0,
         le=3600,
-        description="How long running documents may go on after SIGTERM, in seconds: Kubernetes kills after 30.",
+        description="How long running documents may go on after SIGTERM, in seconds: Kubernetes kills after "
+        "30, and closing takes some, too.",
     )
     spool_dir: Path | None = Field(
         None,
         alias="OCR_SPOOL_DIR",
         description="Folder for documents while they are read. Unset: a folder of ours in the system's temporary "
         "folder.",
+    )
+    max_spool_bytes: int = Field(
+        4096 * MIB,
+        alias="OCR_MAX_SPOOL_BYTES",
+        ge=MIB,
+        description="Bytes of all documents in the spool together, those still arriving too; beyond that a document "
+        "gets 429. 80 of the largest: a full volume would end the pod.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."

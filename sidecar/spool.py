@@ -14,8 +14,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import IO
+
+from sidecar.errors import QueueFullError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,9 @@ class SpoolError(Exception):
 class Spool:
     """Makes and removes temporary files. Open it before use and close it at the end."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, max_bytes: int = 2**62) -> None:
+        self._max_bytes = max_bytes
+        self.used_bytes = 0
         self._base = folder or Path(tempfile.gettempdir()) / f"ocr-sidecar-{os.getuid()}"
         self._numbers = itertools.count(1)
         self._lock: IO[bytes] | None = None
@@ -64,20 +69,48 @@ class Spool:
             self._base.rmdir()  # unless another process has its folder there
 
     @contextmanager
-    def file(self) -> Iterator[IO[bytes]]:
-        """Open a new file for writing; its ``name`` is its path. Removed at the end of the block."""
+    def file(self) -> Iterator["SpoolFile"]:
+        """Open a new file for writing. Removed at the end of the block."""
         path = self.folder / f"document-{next(self._numbers)}"
         with path.open("xb", buffering=0) as file:
+            spooled = SpoolFile(self, path, file)
             try:
-                yield file
+                yield spooled
             finally:
                 path.unlink(missing_ok=True)
+                self.used_bytes -= spooled.size_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Count bytes about to be written.
+
+        Raises:
+            QueueFullError: all documents together would be over the limit.
+        """
+        if self.used_bytes + size_bytes > self._max_bytes:
+            raise QueueFullError(f"documents of {self.used_bytes} bytes are in work, no more fit", retry_after_s=5)
+        self.used_bytes += size_bytes
 
     def _clear_abandoned(self) -> None:
         for folder in self._base.glob(f"{RUN_PREFIX}*"):
             if folder != self.folder and _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 log.info("cleared the spool of a process that is gone")
+
+
+class SpoolFile:
+    """One document in the spool."""
+
+    def __init__(self, spool: Spool, path: Path, file: FileIO) -> None:
+        self._spool = spool
+        self._file = file
+        self.path = path
+        self.size_bytes = 0
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Append; counted against the spool's limit."""
+        self._spool.take(len(data))
+        self.size_bytes += len(data)
+        self._file.write(data)
 
 
 def _is_abandoned(folder: Path) -> bool:

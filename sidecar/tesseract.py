@@ -240,5 +240,6 @@ class TesseractEngine:
 
     def _there(self) -> Installed:
         if self.installed is None:
-            raise EngineUnavailableError("Tesseract's language data is not installed")
+            why = "is still loading" if self.failure is None else f"cannot be used: {self.failure}"
+            raise EngineUnavailableError(f"Tesseract {why}", retry_after_s=round(LOAD_AGAIN_S))
         return self.installed

@@ -5,6 +5,8 @@ import unicodedata
 import pytest
 from rapidfuzz.distance import Levenshtein
 
+from tests.integration.sidecar.documents import PdfMaker
+
 
 def error_rate(read: str, true: str) -> float:
     """Character error rate; runs of spaces count as one, empty lines not at all."""
@@ -102,6 +104,14 @@ async def test_the_services_own_page_limit_is_told(start, data):
     assert (body["pageCount"], body["warnings"]) == (2, ["pages-limited"])
 
 
+async def test_zero_max_pages_means_all_whatever_the_services_own_limit(start, data):
+    service = await start(OCR_MAX_PAGES="2")
+
+    _, body = await service.upload(data / "digital.pdf", maxPages="0")
+
+    assert (body["pageCount"], body["warnings"]) == (4, [])
+
+
 async def test_languages_are_the_callers_choice(service, data):
     _, body = await service.upload(data / "photo.png", languages="eng")
 
@@ -134,6 +144,19 @@ async def test_without_a_stand_in_a_missing_engine_is_an_error(start, data):
     status, body = await service.upload(data / "photo.png", engine="np-dms-ocr")
 
     assert (status, body["code"]) == (503, "engine_unavailable")
+
+
+async def test_health_tells_that_the_default_engine_is_missing_and_nobody_stands_in(start):
+    service = await start(OCR_FALLBACK_ENGINE="none", OLLAMA_API_URL="http://127.0.0.1:9")
+
+    async with service.client.get(f"{service.url}/health") as response:
+        assert (response.status, (await response.json())["reasons"]) == (503, ["engine-missing: np-dms-ocr"])
+
+
+async def test_an_empty_page_is_credited_to_no_engine(service):
+    status, body = await service.upload(PdfMaker().empty_page().finish(), engine="np-dms-ocr")
+
+    assert (status, body["engineUsed"], body["ocrUsed"], body["pages"][0]["blank"]) == (200, "fast-path", False, True)
 
 
 async def test_every_attempt_is_listed(service, data):

@@ -3,12 +3,19 @@
 import asyncio
 import re
 
+import aiohttp
 import pytest
 
 from sidecar.keys import SPOOL
 from tests.conftest import until
 
 ERROR_KEYS = {"detail", "code", "requestId"}
+
+
+def _form(path) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", path.read_bytes(), filename="upload.pdf")
+    return form
 
 
 async def get(running, url: str, **headers: str):
@@ -159,8 +166,9 @@ async def test_without_language_data_health_says_why_and_text_layers_are_still_r
         assert response.status == 200
 
     assert (await service.upload(data / "digital.pdf"))[0] == 200
-    status, body = await service.upload(data / "photo.png")
-    assert (status, body["code"]) == (503, "engine_unavailable")
+    async with service.client.post(f"{service.url}/ocr-upload", data=_form(data / "photo.png")) as response:
+        assert (response.status, (await response.json())["code"]) == (503, "engine_unavailable")
+        assert int(response.headers["Retry-After"]) > 0
 
 
 async def test_a_default_language_that_is_missing_is_named(start):
@@ -188,6 +196,20 @@ async def test_metrics_count_requests_pages_and_errors(service, data):
     assert 'ocr_documents_total{engine="fast-path"} 1.0' in text
     assert 'ocr_errors_total{code="unsupported_media_type"} 1.0' in text
     assert "ocr_documents_running 0.0" in text
+
+
+async def test_the_description_tells_the_ranges(service):
+    async with service.client.get(f"{service.url}/openapi.json") as response:
+        schemas = (await response.json())["components"]["schemas"]
+
+    (number, _) = schemas["RuntimeParams"]["properties"]["temperature"]["anyOf"]
+    assert (number["minimum"], number["maximum"]) == (0, 2)
+
+
+async def test_no_answer_tells_versions(service):
+    for url in (f"{service.url}/health", f"{service.url}/nothing", f"{service.ops}/livez"):
+        response, _ = await get(service, url)
+        assert response.headers["Server"] == "ocr-sidecar"
 
 
 async def test_callers_cannot_invent_metrics(service):

@@ -126,6 +126,25 @@ async def test_as_many_documents_as_may_be_are_in_work(start, many_pages, data):
     report.cancel()
 
 
+async def test_a_full_spool_refuses_documents_while_they_arrive(start, many_pages, data):
+    service = await start(OCR_MAX_SPOOL_BYTES=str(1024 * 1024))
+
+    async with upload_request(service, b"%PDF-" + bytes(1024 * 1024)) as response:
+        assert (response.status, (await response.json())["code"]) == (429, "queue_full")
+    assert (await service.upload(data / "digital.pdf"))[0] == 200
+
+
+async def test_a_line_of_a_stream_begins_with_what_it_is(service, data):
+    async with upload_request(service, (data / "huge-page.pdf").read_bytes(), **NDJSON) as response:
+        lines = [line async for line in response.content]
+
+    assert [line.split(b",")[0] for line in lines] == [
+        b'{"event":"document"',
+        b'{"event":"page"',
+        b'{"event":"error"',
+    ]
+
+
 async def test_a_reader_that_stalls_is_given_up(start, data):
     """It takes the head of the answer and nothing more, while megabytes wait for it."""
     maker = PdfMaker()
