@@ -32,7 +32,7 @@ class KeyRing:
 
         Every key is compared, whichever matches, so that the time taken tells neither which nor how much of it matched.
         """
-        candidate = (presented or "").encode("utf-8", "surrogateescape")
+        candidate = (presented or "").encode("utf-8", "surrogatepass")
         return any(_compare_all(self.keys, candidate))
 
 

@@ -9,6 +9,8 @@ from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
+Identity = tuple[int, int, int]
+
 LOOK_AGAIN_S = 1.0
 """How often the file is looked at: one stat a second is free, and a rotated key works within that second."""
 
@@ -16,10 +18,10 @@ LOOK_AGAIN_S = 1.0
 class KeyFile:
     """Holds the current :class:`KeyRing`; a file that turns unreadable or empty leaves the last good ring in force."""
 
-    def __init__(self, ring: KeyRing, path: Path | None = None) -> None:
+    def __init__(self, ring: KeyRing, path: Path | None = None, seen: Identity | None = None) -> None:
         self._ring = ring
         self._path = path
-        self._seen = _identity(path) if path else None
+        self._seen = seen
         self._looked_at = time.monotonic()
 
     @classmethod
@@ -30,9 +32,10 @@ class KeyFile:
             SettingsError: no key is configured, or the file holds none; the process must not start without one.
         """
         path = settings.api_key_file
+        seen = _identity(path) if path else None  # before the content: a change in between is then seen as one
         try:
             text = path.read_text() if path else settings.api_key.get_secret_value()
-            return cls(KeyRing.parse(text), path)
+            return cls(KeyRing.parse(text), path, seen)
         except (OSError, UnicodeDecodeError) as exc:
             raise SettingsError("OCR_SIDECAR_API_KEY_FILE cannot be read: mount it, or unset it") from exc
         except ValueError as exc:
@@ -62,7 +65,7 @@ class KeyFile:
         self._seen = seen
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _identity(path: Path) -> Identity | None:
     """Tell one content of the file from another; a mounted Secret changes its inode with every update."""
     try:
         stat = path.stat()

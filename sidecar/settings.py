@@ -298,21 +298,21 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
 # Kubernetes puts the address of every Service of the namespace into every pod: NAME_SERVICE_HOST, NAME_SERVICE_PORT,
 # NAME_PORT=tcp://…, NAME_PORT_8765_TCP_ADDR and so on. A Service called ocr-sidecar makes them start with OCR_.
 _SERVICE_LINK_NAME = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.+")
+_SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://.+")
 
 
 def _check_name(name: str, value: str, known: Mapping[str, FieldInfo]) -> None:
     if not name.startswith("OCR_"):
         return
-    is_link = _SERVICE_LINK_VALUE.fullmatch(value) is not None
+    is_port_link = name.endswith("_PORT") and _SERVICE_PORT_VALUE.fullmatch(value) is not None
     if name in known:
-        if is_link:
+        if is_port_link:
             raise SettingsError(
                 f"{name} is {value}: Kubernetes set it for a Service whose name clashes with this setting. "
                 "Set enableServiceLinks: false on the pod"
             )
         return
-    if is_link or _SERVICE_LINK_NAME.fullmatch(name):
+    if is_port_link or _SERVICE_LINK_NAME.fullmatch(name):
         return
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
     raise SettingsError(f"{name} is not a setting; the nearest one is {nearest[0]}")
