@@ -21,3 +21,11 @@ def limit_process(memory_bytes: int, nice: int) -> None:
     os.nice(nice)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _mute_libraries()
+
+
+def _mute_libraries() -> None:
+    """Send standard error nowhere: C libraries chatter there about bad documents, amid the service's JSON lines."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)

@@ -177,6 +177,17 @@ async def test_two_services_share_a_spool_folder_without_touching_each_other(lau
     assert (await reading)[0] == 200
 
 
+async def test_the_log_is_json_whatever_libraries_say_about_a_document(launch, tmp_path):
+    one = await launch()
+    fax = as_tiff([picture_of_text(5)])
+    await one.upload(fax[: len(fax) // 2] + b"\0" * 100)
+    await one.upload(fax.replace(b"\x01\x03", b"\x99\x03"))
+
+    (log,) = tmp_path.glob("log-*")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
+
+
 async def test_it_serves_soon_after_its_start(launch):
     """The figure is in docs/performance.md; this guards against the mistake of loading something huge."""
     started = time.monotonic()
