@@ -193,7 +193,8 @@ async def get_livez(request: web.Request) -> web.Response:
 async def get_readyz(request: web.Request) -> web.Response:
     """Tell, for each capability, whether it can be asked for; 200 when documents can be read."""
     ocr = capability(request.app)
-    body = {"status": "ok" if ocr.ready else "unavailable", "ocr": {"state": ocr.state, "reason": ocr.reason}}
+    capabilities = {"ocr": ocr, "embed": health.NOT_IN_THIS_VERSION, "rerank": health.NOT_IN_THIS_VERSION}
+    body = {name: {"state": one.state, "reason": one.reason} for name, one in capabilities.items()}
     return web.json_response(body, status=200 if ocr.ready else 503)
 
 

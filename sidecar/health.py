@@ -44,6 +44,10 @@ def ocr_capability(facts: Facts) -> Capability:
     return next((capability for holds, capability in reasons if holds), Capability("ready"))
 
 
+NOT_IN_THIS_VERSION = Capability("unavailable", "not-in-this-version")
+"""For what the contract names and a later version brings."""
+
+
 def is_alive(facts: Facts) -> bool:
     """Tell whether the process should be left running; one that stops on purpose is alive."""
     return facts.workers_alive or facts.stopping

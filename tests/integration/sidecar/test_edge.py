@@ -177,6 +177,18 @@ async def test_a_default_language_that_is_missing_is_named(start):
         assert (response.status, (await response.json())["ocr"]["reason"]) == (503, "language-missing: xyz")
 
 
+async def test_readiness_tells_each_capability(service):
+    async with service.client.get(f"{service.ops}/readyz") as response:
+        assert (response.status, await response.json()) == (
+            200,
+            {
+                "ocr": {"state": "ready", "reason": None},
+                "embed": {"state": "unavailable", "reason": "not-in-this-version"},
+                "rerank": {"state": "unavailable", "reason": "not-in-this-version"},
+            },
+        )
+
+
 async def test_the_ops_port_serves_probes_and_nothing_else(service):
     for path, status in (("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/health", 404), ("/ocr", 404)):
         response, _ = await get(service, service.ops + path)
