@@ -1,0 +1,33 @@
+"""``python -m bench``: measure, and print each figure beside its target."""
+
+import argparse
+import sys
+
+from bench import accuracy, fast_path, machine, memory, ocr_throughput, responsiveness, startup
+from bench.figure import print_table
+
+BENCHMARKS = {
+    "ocr_throughput": ocr_throughput.run,
+    "fast_path": fast_path.run,
+    "responsiveness": responsiveness.run,
+    "startup": startup.run,
+    "memory": memory.run,
+    "accuracy": accuracy.run,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the service.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small counts: shows that it works, measures nothing")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"{unknown[0]} is not a benchmark; there are {', '.join(BENCHMARKS)}")
+    print(machine.describe() + ("; quick: the figures mean little" if options.quick else ""), flush=True)
+    for name in options.names or BENCHMARKS:
+        print_table(name, BENCHMARKS[name](quick=options.quick))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
