@@ -38,7 +38,10 @@ class Inquiry:
     char_threshold: int
 
 
-@dataclass(frozen=True, slots=True)
+# These two come from the workers with every document. Without slots they cross the border in C instead of Python.
+
+
+@dataclass(frozen=True)
 class PageFacts:
     """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read."""
 
@@ -48,7 +51,7 @@ class PageFacts:
     error: SidecarError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DocumentFacts:
     """What a document is. ``page_count`` counts the document's pages, ``pages`` holds those to read."""
 

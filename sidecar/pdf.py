@@ -25,7 +25,7 @@ from sidecar.text_quality import FULL_PAGE_IMAGE_SHARE, MIN_ACCOUNTED_SHARE, Tex
 POINTS_PER_INCH = 72
 MAX_SIDE_PIXELS = 32_000
 """Tesseract counts pixels in 16 bits."""
-MAPPING_SAMPLES = 48
+MAPPING_SAMPLES = 32
 """Characters a page whose mapping is asked for, one call each: enough to tell 2 % unmapped from 20 %."""
 OBJECTS_LOOKED_AT = 5_000
 """A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""

@@ -177,7 +177,7 @@ class Settings(BaseModel):
         "worker alone.",
     )
     worker_tasks: int = Field(
-        500,
+        2000,
         alias="OCR_WORKER_TASKS",
         ge=1,
         description="Tasks after which a worker is replaced, so that what the C libraries leak goes with it.",
