@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sidecar.errors import InvalidValueError, TooManyPagesError
 
-_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+_RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
 @dataclass(frozen=True, slots=True)

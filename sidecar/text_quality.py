@@ -45,7 +45,7 @@ def readable_share(text: str) -> float:
     """Share of the characters that are printable Unicode; 0 for an empty text."""
     if not text:
         return 0.0
-    if "".join(text.split()).isprintable():
+    if "\N{REPLACEMENT CHARACTER}" not in text and "".join(text.split()).isprintable():
         return 1.0  # nearly every page, and fifty times as fast as counting
     unreadable = sum(count for char, count in Counter(text).items() if _is_unreadable(char))
     return 1 - unreadable / len(text)

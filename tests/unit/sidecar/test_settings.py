@@ -1,0 +1,242 @@
+"""The environment: what each name means, what is refused, and what the refusal says."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sidecar.settings import Settings, SettingsError, environment_names, parse_settings
+
+MIB = 1024 * 1024
+SECRET = "violet-submarine-4711"
+
+# name in the environment, field, default, a text that is accepted, its value
+SETTINGS = [
+    ("OCR_HOST", "host", "127.0.0.1", "0.0.0.0", "0.0.0.0"),
+    ("OCR_PORT", "port", 8765, "0", 0),
+    ("OCR_OPS_PORT", "ops_port", 9090, "65535", 65535),
+    ("OCR_AUTH_MODE", "auth_mode", "api-key", "network", "network"),
+    ("OCR_SIDECAR_API_KEY_FILE", "api_key_file", None, "/run/keys", Path("/run/keys")),
+    ("OCR_ENGINE", "engine", None, "np-dms-ocr", "np-dms-ocr"),
+    ("OCR_FALLBACK_ENGINE", "fallback_engine", "tesseract", "none", "none"),
+    ("OLLAMA_API_URL", "ollama_api_url", None, "http://ollama:11434", "http://ollama:11434"),
+    ("OCR_MODEL", "ocr_model", "np-dms-ocr:latest", "np-dms-ocr:2", "np-dms-ocr:2"),
+    ("OCR_LANGUAGES", "languages", "tha+eng", "eng", "eng"),
+    ("TESSDATA_PREFIX", "tessdata_dir", None, "/usr/share/tessdata", Path("/usr/share/tessdata")),
+    ("OCR_DPI", "dpi", 300, "72", 72),
+    ("OCR_CHAR_THRESHOLD", "char_threshold", 100, "0", 0),
+    ("OCR_MAX_DOCUMENT_BYTES", "max_document_bytes", 50 * MIB, "1", 1),
+    ("OCR_MAX_FIELD_BYTES", "max_field_bytes", MIB, "1024", 1024),
+    ("OCR_PAGE_LIMIT", "page_limit", 500, "1", 1),
+    ("OCR_MAX_PAGES", "max_pages", 0, "7", 7),
+    ("OCR_MAX_PAGE_PIXELS", "max_page_pixels", 150_000_000, "1000000", 1_000_000),
+    ("OCR_MAX_STREAM_BYTES", "max_stream_bytes", 32 * MIB, "1048576", MIB),
+    ("MAX_SYSTEM_PROMPT_LENGTH", "max_system_prompt_length", 10_000, "1", 1),
+    ("OCR_SIDECAR_UPLOAD_BASE", "upload_base", Path("/mnt/uploads"), "/srv/in", Path("/srv/in")),
+    ("OCR_WORKERS", "workers", 0, "256", 256),
+    ("OCR_WORKER_MEMORY_MB", "worker_memory_mb", 3072, "512", 512),
+    ("OCR_WORKER_TASKS", "worker_tasks", 2000, "1", 1),
+    ("OCR_WORKER_NICE", "worker_nice", 10, "19", 19),
+    ("OCR_MAX_QUEUED_PAGES", "max_queued_pages", 1000, "1", 1),
+    ("OCR_MAX_DOCUMENTS", "max_documents", 256, "1", 1),
+    ("OCR_TIMEOUT", "page_timeout_s", 360, "0.5", 0.5),
+    ("OCR_OPEN_SECONDS", "open_timeout_s", 60, "86400", 86400),
+    ("OCR_RECEIVE_SECONDS", "receive_timeout_s", 120, "1.5", 1.5),
+    ("OCR_SHUTDOWN_SECONDS", "shutdown_s", 20, "0", 0),
+    ("OCR_SPOOL_DIR", "spool_dir", None, "/var/spool/ocr", Path("/var/spool/ocr")),
+    ("OCR_MAX_SPOOL_BYTES", "max_spool_bytes", 4096 * MIB, "1048576", MIB),
+    ("OCR_LOG_LEVEL", "log_level", "info", "debug", "debug"),
+    ("OCR_ACTIVE_PROFILE", "active_profile", None, "chat", "chat"),
+    ("OCR_RESIDENCY_WINDOW_SECONDS", "residency_window_s", 120, "0", 0),
+    ("OCR_PROFILE_DIR", "profile_dir", None, "/profiles", Path("/profiles")),
+    ("OCR_DEFAULT_PROFILE", "default_profile", "ocr-extract", "drawings", "drawings"),
+]
+REFUSED = [
+    ("OCR_PORT", ["-1", "65536", "http", "8765.5"]),
+    ("OCR_OPS_PORT", ["-1", "65536"]),
+    ("OCR_AUTH_MODE", ["none", "API-KEY", "off"]),
+    ("OCR_ENGINE", ["auto", "easyocr"]),
+    ("OCR_FALLBACK_ENGINE", ["np-dms-ocr", "off"]),
+    ("OCR_DPI", ["71", "601", "nan"]),
+    ("OCR_CHAR_THRESHOLD", ["-1", "many"]),
+    ("OCR_MAX_DOCUMENT_BYTES", ["0", "50MB"]),
+    ("OCR_MAX_FIELD_BYTES", ["1023"]),
+    ("OCR_PAGE_LIMIT", ["0"]),
+    ("OCR_MAX_PAGES", ["-1"]),
+    ("OCR_MAX_PAGE_PIXELS", ["999999"]),
+    ("OCR_MAX_STREAM_BYTES", ["1048575"]),
+    ("MAX_SYSTEM_PROMPT_LENGTH", ["0"]),
+    ("OCR_WORKERS", ["-1", "257"]),
+    ("OCR_WORKER_MEMORY_MB", ["511"]),
+    ("OCR_WORKER_TASKS", ["0"]),
+    ("OCR_WORKER_NICE", ["-1", "20"]),
+    ("OCR_MAX_QUEUED_PAGES", ["0"]),
+    ("OCR_MAX_DOCUMENTS", ["0"]),
+    ("OCR_TIMEOUT", ["0", "-1", "86400.1", "nan", "inf", "soon"]),
+    ("OCR_OPEN_SECONDS", ["0", "nan"]),
+    ("OCR_RECEIVE_SECONDS", ["0", "inf"]),
+    ("OCR_SHUTDOWN_SECONDS", ["-0.1", "3600.1", "nan"]),
+    ("OCR_MAX_SPOOL_BYTES", ["1048575"]),
+    ("OCR_LOG_LEVEL", ["INFO", "loud"]),
+    ("OCR_RESIDENCY_WINDOW_SECONDS", ["-1"]),
+]
+
+
+def refusal(environ):
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(environ)
+    return caught.value
+
+
+def test_the_tables_here_name_every_setting():
+    assert {row[0] for row in SETTINGS} | {"OCR_SIDECAR_API_KEY"} == environment_names().keys()
+
+
+@pytest.mark.parametrize(("name", "field", "default", "text", "value"), SETTINGS)
+def test_a_setting_has_its_default_and_is_read_from_its_name(name, field, default, text, value):
+    assert getattr(parse_settings({}), field) == default
+    assert getattr(parse_settings({name: text}), field) == value
+    assert getattr(parse_settings({name: f"  {text}\n"}), field) == value
+
+
+def test_there_is_no_key_unless_one_is_set():
+    assert parse_settings({}).api_key.get_secret_value() == ""
+    assert parse_settings({"OCR_SIDECAR_API_KEY": f" {SECRET}\n"}).api_key.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in REFUSED for text in texts])
+def test_a_value_outside_its_range_is_refused_by_name_and_value(name, text):
+    assert str(refusal({name: text})).startswith(f"{name} is {text}: ")
+
+
+def test_every_value_that_is_refused_is_named():
+    text = str(refusal({"OCR_DPI": "7", "OCR_WORKERS": "999"}))
+    assert "OCR_DPI is 7: " in text
+    assert "OCR_WORKERS is 999: " in text
+
+
+@pytest.mark.parametrize("name", environment_names())
+@pytest.mark.parametrize("nothing", ["", "  ", "\t\n"])
+def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
+    assert parse_settings({name: nothing}) == parse_settings({})
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("OCR_PROT", "OCR_PORT"),
+        ("OCR_LANGUAGE", "OCR_LANGUAGES"),
+        ("OCR_CHAR_TRESHOLD", "OCR_CHAR_THRESHOLD"),
+        ("OCR_UPLOAD_BASE", "OCR_SIDECAR_UPLOAD_BASE"),
+        ("OCR_API_KEY_FILE", "OCR_SIDECAR_API_KEY_FILE"),
+        ("OCR_SHUTDOWN_SECS", "OCR_SHUTDOWN_SECONDS"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_one(name, nearest):
+    assert str(refusal({name: "1"})) == f"{name} is not a setting; the nearest one is {nearest}"
+    assert name in str(refusal({name: ""}))
+
+
+def test_names_of_others_are_none_of_our_business():
+    others = {"PATH": "/bin", "HOME": "/", "ocr_prot": "1", "MY_OCR_PROT": "1", "GPU_TOTAL_VRAM_MB": "x", "OCR": "1"}
+    assert parse_settings(others) == parse_settings({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OCR_SIDECAR_SERVICE_HOST", "10.96.0.17"),
+        ("OCR_SIDECAR_SERVICE_HOST", "fd00::17"),
+        ("OCR_SIDECAR_SERVICE_PORT", "8765"),
+        ("OCR_SIDECAR_SERVICE_PORT_API", "8765"),
+        ("OCR_SIDECAR_SERVICE_PORT_HTTP_OPS", "9090"),
+        ("OCR_SIDECAR_PORT", "tcp://10.96.0.17:8765"),
+        ("OCR_SIDECAR_PORT", "tcp://[fd00::17]:8765"),
+        ("OCR_SIDECAR_PORT_8765_TCP", "tcp://10.96.0.17:8765"),
+        ("OCR_SIDECAR_PORT_8765_TCP_PROTO", "tcp"),
+        ("OCR_SIDECAR_PORT_8765_TCP_PORT", "8765"),
+        ("OCR_SIDECAR_PORT_8765_TCP_ADDR", "10.96.0.17"),
+        ("OCR_SIDECAR_PORT_53_UDP", "udp://10.96.0.17:53"),
+        ("OCR_SIDECAR_PORT_53_UDP_ADDR", "10.96.0.17"),
+        ("OCR_SIDECAR_PORT_9_SCTP_PROTO", "sctp"),
+        ("OCR_SERVICE_HOST", "10.96.0.17"),
+        ("OCR_SERVICE_PORT", "8765"),
+        ("OCR_PORT_8765_TCP", "tcp://10.96.0.17:8765"),
+        ("OCR_PORT_8765_TCP_ADDR", "10.96.0.17"),
+    ],
+)
+def test_the_links_that_kubernetes_sets_for_services_are_ignored(name, value):
+    assert parse_settings({name: value}) == parse_settings({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OCR_SIDECAR_PORT", "8765"),
+        ("OCR_SIDECAR_HOST", "10.96.0.17"),
+        ("OCR_SIDECAR_PORT_TCP", "8765"),
+        ("OCR_OLLAMA_URL", "tcp://ollama:11434"),
+    ],
+)
+def test_what_only_resembles_a_link_is_an_unknown_name(name, value):
+    assert str(refusal({name: value})).startswith(f"{name} is not a setting; ")
+
+
+@pytest.mark.parametrize(("name", "service"), [("OCR_PORT", "ocr"), ("OCR_OPS_PORT", "ocr-ops")])
+def test_a_link_in_the_place_of_a_port_says_what_happened(name, service):
+    text = str(refusal({name: "tcp://10.96.0.17:8765"}))
+    assert text.startswith(f"{name} is tcp://10.96.0.17:8765: "), service
+    assert "enableServiceLinks: false" in text
+
+
+@pytest.mark.parametrize("port", ["8765", "9090"])
+def test_equal_ports_are_refused(port):
+    assert str(refusal({"OCR_PORT": port, "OCR_OPS_PORT": port})) == (
+        f"OCR_PORT and OCR_OPS_PORT are both {port}: they must differ"
+    )
+
+
+def test_two_free_ports_may_both_be_asked_for_as_0():
+    settings = parse_settings({"OCR_PORT": "0", "OCR_OPS_PORT": "0"})
+    assert (settings.port, settings.ops_port) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "mistake", [{"OCR_DPI": "7"}, {"OCR_PROT": "1"}, {"OCR_PORT": "9090"}, {"OCR_PORT": "tcp://10.0.0.1:1"}]
+)
+def test_a_key_appears_in_no_error_about_another_setting(mistake):
+    error = refusal({"OCR_SIDECAR_API_KEY": SECRET, **mistake})
+    assert SECRET not in "".join(traceback.format_exception(error))
+
+
+def test_a_key_that_looks_like_a_link_is_not_shown_either():
+    environ = {"OCR_SIDECAR_API_KEY": f"tcp://{SECRET}"}
+    assert parse_settings(environ).api_key.get_secret_value() == f"tcp://{SECRET}"
+    assert SECRET not in str(refusal({**environ, "OCR_DPI": "7"}))
+
+
+def test_a_key_appears_in_no_rendering_of_the_settings():
+    settings = parse_settings({"OCR_SIDECAR_API_KEY": SECRET})
+    assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_settings_cannot_be_changed():
+    settings = parse_settings({})
+    with pytest.raises(ValidationError):
+        settings.port = 1
+    assert settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("environ", "engine"),
+    [
+        ({}, "tesseract"),
+        ({"OLLAMA_API_URL": "http://ollama:11434"}, "np-dms-ocr"),
+        ({"OLLAMA_API_URL": "  "}, "tesseract"),
+        ({"OCR_ENGINE": "tesseract", "OLLAMA_API_URL": "http://ollama:11434"}, "tesseract"),
+        ({"OCR_ENGINE": "np-dms-ocr"}, "np-dms-ocr"),
+    ],
+)
+def test_auto_falls_to_the_engine_that_is_set_else_to_the_model_where_there_is_one(environ, engine):
+    assert parse_settings(environ).default_engine == engine
