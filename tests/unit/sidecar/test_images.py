@@ -58,10 +58,7 @@ def corner_dark(mode: str, dark, light, size=(1800, 2400)) -> Image.Image:
     ],
 )
 def test_every_kind_of_pixel_becomes_grey(tmp_path, mode, dark, light, kind):
-    if mode == "P":
-        image = corner_dark("L", 0, 255).convert("P")
-    else:
-        image = corner_dark(mode, dark, light)
+    image = corner_dark("L", 0, 255).convert("P") if mode == "P" else corner_dark(mode, dark, light)
     grey = render(tmp_path, image, kind)
 
     assert grey.getpixel((100, 100)) < 20

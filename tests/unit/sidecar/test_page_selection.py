@@ -14,7 +14,9 @@ def test_pages_are_numbers_and_ranges(text, ranges):
     assert parse_pages(text, 500) == ranges
 
 
-@pytest.mark.parametrize("text", ["", ",", "0", "0-1", "3-2", "-1", "1-", "a", "1;2", "1.5", "١", "1234567", "1--2"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "0", "0-1", "3-2", "-1", "1-", "a", "1;2", "1.5", "\N{ARABIC-INDIC DIGIT ONE}", "1234567", "1--2"]
+)
 def test_what_is_no_list_of_pages_is_refused(text):
     with pytest.raises(InvalidValueError, match="accepted are page numbers"):
         parse_pages(text, 500)
