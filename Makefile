@@ -12,12 +12,12 @@ TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: system-packages packages  ## Make .venv with the locked packages; install Tesseract's data where that is possible
+setup: packages  ## Make .venv with the locked packages; install Tesseract's data where that is possible
 	@$(BIN)/python -m sidecar doctor || true
 
 packages: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,dev]'
@@ -46,10 +46,10 @@ check: packages  ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: system-packages packages  ## Run all tests
+test: packages  ## Run all tests
 	$(BIN)/pytest
 
-bench: system-packages packages  ## Measure, and print ratios; ONLY=name runs one benchmark
+bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
 
 lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock

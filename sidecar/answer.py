@@ -1,7 +1,8 @@
-"""Results in the wire's terms: as one body, or as lines while pages finish. Counts what it renders."""
+"""Results in the wire's terms: as one body, or as lines while pages finish; and what is counted of them."""
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from sidecar.telemetry import Metrics
 
 
 class Answer:
-    """One document's answer; made when its request begins, so that it knows how long it took."""
+    """One document's answer; made when its body has arrived, so that it knows how long reading took."""
 
     def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
         self.request_id = request_id
@@ -43,11 +44,16 @@ class Answer:
         """Render everything but the pages."""
         return schema.DoneEvent(**self._summary(result))
 
-    def _summary(self, result: DocumentResult) -> dict[str, Any]:
-        warnings = [*result.warnings, *(["unknown-field"] if self._ignored_fields else [])]
+    def count(self, result: DocumentResult) -> None:
+        """Count a document that was read."""
         self.metrics.documents.labels(result.engine_used).inc()
-        for warning in warnings:
+        for warning in self._warnings(result):
             self.metrics.warnings.labels(warning).inc()
+
+    def _warnings(self, result: DocumentResult) -> list[str]:
+        return [*result.warnings, *(["unknown-field"] if self._ignored_fields else [])]
+
+    def _summary(self, result: DocumentResult) -> dict[str, Any]:
         return {
             "text": result.text,
             "ocr_used": result.ocr_used,
@@ -61,7 +67,7 @@ class Answer:
             "profile": None,
             "parameters": dict(result.model.parameters) if result.model else {},
             "residency": None,
-            "warnings": warnings,
+            "warnings": self._warnings(result),
             "ignored_fields": self._ignored_fields,
         }
 
@@ -105,10 +111,17 @@ class StreamedAnswer:
             )
         )
 
+    async def finish(self) -> None:
+        """End the response."""
+        await self._in_time(self.response.write_eof())
+
     async def _write(self, body: schema.Wire) -> None:
+        await self._in_time(self.response.write(schema.render(body) + b"\n"))
+
+    async def _in_time(self, writing: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._stall_s):
-                await self.response.write(schema.render(body) + b"\n")
+                await writing
         except TimeoutError as exc:
             raise ConnectionAbortedError(f"the caller read nothing for {self._stall_s:g} s") from exc
 

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -91,10 +92,7 @@ def _serve(environ: Mapping[str, str]) -> int:
     from sidecar.telemetry import configure_logging  # noqa: PLC0415 - likewise
 
     configure_logging(settings.log_level)
-    try:
-        asyncio.run(serve(settings))
-    except OSError as exc:
-        raise SettingsError(f"a port cannot be opened: {exc.strerror}") from exc
+    asyncio.run(serve(settings))
     return 0
 
 
@@ -112,6 +110,7 @@ class Document:
 
 async def _ocr(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     documents = list(find_documents(options.files, options.output, ".json" if options.json else ".md"))
+    _check_targets(documents, options.output)
     todo = [document for document in documents if not (document.target and document.target.exists())]
     console = Console(stderr=True)
     if skipped := len(documents) - len(todo):
@@ -122,6 +121,21 @@ async def _ocr(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             reading = _Reading(client, _fields(options), progress, console, as_json=options.json)
             failures = await reading.read_all(todo, max(1, options.jobs))
     return EXIT_FAILED if failures else 0
+
+
+def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
+    """Refuse before any work what would lose it at the end: a folder that cannot be written, two texts in one file."""
+    if output is None:
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SettingsError(f"the folder {output} cannot be made: {exc.strerror}") from exc
+    if not os.access(output, os.W_OK):
+        raise SettingsError(f"the folder {output} cannot be written to")
+    targets = Counter(document.target for document in documents)
+    if twice := [target for target, count in targets.items() if count > 1]:
+        raise SettingsError(f"two documents would be written to {twice[0]}: name the folder that holds them instead")
 
 
 def _client(options: argparse.Namespace, environ: Mapping[str, str]) -> AbstractAsyncContextManager[Client]:

@@ -51,6 +51,8 @@ class Client:
             raise DocumentFailedError(
                 f"the service at {self.url} cannot be reached: {exc or type(exc).__name__}"
             ) from exc
+        except (KeyError, TypeError, json.JSONDecodeError) as exc:
+            raise DocumentFailedError(f"what answers at {self.url} is no sidecar") from exc
         except OSError as exc:
             raise DocumentFailedError(f"the file cannot be read: {exc.strerror}") from exc
 

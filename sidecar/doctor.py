@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from sidecar.engine import NP_DMS_OCR
+from sidecar.key_file import KeyFile
 from sidecar.settings import Settings, SettingsError, parse_settings
 from sidecar.tesseract import ORIENTATION_DATA, find_tessdata
 from sidecar.workers import usable_cores
@@ -59,13 +60,11 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _keys(settings: Settings) -> Finding:
     if settings.auth_mode == "network":
         return Finding("callers", ok=True, detail="network mode: whoever reaches the port may call")
-    configured = bool(settings.api_key_file or settings.api_key.get_secret_value())
-    return Finding(
-        "callers",
-        ok=configured,
-        detail="api-key mode" + ("" if configured else ", but no key is set: serve will not start"),
-        remedy="set OCR_SIDECAR_API_KEY_FILE or OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network",
-    )
+    try:
+        keys = KeyFile.from_settings(settings).ring().keys
+    except SettingsError as exc:
+        return Finding("callers", ok=False, detail="serve will not start", remedy=str(exc))
+    return Finding("callers", ok=True, detail=f"api-key mode; {len(keys)} accepted")
 
 
 def _tesseract(settings: Settings) -> Iterator[Finding]:

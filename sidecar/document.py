@@ -14,7 +14,7 @@ from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaErr
 from sidecar.images import Images
 from sidecar.page_selection import PageWish
 from sidecar.pdf import Pdf
-from sidecar.text_quality import TextLayer, has_enough, reads_like_text
+from sidecar.text_quality import TextLayer, clean, has_enough, reads_like_text
 
 PDF_HEADER_BYTES = 1024
 """A PDF header may have so much before it: what Acrobat accepts, and the contract promises."""
@@ -64,7 +64,9 @@ class DocumentFacts:
 class Document(Protocol):
     """An open document; pages count from 0."""
 
-    page_count: int
+    @property
+    def page_count(self) -> int:
+        """Count the pages."""
 
     def text_layer(self, index: int) -> TextLayer | None:
         """Give the page's text layer, or None where it cannot stand for the page."""
@@ -103,18 +105,18 @@ def sniff(path: Path) -> str:
         head = file.read(PDF_HEADER_BYTES - 1 + len(b"%PDF-"))
     if not head:
         raise EmptyDocumentError("the file is empty")
-    if b"%PDF-" in head:
-        return "pdf"
     if _is_image(head):
         return "image"
+    if b"%PDF-" in head:
+        return "pdf"
+    if head.startswith(b"BM"):
+        return "image"  # last: two letters prove little
     raise UnsupportedMediaError("the file is not a document that is read here: PDF, PNG, JPEG, TIFF, WebP or BMP")
 
 
 def _is_image(head: bytes) -> bool:
     webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
-    return webp or head.startswith(
-        (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
-    )
+    return webp or head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 
 
 def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFacts:
@@ -131,7 +133,7 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
         if inquiry.use_text_layer:
             layer = document.text_layer(index)
             if layer and has_enough(layer, inquiry.char_threshold) and reads_like_text(layer):
-                return PageFacts(index, layer.text)
+                return PageFacts(index, clean(layer.text))
         document.check_page(index, limits.dpi)
         return PageFacts(index, blank=document.is_empty(index))
     except SidecarError as error:

@@ -30,6 +30,7 @@
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
+    ├── StorageError                  503 storage_unavailable   (retryable)
     ├── EngineUnavailableError        503 engine_unavailable    (retryable)
     │   └── ShuttingDownError         503 shutting_down         (retryable)
     └── DeadlineError                 504 deadline_exceeded     (retryable)
@@ -50,7 +51,7 @@ class SidecarError(Exception):
 
     def __init__(self, detail: str = "internal error", *, retry_after_s: int | None = None) -> None:
         super().__init__(detail, retry_after_s)
-        self.detail = detail
+        self.detail = detail.encode("utf-8", "replace").decode()  # a quoted name may hold what JSON cannot
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -235,6 +236,14 @@ class EngineFailedError(SidecarError):
 
     status = 502
     code = "engine_failed"
+    retryable = True
+
+
+class StorageError(SidecarError):
+    """A file cannot be read or written now, through no fault of the caller."""
+
+    status = 503
+    code = "storage_unavailable"
     retryable = True
 
 

@@ -9,7 +9,14 @@ from aiohttp import web
 
 from sidecar import __version__, health, multipart, schema, upload_paths
 from sidecar.answer import Answer, StreamedAnswer
-from sidecar.errors import MalformedBodyError, SidecarError, TooLargeError, UnknownProfileError
+from sidecar.errors import (
+    DeadlineError,
+    MalformedBodyError,
+    SidecarError,
+    StorageError,
+    TooLargeError,
+    UnknownProfileError,
+)
 from sidecar.keys import DRAIN, METRICS, READER, REQUEST_ID, SETTINGS, SPOOL, TESSERACT_ENGINE, WORKERS
 from sidecar.middleware import error_of
 from sidecar.ocr import ReadJob
@@ -29,7 +36,7 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
     """Read an uploaded document."""
     settings = request.app[SETTINGS]
     _refuse_early(request)
-    with request.app[SPOOL].file() as file:
+    with request.app[SPOOL].file(settings.max_document_bytes) as file:
         fields = await multipart.receive_upload(request, file, settings)
         asked, ignored = schema.parse_form(fields, settings.max_system_prompt_length)
         return await _answer(request, asked, file, ignored)
@@ -43,8 +50,8 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
     async with multipart.receiving(settings.receive_timeout_s):
         body = await _read_body(request, settings.max_field_bytes)
     asked = schema.parse_body(body, settings.max_system_prompt_length)
-    with request.app[SPOOL].file() as file:
-        await asyncio.to_thread(_copy_upload, asked.pdf_path, file, settings)
+    with request.app[SPOOL].file(settings.max_document_bytes) as file:
+        await _copy_in_time(asked.pdf_path, file, settings)
         return await _answer(request, asked, file)
 
 
@@ -66,16 +73,21 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+async def _copy_in_time(pdf_path: str, target: SpoolFile, settings: Settings) -> None:
+    """Bound the copy: the shared volume may be a network file system that hangs."""
+    try:
+        async with asyncio.timeout(settings.receive_timeout_s):
+            await asyncio.to_thread(_copy_upload, pdf_path, target, settings)
+    except TimeoutError as exc:
+        raise DeadlineError(f"the file could not be read within {settings.receive_timeout_s:g} s") from exc
+    except OSError as exc:
+        raise StorageError("the file cannot be read now", retry_after_s=30) from exc
+
+
 def _copy_upload(pdf_path: str, target: SpoolFile, settings: Settings) -> None:
     """Copy a file of the shared volume into the spool: what was checked is what is read, whatever happens there now."""
     with os.fdopen(upload_paths.open_upload(pdf_path, settings.upload_base), "rb") as source:
-        copied = 0
         while chunk := source.read(COPY_BYTES):
-            copied += len(chunk)
-            if copied > settings.max_document_bytes:
-                raise TooLargeError(
-                    f"the document has more than {settings.max_document_bytes} bytes, which is the limit"
-                )
             target.write(chunk)
 
 
@@ -88,6 +100,7 @@ async def _answer(
         return await _stream(request, job, answer)
     async with request.app[DRAIN].document():
         result = await request.app[READER].read(job, answer)
+    answer.count(result)
     return web.Response(body=schema.render(answer.whole(result)), content_type=JSON)
 
 
@@ -97,7 +110,8 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
     try:
         async with request.app[DRAIN].document():
             result = await request.app[READER].read(job, streamed)
-        await streamed.done(result)
+            answer.count(result)
+            await streamed.done(result)
     except SidecarError as error:
         if not streamed.response.prepared:
             raise
@@ -106,7 +120,7 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
         if not streamed.response.prepared or isinstance(exc, ConnectionError):
             raise
         await streamed.failed(error_of(exc, request))
-    await streamed.response.write_eof()
+    await streamed.finish()
     return streamed.response
 
 

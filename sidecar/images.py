@@ -1,22 +1,25 @@
 """Image documents: PNG, JPEG, TIFF with any number of pages, WebP and BMP. Runs in worker processes only."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.engine import PageImage
-from sidecar.errors import PageTooLargeError, UnreadableDocumentError
-from sidecar.raster import page_image
+from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
+from sidecar.raster import MAX_SIDE_PIXELS, page_image
 from sidecar.text_quality import TextLayer
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 A4_LONG_SIDE_INCHES = 11.69
 SCREEN_DPI = 100
 """Files that claim 72 or 96 dpi mean a screen, not the paper: such a claim is not believed."""
+MAX_FRAMES = 3000
+"""Pages of a TIFF that are counted: the time for it grows with the square of their number, 0.2 s here."""
 MAX_ENLARGEMENT = 3.0
 """Enlarging a small picture helps Tesseract, but no picture holds more than about threefold."""
 
@@ -37,7 +40,7 @@ class Images:
         self._image = image
         self._max_page_pixels = max_page_pixels
         # Animated WebP and the previews inside a phone's JPEG are not pages; a TIFF's frames are.
-        self.page_count: int = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        self._has_frames = image.format == "TIFF"
 
     @classmethod
     @contextmanager
@@ -48,11 +51,27 @@ class Images:
             UnreadableDocumentError: it breaks off, or is not what its first bytes say.
         """
         Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is decoded
-        with _pillow_errors():
-            image = Image.open(path, formats=FORMATS)
-            document = cls(image, max_page_pixels)
-        with image:
+        with path.open("rb") as file:  # a path would have Pillow map the file, and misread TIFFs that are to be turned
+            with _pillow_errors():
+                document = cls(Image.open(file, formats=FORMATS), max_page_pixels)
             yield document
+
+    @functools.cached_property
+    def page_count(self) -> int:
+        """Count the frames, by looking for each of them.
+
+        Raises:
+            TooManyPagesError: there are more than :data:`MAX_FRAMES`.
+        """
+        if not self._has_frames:
+            return 1
+        with _pillow_errors():
+            for index in range(1, MAX_FRAMES + 1):
+                try:
+                    self._image.seek(index)
+                except EOFError:
+                    return index
+        raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
     def text_layer(self, index: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
         """Give nothing: pictures have no text layer."""
@@ -67,28 +86,37 @@ class Images:
         with _pillow_errors():
             self._seek(index)
         pixels = self._image.width * self._image.height
-        if pixels > self._max_page_pixels:
+        if pixels > self._max_page_pixels or max(self._image.size) > MAX_SIDE_PIXELS:
             raise PageTooLargeError(
-                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, "
-                f"the limit is {self._max_page_pixels} pixels"
+                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, the limits are "
+                f"{self._max_page_pixels} pixels and {MAX_SIDE_PIXELS} on a side"
             )
 
     def render(self, index: int, dpi: int) -> PageImage:
         """Decode one page to grey at about ``dpi`` dots per inch, upright as its EXIF orientation says."""
         self.check_page(index, dpi)
         with _pillow_errors():
+            claimed = _claimed_dpi(self._image)
             self._image.draft("L", None)  # a JPEG then decodes its luminance only
+            self._image.load()  # Pillow turns a TIFF right here, and takes its orientation away
             upright = ImageOps.exif_transpose(self._image)
             grey = _grey(upright)
-        scaling = plan_scaling(upright.size, self._image.info.get("dpi"), dpi, self._max_page_pixels)
+        scaling = plan_scaling(upright.size, claimed, dpi, self._max_page_pixels)
         if (scaling.x, scaling.y) != (1.0, 1.0):
             size = max(1, round(grey.width * scaling.x)), max(1, round(grey.height * scaling.y))
             grey = grey.resize(size, Image.Resampling.LANCZOS)
         return page_image(grey, scaling.dpi)
 
     def _seek(self, index: int) -> None:
-        if self.page_count > 1:
+        if self._has_frames:
             self._image.seek(index)
+
+
+def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
+    """Give the resolution that the file claims, across and down as the picture is shown."""
+    claimed = image.info.get("dpi")
+    is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return tuple(reversed(claimed)) if claimed and is_turned else claimed
 
 
 def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi: int, max_pixels: int) -> Scaling:
@@ -101,7 +129,7 @@ def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi
     if 180 <= across <= 400 and 0.9 <= across / down <= 1.1:
         return Scaling(1.0, 1.0, round(across))
     x, y = min(dpi / across, MAX_ENLARGEMENT), min(dpi / down, MAX_ENLARGEMENT)
-    if size[0] * x * size[1] * y > max_pixels:
+    if size[0] * x * size[1] * y > max_pixels or max(size[0] * x, size[1] * y) > MAX_SIDE_PIXELS:
         return Scaling(1.0, 1.0, round(across))
     return Scaling(x, y, round(across * x))
 
@@ -116,19 +144,33 @@ def _believable(claimed: tuple[float, float] | None) -> tuple[float, float] | No
 
 
 def _is_fax(pair: tuple[float, float]) -> bool:
-    """Group 3 fax, standard resolution: 204 x 98 dots per inch (ITU-T T.4)."""
-    return 200 <= pair[0] <= 208 and 96 <= pair[1] <= 100
+    """Group 3 fax, standard resolution: 204 x 98 dots per inch (ITU-T T.4), either way round."""
+    coarse, fine = sorted(pair)
+    return 96 <= coarse <= 100 and 200 <= fine <= 208
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Make ``L`` of any mode: what is transparent is white, 16 bits become 8."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return image.point(lambda value: value * (1 / 256)).convert("L")
+    """Make ``L`` of any mode: what is transparent is white, wider pixels are scaled to 8 bits."""
+    if image.mode.startswith("I") or image.mode == "F":
+        wide = image if image.mode == "F" else image.convert("I")  # Pillow does little with the other order of bytes
+        scale = _scale_to_8_bits(wide, is_16_bit=image.mode.startswith("I;16"))
+        return wide.point(lambda value: value * scale).convert("L")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("L")
     return image.convert("L")
+
+
+def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:
+    """Find the factor for pixels of 16 or 32 bits or fractions, whose files seldom say what white is."""
+    highest = image.getextrema()[1]
+    brightest = 255.0 if isinstance(highest, tuple) else float(highest)
+    if is_16_bit and brightest > 255:
+        return 1 / 256
+    if image.mode == "F" and 0 < brightest <= 1:
+        return 255.0
+    return 255 / brightest if brightest > 255 else 1.0
 
 
 @contextmanager

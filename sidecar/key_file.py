@@ -58,7 +58,9 @@ class KeyFile:
             return
         try:
             self._ring = KeyRing.parse(path.read_text())
-        except (OSError, UnicodeDecodeError, ValueError):
+        except OSError:
+            return  # it is there, says stat, but cannot be read now: tried again in a second
+        except (UnicodeDecodeError, ValueError):
             log.error("api key file changed but holds no key that can be read; the last good keys stay in force")  # noqa: TRY400 - the exception's text names the path
         else:
             log.info("api keys reloaded", extra={"keys": len(self._ring.keys)})

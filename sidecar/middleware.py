@@ -43,7 +43,7 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Put the request's id on every answer, and a name that tells no versions."""
-    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
     response.headers["Server"] = "ocr-sidecar"
 
 

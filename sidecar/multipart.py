@@ -16,6 +16,7 @@ from sidecar.errors import (
     TooLargeError,
     UnsupportedMediaError,
 )
+from sidecar.schema import is_text
 from sidecar.settings import Settings
 from sidecar.spool import SpoolFile
 
@@ -77,6 +78,8 @@ class _Receiver:
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise MalformedBodyError("every part of the body needs a name, and none may hold parts itself")
+            if not is_text(part.name):
+                raise MalformedBodyError("the name of a field is not UTF-8 text")
             if part.headers.get("Content-Transfer-Encoding", "").lower() not in PLAIN_ENCODINGS:
                 raise MalformedBodyError("parts must be sent as they are, without Content-Transfer-Encoding")
             if part.name == FILE_FIELD:
@@ -91,13 +94,8 @@ class _Receiver:
         if self._has_file:
             raise FileMissingError("the field file is given twice, one document a request is accepted")
         self._has_file = True
-        limit = self._settings.max_document_bytes
-        received = 0
         pending = bytearray()
         while chunk := await part.read_chunk(CHUNK_BYTES):
-            received += len(chunk)
-            if received > limit:
-                raise TooLargeError(f"the document has more than {limit} bytes, which is the limit")
             pending += chunk
             if len(pending) >= CHUNK_BYTES:
                 await asyncio.to_thread(self._file.write, pending)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -26,7 +26,13 @@ from sidecar.engine import (
     PageText,
     PageVerdict,
 )
-from sidecar.errors import EngineUnavailableError, PageUnreadableError, SidecarError, UnreadableDocumentError
+from sidecar.errors import (
+    DeadlineError,
+    EngineUnavailableError,
+    PageUnreadableError,
+    SidecarError,
+    UnreadableDocumentError,
+)
 from sidecar.page_queue import PageQueue
 from sidecar.page_selection import PageWish
 from sidecar.page_text import join_pages, trim
@@ -148,15 +154,21 @@ class DocumentReader:
         return _result(job, facts, tuple(pages), reader)
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
-        inquiry = Inquiry(job.wish, use_text_layer=job.engine == AUTO, char_threshold=self._policy.char_threshold)
         try:
-            return await self._workers.run(
-                document.inspect, job.path, self._limits, inquiry, deadline_s=self._policy.open_timeout_s
-            )
+            if job.engine == AUTO:
+                with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
+                    return await self._look_over(job, use_text_layer=True)
+            return await self._look_over(job, use_text_layer=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
                 "the document cannot be opened: opening it ends the process that tries"
             ) from exc
+
+    async def _look_over(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
+        inquiry = Inquiry(job.wish, use_text_layer, self._policy.char_threshold)
+        return await self._workers.run(
+            document.inspect, job.path, self._limits, inquiry, deadline_s=self._policy.open_timeout_s
+        )
 
     @property
     def missing_engine(self) -> str | None:

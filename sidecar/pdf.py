@@ -1,6 +1,7 @@
 """PDF documents through pypdfium2. Runs in worker processes only."""
 
 import ctypes
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +24,12 @@ from sidecar.pdf_streams import check_streams
 from sidecar.text_quality import FULL_PAGE_IMAGE_SHARE, MIN_ACCOUNTED_SHARE, TextLayer
 
 POINTS_PER_INCH = 72
-MAX_SIDE_PIXELS = 32_000
-"""Tesseract counts pixels in 16 bits."""
 MAPPING_SAMPLES = 32
 """Characters a page whose mapping is asked for, one call each: enough to tell 2 % unmapped from 20 %."""
 OBJECTS_LOOKED_AT = 5_000
 """A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""
+IMAGES_TRIED = 16
+"""Images of a page that turned out blank which are decoded once more, to see whether they can be."""
 FORM_DEPTH = 4
 """How deep images are looked for in nested form objects."""
 
@@ -72,8 +73,12 @@ class Pdf:
         with self._page(index) as page:
             text_page = page.get_textpage()
             try:
-                layer = TextLayer(_clean_line_ends(text_page.get_text_range()), _mapped_share(text_page))
-                return layer if _accounts_for_page(page, text_page) else None
+                text = text_page.get_text_range()
+                if _image_share(page) >= FULL_PAGE_IMAGE_SHARE:
+                    self._check_size(page, index, raster.INK_DPI)
+                    if not _accounts_for_page(page, text_page):
+                        return None
+                return TextLayer(text, _mapped_share(text_page, text))
             finally:
                 text_page.close()
 
@@ -91,8 +96,10 @@ class Pdf:
         """Draw a page in grey at ``dpi`` dots per inch, turned as the file says."""
         with self._page(index) as page:
             self._check_size(page, index, dpi)
-            image = page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil()
-            return raster.page_image(image, dpi)
+            drawn = raster.page_image(page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil(), dpi)
+            if raster.is_blank(drawn) and _has_broken_image(page):
+                raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
+            return drawn
 
     @contextmanager
     def _page(self, index: int) -> Iterator[pdfium.PdfPage]:
@@ -100,12 +107,12 @@ class Pdf:
             page = self._document[index]
             if _has_showing_annotations(page):
                 page = self._flattened(page, index)
+            try:
+                yield page
+            finally:
+                page.close()
         except pdfium.PdfiumError as exc:
             raise PageUnreadableError(f"page {index + 1} is broken") from exc
-        try:
-            yield page
-        finally:
-            page.close()
 
     def _flattened(self, page: pdfium.PdfPage, index: int) -> pdfium.PdfPage:
         """Make filled-in fields and stamps part of the page: text extraction knows no annotations."""
@@ -119,10 +126,10 @@ class Pdf:
         width, height = (side * dpi / POINTS_PER_INCH for side in page.get_size())
         if min(width, height) < 1:
             raise PageUnreadableError(f"page {index + 1} has no size")
-        if width * height > self._max_page_pixels or max(width, height) > MAX_SIDE_PIXELS:
+        if width * height > self._max_page_pixels or max(width, height) > raster.MAX_SIDE_PIXELS:
             raise PageTooLargeError(
                 f"page {index + 1} would have {width:.0f} x {height:.0f} pixels at {dpi} dpi, the limits are "
-                f"{self._max_page_pixels} pixels and {MAX_SIDE_PIXELS} on a side"
+                f"{self._max_page_pixels} pixels and {raster.MAX_SIDE_PIXELS} on a side"
             )
         for image, _ in _images(page):
             size = _pixel_size(image)
@@ -142,19 +149,14 @@ def _load(path: Path) -> pdfium.PdfDocument:
         raise UnreadableDocumentError("the PDF is broken and cannot be opened") from exc
 
 
-def _clean_line_ends(text: str) -> str:
-    """Use one kind of line end, and join what PDFium marks as hyphenated across lines (U+FFFE) by a hyphen."""
-    return text.replace("\r\n", "\n").replace("\ufffe", "-")
-
-
-def _mapped_share(text_page: Any) -> float:  # noqa: ANN401 - pypdfium2 ships no types
-    """Share of characters, out of a sample, for which the font has a mapping to Unicode."""
+def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfium2 ships no types
+    """Share of characters that have a mapping to Unicode: out of a sample, and not more than arrived at all."""
     count: int = pdfium_c.FPDFText_CountChars(text_page)
     if count <= 0:
         return 1.0
     sample = range(0, count, max(1, count // MAPPING_SAMPLES))
     unmapped: int = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, at) == 1 for at in sample)
-    return 1 - unmapped / len(sample)
+    return min(1 - unmapped / len(sample), len(text) / count)
 
 
 def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
@@ -174,12 +176,10 @@ IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
 
 
 def _accounts_for_page(page: pdfium.PdfPage, text_page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
-    """Tell whether the text layer covers most of the page's ink, where images cover most of the page.
+    """Tell whether the text layer covers most of the page's ink.
 
     A stamp over a scan covers little of it; the text of a searchable scan lies over what it reads.
     """
-    if _image_share(page) < FULL_PAGE_IMAGE_SHARE:
-        return True
     scale = raster.INK_DPI / POINTS_PER_INCH
     ink = raster.ink_mask(page.render(scale=scale, grayscale=True).to_pil())
     outside = ImageChops.subtract(ink, _text_mask(page, text_page, ink.size))
@@ -231,6 +231,16 @@ def _area(bounds: tuple[float, float, float, float], matrix: Matrix) -> float:
     left, bottom, right, top = bounds
     a, b, c, d, _, _ = matrix
     return abs((right - left) * (top - bottom) * (a * d - b * c))
+
+
+def _has_broken_image(page: pdfium.PdfPage) -> bool:
+    """Tell whether one of the page's first images cannot be decoded; PDFium draws nothing for it and says nothing."""
+    for image, _ in itertools.islice(_images(page), IMAGES_TRIED):
+        bitmap = pdfium_c.FPDFImageObj_GetBitmap(image)
+        if not bitmap:
+            return True
+        pdfium_c.FPDFBitmap_Destroy(bitmap)
+    return False
 
 
 def _pixel_size(image: Any) -> tuple[int, int]:  # noqa: ANN401 - a PDFium handle

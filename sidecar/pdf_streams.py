@@ -18,6 +18,7 @@ DEFLATE_MAX_RATIO = 1032
 """The most that deflate can expand (zlib's technical details): smaller streams cannot be bombs, nobody looks."""
 
 _STREAM = re.compile(rb"stream\r?\n")
+_OBJECT = re.compile(rb"\d\s+obj\b")
 _FLATE = re.compile(rb"/(?:FlateDecode|Fl)\b")
 _IMAGE = re.compile(rb"/Subtype\s*/Image\b")
 _DICTIONARY_BYTES = 2048
@@ -48,7 +49,7 @@ def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
         if data[match.start() - 3 : match.start()] == b"end":
             continue  # told here and not by the pattern: one that begins with letters is searched for many times faster
         start = max(0, match.start() - _DICTIONARY_BYTES)
-        dictionary = data[max(start, data.rfind(b"obj", start, match.start())) : match.start()]
+        dictionary = _OBJECT.split(data[start : match.start()])[-1]
         layers = len(_FLATE.findall(dictionary))
         if layers and not _IMAGE.search(dictionary):
             end = data.find(b"endstream", match.end())
@@ -58,13 +59,23 @@ def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
 def _expands_beyond(data: mmap.mmap, start: int, end: int, layers: int, limit: int) -> bool:
     chunks: Iterator[bytes] = (data[at : min(at + _CHUNK_BYTES, end)] for at in range(start, end, _CHUNK_BYTES))
     for _ in range(layers):
-        chunks = _inflate(chunks)
+        chunks = _bounded(_inflate(chunks), limit)
+    try:
+        for _ in chunks:
+            pass
+    except ExpansionBombError:
+        return True
+    return False
+
+
+def _bounded(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """Watch one layer: readers expand each of them whole before they look into it."""
     total = 0
     for chunk in chunks:
         total += len(chunk)
         if total > limit:
-            return True
-    return False
+            raise ExpansionBombError
+        yield chunk
 
 
 def _inflate(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -4,12 +4,14 @@ from PIL import Image
 
 from sidecar.engine import PageImage
 
+MAX_SIDE_PIXELS = 32_000
+"""Tesseract counts pixels in 16 bits."""
 INK_DPI = 37
 """Resolution at which a page is looked at for ink: noise averages out, a full stop of 10-point text still counts."""
 INK_CONTRAST = 32
 """How much darker or lighter than the page's background, of 255, a spot must be to count as ink."""
-BLANK_INK_PIXELS = 4
-"""Specks that a scanned blank page may have: four spots of 0.7 mm; a lone page number has more."""
+BLANK_INK_PIXELS = 3
+"""Specks that a scanned blank page may have: three spots of 0.7 mm; a lone digit of 10 points has more."""
 
 
 def page_image(image: Image.Image, dpi: int) -> PageImage:

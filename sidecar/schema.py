@@ -5,7 +5,7 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -26,6 +26,7 @@ from sidecar.errors import (
 NDJSON = "application/x-ndjson"
 MAX_TAGS = 200
 TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+MAX_NAME_CHARS = 100
 SHOWN_VALUE_CHARS = 80
 
 
@@ -121,7 +122,7 @@ def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRe
     for name in JSON_FIELDS & values.keys():
         values[name] = _parse_json_field(name, values[name])
     refuse_keep_alive(values)
-    return _parse(ReadRequest, values, max_prompt_chars), [to_camel(name) for name in unknown]
+    return _parse(ReadRequest, values, max_prompt_chars), [to_camel(name[:SHOWN_VALUE_CHARS]) for name in unknown]
 
 
 def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
@@ -152,22 +153,24 @@ def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
     return max_pages
 
 
-def refuse_keep_alive(value: object, depth: int = 8) -> None:
+def refuse_keep_alive(request: object) -> None:
     """Refuse keep_alive, however spelt and however deep: only the residency policy decides it."""
-    if depth == 0:
-        raise InvalidValueError("the request is nested deeper than anything it may hold")
-    match value:
-        case Mapping():
-            for name, inner in value.items():
-                if "keepalive" in re.sub(r"[^a-z]", "", str(name).lower()):
-                    raise KeepAliveRefusedError(
-                        f"{str(name)[:SHOWN_VALUE_CHARS]} is refused: how long a model stays loaded is decided by the "
-                        "residency policy"
-                    )
-                refuse_keep_alive(inner, depth - 1)
-        case list():
-            for inner in value:
-                refuse_keep_alive(inner, depth - 1)
+    todo: list[object] = [request]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            for name in value:
+                _refuse_name(str(name))
+            todo.extend(value.values())
+        elif isinstance(value, list):
+            todo.extend(value)
+
+
+def _refuse_name(name: str) -> None:
+    if "keepalive" in re.sub(r"[^a-z]", "", name.lower()):
+        raise KeepAliveRefusedError(
+            f"{name[:SHOWN_VALUE_CHARS]} is refused: how long a model stays loaded is decided by the residency policy"
+        )
 
 
 R = TypeVar("R", bound=ReadRequest)
@@ -176,7 +179,10 @@ R = TypeVar("R", bound=ReadRequest)
 def _fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
     folded: dict[str, Any] = {}
     for name, value in values.items():
-        snake = to_snake(name)
+        if not is_text(name):
+            raise InvalidValueError("the name of a field is not Unicode text")
+        # No field has so long a name; respelling it would take time that grows with its square.
+        snake = to_snake(name) if len(name) <= MAX_NAME_CHARS else name
         if snake in folded:
             raise InvalidValueError(f"{to_camel(snake)} is given twice, in both spellings")
         folded[snake] = value
@@ -193,7 +199,7 @@ def _parse_json_field(name: str, text: str | None) -> object:
 
 
 def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
-    given = {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None or name not in model.model_fields}
     if isinstance(given.get("runtime_params"), dict):
         given["runtime_params"] = _fold_names(given["runtime_params"])
     if "engine" in given:
@@ -217,10 +223,19 @@ def _check_engine(value: object) -> str:
     return engine
 
 
+def is_text(value: str) -> bool:
+    """Tell whether a string is Unicode text; JSON and headers can smuggle in half surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_prompt(value: object, max_chars: int) -> str:
-    prompt = value.strip() if isinstance(value, str) else ""
+    prompt = value.strip() if isinstance(value, str) and is_text(value) else ""
     if not prompt:
-        raise SystemPromptError("systemPrompt is empty; leave it out to use the profile's")
+        raise SystemPromptError("systemPrompt is empty or no text; leave it out to use the profile's")
     if len(prompt) > max_chars:
         raise SystemPromptError(f"systemPrompt has {len(prompt)} characters, the limit is {max_chars}")
     return prompt
@@ -241,7 +256,8 @@ def _check_tags(tags: object) -> None:
 
 def _sentence(error: ErrorDetails) -> str:
     """Say what was wrong, with which value, and what is accepted."""
-    name = ".".join(to_camel(str(part)) for part in error["loc"][:1]) + "".join(f".{part}" for part in error["loc"][1:])
+    first, *inner = error["loc"]
+    name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
     match error["type"]:
         case "extra_forbidden":
             return f"{name} is not a field that is known here"
@@ -387,8 +403,3 @@ class HealthBody(Wire):
 def render(body: BaseModel) -> bytes:
     """Render one body as UTF-8 JSON."""
     return body.model_dump_json(by_alias=True).encode()
-
-
-def render_lines(bodies: Iterable[BaseModel]) -> bytes:
-    """Render bodies as lines of JSON."""
-    return b"".join(render(body) + b"\n" for body in bodies)

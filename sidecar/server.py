@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.app import build_app, build_ops_app
 from sidecar.keys import DRAIN
-from sidecar.settings import Settings
+from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,15 @@ class Service:
         """Open both ports.
 
         Raises:
-            OSError: a port is taken.
+            SettingsError: a port is taken.
             SpoolError: there is nowhere to put documents.
         """
         for runner, port in ((self._api_runner, self._settings.port), (self._ops_runner, self._settings.ops_port)):
             await runner.setup()
-            await web.TCPSite(runner, self._settings.host, port, backlog=BACKLOG).start()
+            try:
+                await web.TCPSite(runner, self._settings.host, port, backlog=BACKLOG).start()
+            except OSError as exc:
+                raise SettingsError(f"port {port} of {self._settings.host} cannot be opened: {exc.strerror}") from exc
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new documents at once, give the running ones ``grace_s`` seconds, then cancel them and close."""
@@ -61,7 +64,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        OSError, SettingsError, SpoolError: the service cannot start.
+        SettingsError, SpoolError: the service cannot start.
     """
     service = Service(settings)
     stop = _stop_signal()

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -261,6 +262,15 @@ class Settings(BaseModel):
         alias="OCR_DEFAULT_PROFILE",
         description="Profile of a request that names none. No effect in this version.",
     )
+
+    @field_validator("ollama_api_url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                raise ValueError("a URL such as http://ollama:11434 is accepted")
+        return url
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

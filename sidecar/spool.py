@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +19,18 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from sidecar.errors import QueueFullError
+from sidecar.errors import QueueFullError, StorageError, TooLargeError
 
 log = logging.getLogger(__name__)
 
+UNBOUNDED = 2**62
 LOCK_NAME = "lock"
 RUN_PREFIX = "run-"
-UNLOCKED_GRACE_S = 60
-"""A folder without a lock file is being made right now, unless it is older than this."""
+NEW_PREFIX = "new-"
+NEW_GRACE_S = 60
+"""A folder gets its lock before its final name; one that did not within this time belongs to a process that died."""
+OPEN_TRIES = 20
+"""Another process that ends may remove the common folder in between."""
 
 
 class SpoolError(Exception):
@@ -35,12 +40,13 @@ class SpoolError(Exception):
 class Spool:
     """Makes and removes temporary files. Open it before use and close it at the end."""
 
-    def __init__(self, folder: Path | None = None, max_bytes: int = 2**62) -> None:
-        self._max_bytes = max_bytes
-        self.used_bytes = 0
+    def __init__(self, folder: Path | None = None, max_bytes: int = UNBOUNDED) -> None:
         self._base = folder or Path(tempfile.gettempdir()) / f"ocr-sidecar-{os.getuid()}"
+        self._max_bytes = max_bytes
         self._numbers = itertools.count(1)
         self._lock: IO[bytes] | None = None
+        self._counting = threading.Lock()
+        self.used_bytes = 0
         self.folder = self._base
 
     def open(self) -> None:
@@ -49,82 +55,112 @@ class Spool:
         Raises:
             SpoolError: the folder cannot be made, or belongs to somebody else.
         """
-        try:
-            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._base.stat().st_uid != os.getuid():
-                raise SpoolError("the spool folder belongs to another user: set OCR_SPOOL_DIR")
-            self.folder = Path(tempfile.mkdtemp(prefix=RUN_PREFIX, dir=self._base))
-            self._lock = (self.folder / LOCK_NAME).open("wb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise SpoolError(f"the spool folder cannot be used: {exc.strerror}") from exc
+        for last in (False,) * (OPEN_TRIES - 1) + (True,):
+            try:
+                self._make_folder()
+                break
+            except (FileNotFoundError, FileExistsError) as exc:
+                if last:
+                    raise SpoolError("the spool folder cannot be used: it keeps going away") from exc
+            except OSError as exc:
+                raise SpoolError(f"the spool folder cannot be used: {exc.strerror}") from exc
         self._clear_abandoned()
 
     def close(self) -> None:
         """Remove this process's folder and all in it."""
+        if self._lock is None:
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock:
-            self._lock.close()
+        self._lock.close()
         with contextlib.suppress(OSError):
             self._base.rmdir()  # unless another process has its folder there
 
     @contextmanager
-    def file(self) -> Iterator["SpoolFile"]:
-        """Open a new file for writing. Removed at the end of the block."""
-        path = self.folder / f"document-{next(self._numbers)}"
-        spooled = SpoolFile(self, path)
+    def file(self, max_bytes: int = UNBOUNDED) -> Iterator["SpoolFile"]:
+        """Open a new file for a document of at most ``max_bytes``. Removed at the end of the block."""
+        spooled = SpoolFile(self, self.folder / f"document-{next(self._numbers)}", max_bytes)
         try:
             yield spooled
         finally:
             spooled.remove()
-            self.used_bytes -= spooled.size_bytes
 
-    def take(self, size_bytes: int) -> None:
-        """Count bytes about to be written.
+    def count(self, size_bytes: int) -> None:
+        """Count bytes in, or out when negative.
 
         Raises:
             QueueFullError: all documents together would be over the limit.
         """
-        if self.used_bytes + size_bytes > self._max_bytes:
-            raise QueueFullError(f"documents of {self.used_bytes} bytes are in work, no more fit", retry_after_s=5)
-        self.used_bytes += size_bytes
+        with self._counting:
+            if size_bytes > 0 and self.used_bytes + size_bytes > self._max_bytes:
+                raise QueueFullError(f"documents of {self.used_bytes} bytes are in work, no more fit", retry_after_s=5)
+            self.used_bytes += size_bytes
+
+    def _make_folder(self) -> None:
+        self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._base.stat().st_uid != os.getuid():
+            raise SpoolError("the spool folder belongs to another user: set OCR_SPOOL_DIR")
+        new = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=self._base))
+        self._lock = (new / LOCK_NAME).open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.folder = new.rename(self._base / (RUN_PREFIX + new.name.removeprefix(NEW_PREFIX)))
 
     def _clear_abandoned(self) -> None:
-        for folder in self._base.glob(f"{RUN_PREFIX}*"):
+        for folder in self._base.iterdir():
             if folder != self.folder and _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 log.info("cleared the spool of a process that is gone")
 
 
 class SpoolFile:
-    """One document in the spool."""
+    """One document in the spool. Threads may write to it, and go on for a moment after it was removed."""
 
-    def __init__(self, spool: Spool, path: Path) -> None:
+    def __init__(self, spool: Spool, path: Path, max_bytes: int) -> None:
         self._spool = spool
         self._file = FileIO(path, "xb")
+        self._max_bytes = max_bytes
+        self._changing = threading.Lock()
         self.path = path
         self.size_bytes = 0
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append; counted against the spool's limit."""
-        self._spool.take(len(data))
-        self.size_bytes += len(data)
-        self._file.write(data)
+        """Append all of ``data``.
+
+        Raises:
+            TooLargeError: the document is over its limit.
+            QueueFullError: all documents together are over theirs.
+            StorageError: it cannot be written, or was removed meanwhile.
+        """
+        with self._changing:
+            if self._file.closed:
+                raise StorageError("the document was given up")
+            if self.size_bytes + len(data) > self._max_bytes:
+                raise TooLargeError(f"the document has more than {self._max_bytes} bytes, which is the limit")
+            self._spool.count(len(data))
+            self.size_bytes += len(data)
+            self._write_all(memoryview(data))
 
     def remove(self) -> None:
         """Close the file and delete it."""
-        self._file.close()
-        os.unlink(self.path)  # noqa: PTH108 - once a document, and a tenth of the time of Path.unlink
+        with self._changing:
+            self._file.close()
+            self._spool.count(-self.size_bytes)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)  # noqa: PTH108 - once a document, and a tenth of the time of Path.unlink
+
+    def _write_all(self, rest: memoryview) -> None:
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as exc:
+            raise StorageError("the document cannot be stored now", retry_after_s=30) from exc
 
 
 def _is_abandoned(folder: Path) -> bool:
-    try:
-        with (folder / LOCK_NAME).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        with contextlib.suppress(OSError):
-            return time.time() - folder.stat().st_mtime > UNLOCKED_GRACE_S
-        return False
-    except OSError:
-        return False
-    return True
+    with contextlib.suppress(OSError):
+        if folder.name.startswith(NEW_PREFIX):
+            return time.time() - folder.stat().st_mtime > NEW_GRACE_S
+        if folder.name.startswith(RUN_PREFIX):
+            with (folder / LOCK_NAME).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False

@@ -21,11 +21,10 @@ from sidecar.errors import (
     EngineUnavailableError,
     InvalidValueError,
     LanguageMissingError,
-    SidecarError,
 )
 from sidecar.page_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.page_text import compose_sara_am, trim
-from sidecar.workers import WorkerDiedError, WorkerPool
+from sidecar.workers import WorkerPool
 
 if TYPE_CHECKING:
     from tesserocr import PyTessBaseAPI
@@ -108,13 +107,15 @@ def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[Pag
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
     api = _model(languages, tessdata_dir)
-    _show(api, page, PSM.AUTO)
-    blocks = tuple(_layout(api))
-    if is_broken_single_column(blocks, page.width, page.dpi):
-        _show(api, page, PSM.SINGLE_COLUMN)
     try:
+        _show(api, page, PSM.AUTO)
+        blocks = tuple(_layout(api))
+        if is_broken_single_column(blocks, page.width, page.dpi):
+            _show(api, page, PSM.SINGLE_COLUMN)
         read = PageText(compose_sara_am(trim(api.GetUTF8Text())), confidence=api.MeanTextConf())
         return read, (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
+    except RuntimeError as exc:  # tesserocr raises nothing more precise
+        raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
         api.Clear()
 
@@ -194,7 +195,7 @@ class TesseractEngine:
             try:
                 self.installed = await self._workers.run(describe, self._tessdata_dir, deadline_s=LOAD_DEADLINE_S)
                 self.failure = None if self.installed else "tesseract-data-missing"
-            except (SidecarError, WorkerDiedError):
+            except Exception:  # this loop is the supervisor: whatever it is, it is told, and tried again
                 self.failure = "workers-do-not-start"
                 log.exception("Tesseract cannot be loaded")
             self.loaded.set()

@@ -31,14 +31,35 @@ class TextLayer:
     mapped_share: float = 1.0
 
 
+MIN_VISIBLE_SHARE = 0.5
+"""Least share of characters that are to be seen: words have four fifths; a font that maps all to spaces has none."""
+
+
+def clean(text: str) -> str:
+    """Use one kind of line end, and a hyphen where PDFium marks a word hyphenated across lines (U+FFFE)."""
+    return text.replace("\r\n", "\n").replace("\ufffe", "-")
+
+
 def has_enough(layer: TextLayer, char_threshold: int) -> bool:
     """Tell whether the layer has more characters than the threshold, spaces around it not counted."""
     return len(layer.text.strip()) > char_threshold
 
 
 def reads_like_text(layer: TextLayer) -> bool:
-    """Tell whether nearly all characters are printable and mapped."""
-    return layer.mapped_share >= MIN_READABLE_SHARE and readable_share(layer.text) >= MIN_READABLE_SHARE
+    """Tell whether nearly all characters are printable and mapped, and most are to be seen."""
+    return (
+        layer.mapped_share >= MIN_READABLE_SHARE
+        and readable_share(layer.text) >= MIN_READABLE_SHARE
+        and visible_share(layer.text) >= MIN_VISIBLE_SHARE
+    )
+
+
+def visible_share(text: str) -> float:
+    """Share of the characters that are neither white space nor format characters such as zero-width spaces."""
+    visible = "".join(text.split())
+    if not visible.isprintable():
+        visible = "".join(char for char in visible if unicodedata.category(char) != "Cf")
+    return len(visible) / len(text) if text else 0.0
 
 
 def readable_share(text: str) -> float:

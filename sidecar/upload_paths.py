@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from sidecar.errors import FileAbsentError, PathForbiddenError
 
 MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less its NUL
+_REFUSALS = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENXIO})
 MAX_UNDRESSINGS = 5
 """How many layers of percent-encoding are looked under; nobody sends more in good faith."""
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|[\xf8-\xfd][\x80-\xbf]")
@@ -95,7 +96,9 @@ def _open_at(name: str, flags: int, folder: int | None) -> int:
     except OSError as exc:
         if exc.errno == errno.ENOENT:
             raise FileAbsentError("pdfPath names no file in the upload folder") from exc
-        raise _forbidden() from exc
+        if exc.errno in _REFUSALS:
+            raise _forbidden() from exc
+        raise  # the volume fails, or this process has too many files open: no fault of the path
 
 
 def _forbidden() -> PathForbiddenError:

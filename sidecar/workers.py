@@ -28,11 +28,12 @@ START_METHOD = "forkserver"
 PRELOAD = ["sidecar.worker_preload"]
 TRIES = 2
 """A task whose worker dies is given to another: the kernel's memory killer takes bystanders. Twice is no accident."""
-STOP_S = 5.0
+BROKEN_IN_A_ROW = 5
+"""Pools that broke one after the other, without one task done between, before the process should be started anew."""
 
 
 class WorkerDiedError(Exception):
-    """The task ended its worker process, each time it was tried: a crash, or more memory than allowed."""
+    """The task ended its worker process, each time it was tried, or wanted more memory than it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,14 @@ class WorkerPool:
         self._context.set_forkserver_preload(PRELOAD)
         self._pool = self._new_pool()
         self._stopped = False
+        self._broken_in_a_row = 0
         self.replaced = 0
         """How often the pool broke and was replaced."""
 
     @property
     def alive(self) -> bool:
-        """Tell whether tasks can be run."""
-        return not self._stopped
+        """Tell whether tasks can be run: not after the end, nor when every new pool breaks like the one before."""
+        return not self._stopped and self._broken_in_a_row < BROKEN_IN_A_ROW
 
     async def run(self, function: Callable[..., T], *args: Any, deadline_s: float) -> T:  # noqa: ANN401 - as the function takes them
         """Run ``function(*args)`` in a worker; a cancelled call ends the worker that runs it.
@@ -84,7 +86,7 @@ class WorkerPool:
         for _ in range(TRIES):
             pool = self._pool
             try:
-                return await asyncio.wrap_future(pool.schedule(function, args=args, timeout=deadline_s))
+                result = await asyncio.wrap_future(pool.schedule(function, args=args, timeout=deadline_s))
             except (TimeoutError, concurrent.futures.TimeoutError) as exc:
                 raise DeadlineError(f"it took longer than {deadline_s:g} s") from exc
             except MemoryError as exc:
@@ -95,6 +97,9 @@ class WorkerPool:
                 if self._stopped or pool.active:
                     raise
                 self._replace(pool)
+            else:
+                self._broken_in_a_row = 0
+                return result
         raise WorkerDiedError("its worker died")
 
     def stop(self) -> None:
@@ -116,10 +121,11 @@ class WorkerPool:
         if self._pool is broken:
             log.error("the worker pool broke and is replaced")
             self.replaced += 1
+            self._broken_in_a_row += 1
             self._pool = self._new_pool()
             asyncio.get_running_loop().run_in_executor(None, self._end, broken)
 
     @staticmethod
     def _end(pool: pebble.ProcessPool) -> None:
         pool.stop()  # type: ignore[no-untyped-call]
-        pool.join(timeout=STOP_S)
+        pool.join()

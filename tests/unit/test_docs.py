@@ -170,11 +170,12 @@ def warning_codes() -> Iterator[str]:
         if isinstance(node, ast.Yield) and isinstance(node.value, ast.Constant):
             yield str(node.value.value)
     for node in ast.walk(ast.parse(inspect.getsource(answer))):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "warnings":
-            yield from (str(part.value) for part in ast.walk(node.value) if isinstance(part, ast.Constant))
+        if isinstance(node, ast.FunctionDef) and node.name == "_warnings":
+            yield from (str(part.value) for part in ast.walk(node) if isinstance(part, ast.Constant))
 
 
 def test_every_warning_has_its_line():
+    assert len(list(warning_codes())) >= 5, "what this test looks for is no longer written so"
     assert columns(API, "## Warnings") == sorted((code,) for code in warning_codes())
 
 

@@ -8,7 +8,10 @@ import zlib
 
 import aiohttp
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from sidecar.keys import SPOOL
 from sidecar.settings import MIB
 from tests.conftest import until
 from tests.integration.sidecar.documents import (
@@ -105,6 +108,56 @@ async def test_one_bad_page_leaves_the_others(service, data):
     assert (status, body["warnings"], body["engineUsed"]) == (200, ["page-failed"], "fast-path")
     assert [page["error"] for page in body["pages"]] == [None, "page_too_large", None]
     assert [page["engine"] for page in body["pages"]] == ["fast-path", None, "fast-path"]
+
+
+async def test_one_page_with_an_image_too_large_to_draw_leaves_the_others(service):
+    maker = PdfMaker().text_page()
+    maker.canvas.setPageSize((1_000_000, 1_000_000))
+    maker.canvas.drawInlineImage(picture_of_text(2, (100, 100)), 0, 0, 1_000_000, 1_000_000)
+    maker.canvas.drawString(50, 50, "x" * 200)
+
+    status, body = await service.upload(maker.empty_page().finish())
+
+    assert (status, [page["error"] for page in body["pages"]]) == (200, [None, "page_too_large"])
+
+
+@pytest.mark.parametrize("filtered", [b"/DCTDecode", b"/JPXDecode", b"/FooDecode"])
+async def test_a_scan_that_cannot_be_decoded_is_not_taken_for_a_blank_page(service, filtered):
+    pdf = pdf_with_image(100, 100, b"\0" * 10_000).replace(b"/FlateDecode", filtered)
+
+    check_error(await service.upload(pdf), 422, "page_unreadable")
+
+
+@pytest.mark.parametrize("size", [(40_000, 600), (600, 40_000)])
+async def test_a_picture_with_too_long_a_side_is_refused(service, size):
+    check_error(await service.upload(as_png(Image.new("1", size))), 413, "page_too_large")
+
+
+async def test_a_picture_is_not_enlarged_beyond_what_can_be_read(service):
+    status, _ = await service.upload(as_png(Image.new("L", (12_000, 900), 255)))
+
+    assert status == 200
+
+
+async def test_a_tiff_of_very_many_pages_is_refused_soon(service):
+    frame = b"\x04\0\0\x01\x03\0\x01\0\0\0\x01\0\0\0\x01\x01\x03\0\x01\0\0\0\x01\0\0\0"
+    frame += b"\x11\x01\x04\0\x01\0\0\0\x08\0\0\0\x17\x01\x04\0\x01\0\0\0\x01\0\0\0"
+    content = b"II*\0\x08\0\0\0"
+    for _ in range(50_000):
+        content += frame + (len(content) + len(frame) + 4).to_bytes(4, "little")
+    async with asyncio.timeout(10):
+        check_error(await service.upload(content), 413, "too_many_pages")
+
+
+async def test_a_png_that_mentions_pdf_is_a_png(service):
+    info = PngInfo()
+    info.add_text("Comment", "%PDF-1.7")
+    out = io.BytesIO()
+    picture_of_text(3).save(out, "PNG", pnginfo=info)
+
+    status, _ = await service.upload(out.getvalue(), languages="eng")
+
+    assert status == 200
 
 
 # ── the form ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -319,6 +372,33 @@ async def test_a_caller_that_leaves_while_sending_leaves_nothing(service):
     await until(lambda: not service.spooled)
 
 
+async def test_a_field_whose_name_is_no_text_is_refused(service):
+    body = b'--x\r\nContent-Disposition: form-data; name="\xff\xfe"\r\n\r\n1\r\n--x--\r\n'
+
+    check_error(await post(service, body, **{"Content-Type": "multipart/form-data; boundary=x"}), 400, "malformed_body")
+
+
+async def test_an_expectation_nobody_knows_gets_an_answer(service):
+    reader, writer = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"))
+    writer.write(b"POST /ocr HTTP/1.1\r\nHost: x\r\nExpect: nonsense\r\nContent-Length: 2\r\n\r\n{}")
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+    assert b" 417 " in head.split(b"\r\n")[0]
+
+
+async def test_a_caller_that_leaves_during_the_copy_leaves_nothing(service, uploads):
+    with (uploads / "large.pdf").open("wb") as large:
+        large.truncate(50 * MIB)
+    for _ in range(10):
+        asking = asyncio.create_task(post_path(service, {"pdfPath": str(uploads / "large.pdf")}))
+        await until(lambda: service.service.api[SPOOL].used_bytes)
+        asking.cancel()
+
+    await until(lambda: (service.spooled, service.service.api[SPOOL].used_bytes) == ([], 0))
+
+
 async def test_two_hundred_callers_that_send_a_byte_at_a_time_hold_nobody_up(service, data):
     head = (
         b"POST /ocr-upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
@@ -405,6 +485,10 @@ async def test_paths_are_confined(service, uploads, path, status, code):
         ({"pdfPath": "/x", "runtimeParams": {"KEEP_ALIVE": 5}}, 400, "keep_alive_refused"),
         ({"pdfPath": "/x", "temperature": True}, 422, "invalid_value"),
         (b" " * (MIB + 1), 413, "too_large"),
+        ({"pdfPath": "/x", "bogus": None}, 422, "invalid_value"),
+        ({"pdfPath": "/x", "keep_alive\ud800": 1}, 400, "keep_alive_refused"),
+        ({"pdfPath": "/x", "\ud800x": 1}, 422, "invalid_value"),
+        ({"pdfPath": "/x", "dmsTags": {"a": [[[[[[[[[[{"keepAlive": 1}]]]]]]]]]]}}, 400, "keep_alive_refused"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -81,6 +81,37 @@ async def test_a_folder_is_resumed_where_it_was_left(folder, tmp_path):
     assert (tmp_path / "out" / "a.pdf.md").read_text() == "mine"
 
 
+async def test_two_documents_of_one_name_are_not_written_over_each_other(folder, data, tmp_path):
+    shutil.copy(data / "digital.pdf", folder / "sub" / "a.pdf")
+
+    status, _, err = await run("ocr", folder / "a.pdf", folder / "sub" / "a.pdf", "--output", tmp_path / "out")
+
+    assert status == 2
+    assert "two documents would be written to" in err
+
+
+async def test_an_output_folder_that_cannot_be_made_is_told_before_any_work(folder, tmp_path):
+    (tmp_path / "out").touch()
+
+    status, _, err = await run("ocr", folder, "--output", tmp_path / "out")
+
+    assert (status, "Traceback" in err) == (2, False)
+
+
+async def test_what_is_no_sidecar_is_told(data):
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        status, _, err = await run("ocr", "--url", f"http://127.0.0.1:{port}", data / "digital.pdf")
+
+    assert (status, "no sidecar" in err, "Traceback" in err) == (1, True, False)
+
+
 async def test_a_service_elsewhere_is_asked_with_the_key_of_the_environment(start, data):
     service = await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY="the-key")
 

@@ -107,10 +107,11 @@ async def test_sigterm_lets_running_documents_finish(launch, some_pages):
     await until(lambda: documents(one.spool))
 
     one.process.send_signal(signal.SIGTERM)
-    await asyncio.sleep(0.1)
-    ready, new = await one.status(f"{one.ops}/readyz"), await one.upload(b"%PDF-1.7")
+    async with asyncio.timeout(2):
+        while await one.status(f"{one.ops}/readyz") != 503:
+            await asyncio.sleep(0.01)
+    new = await one.upload(b"%PDF-1.7")
 
-    assert ready == 503
     assert await one.status(f"{one.ops}/livez") == 200
     assert (new[0], new[1]["code"]) == (503, "shutting_down")
     status, body = await reading
@@ -152,9 +153,8 @@ async def test_after_a_kill_and_a_restart_nothing_is_left(launch, some_pages):
     one = await launch()
     reading = asyncio.create_task(one.upload(some_pages))
     await until(lambda: documents(one.spool))
-    await asyncio.sleep(0.3)
+    await until(lambda: len(one.tree()) >= 4)  # the service, the fork server, two workers at least
     tree = one.tree()
-    assert len(tree) >= 4  # the service, the fork server, two workers at least
 
     one.process.kill()
     await asyncio.gather(reading, return_exceptions=True)
@@ -227,7 +227,8 @@ async def test_a_taken_port_is_one_clear_line():
         )
 
     assert status == 2
-    assert err.startswith("ocr-sidecar: a port cannot be opened")
+    assert err.startswith("ocr-sidecar: port ")
+    assert "cannot be opened" in err
     assert err.count("\n") == 1
 
 

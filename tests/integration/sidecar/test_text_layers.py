@@ -59,6 +59,26 @@ async def test_a_page_whose_font_says_nothing_of_its_letters_is_read_by_eye(serv
     assert await engines(service, pdf) == ["tesseract"]
 
 
+@pytest.mark.parametrize("meaning", ["0000", "D800", "00A0", "200B", "E000", "FFFE"])
+async def test_a_font_that_maps_letters_to_nothing_does_not_stand_for_the_page(service, meaning):
+    cmap = "1 begincodespacerange <00> <ff> endcodespacerange 58 beginbfchar "
+    cmap += " ".join(f"<{code:02x}> <{meaning}>" for code in range(65, 123)) + " endbfchar"
+    pdf = raw_pdf(
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
+        b" /Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 5 0 R >> >> >> >>",
+        stream(
+            b"", b"BT /F 14 Tf 40 780 Td 20 TL " + b" ".join(b"(%s) '" % LINE[:60].encode() for _ in range(12)) + b" ET"
+        ),
+        stream(b"", cmap.encode()),
+    )
+    status, body = await service.upload(pdf, languages="eng")
+
+    assert (status, body["engineUsed"]) == (200, "tesseract")
+    assert body["text"].count("contractor") >= 10
+
+
 async def test_a_page_with_too_little_text_is_read_by_eye(service):
     pdf = PdfMaker().text_page(1, "Annex A").text_page(10).finish()
 

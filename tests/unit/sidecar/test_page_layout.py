@@ -20,6 +20,19 @@ LEFT, RIGHT = Block(TEXT, 200, 300, 1150, 1500), Block(TEXT, 1300, 300, 2200, 15
         pytest.param([BODY, Block(BlockKind.VERTICAL_TEXT, 245, 2300, 280, 2380)], True, id="a syllable set upright"),
         pytest.param([LEFT, RIGHT], False, id="two columns"),
         pytest.param([LEFT, RIGHT, TORN_MARK], False, id="two columns with a torn mark"),
+        pytest.param(
+            [LEFT, RIGHT, Block(TEXT, 270, 400, 420, 420)], False, id="two columns, one with a torn mark in it"
+        ),
+        pytest.param(
+            [Block(TEXT, 200, 100, 900, 219), Block(TEXT, 1500, 100, 2200, 219), BODY, TORN_MARK],
+            True,
+            id="a date beside the heading makes no column",
+        ),
+        pytest.param(
+            [Block(TEXT, 200, 100, 900, 220), Block(TEXT, 1500, 100, 2200, 220), BODY, TORN_MARK],
+            False,
+            id="two lines side by side make columns",
+        ),
         pytest.param([BODY, TORN_MARK, Block(BlockKind.TABLE, 200, 2400, 2200, 3000)], False, id="a table"),
         pytest.param(
             [Block(TEXT, 200, 100, 900, 150), Block(TEXT, 1500, 100, 2200, 150), BODY], False, id="a letterhead"

@@ -50,6 +50,10 @@ def test_bombs_are_found(tmp_path, bomb):
         pytest.param(deflated(2 * MIB, dictionary=b"/Subtype/Image"), id="an image, tightly written"),
         pytest.param(deflated(200), id="small"),
         pytest.param(b"1 0 obj << /Filter /FlateDecode >>\nstream\nnot deflate\nendstream", id="broken deflate"),
+        pytest.param(
+            b"1 0 obj << /Filter /FlateDecode >>\nstream\n" + bytes(range(256)) * 50 + b"\nendstream",
+            id="large and broken",
+        ),
         pytest.param(b"1 0 obj << /Filter /DCTDecode >>\nstream\n" + bytes(2 * MIB), id="another filter"),
     ],
 )
@@ -65,3 +69,27 @@ def test_a_large_drawing_passes(tmp_path):
     assert len(lines) > 2 * MIB
 
     check_streams(pdf(tmp_path, deflated(len(lines), fill=lines)), MIB)
+
+
+def test_a_bomb_whose_inner_layer_ends_early_is_found(tmp_path):
+    """PDF readers expand a layer whole before they look into it: 64 MiB here, though 10 bytes come out at the end."""
+    outer = zlib.compress(zlib.compress(b"10 bytes..") + bytes(64 * MIB), 9)
+    bomb = b"1 0 obj << /Filter [/FlateDecode /FlateDecode] >>\nstream\n" + outer + b"\nendstream endobj"
+
+    with pytest.raises(ExpansionBombError):
+        check_streams(pdf(tmp_path, bomb), MIB)
+
+
+def test_a_word_in_the_dictionary_does_not_hide_its_filter(tmp_path):
+    bomb = deflated(2 * MIB).replace(b" >>", b" /Comment (a word like obj) >>", 1)
+
+    with pytest.raises(ExpansionBombError):
+        check_streams(pdf(tmp_path, bomb), MIB)
+
+
+@pytest.mark.parametrize("content", [b"%", b"stream\n", b"/FlateDecode stream\n", b"stream\nendstream", b"\n" * 5000])
+def test_a_file_that_is_hardly_one_passes(tmp_path, content):
+    path = tmp_path / "document.pdf"
+    path.write_bytes(content)
+
+    check_streams(path, MIB)

@@ -58,6 +58,10 @@ REFUSED = [
     ("OCR_AUTH_MODE", ["none", "API-KEY", "off"]),
     ("OCR_ENGINE", ["auto", "easyocr"]),
     ("OCR_FALLBACK_ENGINE", ["np-dms-ocr", "off"]),
+    (
+        "OLLAMA_API_URL",
+        ["ollama:11434", "ftp://ollama", "http://", "http://ollama:0", "http://ollama:65536", "//ollama"],
+    ),
     ("OCR_DPI", ["71", "601", "nan"]),
     ("OCR_CHAR_THRESHOLD", ["-1", "many"]),
     ("OCR_MAX_DOCUMENT_BYTES", ["0", "50MB"]),

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.text_quality import TextLayer, has_enough, readable_share, reads_like_text
+from sidecar.text_quality import TextLayer, clean, has_enough, readable_share, reads_like_text, visible_share
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,30 @@ def test_unreadable_are_control_private_unassigned_and_replacement_characters(te
 )
 def test_nine_tenths_must_be_readable_and_mapped(layer, reads):
     assert reads_like_text(layer) is reads
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("", 0.0),
+        ("abcd", 1.0),
+        ("ab \n", 0.5),
+        ("a\u200b\u200b\u200b", 0.25),
+        (" \u200b ", 0.0),
+        ("\u0e19\u0e49\u0e33", 1.0),
+    ],
+)
+def test_visible_is_neither_white_space_nor_format(text, share):
+    assert visible_share(text) == share
+
+
+@pytest.mark.parametrize(("text", "reads"), [("x " * 100, True), ("x  " * 100, False), ("x\u200b\u200b" * 100, False)])
+def test_half_of_the_characters_must_be_visible(text, reads):
+    assert reads_like_text(TextLayer(text)) is reads
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"), [("a\r\nb", "a\nb"), ("hyphen\ufffeated", "hyphen-ated"), ("a\rb\n", "a\rb\n"), ("", "")]
+)
+def test_line_ends_are_of_one_kind_and_hyphens_are_hyphens(text, cleaned):
+    assert clean(text) == cleaned

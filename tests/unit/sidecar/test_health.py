@@ -1,0 +1,65 @@
+"""Liveness and readiness: the facts, and what follows from them."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.health import NOT_IN_THIS_VERSION, Capability, Facts, is_alive, ocr_capability
+
+WELL = Facts(
+    stopping=False,
+    workers_alive=True,
+    tesseract_loaded=True,
+    tesseract_failure=None,
+    default_language_missing=None,
+    default_engine_missing=None,
+)
+LOADING = {"tesseract_loaded": False}
+
+
+def test_a_service_with_nothing_wrong_is_ready_and_alive():
+    assert ocr_capability(WELL) == Capability("ready")
+    assert ocr_capability(WELL).ready
+    assert is_alive(WELL)
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "reason"),
+    [
+        ({"stopping": True}, "unavailable", "shutting-down"),
+        ({"workers_alive": False}, "unavailable", "workers-stopped"),
+        (LOADING, "loading", "workers-starting"),
+        (LOADING | {"default_language_missing": "tha"}, "loading", "workers-starting"),
+        (LOADING | {"tesseract_failure": "tesseract-data-missing"}, "unavailable", "tesseract-data-missing"),
+        ({"tesseract_failure": "workers-do-not-start"}, "unavailable", "workers-do-not-start"),
+        ({"default_language_missing": "tha"}, "unavailable", "language-missing: tha"),
+        ({"default_engine_missing": "np-dms-ocr"}, "unavailable", "engine-missing: np-dms-ocr"),
+        (LOADING | {"default_engine_missing": "np-dms-ocr"}, "unavailable", "engine-missing: np-dms-ocr"),
+        ({"stopping": True, "workers_alive": False} | LOADING, "unavailable", "shutting-down"),
+        ({"workers_alive": False, "tesseract_failure": "x"}, "unavailable", "workers-stopped"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_first_of_all_is_the_reason(changed, state, reason):
+    capability = ocr_capability(replace(WELL, **changed))
+    assert (capability.state, capability.reason, capability.ready) == (state, reason, False)
+
+
+@pytest.mark.parametrize(
+    ("stopping", "workers_alive", "alive"),
+    [(False, True, True), (True, True, True), (True, False, True), (False, False, False)],
+)
+def test_a_process_is_dead_when_its_workers_are_and_it_does_not_stop_on_purpose(stopping, workers_alive, alive):
+    assert is_alive(replace(WELL, stopping=stopping, workers_alive=workers_alive)) is alive
+
+
+@pytest.mark.parametrize(
+    "changed", [LOADING, {"tesseract_failure": "x"}, {"default_language_missing": "x"}, {"default_engine_missing": "x"}]
+)
+def test_what_a_restart_would_not_mend_leaves_the_process_alive(changed):
+    assert is_alive(replace(WELL, **changed))
+
+
+def test_what_a_later_version_brings_is_never_ready():
+    assert not NOT_IN_THIS_VERSION.ready
+    assert NOT_IN_THIS_VERSION.reason
