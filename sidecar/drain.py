@@ -11,19 +11,16 @@ RETRY_AFTER_S = 5
 
 
 class Drain:
-    """Knows the documents in work, bounds their number, and ends them when their time is up."""
+    """Knows the documents that arrive and those in work, bounds the latter, and ends all when their time is up."""
 
     def __init__(self, max_documents: int) -> None:
         self._max_documents = max_documents
-        self._running: set[asyncio.Timeout] = set()
+        self._scopes: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.stopping = False
-
-    @property
-    def running(self) -> int:
+        self.running = 0
         """Documents in work."""
-        return len(self._running)
+        self.stopping = False
 
     def refuse_if_full(self) -> None:
         """Refuse new work when there is no room for it, or the service has been told to stop.
@@ -34,20 +31,56 @@ class Drain:
         """
         if self.stopping:
             raise self._stopped()
-        if len(self._running) >= self._max_documents:
-            raise QueueFullError(f"{len(self._running)} documents are in work, which is the limit", retry_after_s=1)
+        if self.running >= self._max_documents:
+            raise QueueFullError(f"{self.running} documents are in work, which is the limit", retry_after_s=1)
+
+    @asynccontextmanager
+    async def arriving(self) -> AsyncIterator[None]:
+        """Hold up the end of the service while a document arrives; it takes no place of those in work.
+
+        Raises:
+            QueueFullError, ShuttingDownError: as for :meth:`refuse_if_full`, or it took too long while stopping.
+        """
+        self.refuse_if_full()
+        async with self._scope():
+            yield
 
     @asynccontextmanager
     async def document(self) -> AsyncIterator[None]:
-        """Register one document for as long as it is worked on.
+        """Hold up the end of the service while a document that has arrived is worked on.
 
         Raises:
             QueueFullError: as many documents as may be are in work.
-            ShuttingDownError: the service stops, or stopped while this one ran.
+            ShuttingDownError: it took too long while stopping.
         """
-        self.refuse_if_full()
+        if self.running >= self._max_documents:
+            raise QueueFullError(f"{self.running} documents are in work, which is the limit", retry_after_s=1)
+        self.running += 1
+        try:
+            async with self._scope():
+                yield
+        finally:
+            self.running -= 1
+
+    async def finish(self, grace_s: float) -> None:
+        """Stop taking documents, give those that are here ``grace_s`` seconds, then cancel them and see them end."""
+        self.stopping = True
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._all_ended()
+        except TimeoutError:
+            for scope in self._scopes:
+                scope.reschedule(asyncio.get_running_loop().time())
+            await self._all_ended()
+
+    async def _all_ended(self) -> None:
+        while self._scopes:  # again, since a document that has just arrived goes on to be worked on
+            await self._idle.wait()
+
+    @asynccontextmanager
+    async def _scope(self) -> AsyncIterator[None]:
         scope = asyncio.timeout(None)
-        self._running.add(scope)
+        self._scopes.add(scope)
         self._idle.clear()
         try:
             async with scope:
@@ -57,20 +90,9 @@ class Drain:
                 raise self._stopped() from exc
             raise
         finally:
-            self._running.discard(scope)
-            if not self._running:
+            self._scopes.discard(scope)
+            if not self._scopes:
                 self._idle.set()
-
-    async def finish(self, grace_s: float) -> None:
-        """Stop taking documents, give the running ones ``grace_s`` seconds, then cancel them and see them end."""
-        self.stopping = True
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._idle.wait()
-        except TimeoutError:
-            for scope in self._running:
-                scope.reschedule(asyncio.get_running_loop().time())
-            await self._idle.wait()
 
     @staticmethod
     def _stopped() -> ShuttingDownError:

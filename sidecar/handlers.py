@@ -37,7 +37,8 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     _refuse_early(request)
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
-        fields = await multipart.receive_upload(request, file, settings)
+        async with request.app[DRAIN].arriving():
+            fields = await multipart.receive_upload(request, file, settings)
         asked, ignored = schema.parse_form(fields, settings.max_system_prompt_length)
         return await _answer(request, asked, file, ignored)
 
@@ -47,18 +48,18 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     _refuse_early(request)
     multipart.refuse_length(request, settings.max_field_bytes, settings.max_field_bytes)
-    async with multipart.receiving(settings.receive_timeout_s):
-        body = await _read_body(request, settings.max_field_bytes)
-    asked = schema.parse_body(body, settings.max_system_prompt_length)
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
-        await _copy_in_time(asked.pdf_path, file, settings)
+        async with request.app[DRAIN].arriving():
+            async with multipart.receiving(settings.receive_timeout_s):
+                body = await _read_body(request, settings.max_field_bytes)
+            asked = schema.parse_body(body, settings.max_system_prompt_length)
+            await _copy_in_time(asked.pdf_path, file, settings)
         return await _answer(request, asked, file)
 
 
 def _refuse_early(request: web.Request) -> None:
     """Refuse what would be refused anyway before its body is received."""
     schema.refuse_keep_alive(request.query)
-    request.app[DRAIN].refuse_if_full()
     request.app[READER].queue.refuse_if_full()
 
 

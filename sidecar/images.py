@@ -131,7 +131,7 @@ def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi
     x, y = min(dpi / across, MAX_ENLARGEMENT), min(dpi / down, MAX_ENLARGEMENT)
     if size[0] * x * size[1] * y > max_pixels or max(size[0] * x, size[1] * y) > MAX_SIDE_PIXELS:
         return Scaling(1.0, 1.0, round(across))
-    return Scaling(x, y, round(across * x))
+    return Scaling(x, y, max(1, round(across * x)))
 
 
 def _believable(claimed: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -102,7 +102,7 @@ def documents(spool: Path) -> list[Path]:
 
 
 async def test_sigterm_lets_running_documents_finish(launch, some_pages):
-    one = await launch()
+    one = await launch(OCR_SHUTDOWN_SECONDS="100")
     reading = asyncio.create_task(one.upload(some_pages))
     await until(lambda: documents(one.spool))
 

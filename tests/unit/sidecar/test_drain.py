@@ -139,8 +139,30 @@ async def test_nothing_new_is_taken_once_the_end_has_begun(drain, documents):
         drain.refuse_if_full()
     assert caught.value.retry_after_s == RETRY_AFTER_S
     with pytest.raises(ShuttingDownError):
-        await drain.document().__aenter__()
+        await drain.arriving().__aenter__()
     assert drain.running == 1
     end.set()
     await asyncio.wait_for(finishing, DEADLINE_S)
     await documents.outcomes()
+
+
+async def test_a_document_that_arrives_when_the_end_begins_is_still_worked_on(drain):
+    arrived, end = asyncio.Event(), asyncio.Event()
+
+    async def receive_and_read() -> str:
+        async with drain.arriving():
+            await arrived.wait()
+        async with drain.document():
+            await end.wait()
+        return "read"
+
+    reading = asyncio.create_task(receive_and_read())
+    await asyncio.sleep(0)
+    finishing = asyncio.create_task(drain.finish(60))
+    await asyncio.sleep(0)
+    arrived.set()
+    await asyncio.sleep(0)
+    end.set()
+
+    assert await asyncio.wait_for(reading, DEADLINE_S) == "read"
+    await asyncio.wait_for(finishing, DEADLINE_S)
