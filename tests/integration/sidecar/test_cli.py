@@ -99,7 +99,8 @@ async def test_an_output_folder_that_cannot_be_made_is_told_before_any_work(fold
 
 
 async def test_what_is_no_sidecar_is_told(data):
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"--\r\n")  # the whole form: an answer before it may cut the sender off
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
         await writer.drain()
         writer.close()
