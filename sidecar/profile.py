@@ -1,0 +1,232 @@
+"""A profile: what operators decide about the model, as the ConfigMap carries it, and who wins over whom. Pure.
+
+Owned here for both sides: the controller renders this payload, the sidecar parses it. Imports nothing of this project.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+REVISION_DIGITS = 12
+MAX_PROMPT_CHARS = 10_000
+MAX_TAGS = 200
+TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+PROFILE_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+"""RFC 1123 subdomain: what Kubernetes lets a resource be called."""
+DEFAULT_TAGS = ("document_number", "document_date", "received_date")
+"""What is tagged where neither request nor profile says anything. Kept from production."""
+MAX_ATTEMPTS = 10
+MAX_KEEP_ALIVE_S = 86_400
+SHOWN_VALUE_CHARS = 80
+
+
+class ProfileError(ValueError):
+    """A payload that is no profile; the text names field, value and what is accepted."""
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is accepted")  # noqa: TRY004 - pydantic turns ValueError into its own
+    return value
+
+
+_NO_BOOL = BeforeValidator(_refuse_bool)
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), _NO_BOOL]
+TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _NO_BOOL]
+RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), _NO_BOOL]
+MaxTokens = Annotated[int, Field(ge=1, le=131_072), _NO_BOOL]
+NumCtx = Annotated[int, Field(ge=512, le=131_072), _NO_BOOL]
+
+
+class RuntimeParams(BaseModel):
+    """Parameters of the model. What is not set is not sent: the model's own file decides. Zero is a value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    repeat_penalty: RepeatPenalty | None = None
+    max_tokens: MaxTokens | None = None
+    num_ctx: NumCtx | None = None
+
+    def over(self, weaker: Self) -> Self:
+        """Give these, and where one is not set, the weaker one."""
+        return weaker.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+
+class Retry(_Payload):
+    """How often a truncated, looping or empty page is tried, and by how much each further try's temperature rises."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), _NO_BOOL] = 1
+    temperature_step: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), _NO_BOOL] = 0
+
+
+class PromptSource(_Payload):
+    """Which active prompt the system prompt came from."""
+
+    prompt_type: str | None = None
+    version_number: int | None = None
+
+
+class Profile(_Payload):
+    """The payload: one key ``<name>.json`` of the ConfigMap."""
+
+    name: str = Field(max_length=253, pattern=PROFILE_NAME)
+    revision: str = Field("", max_length=64)
+    generation: Annotated[int, Field(ge=0), _NO_BOOL] = 0
+    canonical_model: Literal["np-dms-ocr"] = "np-dms-ocr"
+    model: str | None = Field(None, min_length=1, max_length=253)
+    runtime_params: RuntimeParams = RuntimeParams()
+    keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), _NO_BOOL] = 0
+    retry: Retry = Retry()
+    system_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARS)
+    dms_tags: dict[str, Any] | None = None
+    prompt: PromptSource | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_unset(cls, payload: object) -> object:
+        """Let null stand for "not set" in every field, so that a renderer need not leave keys out."""
+        return {k: v for k, v in payload.items() if v is not None} if isinstance(payload, Mapping) else payload
+
+    @field_validator("dms_tags", mode="before")
+    @classmethod
+    def _names_as_keys(cls, tags: object) -> object:
+        return dict.fromkeys(tags, True) if isinstance(tags, list) and all(isinstance(t, str) for t in tags) else tags
+
+    @field_validator("dms_tags")
+    @classmethod
+    def _tag_names(cls, tags: dict[str, Any] | None) -> dict[str, Any] | None:
+        check_tag_names(list(tags or ()))
+        return tags
+
+
+def check_tag_names(tags: Sequence[object]) -> None:
+    """Refuse what is no list of tag names.
+
+    Raises:
+        ValueError: too many, or one outside the syntax; the text says which.
+    """
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"dmsTags names {len(tags)} tags, the limit is {MAX_TAGS}")
+    for name in tags:
+        if not isinstance(name, str) or not TAG_NAME.fullmatch(name):
+            raise ValueError(
+                f"dmsTags holds {str(name)[:SHOWN_VALUE_CHARS]!r}, accepted are a letter, then up to 63 letters, "
+                "digits and underscores"
+            )
+
+
+# ── the payload as text ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_profile(content: bytes, name: str) -> Profile:
+    """Parse one payload. Without a ``name`` it gets this one, without a ``revision`` that of its content.
+
+    Raises:
+        ProfileError: it is not JSON, names another profile, or a field is unknown or outside its range.
+    """
+    try:
+        payload = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise ProfileError("it is not JSON") from exc
+    if not isinstance(payload, dict):
+        raise ProfileError("it is not a JSON object")
+    if payload.get("name") is None:
+        payload["name"] = name
+    try:
+        profile = Profile.model_validate(payload)
+    except ValidationError as exc:
+        raise ProfileError("; ".join(_sentence(error["loc"], error["msg"]) for error in exc.errors()[:5])) from None
+    if profile.name != name:
+        raise ProfileError(f"name is {profile.name!r}, the file is that of {name!r}")
+    return profile if profile.revision else seal(profile)
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    field = ".".join(str(part) for part in location)[:SHOWN_VALUE_CHARS]
+    return f"{field}: {message.removeprefix('Value error, ')}" if field else message
+
+
+def seal(profile: Profile) -> Profile:
+    """Give the profile with the revision of its content."""
+    return profile.model_copy(update={"revision": revision_of(profile)})
+
+
+def revision_of(profile: Profile) -> str:
+    """First 12 hex digits of SHA-256 over the canonical JSON of all but ``revision`` and ``generation``."""
+    rest = profile.model_dump(by_alias=True, mode="json", exclude={"revision", "generation"})
+    return hashlib.sha256(_canonical(rest).encode()).hexdigest()[:REVISION_DIGITS]
+
+
+def render_profile(profile: Profile) -> str:
+    """Render the payload as canonical JSON: keys sorted, no spaces, Unicode as it is, null where nothing is set."""
+    return _canonical(profile.model_dump(by_alias=True, mode="json"))
+
+
+def _canonical(payload: object) -> str:
+    return json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+# ── who wins ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+NOTHING_SET = RuntimeParams()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWish:
+    """What a request says about the model. None is "not said"; no tags at all is an empty tuple."""
+
+    single_fields: RuntimeParams = NOTHING_SET
+    runtime_params: RuntimeParams = NOTHING_SET
+    system_prompt: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What every model call of one document is told, decided once at its start."""
+
+    model: str
+    system_prompt: str | None
+    tags: tuple[str, ...]
+    params: RuntimeParams
+    retry: Retry
+    keep_alive_cap_s: int
+    """Longest residency the profile allows, in seconds; 0: the residency policy alone decides."""
+    profile: Profile | None
+
+
+def instruct(wish: ModelWish, profile: Profile | None, default_model: str) -> Instructions:
+    """Apply the precedence, per parameter: single field > runtimeParams > profile > not sent."""
+    said = wish.single_fields.over(wish.runtime_params)
+    return Instructions(
+        model=(profile and profile.model) or default_model,
+        system_prompt=wish.system_prompt or (profile.system_prompt if profile else None),
+        tags=_tags(wish, profile),
+        params=said.over(profile.runtime_params) if profile else said,
+        retry=profile.retry if profile else Retry(),
+        keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
+        profile=profile,
+    )
+
+
+def _tags(wish: ModelWish, profile: Profile | None) -> tuple[str, ...]:
+    if wish.tags is not None:
+        return wish.tags
+    if profile and profile.dms_tags is not None:
+        return tuple(profile.dms_tags)
+    return DEFAULT_TAGS
