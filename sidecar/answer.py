@@ -9,9 +9,14 @@ from aiohttp import web
 
 from sidecar import schema
 from sidecar.document import DocumentFacts
+from sidecar.engine import Attempt, PageVerdict
 from sidecar.errors import SidecarError
-from sidecar.ocr import DocumentResult, PageResult
+from sidecar.ocr import DocumentResult
+from sidecar.page_reading import PageResult, ocr_used
+from sidecar.profile import Profile
+from sidecar.residency_policy import OcrResidencyDecision
 from sidecar.telemetry import Metrics
+from sidecar.warning import WarningCode
 
 
 class Answer:
@@ -28,13 +33,21 @@ class Answer:
 
     async def page(self, result: PageResult) -> None:
         """Count a page."""
-        verdict = result.attempts[-1].verdict if result.attempts else ("failed" if result.error else "good")
         engine = result.engine or (result.attempts[-1].engine if result.attempts else "none")
-        self.metrics.pages.labels(engine, str(verdict)).inc()
+        self.metrics.pages.labels(engine, _verdict(result)).inc()
+        for attempt in result.attempts:
+            self._count_attempt(attempt)
         if result.attempts:
             self.metrics.page_seconds.labels(engine).observe(result.duration_ms / 1000)
         if result.fallback_from and result.engine:
             self.metrics.fallbacks.labels(result.fallback_from, result.engine).inc()
+
+    def _count_attempt(self, attempt: Attempt) -> None:
+        self.metrics.attempts.labels(attempt.engine, str(attempt.verdict), attempt.error or "").inc()
+        if attempt.residency:
+            self.metrics.residency.labels(attempt.residency.reason).inc()
+        if attempt.first_token_ms is not None:
+            self.metrics.first_token_seconds.observe(attempt.first_token_ms / 1000)
 
     def whole(self, result: DocumentResult) -> schema.DocumentBody:
         """Render everything."""
@@ -50,13 +63,13 @@ class Answer:
         for warning in self._warnings(result):
             self.metrics.warnings.labels(warning).inc()
 
-    def _warnings(self, result: DocumentResult) -> list[str]:
-        return [*result.warnings, *(["unknown-field"] if self._ignored_fields else [])]
+    def _warnings(self, result: DocumentResult) -> list[WarningCode]:
+        return [*result.warnings, *([WarningCode.UNKNOWN_FIELD] if self._ignored_fields else [])]
 
     def _summary(self, result: DocumentResult) -> dict[str, Any]:
         return {
             "text": result.text,
-            "ocr_used": result.ocr_used,
+            "ocr_used": ocr_used(result.pages),
             "page_count": len(result.pages),
             "char_count": len(result.text),
             "engine_used": result.engine_used,
@@ -64,9 +77,9 @@ class Answer:
             "request_id": self.request_id,
             "processing_time_ms": round((time.monotonic() - self._started) * 1000),
             "model_used": result.model.model if result.model else None,
-            "profile": None,
+            "profile": _profile_body(result.profile),
             "parameters": dict(result.model.parameters) if result.model else {},
-            "residency": None,
+            "residency": _residency_body(result.residency),
             "warnings": self._warnings(result),
             "ignored_fields": self._ignored_fields,
         }
@@ -126,6 +139,37 @@ class StreamedAnswer:
             raise ConnectionAbortedError(f"the caller read nothing for {self._stall_s:g} s") from exc
 
 
+def _verdict(page: PageResult) -> str:
+    return str(PageVerdict.FAILED if page.engine is None else page.verdict)
+
+
+def _profile_body(profile: Profile | None) -> schema.ProfileBody | None:
+    return schema.ProfileBody(name=profile.name, revision=profile.revision) if profile else None
+
+
+def _residency_body(decision: OcrResidencyDecision | None) -> schema.ResidencyBody | None:
+    if decision is None:
+        return None
+    return schema.ResidencyBody(
+        keep_alive_seconds=decision.keep_alive_seconds,
+        vram_headroom_mb=decision.vram_headroom_mb,
+        reason=decision.reason,
+    )
+
+
+def _attempt_body(attempt: Attempt) -> schema.AttemptBody:
+    return schema.AttemptBody(
+        engine=attempt.engine,
+        duration_ms=attempt.duration_ms,
+        verdict=attempt.verdict,
+        error=attempt.error,
+        done_reason=attempt.done_reason,
+        parameters=dict(attempt.parameters),
+        residency=_residency_body(attempt.residency),
+        first_token_ms=attempt.first_token_ms,
+    )
+
+
 def _page_body(page: PageResult) -> schema.PageBody:
     return schema.PageBody(**_page_fields(page))
 
@@ -137,17 +181,11 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "engine": page.engine,
         "char_count": len(page.text),
         "duration_ms": page.duration_ms,
-        "attempts": [
-            schema.AttemptBody(
-                engine=attempt.engine,
-                duration_ms=attempt.duration_ms,
-                verdict=attempt.verdict,
-                error=attempt.error,
-            )
-            for attempt in page.attempts
-        ],
+        "attempts": [_attempt_body(attempt) for attempt in page.attempts],
         "done_reason": page.done_reason,
         "blank": page.blank,
+        "truncated": page.verdict is PageVerdict.TRUNCATED,
+        "looped": page.verdict is PageVerdict.LOOPED,
         "fallback_from": page.fallback_from,
         "confidence": page.confidence,
         "rotation": page.rotation,

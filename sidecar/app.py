@@ -1,36 +1,46 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from sidecar import handlers
+from sidecar.admission import Admission
 from sidecar.document import DocumentLimits
 from sidecar.drain import Drain
-from sidecar.engine import TESSERACT
+from sidecar.engine import NP_DMS_OCR, TESSERACT, OcrEngine
 from sidecar.key_file import KeyFile
 from sidecar.keys import (
     DRAIN,
     KEY_FILE,
     METRICS,
+    MODEL_WATCH,
+    NVML,
+    OLLAMA,
+    PROFILE_STORE,
     READER,
     SETTINGS,
     SPOOL,
     TESSERACT_ENGINE,
+    VISION_ENGINE,
+    VRAM_MONITOR,
     WORKERS,
 )
 from sidecar.middleware import authenticate, errors_as_json, identify, sign
+from sidecar.model_watch import ModelWatch
 from sidecar.ocr import DocumentReader, ReadPolicy
-from sidecar.page_queue import PageQueue
+from sidecar.ollama import Ollama
+from sidecar.profile_store import ProfileStore
+from sidecar.residency_policy import ResidencyLimits
 from sidecar.settings import Settings
 from sidecar.spool import Spool
 from sidecar.telemetry import Metrics
 from sidecar.tesseract import TesseractEngine
+from sidecar.vision import PageDrawer, VisionEngine, VisionPolicy
+from sidecar.vram_monitor import DeviceMemory, Nvml, VramMonitor
 from sidecar.workers import WorkerLimits, WorkerPool, usable_cores
-
-log = logging.getLogger(__name__)
 
 API_ROUTES = (
     web.post("/ocr-upload", handlers.ocr_upload),
@@ -42,6 +52,7 @@ OPS_ROUTES = (
     web.get("/livez", handlers.get_livez),
     web.get("/readyz", handlers.get_readyz),
     web.get("/metrics", handlers.get_metrics),
+    web.get("/profiles", handlers.get_profiles),
 )
 
 
@@ -54,22 +65,50 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[identify, errors_as_json, authenticate])
     app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
-    limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
-    workers = WorkerPool(worker_limits(settings))
-    tesseract = TesseractEngine(workers, limits, settings.tessdata_dir)
-    queue = PageQueue(workers.limits.count, settings.max_queued_pages)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
     app[DRAIN] = Drain(settings.max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
-    app[WORKERS] = workers
-    app[TESSERACT_ENGINE] = tesseract
-    app[READER] = DocumentReader(workers, {TESSERACT: tesseract}, queue, limits, read_policy(settings))
+    app[WORKERS] = WorkerPool(worker_limits(settings))
+    app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
+    _add_reader(app, settings)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     _watch(app)
-    app.cleanup_ctx.extend([_spool, _workers])
+    app.cleanup_ctx.extend([_spool, _workers, _profiles, _model])
     return app
+
+
+def _add_reader(app: web.Application, settings: Settings) -> None:
+    """Compose the use case with the engines that the settings configure."""
+    limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
+    app[TESSERACT_ENGINE] = TesseractEngine(app[WORKERS], limits, settings.tessdata_dir)
+    engines: dict[str, OcrEngine] = {TESSERACT: app[TESSERACT_ENGINE]}
+    if settings.ollama_api_url:
+        _add_model(app, settings, settings.ollama_api_url, limits)
+        engines[NP_DMS_OCR] = app[VISION_ENGINE]
+    admission = Admission(settings.max_queued_pages)
+    app[READER] = DocumentReader(app[WORKERS], engines, admission, limits, read_policy(settings))
+
+
+def _add_model(app: web.Application, settings: Settings, url: str, limits: DocumentLimits) -> None:
+    ollama = app[OLLAMA] = Ollama(url, settings.connect_s)
+    nvml = app[NVML] = Nvml(settings.gpu_index)
+    read_device = nvml.read if settings.vram_source == "auto" else _no_device
+    monitor = app[VRAM_MONITOR] = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
+    drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
+    app[VISION_ENGINE] = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
+    app[MODEL_WATCH] = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
+
+
+async def _no_device() -> DeviceMemory | None:
+    return None
+
+
+def _default_model(app: web.Application) -> str:
+    """Name the model of a request that says nothing."""
+    profile = app[PROFILE_STORE].current.get(app[SETTINGS].default_profile)
+    return (profile and profile.model) or app[SETTINGS].ocr_model
 
 
 def build_ops_app(api: web.Application) -> web.Application:
@@ -81,7 +120,10 @@ def build_ops_app(api: web.Application) -> web.Application:
     ops[DRAIN] = api[DRAIN]
     ops[WORKERS] = api[WORKERS]
     ops[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
-    ops[READER] = api[READER]
+    ops[PROFILE_STORE] = api[PROFILE_STORE]
+    if VISION_ENGINE in api:
+        ops[VISION_ENGINE] = api[VISION_ENGINE]
+        ops[MODEL_WATCH] = api[MODEL_WATCH]
     ops.add_routes(OPS_ROUTES)
     return ops
 
@@ -100,22 +142,69 @@ def read_policy(settings: Settings) -> ReadPolicy:
     """Pick out what the use case needs."""
     return ReadPolicy(
         default_engine=settings.default_engine,
-        fallback_engine=None if settings.fallback_engine == "none" else settings.fallback_engine,
+        fallback_engine=settings.stand_in,
+        refuse_on_pressure=settings.on_pressure == "refuse",
         char_threshold=settings.char_threshold,
         open_timeout_s=settings.open_timeout_s,
         page_timeout_s=settings.page_timeout_s,
     )
 
 
+def vision_policy(settings: Settings) -> VisionPolicy:
+    """Pick out what the governed engine needs."""
+    return VisionPolicy(
+        parallel_pages=settings.parallel_pages,
+        connect_s=settings.connect_s,
+        first_token_s=settings.first_token_s,
+        residency=ResidencyLimits(
+            settings.residency_window_s, settings.main_model_pressure_mb, settings.headroom_threshold_mb
+        ),
+        required_mb=None if settings.on_pressure == "evict" else settings.required_vram_mb,
+        pressure_wait_s=settings.pressure_wait_s,
+        active_profile=settings.active_profile,
+    )
+
+
 def _watch(app: web.Application) -> None:
-    metrics, queue, drain = app[METRICS], app[READER].queue, app[DRAIN]
-    workers, spool = app[WORKERS], app[SPOOL]
-    metrics.watch("ocr_pages_waiting", "Pages that wait for a slot.", lambda: queue.waiting)
-    metrics.watch("ocr_pages_admitted", "Pages admitted and not yet done.", lambda: queue.admitted)
-    metrics.watch("ocr_slots_busy", "Slots in use.", lambda: queue.busy)
+    metrics, admission, drain = app[METRICS], app[READER].admission, app[DRAIN]
+    workers, spool, profiles = app[WORKERS], app[SPOOL], app[PROFILE_STORE]
+    engines = app[READER].engines
+    metrics.watch_each(
+        "ocr_pages_waiting",
+        "Pages that wait for their turn.",
+        "engine",
+        lambda: {name: one.ahead.waiting + one.turns.waiting for name, one in engines.items()},
+    )
+    metrics.watch_each(
+        "ocr_slots_busy",
+        "Pages being read.",
+        "engine",
+        lambda: {name: one.turns.busy for name, one in engines.items()},
+    )
+    metrics.watch("ocr_pages_admitted", "Pages admitted and not yet done.", lambda: admission.admitted)
     metrics.watch("ocr_documents_running", "Documents in work.", lambda: drain.running)
     metrics.watch("ocr_spool_bytes", "Bytes of documents in the spool.", lambda: spool.used_bytes)
     metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
+    metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))
+    metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
+    if VISION_ENGINE in app:
+        _watch_gpu(metrics, app[VISION_ENGINE], app[VRAM_MONITOR], app[MODEL_WATCH])
+
+
+def _watch_gpu(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
+    metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.is_open)
+    metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
+    metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
+    metrics.watch_each(
+        "ocr_vram_mb",
+        "The GPU's memory, in MiB.",
+        "kind",
+        lambda: {
+            "total": monitor.latest.total_mb,
+            "used": monitor.latest.used_mb,
+            "available": monitor.latest.available_mb,
+        },
+    )
 
 
 async def _spool(app: web.Application) -> AsyncIterator[None]:
@@ -126,8 +215,35 @@ async def _spool(app: web.Application) -> AsyncIterator[None]:
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:
     """Load the engine beside the service's start, so that the ports open at once; end the workers at the end."""
-    loading = asyncio.create_task(app[TESSERACT_ENGINE].keep_loading())
-    yield
-    loading.cancel()
-    await asyncio.gather(loading, return_exceptions=True)
+    async with _beside(app[TESSERACT_ENGINE].keep_loading()):
+        yield
     await asyncio.to_thread(app[WORKERS].stop)
+
+
+async def _profiles(app: web.Application) -> AsyncIterator[None]:
+    """Load the profiles before the first request, and keep them loaded."""
+    await asyncio.to_thread(app[PROFILE_STORE].look)
+    async with _beside(app[PROFILE_STORE].keep_loading()):
+        yield
+
+
+async def _model(app: web.Application) -> AsyncIterator[None]:
+    """Hold the session to the model server, and watch it."""
+    if VISION_ENGINE not in app:
+        yield
+        return
+    async with app[OLLAMA].open(), _beside(app[MODEL_WATCH].keep_looking()):
+        yield
+        await app[VRAM_MONITOR].close()
+    app[NVML].close()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a supervised loop for as long as the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

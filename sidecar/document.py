@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sidecar.engine import PageImage
+from sidecar.engine import PageImage, PagePicture
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 from sidecar.images import Images
 from sidecar.page_selection import PageWish
@@ -80,6 +80,9 @@ class Document(Protocol):
     def render(self, index: int, dpi: int) -> PageImage:
         """Draw the page in grey."""
 
+    def picture(self, index: int, longest_side: int) -> PagePicture:
+        """Draw the page in colour, as a file."""
+
 
 @contextmanager
 def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
@@ -144,3 +147,9 @@ def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
     """Draw one page in grey."""
     with open_document(path, limits) as document:
         return document.render(index, limits.dpi)
+
+
+def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int) -> PagePicture:
+    """Draw one page in colour for a vision model, with at most so many pixels on its longest side."""
+    with open_document(path, limits) as document:
+        return document.picture(index, longest_side)

@@ -30,8 +30,11 @@
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
+    │   └── EngineRefusedError        502 engine_refused
     ├── StorageError                  503 storage_unavailable   (retryable)
     ├── EngineUnavailableError        503 engine_unavailable    (retryable)
+    │   ├── GpuPressureError          503 gpu_pressure          (retryable)
+    │   ├── ModelMissingError         503 model_missing         (retryable)
     │   └── ShuttingDownError         503 shutting_down         (retryable)
     └── DeadlineError                 504 deadline_exceeded     (retryable)
 
@@ -239,6 +242,13 @@ class EngineFailedError(SidecarError):
     retryable = True
 
 
+class EngineRefusedError(EngineFailedError):
+    """The model server answered, and refused this page: its context is too small, or it takes no pictures."""
+
+    code = "engine_refused"
+    retryable = False
+
+
 class StorageError(SidecarError):
     """A file cannot be read or written now, through no fault of the caller."""
 
@@ -253,6 +263,18 @@ class EngineUnavailableError(SidecarError):
     status = 503
     code = "engine_unavailable"
     retryable = True
+
+
+class GpuPressureError(EngineUnavailableError):
+    """Loading the OCR model now would push another model out of the GPU."""
+
+    code = "gpu_pressure"
+
+
+class ModelMissingError(EngineUnavailableError):
+    """The model server does not have the model."""
+
+    code = "model_missing"
 
 
 class ShuttingDownError(EngineUnavailableError):

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sidecar import __version__, health, multipart, schema, upload_paths
 from sidecar.answer import Answer, StreamedAnswer
+from sidecar.engine import NP_DMS_OCR, TESSERACT, Orders
 from sidecar.errors import (
     DeadlineError,
     MalformedBodyError,
@@ -17,11 +18,25 @@ from sidecar.errors import (
     TooLargeError,
     UnknownProfileError,
 )
-from sidecar.keys import DRAIN, METRICS, READER, REQUEST_ID, SETTINGS, SPOOL, TESSERACT_ENGINE, WORKERS
+from sidecar.keys import (
+    DRAIN,
+    METRICS,
+    MODEL_WATCH,
+    PROFILE_STORE,
+    READER,
+    REQUEST_ID,
+    SETTINGS,
+    SPOOL,
+    TESSERACT_ENGINE,
+    VISION_ENGINE,
+    WORKERS,
+)
 from sidecar.middleware import error_of
 from sidecar.ocr import ReadJob
 from sidecar.openapi import openapi_document
 from sidecar.page_selection import PageWish, parse_pages
+from sidecar.profile import Profile, instruct
+from sidecar.profile_store import Profiles
 from sidecar.settings import Settings
 from sidecar.spool import SpoolFile
 
@@ -35,18 +50,18 @@ JSON = "application/json"
 async def ocr_upload(request: web.Request) -> web.StreamResponse:
     """Read an uploaded document."""
     settings = request.app[SETTINGS]
-    _refuse_early(request)
+    profiles = _refuse_early(request)
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
         async with request.app[DRAIN].arriving():
             fields = await multipart.receive_upload(request, file, settings)
         asked, ignored = schema.parse_form(fields, settings.max_system_prompt_length)
-        return await _answer(request, asked, file, ignored)
+        return await _answer(request, _job(request.app, asked, file.path, profiles), ignored)
 
 
 async def ocr_path(request: web.Request) -> web.StreamResponse:
     """Read a document of the shared volume."""
     settings = request.app[SETTINGS]
-    _refuse_early(request)
+    profiles = _refuse_early(request)
     multipart.refuse_length(request, settings.max_field_bytes, settings.max_field_bytes)
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
         async with request.app[DRAIN].arriving():
@@ -54,13 +69,14 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
                 body = await _read_body(request, settings.max_field_bytes)
             asked = schema.parse_body(body, settings.max_system_prompt_length)
             await _copy_in_time(asked.pdf_path, file, settings)
-        return await _answer(request, asked, file)
+        return await _answer(request, _job(request.app, asked, file.path, profiles))
 
 
-def _refuse_early(request: web.Request) -> None:
-    """Refuse what would be refused anyway before its body is received."""
+def _refuse_early(request: web.Request) -> Profiles:
+    """Refuse what would be refused anyway before its body is received; take the profiles as they are now."""
     schema.refuse_keep_alive(request.query)
-    request.app[READER].queue.refuse_if_full()
+    request.app[READER].admission.refuse_if_full()
+    return request.app[PROFILE_STORE].current
 
 
 async def _read_body(request: web.Request, max_bytes: int) -> bytes:
@@ -92,10 +108,7 @@ def _copy_upload(pdf_path: str, target: SpoolFile, settings: Settings) -> None:
             target.write(chunk)
 
 
-async def _answer(
-    request: web.Request, asked: schema.ReadRequest, file: SpoolFile, ignored: list[str] | None = None
-) -> web.StreamResponse:
-    job = _job(request.app, asked, file.path)
+async def _answer(request: web.Request, job: ReadJob, ignored: list[str] | None = None) -> web.StreamResponse:
     answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
     if schema.NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, job, answer)
@@ -125,16 +138,14 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
     return streamed.response
 
 
-def _job(app: web.Application, asked: schema.ReadRequest, path: Path) -> ReadJob:
+def _job(app: web.Application, asked: schema.ReadRequest, path: Path, profiles: Profiles) -> ReadJob:
     """Turn the wire's wishes into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, pages that are none, languages that are not installed.
-        UnknownProfileError: a profile is named; this version publishes none.
+        UnknownProfileError: a profile is named that is not published.
     """
     settings = app[SETTINGS]
-    if asked.profile:
-        raise UnknownProfileError(f"profile is {asked.profile[:80]!r}, no profile of that name is published")
     max_pages = schema.check_max_pages(asked.max_pages, settings.page_limit)
     wish = PageWish(
         pages=parse_pages(asked.pages, settings.page_limit) if asked.pages is not None else (),
@@ -143,8 +154,21 @@ def _job(app: web.Application, asked: schema.ReadRequest, path: Path) -> ReadJob
         page_limit=settings.page_limit,
     )
     if asked.languages is not None:
-        app[TESSERACT_ENGINE].check(asked.languages)
-    return ReadJob(path, asked.engine, asked.languages or settings.languages, wish, asked.asks_for_a_model)
+        app[TESSERACT_ENGINE].check_languages(asked.languages)
+    orders = Orders(
+        asked.languages or settings.languages,
+        instruct(asked.model_wish, _profile(asked.profile, profiles, settings), settings.ocr_model),
+        asked.active_profile,
+    )
+    return ReadJob(path, asked.engine, orders, wish, asked.asks_for_a_model)
+
+
+def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:
+    """Find the profile asked for, or the default one, whose absence is no error."""
+    found = profiles.get(name or settings.default_profile)
+    if name and not found:
+        raise UnknownProfileError(f"profile is {name[:80]!r}, no profile of that name is published")
+    return found
 
 
 # ── what the service is, and how it does ──────────────────────────────────────────────────────────────────────────
@@ -157,16 +181,21 @@ def capability(app: web.Application) -> health.Capability:
 
 def facts_of(app: web.Application) -> health.Facts:
     """Gather what health is judged by."""
-    tesseract = app[TESSERACT_ENGINE]
+    settings, tesseract = app[SETTINGS], app[TESSERACT_ENGINE]
     installed = tesseract.installed.languages if tesseract.installed else frozenset()
-    missing = [name for name in app[SETTINGS].languages.split("+") if name not in installed]
+    missing = [name for name in settings.languages.split("+") if name not in installed]
+    watch, vision = app.get(MODEL_WATCH), app.get(VISION_ENGINE)
     return health.Facts(
         stopping=app[DRAIN].stopping,
         workers_alive=app[WORKERS].alive,
         tesseract_loaded=tesseract.installed is not None,
         tesseract_failure=tesseract.failure,
         default_language_missing=", ".join(missing) or None,
-        default_engine_missing=app[READER].missing_engine,
+        default_engine=settings.default_engine,
+        fallback_engine=settings.stand_in,
+        model_configured=vision is not None,
+        model_failure=watch.failure if watch else None,
+        circuit_open=vision.circuit.is_open if vision else False,
     )
 
 
@@ -207,10 +236,39 @@ async def get_livez(request: web.Request) -> web.Response:
 
 async def get_readyz(request: web.Request) -> web.Response:
     """Tell, for each capability, whether it can be asked for; 200 when documents can be read."""
-    ocr = capability(request.app)
+    facts, profiles = facts_of(request.app), request.app[PROFILE_STORE].current
+    ocr = health.ocr_capability(facts)
     capabilities = {"ocr": ocr, "embed": health.NOT_IN_THIS_VERSION, "rerank": health.NOT_IN_THIS_VERSION}
-    body = {name: {"state": one.state, "reason": one.reason} for name, one in capabilities.items()}
+    engines = {TESSERACT: health.tesseract_capability(facts), NP_DMS_OCR: health.model_capability(facts)}
+    body = {
+        **{name: _render_capability(one) for name, one in capabilities.items()},
+        "engines": {name: _render_capability(one) for name, one in engines.items()},
+        "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
+    }
     return web.json_response(body, status=200 if ocr.ready else 503)
+
+
+def _render_capability(capability: health.Capability) -> dict[str, str | None]:
+    return {"state": capability.state, "reason": capability.reason}
+
+
+async def get_profiles(request: web.Request) -> web.Response:
+    """List the profiles that are applied, and the files that could not be."""
+    profiles = request.app[PROFILE_STORE].current
+    body = schema.ProfilesBody(
+        profiles=[
+            schema.LoadedProfileBody(
+                name=one.profile.name,
+                revision=one.profile.revision,
+                content_revision=one.content_revision,
+                generation=one.profile.generation,
+                loaded_at=one.loaded_at,
+            )
+            for one in profiles.loaded.values()
+        ],
+        refused=[schema.RefusedProfileBody(file=file, reason=reason) for file, reason in profiles.refused.items()],
+    )
+    return web.Response(body=schema.render(body), content_type=JSON)
 
 
 async def get_metrics(request: web.Request) -> web.Response:

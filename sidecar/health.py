@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sidecar.engine import NP_DMS_OCR, TESSERACT
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -12,12 +14,16 @@ class Facts:
     tesseract_loaded: bool
     tesseract_failure: str | None
     default_language_missing: str | None
-    default_engine_missing: str | None
+    default_engine: str = TESSERACT
+    fallback_engine: str | None = TESSERACT
+    model_configured: bool = False
+    model_failure: str | None = None
+    circuit_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """One thing the service can do: ``ready``, ``loading`` or ``unavailable``, and why not ready."""
+    """One thing the service can do: ``ready``, ``loading`` or ``unavailable``, and why not ready, or not fully."""
 
     state: str
     reason: str | None = None
@@ -28,12 +34,9 @@ class Capability:
         return self.state == "ready"
 
 
-def ocr_capability(facts: Facts) -> Capability:
-    """Tell whether documents can be read; of several reasons why not, the first that explains the others."""
+def tesseract_capability(facts: Facts) -> Capability:
+    """Tell whether the embedded engine can read; of several reasons why not, the first that explains the others."""
     reasons = (
-        (facts.stopping, Capability("unavailable", "shutting-down")),
-        (not facts.workers_alive, Capability("unavailable", "workers-stopped")),
-        (facts.default_engine_missing, Capability("unavailable", f"engine-missing: {facts.default_engine_missing}")),
         (facts.tesseract_failure, Capability("unavailable", facts.tesseract_failure)),
         (not facts.tesseract_loaded, Capability("loading", "workers-starting")),
         (
@@ -42,6 +45,31 @@ def ocr_capability(facts: Facts) -> Capability:
         ),
     )
     return next((capability for holds, capability in reasons if holds), Capability("ready"))
+
+
+def model_capability(facts: Facts) -> Capability:
+    """Tell whether the model can be called."""
+    starting = "loading" if facts.model_failure == "model-server-starting" else "unavailable"
+    reasons = (
+        (not facts.model_configured, Capability("unavailable", f"engine-missing: {NP_DMS_OCR}")),
+        (facts.circuit_open, Capability("unavailable", "circuit-open")),
+        (facts.model_failure, Capability(starting, facts.model_failure)),
+    )
+    return next((capability for holds, capability in reasons if holds), Capability("ready"))
+
+
+def ocr_capability(facts: Facts) -> Capability:
+    """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the one that stands in for it."""
+    if facts.stopping:
+        return Capability("unavailable", "shutting-down")
+    if not facts.workers_alive:
+        return Capability("unavailable", "workers-stopped")
+    engines = {TESSERACT: tesseract_capability(facts), NP_DMS_OCR: model_capability(facts)}
+    asked_for = engines[facts.default_engine]
+    if asked_for.ready or facts.fallback_engine in (None, facts.default_engine):
+        return asked_for
+    stand_in = engines[facts.fallback_engine]
+    return Capability("ready", asked_for.reason) if stand_in.ready else stand_in
 
 
 NOT_IN_THIS_VERSION = Capability("unavailable", "not-in-this-version")

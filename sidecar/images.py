@@ -9,7 +9,8 @@ from typing import Self
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from sidecar.engine import PageImage
+from sidecar import raster
+from sidecar.engine import PageImage, PagePicture
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
 from sidecar.raster import MAX_SIDE_PIXELS, page_image
 from sidecar.text_quality import TextLayer
@@ -98,14 +99,22 @@ class Images:
         with _pillow_errors():
             claimed = _claimed_dpi(self._image)
             self._image.draft("L", None)  # a JPEG then decodes its luminance only
-            self._image.load()  # Pillow turns a TIFF right here, and takes its orientation away
-            upright = ImageOps.exif_transpose(self._image)
-            grey = _grey(upright)
-        scaling = plan_scaling(upright.size, claimed, dpi, self._max_page_pixels)
-        if (scaling.x, scaling.y) != (1.0, 1.0):
-            size = max(1, round(grey.width * scaling.x)), max(1, round(grey.height * scaling.y))
-            grey = grey.resize(size, Image.Resampling.LANCZOS)
-        return page_image(grey, scaling.dpi)
+            grey = _grey(self._upright())
+        scaling = plan_scaling(grey.size, claimed, dpi, self._max_page_pixels)
+        return page_image(_scaled(grey, scaling), scaling.dpi)
+
+    def picture(self, index: int, longest_side: int) -> PagePicture:
+        """Decode one page in colour with at most so many pixels on its longest side, upright likewise."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            claimed = _claimed_dpi(self._image)
+            upright = _colour(self._upright())
+        scaling = plan_fitting(upright.size, claimed, longest_side)
+        return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
+
+    def _upright(self) -> Image.Image:
+        self._image.load()  # Pillow turns a TIFF right here, and takes its orientation away
+        return ImageOps.exif_transpose(self._image)
 
     def _seek(self, index: int) -> None:
         if self._has_frames:
@@ -134,6 +143,25 @@ def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi
     return Scaling(x, y, max(1, round(across * x)))
 
 
+def plan_fitting(size: tuple[int, int], claimed: tuple[float, float] | None, longest_side: int) -> Scaling:
+    """Decide how a picture gets ``longest_side`` pixels on its longest side, each axis as coarse as the other.
+
+    A small picture is enlarged as far as helps, no further.
+    """
+    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
+    finest = max(across, down)
+    width, height = size[0] * finest / across, size[1] * finest / down
+    factor = min(raster.fitted(width, height, longest_side), MAX_ENLARGEMENT)
+    return Scaling(factor * finest / across, factor * finest / down, max(1, round(finest * factor)))
+
+
+def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
+    if (scaling.x, scaling.y) == (1.0, 1.0):
+        return image
+    size = max(1, round(image.width * scaling.x)), max(1, round(image.height * scaling.y))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
 def _believable(claimed: tuple[float, float] | None) -> tuple[float, float] | None:
     match claimed:
         case (across, down):
@@ -155,11 +183,20 @@ def _grey(image: Image.Image) -> Image.Image:
         wide = image if image.mode == "F" else image.convert("I")  # Pillow does little with the other order of bytes
         scale = _scale_to_8_bits(wide, is_16_bit=image.mode.startswith("I;16"))
         return wide.point(lambda value: value * scale).convert("L")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("L")
-    return image.convert("L")
+    return _on_white(image).convert("L")
+
+
+def _colour(image: Image.Image) -> Image.Image:
+    """Make ``RGB`` of any mode that has colours, ``L`` of the others."""
+    is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+    return _grey(image) if is_grey else _on_white(image).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
 
 
 def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:

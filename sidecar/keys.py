@@ -4,11 +4,16 @@ from aiohttp import web
 
 from sidecar.drain import Drain
 from sidecar.key_file import KeyFile
+from sidecar.model_watch import ModelWatch
 from sidecar.ocr import DocumentReader
+from sidecar.ollama import Ollama
+from sidecar.profile_store import ProfileStore
 from sidecar.settings import Settings
 from sidecar.spool import Spool
 from sidecar.telemetry import Metrics
 from sidecar.tesseract import TesseractEngine
+from sidecar.vision import VisionEngine
+from sidecar.vram_monitor import Nvml, VramMonitor
 from sidecar.workers import WorkerPool
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
@@ -18,6 +23,12 @@ DRAIN = web.AppKey("DRAIN", Drain)
 SPOOL = web.AppKey("SPOOL", Spool)
 WORKERS = web.AppKey("WORKERS", WorkerPool)
 TESSERACT_ENGINE = web.AppKey("TESSERACT_ENGINE", TesseractEngine)
+VISION_ENGINE = web.AppKey("VISION_ENGINE", VisionEngine)
+OLLAMA = web.AppKey("OLLAMA", Ollama)
+NVML = web.AppKey("NVML", Nvml)
+VRAM_MONITOR = web.AppKey("VRAM_MONITOR", VramMonitor)
+MODEL_WATCH = web.AppKey("MODEL_WATCH", ModelWatch)
+PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 READER = web.AppKey("READER", DocumentReader)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -12,30 +12,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from sidecar import document
+from sidecar import document, page_reading, prompt
+from sidecar.admission import Admission
 from sidecar.document import DocumentFacts, DocumentLimits, Inquiry, PageFacts
 from sidecar.engine import (
     AUTO,
     FAST_PATH,
-    MIXED,
     NP_DMS_OCR,
-    Attempt,
+    TESSERACT,
     EngineFacts,
     OcrEngine,
+    Orders,
     PageOrder,
-    PageText,
-    PageVerdict,
+    PreparedPage,
 )
 from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
+    GpuPressureError,
     PageUnreadableError,
     SidecarError,
     UnreadableDocumentError,
 )
-from sidecar.page_queue import PageQueue
+from sidecar.page_reading import PageReading, PageResult
 from sidecar.page_selection import PageWish
 from sidecar.page_text import join_pages, trim
+from sidecar.profile import Profile
+from sidecar.residency_policy import OcrResidencyDecision
+from sidecar.warning import WarningCode
 from sidecar.workers import WorkerDiedError, WorkerPool
 
 log = logging.getLogger(__name__)
@@ -49,43 +53,23 @@ class ReadJob:
 
     path: Path
     engine: str
-    languages: str
+    orders: Orders
     wish: PageWish
     wants_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class PageResult:
-    """What became of one page; ``page`` counts from 1."""
-
-    page: int
-    text: str
-    engine: str | None
-    duration_ms: int
-    attempts: tuple[Attempt, ...] = ()
-    done_reason: str | None = None
-    blank: bool = False
-    fallback_from: str | None = None
-    confidence: int | None = None
-    rotation: int = 0
-    error: SidecarError | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DocumentResult:
-    """What became of a document."""
+    """What became of a document. ``profile`` and ``residency`` are None where no page was to go to the model."""
 
     facts: DocumentFacts
     pages: tuple[PageResult, ...]
     text: str
     engine_used: str
     model: EngineFacts | None
-    warnings: tuple[str, ...]
-
-    @property
-    def ocr_used(self) -> bool:
-        """Tell whether any page went to an engine."""
-        return any(page.engine not in (FAST_PATH, None) for page in self.pages)
+    profile: Profile | None
+    residency: OcrResidencyDecision | None
+    warnings: tuple[WarningCode, ...]
 
 
 class Progress(Protocol):
@@ -100,21 +84,25 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadPolicy:
-    """What the operator decided: which engine ``auto`` falls to, who stands in for it, and the deadlines in seconds."""
+    """What the operator decided: which engine ``auto`` falls to, who stands in for it, and the deadlines in seconds.
+
+    ``refuse_on_pressure``: where the GPU has no room the caller hears so, even if another engine could stand in.
+    """
 
     default_engine: str
     fallback_engine: str | None
+    refuse_on_pressure: bool
     char_threshold: int
     open_timeout_s: float
     page_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """The engine that reads one document, and the one it stands in for, if any."""
+class _LineUp:
+    """Who reads one document: the engine that was asked for, by name, and those there are, in the order they try."""
 
-    engine: OcrEngine
-    fallback_from: str | None
+    wanted: str
+    engines: tuple[OcrEngine, ...]
 
 
 class DocumentReader:
@@ -124,15 +112,15 @@ class DocumentReader:
         self,
         workers: WorkerPool,
         engines: Mapping[str, OcrEngine],
-        queue: PageQueue,
+        admission: Admission,
         limits: DocumentLimits,
         policy: ReadPolicy,
     ) -> None:
         self._workers = workers
-        self._engines = engines
+        self.engines = engines
         self._limits = limits
         self._policy = policy
-        self.queue = queue
+        self.admission = admission
 
     async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
         """Read a document. Cancelling the call stops all of its work.
@@ -142,16 +130,16 @@ class DocumentReader:
         """
         facts = await self._inspect(job)
         to_read = sum(_needs_engine(page) for page in facts.pages)
-        reader = self._choose(job) if to_read else None
-        with self.queue.admit(to_read):
+        line_up = self._line_up(job) if to_read else None
+        with self.admission.admit(to_read):
             await progress.document(facts)
             pages: list[PageResult] = []
-            async with _running([self._page(job, page, reader) for page in facts.pages]) as tasks:
+            async with _running([self._page(job, page, line_up) for page in facts.pages]) as tasks:
                 for task in tasks:
                     pages.append(await task)
                     await progress.page(pages[-1])
-        _raise_if_none_worked(pages)
-        return _result(job, facts, tuple(pages), reader)
+        page_reading.raise_if_none_worked(pages)
+        return self._result(job, facts, tuple(pages))
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
@@ -170,120 +158,123 @@ class DocumentReader:
             document.inspect, job.path, self._limits, inquiry, deadline_s=self._policy.open_timeout_s
         )
 
-    @property
-    def missing_engine(self) -> str | None:
-        """The engine that ``auto`` falls to, where it is not there and nobody may stand in."""
-        wanted = self._policy.default_engine
-        return None if {wanted, self._policy.fallback_engine} & self._engines.keys() else wanted
-
-    def _choose(self, job: ReadJob) -> _Reader:
-        """Find the engine that reads, and have it check what is asked of it.
+    def _line_up(self, job: ReadJob) -> _LineUp:
+        """Find the engines that read, and have the first check what is asked of it.
 
         Raises:
-            EngineUnavailableError: it is not there, and nobody may stand in.
-            InvalidValueError: it cannot do what is asked.
+            EngineUnavailableError: the one asked for is not there, and nobody may stand in.
+            InvalidValueError: the first cannot do what is asked.
         """
         wanted = self._policy.default_engine if job.engine == AUTO else job.engine
-        engine = self._engines.get(wanted)
-        reader = _Reader(engine, None) if engine else self._stand_in(wanted)
-        reader.engine.check(job.languages)
-        return reader
-
-    def _stand_in(self, wanted: str) -> _Reader:
-        engine = self._engines.get(self._policy.fallback_engine or "")
-        if engine is None:
+        names = dict.fromkeys((wanted, self._policy.fallback_engine))
+        engines = tuple(self.engines[name] for name in names if name and name in self.engines)
+        if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
-        return _Reader(engine, fallback_from=wanted)
+        engines[0].check(job.orders)
+        return _LineUp(wanted, engines)
 
-    async def _page(self, job: ReadJob, page: PageFacts, reader: _Reader | None) -> PageResult:
+    async def _page(self, job: ReadJob, page: PageFacts, line_up: _LineUp | None) -> PageResult:
         number = page.index + 1
         if page.error:
-            return PageResult(number, "", None, 0, error=page.error)
-        if reader is None or not _needs_engine(page):
+            return PageResult(number, "", None, 0, error=page.error, is_answer=False)
+        if line_up is None or not _needs_engine(page):
             return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
-        async with self.queue.slot(job.path):
-            return await self._read_with(reader, job, page)
+        reading = PageReading(number, line_up.wanted)
+        for engine in line_up.engines:
+            await self._try_engine(engine, job, page, reading)
+            if reading.is_settled or (self._policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
+                break
+        return reading.result()
 
-    async def _read_with(self, reader: _Reader, job: ReadJob, page: PageFacts) -> PageResult:
-        started = time.monotonic()
-        read: PageText | None = None
-        error: SidecarError | None = None
-        try:
-            order = PageOrder(job.path, page.index, self._policy.page_timeout_s, job.languages)
-            read = await reader.engine.read(order)
-        except SidecarError as exc:
-            error = exc
-        except WorkerDiedError:
-            error = PageUnreadableError(f"page {page.index + 1} cannot be read: reading it ends the process that tries")
-        except Exception:  # one page's bug must not cost the others; it is logged whole and stays opaque to the caller
-            log.exception("a page failed in a way nobody thought of")
-            error = SidecarError()
-        duration_ms = round((time.monotonic() - started) * 1000)
-        return _page_result(page.index + 1, reader, duration_ms, read, error)
+    async def _try_engine(self, engine: OcrEngine, job: ReadJob, page: PageFacts, reading: PageReading) -> None:
+        """Have one engine try the page: prepare it, wait for its turn, read it as often as the orders allow."""
+        order = PageOrder(job.path, page.index, self._policy.page_timeout_s, job.orders)
+        async with engine.ahead.take(job.path):
+            started_s = time.monotonic()
+            try:
+                prepared = await engine.prepare(order)
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+                reading.fail(engine.name, _known_error(exc, page.index), time.monotonic() - started_s)
+                return
+            drawn_s = time.monotonic() - started_s
+            async with engine.turns.take(job.path):
+                started_s = time.monotonic()
+                await self._attempts(engine, prepared, reading, drawn_s)
+                self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
+
+    async def _attempts(self, engine: OcrEngine, page: PreparedPage, reading: PageReading, drawn_s: float) -> None:
+        """Try until the page is settled; the tries share the page's deadline, an error ends them."""
+        ends_s = time.monotonic() + self._policy.page_timeout_s - drawn_s
+        took_before_s = drawn_s
+        for attempt in range(1, engine.max_attempts(page.order.orders) + 1):
+            started_s = time.monotonic()
+            if attempt > 1 and started_s >= ends_s:
+                return
+            try:
+                read = await engine.read(page, attempt, max(0.001, ends_s - started_s))
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+                error = _known_error(exc, page.order.index)
+                reading.fail(engine.name, error, took_before_s + time.monotonic() - started_s)
+                return
+            took_s = took_before_s + time.monotonic() - started_s
+            reading.add(engine.name, read, took_s, empty_is_an_answer=engine.empty_is_an_answer)
+            took_before_s = 0.0
+            if reading.is_settled or read.error:
+                return
+
+    def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
+        model_tried = page_reading.model_was_tried(pages)
+        return DocumentResult(
+            facts,
+            pages,
+            text=join_pages(page.text for page in pages),
+            engine_used=page_reading.engine_used(pages),
+            model=self._facts_of_reader(job, pages),
+            profile=job.orders.instructions.profile if model_tried else None,
+            residency=_latest_residency(pages),
+            warnings=tuple(_warnings(job, facts, pages)),
+        )
+
+    def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
+        """Let the engine speak that read; the model, where several did."""
+        used = {page.engine for page in pages}
+        reader = next((self.engines[name] for name in (NP_DMS_OCR, TESSERACT) if name in used), None)
+        return reader.facts(job.orders) if reader else None
 
 
 def _needs_engine(page: PageFacts) -> bool:
     return page.text is None and not page.blank and page.error is None
 
 
-def _page_result(
-    number: int, reader: _Reader, duration_ms: int, read: PageText | None, error: SidecarError | None
-) -> PageResult:
-    name = reader.engine.name
-    if read is None:
-        attempt = Attempt(name, duration_ms, PageVerdict.FAILED, error.code if error else None)
-        return PageResult(number, "", None, duration_ms, (attempt,), fallback_from=reader.fallback_from, error=error)
-    verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
-    return PageResult(
-        number,
-        read.text,
-        name,
-        duration_ms,
-        (Attempt(name, duration_ms, verdict),),
-        done_reason="blank" if read.blank else "stop",
-        blank=read.blank,
-        fallback_from=reader.fallback_from,
-        confidence=read.confidence,
-        rotation=read.rotation,
-    )
+def _known_error(exc: Exception, index: int) -> SidecarError:
+    """Turn whatever ended a try into one of our errors; a bug costs its page, not the others, and stays opaque."""
+    match exc:
+        case SidecarError():
+            return exc
+        case WorkerDiedError():
+            return PageUnreadableError(f"page {index + 1} cannot be read: reading it ends the process that tries")
+    log.error("a page failed in a way nobody thought of", exc_info=exc)
+    return SidecarError()
 
 
-def _raise_if_none_worked(pages: Sequence[PageResult]) -> None:
-    """Raise the first page's error when no page has anything better."""
-    errors = [page.error for page in pages if page.error]
-    if errors and len(errors) == len(pages):
-        raise errors[0]
+def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:
+    """Give the decision of the last page's last call: what the model was left with."""
+    made = [attempt.residency for page in pages for attempt in page.attempts if attempt.residency]
+    return made[-1] if made else None
 
 
-def _result(
-    job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...], reader: _Reader | None
-) -> DocumentResult:
-    return DocumentResult(
-        facts,
-        pages,
-        text=join_pages(page.text for page in pages),
-        engine_used=_engine_used(pages),
-        model=reader.engine.facts(job.languages) if reader else None,
-        warnings=tuple(_warnings(job, facts, pages, reader)),
-    )
-
-
-def _engine_used(pages: Sequence[PageResult]) -> str:
-    """Name who read the document; blank pages count only where there is nothing else."""
-    read = [page for page in pages if page.engine]
-    engines = {page.engine for page in read if not page.blank} or {page.engine for page in read}
-    return MIXED if len(engines) > 1 else str(engines.pop())
-
-
-def _warnings(job: ReadJob, facts: DocumentFacts, pages: Sequence[PageResult], reader: _Reader | None) -> Iterator[str]:
-    if any(page.error for page in pages):
-        yield "page-failed"
+def _warnings(job: ReadJob, facts: DocumentFacts, pages: Sequence[PageResult]) -> Iterator[WarningCode]:
     if facts.limited:
-        yield "pages-limited"
-    if reader and reader.fallback_from:
-        yield "engine-fallback"
+        yield WarningCode.PAGES_LIMITED
+    yield from page_reading.page_warnings(pages)
+    told = job.orders.instructions
+    if page_reading.model_was_tried(pages):
+        if told.profile is None:
+            yield WarningCode.PROFILE_MISSING
+        if prompt.has_placeholder(told.system_prompt):
+            yield WarningCode.PROMPT_UNFILLED
     if job.wants_model and not any(page.engine == NP_DMS_OCR for page in pages):
-        yield "parameters-not-applied"
+        yield WarningCode.PARAMETERS_NOT_APPLIED
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import pypdfium2.raw as pdfium_c
 from PIL import Image, ImageChops, ImageDraw
 
 from sidecar import raster
-from sidecar.engine import PageImage
+from sidecar.engine import PageImage, PagePicture
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -97,8 +97,18 @@ class Pdf:
         with self._page(index) as page:
             self._check_size(page, index, dpi)
             drawn = raster.page_image(page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil(), dpi)
-            if raster.is_blank(drawn) and _has_broken_image(page):
-                raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
+            _check_images(page, index, blank=raster.is_blank(drawn))
+            return drawn
+
+    def picture(self, index: int, longest_side: int) -> PagePicture:
+        """Draw a page in colour with so many pixels on its longest side, turned as the file says."""
+        with self._page(index) as page:
+            width, height = page.get_size()
+            scale = raster.fitted(width, height, longest_side) if min(width, height) > 0 else 1.0
+            dpi = max(1, round(scale * POINTS_PER_INCH))
+            self._check_size(page, index, dpi)
+            drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
+            _check_images(page, index, blank=drawn.blank)
             return drawn
 
     @contextmanager
@@ -138,6 +148,11 @@ class Pdf:
                     f"page {index + 1} shows an image of {size[0]} x {size[1]} pixels, "
                     f"the limit is {self._max_page_pixels} pixels"
                 )
+
+
+def _check_images(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
+    if blank and _has_broken_image(page):
+        raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
 
 
 def _load(path: Path) -> pdfium.PdfDocument:

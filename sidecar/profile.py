@@ -23,6 +23,7 @@ DEFAULT_TAGS = ("document_number", "document_date", "received_date")
 """What is tagged where neither request nor profile says anything. Kept from production."""
 MAX_ATTEMPTS = 10
 MAX_KEEP_ALIVE_S = 86_400
+MAX_TEMPERATURE = 2
 SHOWN_VALUE_CHARS = 80
 
 
@@ -36,12 +37,12 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-_NO_BOOL = BeforeValidator(_refuse_bool)
-Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), _NO_BOOL]
-TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _NO_BOOL]
-RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), _NO_BOOL]
-MaxTokens = Annotated[int, Field(ge=1, le=131_072), _NO_BOOL]
-NumCtx = Annotated[int, Field(ge=512, le=131_072), _NO_BOOL]
+NO_BOOL = BeforeValidator(_refuse_bool)
+Temperature = Annotated[float, Field(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False), NO_BOOL]
+TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NO_BOOL]
+RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), NO_BOOL]
+MaxTokens = Annotated[int, Field(ge=1, le=131_072), NO_BOOL]
+NumCtx = Annotated[int, Field(ge=512, le=131_072), NO_BOOL]
 
 
 class RuntimeParams(BaseModel):
@@ -69,8 +70,8 @@ class _Payload(BaseModel):
 class Retry(_Payload):
     """How often a truncated, looping or empty page is tried, and by how much each further try's temperature rises."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), _NO_BOOL] = 1
-    temperature_step: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), _NO_BOOL] = 0
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), NO_BOOL] = 1
+    temperature_step: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), NO_BOOL] = 0
 
 
 class PromptSource(_Payload):
@@ -85,11 +86,11 @@ class Profile(_Payload):
 
     name: str = Field(max_length=253, pattern=PROFILE_NAME)
     revision: str = Field("", max_length=64)
-    generation: Annotated[int, Field(ge=0), _NO_BOOL] = 0
+    generation: Annotated[int, Field(ge=0), NO_BOOL] = 0
     canonical_model: Literal["np-dms-ocr"] = "np-dms-ocr"
     model: str | None = Field(None, min_length=1, max_length=253)
     runtime_params: RuntimeParams = RuntimeParams()
-    keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), _NO_BOOL] = 0
+    keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0
     retry: Retry = Retry()
     system_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARS)
     dms_tags: dict[str, Any] | None = None
@@ -195,6 +196,11 @@ class ModelWish:
     system_prompt: str | None = None
     tags: tuple[str, ...] | None = None
 
+    @property
+    def parameters(self) -> RuntimeParams:
+        """The parameters that are said, the stronger of both places."""
+        return self.single_fields.over(self.runtime_params)
+
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
@@ -212,12 +218,11 @@ class Instructions:
 
 def instruct(wish: ModelWish, profile: Profile | None, default_model: str) -> Instructions:
     """Apply the precedence, per parameter: single field > runtimeParams > profile > not sent."""
-    said = wish.single_fields.over(wish.runtime_params)
     return Instructions(
         model=(profile and profile.model) or default_model,
         system_prompt=wish.system_prompt or (profile.system_prompt if profile else None),
         tags=_tags(wish, profile),
-        params=said.over(profile.runtime_params) if profile else said,
+        params=wish.parameters.over(profile.runtime_params) if profile else wish.parameters,
         retry=profile.retry if profile else Retry(),
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,

@@ -1,8 +1,11 @@
-"""Grey pictures of pages: made from what Pillow holds, turned, and looked at for ink. Runs in worker processes."""
+"""Pictures of pages: made from what Pillow holds, turned, looked at for ink. Runs in worker processes."""
 
-from PIL import Image
+import base64
+import io
 
-from sidecar.engine import PageImage
+from PIL import Image, ImageChops
+
+from sidecar.engine import PageImage, PagePicture
 
 MAX_SIDE_PIXELS = 32_000
 """Tesseract counts pixels in 16 bits."""
@@ -14,9 +17,33 @@ BLANK_INK_PIXELS = 3
 """Specks that a scanned blank page may have: three spots of 0.7 mm; a lone digit of 10 points has more."""
 
 
+PNG_COMPRESSION = 1
+"""The quickest: a third of the time of Pillow's default for a tenth more bytes."""
+
+
 def page_image(image: Image.Image, dpi: int) -> PageImage:
     """Take over a grey (``L``) picture of ``dpi`` dots per inch."""
     return PageImage(image.width, image.height, dpi, image.tobytes())
+
+
+def page_picture(image: Image.Image, dpi: int) -> PagePicture:
+    """Pack a picture as a PNG file, in colour only if it has any: stamps and signatures are told apart by it."""
+    grey = image.convert("L")
+    packed = io.BytesIO()
+    (image.convert("RGB") if _has_colour(image) else grey).save(packed, "PNG", compress_level=PNG_COMPRESSION)
+    return PagePicture(base64.b64encode(packed.getvalue()).decode(), blank=is_blank(page_image(grey, dpi)))
+
+
+def _has_colour(image: Image.Image) -> bool:
+    if image.mode in ("1", "L"):
+        return False
+    red, green, blue = image.convert("RGB").split()
+    return any(ImageChops.difference(red, other).getbbox() for other in (green, blue))
+
+
+def fitted(width: float, height: float, longest_side: int) -> float:
+    """Give the factor that brings the longest side to so many pixels, and not one more where it is rounded up."""
+    return longest_side / max(width, height) * (1 - 1e-6)
 
 
 def turn(page: PageImage, degrees: int) -> PageImage:

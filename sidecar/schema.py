@@ -6,9 +6,10 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 
@@ -22,27 +23,23 @@ from sidecar.errors import (
     SystemPromptError,
     UnknownEngineError,
 )
+from sidecar.profile import (
+    NO_BOOL,
+    MaxTokens,
+    ModelWish,
+    RepeatPenalty,
+    RuntimeParams,
+    Temperature,
+    TopP,
+    check_tag_names,
+)
 
 NDJSON = "application/x-ndjson"
-MAX_TAGS = 200
-TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 MAX_NAME_CHARS = 100
 SHOWN_VALUE_CHARS = 80
 
 
-def _refuse_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a number is accepted")  # noqa: TRY004 - pydantic turns ValueError into its own
-    return value
-
-
-_NO_BOOL = BeforeValidator(_refuse_bool)
-Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False), _NO_BOOL]
-TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _NO_BOOL]
-RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), _NO_BOOL]
-MaxTokens = Annotated[int, Field(ge=1, le=131_072), _NO_BOOL]
-NumCtx = Annotated[int, Field(ge=512, le=131_072), _NO_BOOL]
-PageCount = Annotated[int, Field(ge=0), _NO_BOOL]
+PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
 
 class Wire(BaseModel):
@@ -52,18 +49,6 @@ class Wire(BaseModel):
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class RuntimeParams(Wire):
-    """Parameters of the model. What is not set is not sent: the model's own file decides. Zero is a value."""
-
-    model_config = ConfigDict(alias_generator=None)
-
-    temperature: Temperature | None = None
-    top_p: TopP | None = None
-    repeat_penalty: RepeatPenalty | None = None
-    max_tokens: MaxTokens | None = None
-    num_ctx: NumCtx | None = None
 
 
 class ReadRequest(Wire):
@@ -88,9 +73,24 @@ class ReadRequest(Wire):
     @property
     def asks_for_a_model(self) -> bool:
         """Tell whether something is set that only a language model can follow."""
-        sampling = (self.temperature, self.top_p, self.repeat_penalty, self.max_tokens)
-        others = (self.system_prompt, self.dms_tags, self.active_profile, *self.runtime_params.model_dump().values())
-        return any(value is not None for value in (*sampling, *others))
+        wish = self.model_wish
+        others = (wish.system_prompt, wish.tags, self.active_profile, self.profile)
+        return wish.parameters != RuntimeParams() or any(value is not None for value in others)
+
+    @property
+    def model_wish(self) -> ModelWish:
+        """Give what is said about the model, in the profile's terms."""
+        return ModelWish(
+            single_fields=RuntimeParams(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                repeat_penalty=self.repeat_penalty,
+                max_tokens=self.max_tokens,
+            ),
+            runtime_params=self.runtime_params,
+            system_prompt=self.system_prompt,
+            tags=None if self.dms_tags is None else tuple(self.dms_tags),
+        )
 
 
 class OcrPathRequest(ReadRequest):
@@ -244,14 +244,10 @@ def _check_prompt(value: object, max_chars: int) -> str:
 def _check_tags(tags: object) -> None:
     if not isinstance(tags, dict | list):
         raise BadTagError("dmsTags must be an object whose keys name the tags, or a list of names")
-    if len(tags) > MAX_TAGS:
-        raise BadTagError(f"dmsTags names {len(tags)} tags, the limit is {MAX_TAGS}")
-    for name in tags:
-        if not isinstance(name, str) or not TAG_NAME.fullmatch(name):
-            raise BadTagError(
-                f"dmsTags holds {str(name)[:SHOWN_VALUE_CHARS]!r}, accepted are a letter, then up to 63 letters, "
-                "digits and underscores"
-            )
+    try:
+        check_tag_names(list(tags))
+    except ValueError as exc:
+        raise BadTagError(str(exc)) from None
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -270,6 +266,14 @@ def _sentence(error: ErrorDetails) -> str:
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class ResidencyBody(Wire):
+    """How long the model may stay loaded, and why."""
+
+    keep_alive_seconds: int
+    vram_headroom_mb: int
+    reason: str
+
+
 class AttemptBody(Wire):
     """One try at one page."""
 
@@ -277,6 +281,10 @@ class AttemptBody(Wire):
     duration_ms: int
     verdict: str
     error: str | None = None
+    done_reason: str | None = None
+    parameters: dict[str, Any] = Field({}, description="What was really sent to the engine.")
+    residency: ResidencyBody | None = None
+    first_token_ms: int | None = Field(None, description="From the call to the first token: mostly loading.")
 
 
 class PageBody(Wire):
@@ -303,14 +311,6 @@ class ProfileBody(Wire):
 
     name: str
     revision: str
-
-
-class ResidencyBody(Wire):
-    """How long the model may stay loaded, and why."""
-
-    keep_alive_seconds: int
-    vram_headroom_mb: int
-    reason: str
 
 
 class SummaryBody(Wire):
@@ -398,6 +398,30 @@ class HealthBody(Wire):
     ocr_engine: str = Field(description="What `auto` falls to.")
     version: str
     reasons: list[str] = []
+
+
+class LoadedProfileBody(Wire):
+    """One profile that is applied."""
+
+    name: str
+    revision: str
+    content_revision: str = Field(description="Computed from what was loaded; another one after a hand edit.")
+    generation: int
+    loaded_at: datetime
+
+
+class RefusedProfileBody(Wire):
+    """One file that is no profile; its last good version, if there was one, is still applied."""
+
+    file: str
+    reason: str
+
+
+class ProfilesBody(Wire):
+    """Answer of `GET /profiles`."""
+
+    profiles: list[LoadedProfileBody]
+    refused: list[RefusedProfileBody]
 
 
 def render(body: BaseModel) -> bytes:

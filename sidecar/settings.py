@@ -72,17 +72,8 @@ class Settings(BaseModel):
     fallback_engine: Literal["tesseract", "none"] = Field(
         "tesseract",
         alias="OCR_FALLBACK_ENGINE",
-        description="Who reads when `np-dms-ocr` cannot: `tesseract` (named in the answer, with a warning) or "
-        "`none` (503).",
-    )
-    ollama_api_url: str | None = Field(
-        None,
-        alias="OLLAMA_API_URL",
-        description="URL of Ollama. This version does not call it: `np-dms-ocr` falls back as OCR_FALLBACK_ENGINE "
-        "says.",
-    )
-    ocr_model: str = Field(
-        "np-dms-ocr:latest", alias="OCR_MODEL", description="Model of the `np-dms-ocr` engine; shown by `/health`."
+        description="Who reads a page when `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named in the "
+        "answer, with a warning) or `none` (the error, or what text there is with its flag).",
     )
     languages: str = Field(
         "tha+eng",
@@ -101,6 +92,122 @@ class Settings(BaseModel):
         le=600,
         description="Resolution, in dots per inch, at which a page is rendered for Tesseract: what its models were "
         "trained on.",
+    )
+
+    # ── the model, and the GPU it shares with an LLM that comes first ─────────────────────────────────────────
+    ollama_api_url: str | None = Field(
+        None,
+        alias="OLLAMA_API_URL",
+        description="URL of Ollama's native API, such as `http://ollama:11434`. Unset: there is no engine "
+        "`np-dms-ocr`, and OCR_FALLBACK_ENGINE reads in its place.",
+    )
+    ocr_model: str = Field(
+        "np-dms-ocr:latest",
+        alias="OCR_MODEL",
+        min_length=1,
+        description="Model of the engine `np-dms-ocr`, where the profile names none; shown by `/health`.",
+    )
+    parallel_pages: int = Field(
+        4,
+        alias="OCR_PARALLEL_PAGES",
+        ge=1,
+        le=64,
+        description="Model calls at a time. Ollama itself bounds nothing; keep it at its OLLAMA_NUM_PARALLEL or a "
+        "little above, more only waits there.",
+    )
+    image_longest_side: int = Field(
+        1800,
+        alias="OCR_IMAGE_LONGEST_SIDE",
+        ge=256,
+        le=8192,
+        description="Longest side of the picture the model gets, in pixels: an A4 page then has about 2,800 image "
+        "tokens, and 8-point text is still legible.",
+    )
+    connect_s: Seconds = Field(
+        5,
+        alias="OCR_CONNECT_SECONDS",
+        description="Deadline for a connection to Ollama, in seconds.",
+    )
+    first_token_s: Seconds = Field(
+        180,
+        alias="OCR_FIRST_TOKEN_SECONDS",
+        description="Deadline for a page's first token, in seconds: the model is loaded in 60 to 70 s, and other "
+        "calls may be before it.",
+    )
+    profile_dir: Path | None = Field(
+        None,
+        alias="OCR_PROFILE_DIR",
+        description="Folder of published profiles, `<name>.json`: the mounted ConfigMap, or any folder. Looked at "
+        "every 250 ms. Unset: there are none.",
+    )
+    default_profile: str = Field(
+        "ocr-extract",
+        alias="OCR_DEFAULT_PROFILE",
+        min_length=1,
+        description="Profile of a request that names none. Without it the model's own file decides, with the warning "
+        "`profile-missing`.",
+    )
+    active_profile: str | None = Field(
+        None,
+        alias="OCR_ACTIVE_PROFILE",
+        description="LLM profile in use, where a request does not say: with `deep-analysis` or `large-context` the "
+        "OCR model leaves the GPU after each call. Kept from production.",
+    )
+    residency_window_s: int = Field(
+        120,
+        alias="OCR_RESIDENCY_WINDOW_SECONDS",
+        ge=0,
+        le=86400,
+        description="How long the OCR model may stay in VRAM after a call, in seconds, while there is room. Kept from "
+        "production.",
+    )
+    headroom_threshold_mb: int = Field(
+        3000,
+        alias="VRAM_HEADROOM_THRESHOLD_MB",
+        ge=0,
+        description="With less VRAM free than this, in MiB and not counting the OCR model itself, that leaves after "
+        "each call. Kept from production.",
+    )
+    main_model_pressure_mb: int = Field(
+        12000,
+        alias="GPU_MAIN_MODEL_PRESSURE_THRESHOLD_MB",
+        ge=0,
+        description="With more VRAM than this, in MiB, used by others than the OCR model, that leaves after each call. "
+        "Kept from production.",
+    )
+    gpu_total_mb: int = Field(
+        16384,
+        alias="GPU_TOTAL_VRAM_MB",
+        ge=1,
+        description="VRAM of the card, in MiB, where NVML cannot tell. Kept from production.",
+    )
+    vram_source: Literal["auto", "ollama"] = Field(
+        "auto",
+        alias="OCR_VRAM_SOURCE",
+        description="Who tells how full the GPU is: `auto`: NVML where there is a driver, else Ollama. `ollama`: only "
+        "Ollama, for one that runs on another machine.",
+    )
+    gpu_index: int = Field(
+        0, alias="OCR_GPU_INDEX", ge=0, description="NVML's number of the GPU that Ollama uses, of those this pod sees."
+    )
+    on_pressure: Literal["tesseract", "refuse", "evict"] = Field(
+        "tesseract",
+        alias="OCR_ON_PRESSURE",
+        description="What happens to a page when loading the OCR model would push another model out: `tesseract` "
+        "reads it (if OCR_FALLBACK_ENGINE allows), `refuse`: 503 with Retry-After, `evict`: the other model goes.",
+    )
+    pressure_wait_s: float = Field(
+        0,
+        alias="OCR_PRESSURE_WAIT_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long a page waits for room before OCR_ON_PRESSURE applies, in seconds.",
+    )
+    required_vram_mb: int = Field(
+        4000,
+        alias="OCR_REQUIRED_VRAM_MB",
+        ge=0,
+        description="VRAM that the OCR model needs to be loaded, in MiB.",
     )
 
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────
@@ -244,25 +351,6 @@ class Settings(BaseModel):
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )
 
-    # ── for the governed engine, which this version does not have; known, so that production's environment starts ──
-    active_profile: str | None = Field(
-        None, alias="OCR_ACTIVE_PROFILE", description="LLM profile in use, for residency. No effect in this version."
-    )
-    residency_window_s: int = Field(
-        120,
-        alias="OCR_RESIDENCY_WINDOW_SECONDS",
-        ge=0,
-        description="How long the OCR model may stay in VRAM, in seconds. No effect in this version.",
-    )
-    profile_dir: Path | None = Field(
-        None, alias="OCR_PROFILE_DIR", description="Folder of published profiles. No effect in this version."
-    )
-    default_profile: str = Field(
-        "ocr-extract",
-        alias="OCR_DEFAULT_PROFILE",
-        description="Profile of a request that names none. No effect in this version.",
-    )
-
     @field_validator("ollama_api_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
@@ -282,6 +370,11 @@ class Settings(BaseModel):
     def default_engine(self) -> str:
         """What ``auto`` falls to."""
         return self.engine or ("np-dms-ocr" if self.ollama_api_url else "tesseract")
+
+    @property
+    def stand_in(self) -> str | None:
+        """Who reads where the engine asked for cannot."""
+        return None if self.fallback_engine == "none" else self.fallback_engine
 
 
 def environment_names() -> dict[str, FieldInfo]:

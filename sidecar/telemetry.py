@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -51,6 +51,24 @@ class Metrics:
             buckets=PAGE_BUCKETS_S,
             registry=self.registry,
         )
+        self.attempts = Counter(
+            "ocr_attempts",
+            "Tries of an engine at a page, by what came of them.",
+            ["engine", "verdict", "error"],
+            registry=self.registry,
+        )
+        self.residency = Counter(
+            "ocr_residency_decisions",
+            "Model calls, by why keep_alive is what it is.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.first_token_seconds = Histogram(
+            "ocr_model_first_token_seconds",
+            "Time from a model call to its first token: loading the model, and looking at the page.",
+            buckets=PAGE_BUCKETS_S,
+            registry=self.registry,
+        )
         self.warnings = Counter(
             "ocr_warnings", "Answers with a warning, by its code.", ["code"], registry=self.registry
         )
@@ -60,7 +78,13 @@ class Metrics:
 
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""
-        self.registry.register(_Watched(name, documentation, read))
+        self.registry.register(_Watched(name, documentation, (), lambda: {(): read()}))
+
+    def watch_each(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Show values that are read when the metrics are, one for each value of a label."""
+        self.registry.register(
+            _Watched(name, documentation, (label,), lambda: {(key,): value for key, value in read().items()})
+        )
 
     def render(self) -> bytes:
         """Render all in Prometheus' text format."""
@@ -68,10 +92,20 @@ class Metrics:
 
 
 class _Watched:
-    def __init__(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: tuple[str, ...],
+        read: Callable[[], Mapping[tuple[str, ...], float]],
+    ) -> None:
         self._name = name
         self._documentation = documentation
+        self._labels = labels
         self._read = read
 
     def collect(self) -> list[Metric]:
-        return [GaugeMetricFamily(self._name, self._documentation, value=self._read())]
+        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
+        for values, number in self._read().items():
+            family.add_metric(values, number)
+        return [family]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidecar import document, raster
 from sidecar.document import DocumentLimits
-from sidecar.engine import TESSERACT, EngineFacts, PageImage, PageOrder, PageText
+from sidecar.engine import TESSERACT, EngineFacts, Orders, PageImage, PageOrder, PageText, PageVerdict, PreparedPage
 from sidecar.errors import (
     EngineFailedError,
     EngineUnavailableError,
@@ -24,6 +24,7 @@ from sidecar.errors import (
 )
 from sidecar.page_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.page_text import compose_sara_am, trim
+from sidecar.turns import Turns
 from sidecar.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -178,11 +179,14 @@ class TesseractEngine:
     """An :class:`sidecar.engine.OcrEngine` that draws and reads each page in one worker task."""
 
     name = TESSERACT
+    empty_is_an_answer = True  # it invents nothing, so it has nothing to hide
 
     def __init__(self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None) -> None:
         self._workers = workers
         self._limits = limits
         self._tessdata_dir = tessdata_dir
+        self.turns = Turns(workers.limits.count)
+        self.ahead = Turns(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
         self.installed: Installed | None = None
         self.failure: str | None = None
         """Why nothing can be read, where that is known."""
@@ -202,7 +206,11 @@ class TesseractEngine:
             if self.failure:
                 await asyncio.sleep(LOAD_AGAIN_S)
 
-    def check(self, languages: str) -> None:
+    def check(self, orders: Orders) -> None:
+        """Refuse languages that are not installed; see :meth:`check_languages`."""
+        self.check_languages(orders.languages)
+
+    def check_languages(self, languages: str) -> None:
         """Refuse languages that are not installed.
 
         Raises:
@@ -223,21 +231,36 @@ class TesseractEngine:
                 f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
             )
 
-    def facts(self, languages: str) -> EngineFacts:
+    def facts(self, orders: Orders) -> EngineFacts:
         """Tell version and parameters."""
-        return EngineFacts(f"tesseract-{self._there().version}", {"languages": languages, "dpi": self._limits.dpi})
+        return EngineFacts(f"tesseract-{self._there().version}", self._parameters(orders))
 
-    async def read(self, page: PageOrder) -> PageText:
-        """Read one page in a worker."""
-        return await self._workers.run(
+    def _parameters(self, orders: Orders) -> dict[str, object]:
+        return {"languages": orders.languages, "dpi": self._limits.dpi}
+
+    def max_attempts(self, orders: Orders) -> int:  # noqa: ARG002 - an engine's common shape
+        """Try once: the same page gives the same text."""
+        return 1
+
+    async def prepare(self, page: PageOrder) -> PreparedPage:
+        """Do nothing: a page is drawn and read in one task, so that its pixels need not travel."""
+        self.check(page.orders)
+        return PreparedPage(page)
+
+    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:  # noqa: ARG002 - common shape
+        """Draw and read one page in a worker."""
+        read = await self._workers.run(
             read_page,
-            page.document,
-            page.index,
+            page.order.document,
+            page.order.index,
             self._limits,
-            page.languages,
+            page.order.orders.languages,
             self._there().tessdata_dir,
-            deadline_s=page.deadline_s,
+            deadline_s=deadline_s,
         )
+        verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
+        done_reason = "blank" if read.blank else "stop"
+        return replace(read, verdict=verdict, done_reason=done_reason, parameters=self._parameters(page.order.orders))
 
     def _there(self) -> Installed:
         if self.installed is None:

@@ -147,7 +147,7 @@ async def test_without_a_stand_in_a_missing_engine_is_an_error(start, data):
 
 
 async def test_health_tells_that_the_default_engine_is_missing_and_nobody_stands_in(start):
-    service = await start(OCR_FALLBACK_ENGINE="none", OLLAMA_API_URL="http://127.0.0.1:9")
+    service = await start(OCR_FALLBACK_ENGINE="none", OCR_ENGINE="np-dms-ocr")
 
     async with service.client.get(f"{service.url}/health") as response:
         assert (response.status, (await response.json())["reasons"]) == (503, ["engine-missing: np-dms-ocr"])

@@ -185,6 +185,11 @@ async def test_readiness_tells_each_capability(service):
                 "ocr": {"state": "ready", "reason": None},
                 "embed": {"state": "unavailable", "reason": "not-in-this-version"},
                 "rerank": {"state": "unavailable", "reason": "not-in-this-version"},
+                "engines": {
+                    "tesseract": {"state": "ready", "reason": None},
+                    "np-dms-ocr": {"state": "unavailable", "reason": "engine-missing: np-dms-ocr"},
+                },
+                "profiles": {"loaded": 0, "refused": {}},
             },
         )
 

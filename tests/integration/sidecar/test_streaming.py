@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.keys import READER
+from sidecar.keys import READER, TESSERACT_ENGINE
 from tests.conftest import until
 from tests.integration.sidecar.documents import PdfMaker, as_tiff, picture_of_text
 
@@ -23,6 +23,14 @@ def upload_request(service, content: bytes, **headers: str):
 def many_pages() -> bytes:
     """Twelve dense pages: several seconds of work."""
     return as_tiff([picture_of_text(34)] * 12)
+
+
+def tesseract(service):
+    return service.service.api[TESSERACT_ENGINE]
+
+
+def waiting(service) -> int:
+    return tesseract(service).ahead.waiting + tesseract(service).turns.waiting
 
 
 async def test_pages_arrive_in_order_and_the_end_holds_the_whole(service, data):
@@ -44,8 +52,8 @@ async def test_the_first_page_arrives_before_the_last_is_read(service, many_page
         await response.content.readline()
         await response.content.readline()
 
-        assert service.service.api[READER].queue.admitted == 12
-        assert service.service.api[READER].queue.busy > 0
+        assert service.service.api[READER].admission.admitted == 12
+        assert tesseract(service).turns.busy > 0
 
 
 async def test_an_error_before_the_first_page_is_a_plain_error(service):
@@ -65,20 +73,20 @@ async def test_an_error_after_the_first_line_is_the_last_line(service, data):
 
 @pytest.mark.parametrize("headers", [{}, NDJSON], ids=["whole", "streamed"])
 async def test_a_caller_that_leaves_frees_its_slots_within_a_second(service, many_pages, headers):
-    queue = service.service.api[READER].queue
+    turns, admission = tesseract(service).turns, service.service.api[READER].admission
     request = asyncio.create_task(_send_and_wait(service, many_pages, headers))
-    await until(lambda: queue.busy == 2, 10)
+    await until(lambda: turns.busy == 2, 10)
 
     request.cancel()
 
-    await until(lambda: (queue.busy, queue.admitted, queue.waiting) == (0, 0, 0), 1.0)
+    await until(lambda: (turns.busy, admission.admitted, waiting(service)) == (0, 0, 0), 1.0)
     await until(lambda: not service.spooled, 1.0)
 
 
 async def test_the_workers_are_free_for_others_soon_after_a_caller_left(service, many_pages, data):
-    queue = service.service.api[READER].queue
+    turns = tesseract(service).turns
     request = asyncio.create_task(_send_and_wait(service, many_pages, {}))
-    await until(lambda: queue.busy == 2, 10)
+    await until(lambda: turns.busy == 2, 10)
     request.cancel()
 
     async with asyncio.timeout(2):
@@ -92,33 +100,32 @@ async def _send_and_wait(service, content: bytes, headers: dict[str, str]) -> No
 
 async def test_a_letter_does_not_wait_for_the_report_before_it(service, many_pages, data):
     """Slots go round the documents: the letter's one page is read after at most the pages in hand."""
-    queue = service.service.api[READER].queue
     report = asyncio.create_task(_send_and_wait(service, many_pages, {}))
-    await until(lambda: queue.waiting >= 8, 10)
+    await until(lambda: waiting(service) >= 8, 10)
 
     assert (await service.upload(data / "photo.png"))[0] == 200
-    assert queue.waiting >= 4
+    assert waiting(service) >= 4
     assert not report.done()
     report.cancel()
 
 
 async def test_a_full_queue_says_when_to_come_back(start, many_pages, data):
     service = await start(OCR_MAX_QUEUED_PAGES="12")
-    queue = service.service.api[READER].queue
+    admission = service.service.api[READER].admission
     report = asyncio.create_task(_send_and_wait(service, many_pages, {}))
-    await until(lambda: queue.admitted == 12, 10)
+    await until(lambda: admission.admitted == 12, 10)
 
     async with upload_request(service, (data / "photo.png").read_bytes()) as response:
         assert (response.status, (await response.json())["code"]) == (429, "queue_full")
         assert 1 <= int(response.headers["Retry-After"]) <= 600
     report.cancel()
-    await until(lambda: queue.admitted == 0)
+    await until(lambda: admission.admitted == 0)
 
 
 async def test_as_many_documents_as_may_be_are_in_work(start, many_pages, data):
     service = await start(OCR_MAX_DOCUMENTS="1")
     report = asyncio.create_task(_send_and_wait(service, many_pages, {}))
-    await until(lambda: service.service.api[READER].queue.busy, 10)
+    await until(lambda: tesseract(service).turns.busy, 10)
 
     async with upload_request(service, (data / "photo.png").read_bytes()) as response:
         assert (response.status, (await response.json())["code"]) == (429, "queue_full")

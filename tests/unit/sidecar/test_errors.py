@@ -63,7 +63,8 @@ def test_an_error_has_the_status_that_the_contract_gives(status, codes):
 
 @EVERY_CLASS
 def test_trying_again_helps_only_where_it_can(kind):
-    assert kind.retryable is (kind.status in {408, 429, 502, 503, 504})
+    is_refusal = issubclass(kind, errors.EngineRefusedError)  # the same page is refused again
+    assert kind.retryable is (kind.status in {408, 429, 502, 503, 504} and not is_refusal)
 
 
 @EVERY_CLASS

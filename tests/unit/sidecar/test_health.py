@@ -12,9 +12,11 @@ WELL = Facts(
     tesseract_loaded=True,
     tesseract_failure=None,
     default_language_missing=None,
-    default_engine_missing=None,
 )
 LOADING = {"tesseract_loaded": False}
+MODEL = {"model_configured": True}
+FALLS_BACK = {"default_engine": "np-dms-ocr"}
+MODEL_ALONE = FALLS_BACK | {"fallback_engine": None}
 
 
 def test_a_service_with_nothing_wrong_is_ready_and_alive():
@@ -33,8 +35,18 @@ def test_a_service_with_nothing_wrong_is_ready_and_alive():
         (LOADING | {"tesseract_failure": "tesseract-data-missing"}, "unavailable", "tesseract-data-missing"),
         ({"tesseract_failure": "workers-do-not-start"}, "unavailable", "workers-do-not-start"),
         ({"default_language_missing": "tha"}, "unavailable", "language-missing: tha"),
-        ({"default_engine_missing": "np-dms-ocr"}, "unavailable", "engine-missing: np-dms-ocr"),
-        (LOADING | {"default_engine_missing": "np-dms-ocr"}, "unavailable", "engine-missing: np-dms-ocr"),
+        (MODEL_ALONE, "unavailable", "engine-missing: np-dms-ocr"),
+        (LOADING | MODEL_ALONE, "unavailable", "engine-missing: np-dms-ocr"),
+        (MODEL_ALONE | MODEL | {"model_failure": "model-server-starting"}, "loading", "model-server-starting"),
+        (MODEL_ALONE | MODEL | {"model_failure": "model-missing: m"}, "unavailable", "model-missing: m"),
+        (MODEL_ALONE | MODEL | {"circuit_open": True}, "unavailable", "circuit-open"),
+        (MODEL_ALONE | MODEL | {"circuit_open": True, "model_failure": "x"}, "unavailable", "circuit-open"),
+        (FALLS_BACK | MODEL | LOADING | {"model_failure": "x"}, "loading", "workers-starting"),
+        (
+            FALLS_BACK | MODEL | {"circuit_open": True, "default_language_missing": "tha"},
+            "unavailable",
+            "language-missing: tha",
+        ),
         ({"stopping": True, "workers_alive": False} | LOADING, "unavailable", "shutting-down"),
         ({"workers_alive": False, "tesseract_failure": "x"}, "unavailable", "workers-stopped"),
     ],
@@ -54,7 +66,7 @@ def test_a_process_is_dead_when_its_workers_are_and_it_does_not_stop_on_purpose(
 
 
 @pytest.mark.parametrize(
-    "changed", [LOADING, {"tesseract_failure": "x"}, {"default_language_missing": "x"}, {"default_engine_missing": "x"}]
+    "changed", [LOADING, {"tesseract_failure": "x"}, {"default_language_missing": "x"}, {"model_failure": "x"}]
 )
 def test_what_a_restart_would_not_mend_leaves_the_process_alive(changed):
     assert is_alive(replace(WELL, **changed))
@@ -63,3 +75,19 @@ def test_what_a_restart_would_not_mend_leaves_the_process_alive(changed):
 def test_what_a_later_version_brings_is_never_ready():
     assert not NOT_IN_THIS_VERSION.ready
     assert NOT_IN_THIS_VERSION.reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (FALLS_BACK | MODEL, None),
+        (MODEL_ALONE | MODEL, None),
+        (MODEL_ALONE | MODEL | {"tesseract_failure": "tesseract-data-missing"}, None),
+        (FALLS_BACK | MODEL | {"tesseract_failure": "tesseract-data-missing"}, None),
+        (FALLS_BACK, "engine-missing: np-dms-ocr"),
+        (FALLS_BACK | MODEL | {"model_failure": "model-server-unreachable"}, "model-server-unreachable"),
+        (FALLS_BACK | MODEL | {"circuit_open": True}, "circuit-open"),
+    ],
+)
+def test_it_is_ready_by_either_engine_and_says_which_is_not(changed, reason):
+    assert ocr_capability(replace(WELL, **changed)) == Capability("ready", reason)

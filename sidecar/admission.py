@@ -1,0 +1,64 @@
+"""How many pages may be in work, and when who is turned away should come back."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sidecar.errors import QueueFullError
+
+PACE_WEIGHT = 0.2
+"""Share of the newest page in the running mean of seconds a page: about the last ten pages count."""
+MAX_RETRY_AFTER_S = 600
+
+
+class Admission:
+    """Counts pages in and out. ``max_pages`` bounds those admitted and not yet done."""
+
+    def __init__(self, max_pages: int) -> None:
+        self._max_pages = max_pages
+        self._page_s = 1.0
+        self.admitted = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether not even one page more would be admitted."""
+        return self.admitted >= self._max_pages
+
+    @property
+    def retry_after_s(self) -> int:
+        """Seconds until the pages admitted now should be done, at the recent pace."""
+        return max(1, min(MAX_RETRY_AFTER_S, math.ceil(self.admitted * self._page_s)))
+
+    def refuse_if_full(self) -> None:
+        """Refuse before a body is received that would be refused after.
+
+        Raises:
+            QueueFullError: there is no room for one page more.
+        """
+        if self.is_full:
+            raise self._full(1)
+
+    @contextmanager
+    def admit(self, pages: int) -> Iterator[None]:
+        """Count a document's pages in for as long as it is worked on.
+
+        Raises:
+            QueueFullError: they do not fit. One document is let in whatever its size when nothing else is there.
+        """
+        if self.admitted and self.admitted + pages > self._max_pages:
+            raise self._full(pages)
+        self.admitted += pages
+        try:
+            yield
+        finally:
+            self.admitted -= pages
+
+    def page_done(self, took_s: float, at_a_time: int) -> None:
+        """Learn the pace: a page took so long, and so many are worked on at a time."""
+        self._page_s += PACE_WEIGHT * (took_s / at_a_time - self._page_s)
+
+    def _full(self, pages: int) -> QueueFullError:
+        return QueueFullError(
+            f"{self.admitted} pages are in work, {pages} more do not fit; the limit is {self._max_pages}",
+            retry_after_s=self.retry_after_s,
+        )

@@ -1,0 +1,68 @@
+"""What a model's answer to one page is worth: its text, and the verdict on it. Pure."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from sidecar.engine import PageVerdict
+
+INNER_TEXT = "natural_text"
+STOP, LENGTH = "stop", "length"
+"""How a stream ended, in Ollama's words."""
+CUT, LOOP, DEADLINE, BROKEN, TOO_LONG = "cut", "loop", "deadline", "error", "too-long"
+"""Likewise, in ours, for ends that Ollama does not tell."""
+
+_JSON_START = re.compile(r'(?:```(?:json)?\s*)?(?=\{\s*(?:$|"[^"\n]{0,64}(?:$|"\s*(?::|$))))')
+"""An object with its first key, or as much of that as came."""
+_INNER_START = re.compile(rf'"{INNER_TEXT}"\s*:\s*"')
+_DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """One page's text as far as it came, and what is thought of it."""
+
+    text: str
+    verdict: PageVerdict
+    done_reason: str
+
+
+def judge(content: str, done_reason: str) -> ModelAnswer:
+    """Take the text out of what the model streamed, and judge it: only a stream that stopped by itself is good."""
+    text, whole = inner_text(content)
+    if done_reason == LOOP:
+        return ModelAnswer(text, PageVerdict.LOOPED, done_reason)
+    if done_reason != STOP:
+        return ModelAnswer(text, PageVerdict.TRUNCATED, done_reason)
+    if not whole:
+        return ModelAnswer(text, PageVerdict.TRUNCATED, CUT)
+    return ModelAnswer(text, PageVerdict.GOOD if text.strip() else PageVerdict.EMPTY, done_reason)
+
+
+def inner_text(content: str) -> tuple[str, bool]:
+    """Take the text out of ``{"natural_text": "…"}``; also tell whether the JSON, if it is such, is whole.
+
+    Models that were asked for text may answer so. JSON of any other shape is left as it is: a prompt may ask for it.
+    """
+    start = _JSON_START.match(content.lstrip())
+    if not start:
+        return content, True
+    body = content.lstrip()[start.end() :]
+    try:
+        answer, end = _DECODER.raw_decode(body)
+    except (ValueError, RecursionError):
+        return _inner_as_far_as_it_came(body, content), False
+    inner = answer.get(INNER_TEXT, content) or ""  # null is how a model says that there is no text
+    is_all = not body[end:].strip().removeprefix("```")
+    return inner if is_all and isinstance(inner, str) else content, True
+
+
+def _inner_as_far_as_it_came(body: str, otherwise: str) -> str:
+    inner = _INNER_START.search(body)
+    if not inner:
+        return otherwise
+    partial = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", body[inner.end() :])
+    try:
+        return str(_DECODER.decode(f'"{partial}"'))
+    except ValueError:
+        return partial

@@ -1,0 +1,245 @@
+"""The governed engine: a vision model in Ollama, on a GPU that belongs to an LLM first.
+
+Each page is drawn in a worker while the one before is read. Right before each call the GPU is looked at: whether the
+call may be made at all, and how long the model may stay.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sidecar import document, prompt, residency_policy
+from sidecar.circuit import Circuit
+from sidecar.document import DocumentLimits
+from sidecar.engine import (
+    NP_DMS_OCR,
+    EngineFacts,
+    Orders,
+    PageOrder,
+    PagePicture,
+    PageText,
+    PreparedPage,
+)
+from sidecar.errors import (
+    EngineRefusedError,
+    EngineUnavailableError,
+    GpuPressureError,
+    ModelMissingError,
+    PageUnreadableError,
+)
+from sidecar.model_answer import judge
+from sidecar.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.page_text import trim
+from sidecar.profile import MAX_TEMPERATURE, RuntimeParams
+from sidecar.residency_policy import OcrResidencyDecision, ResidencyLimits
+from sidecar.turns import Turns
+from sidecar.vram import VramHeadroom
+from sidecar.vram_monitor import VramMonitor
+from sidecar.workers import WorkerPool
+
+AHEAD = 2
+"""Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
+PRESSURE_LOOK_S = 0.25
+PRESSURE_AGAIN_S = 30
+"""When a caller should come back who was refused because the GPU is full: an LLM's answer takes about that."""
+OPTION_NAMES = {"max_tokens": "num_predict"}
+"""Ollama's name of a parameter, where it is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisionPolicy:
+    """What the operator decided. Times in seconds, memory in MiB.
+
+    ``required_mb`` of None: the model is called whatever it pushes out.
+    """
+
+    parallel_pages: int
+    connect_s: float
+    first_token_s: float
+    residency: ResidencyLimits
+    required_mb: int | None
+    pressure_wait_s: float
+    active_profile: str | None
+
+
+class PageDrawer:
+    """Draws pages for the model, in the workers; the longest side is in pixels."""
+
+    def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
+        self._workers = workers
+        self._limits = limits
+        self._longest_side = longest_side
+
+    async def draw(self, page: PageOrder) -> PagePicture:
+        """Draw one page."""
+        return await self._workers.run(
+            document.picture,
+            page.document,
+            page.index,
+            self._limits,
+            self._longest_side,
+            deadline_s=page.deadline_s,
+        )
+
+
+class VisionEngine:
+    """An :class:`sidecar.engine.OcrEngine` that has each page read by the model its document's orders name."""
+
+    name = NP_DMS_OCR
+    empty_is_an_answer = False
+
+    def __init__(
+        self,
+        drawer: PageDrawer,
+        ollama: Ollama,
+        monitor: VramMonitor,
+        policy: VisionPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._drawer = drawer
+        self._ollama = ollama
+        self._monitor = monitor
+        self._policy = policy
+        self._clock = clock
+        self.circuit = Circuit(clock)
+        self.turns = Turns(policy.parallel_pages)
+        self.ahead = Turns(AHEAD * policy.parallel_pages)
+        self.calls_running = 0
+
+    def check(self, orders: Orders) -> None:
+        """Refuse nothing: whether the model can be called is known when it is."""
+
+    def facts(self, orders: Orders) -> EngineFacts:
+        """Tell the model, and what a first try sends."""
+        told = orders.instructions
+        return EngineFacts(told.model, options(told.params, told.retry.temperature_step, 1))
+
+    def max_attempts(self, orders: Orders) -> int:
+        """Tell what the profile says."""
+        return orders.instructions.retry.max_attempts
+
+    async def prepare(self, page: PageOrder) -> PreparedPage:
+        """Draw the page, in a worker."""
+        return PreparedPage(page, await self._drawer.draw(page))
+
+    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
+        """Have the model read one page.
+
+        Raises:
+            GpuPressureError: the call would push another model out.
+            EngineUnavailableError, EngineFailedError, DeadlineError: see :meth:`sidecar.ollama.Ollama.chat`.
+        """
+        if page.picture is None:
+            raise PageUnreadableError(f"page {page.order.index + 1} was not drawn")
+        if page.picture.blank:
+            return PageText("", blank=True, done_reason="blank")
+        ends_s = self._clock() + deadline_s
+        residency = await self._admit(page.order.orders)
+        request = self._request(page, attempt, residency)
+        timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
+        stream = await self._call(request, timeouts)
+        return _page_text(stream, request, residency)
+
+    async def _admit(self, orders: Orders) -> OcrResidencyDecision:
+        """Look at the GPU; wait for room as long as may be; decide how long the model may stay.
+
+        Raises:
+            GpuPressureError: there is no room.
+        """
+        told = orders.instructions
+        waits_until_s = self._clock() + self._policy.pressure_wait_s
+        headroom = await self._monitor.read()
+        while self._would_push_out(headroom, told.model):
+            if self._clock() >= waits_until_s:
+                raise GpuPressureError(
+                    "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
+                )
+            await asyncio.sleep(PRESSURE_LOOK_S)
+            headroom = await self._monitor.read()
+        return residency_policy.calculate_ocr_residency(
+            headroom,
+            told.model,
+            orders.active_profile or self._policy.active_profile,
+            self._policy.residency,
+            told.keep_alive_cap_s,
+        )
+
+    def _would_push_out(self, headroom: VramHeadroom, model: str) -> bool:
+        required_mb = self._policy.required_mb
+        return required_mb is not None and residency_policy.would_push_out(
+            headroom, model, required_mb, self.calls_running
+        )
+
+    def _request(self, page: PreparedPage, attempt: int, residency: OcrResidencyDecision) -> dict[str, object]:
+        told = page.order.orders.instructions
+        picture = page.picture.png_base64 if page.picture else ""
+        return {
+            "model": told.model,
+            "messages": prompt.messages(told.system_prompt, told.tags, picture),
+            "stream": True,
+            "keep_alive": residency.keep_alive_seconds,
+            "options": options(told.params, told.retry.temperature_step, attempt),
+            "truncate": False,
+            "shift": False,
+        }
+
+    async def _call(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
+        """Make one call, and tell the circuit how it went."""
+        if not self.circuit.admit():
+            raise EngineUnavailableError(
+                "the model server failed several times in a row, it is tried again soon",
+                retry_after_s=self.circuit.retry_after_s,
+            )
+        self.calls_running += 1
+        try:
+            stream = await self._ollama.chat(request, timeouts)
+        except BaseException as exc:
+            self._tell_circuit(exc)
+            raise
+        finally:
+            self.calls_running -= 1
+        if stream.error:
+            self.circuit.failed()
+        else:
+            self.circuit.succeeded()
+        return stream
+
+    def _tell_circuit(self, exc: BaseException) -> None:
+        if isinstance(exc, ModelMissingError | EngineRefusedError):
+            self.circuit.succeeded()  # the server is there and said what is wrong
+        elif isinstance(exc, Exception):
+            self.circuit.failed()
+        else:
+            self.circuit.given_up()
+
+
+def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
+    """Give Ollama's options: what was set, under Ollama's names, and nothing else.
+
+    A further attempt gets a seed of its own, and a higher temperature where one is set: where none is, the model's own
+    is not known here.
+    """
+    wanted: dict[str, object] = {
+        OPTION_NAMES.get(name, name): value for name, value in params.model_dump(exclude_none=True).items()
+    }
+    if attempt > 1:
+        wanted["seed"] = attempt
+        if params.temperature is not None:
+            raised = params.temperature + temperature_step * (attempt - 1)
+            wanted["temperature"] = min(MAX_TEMPERATURE, round(raised, 6))
+    return wanted
+
+
+def _page_text(stream: ChatStream, request: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
+    answer = judge(stream.content, stream.done_reason)
+    options_sent = request["options"]
+    return PageText(
+        trim(answer.text),
+        verdict=answer.verdict,
+        done_reason=answer.done_reason,
+        error=stream.error,
+        parameters=options_sent if isinstance(options_sent, dict) else {},
+        residency=residency,
+        first_token_s=stream.first_token_s,
+    )

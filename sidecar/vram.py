@@ -1,0 +1,48 @@
+"""Readings of the GPU's memory, as values. Pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentModel:
+    """One model that Ollama holds. ``vram_mb`` is its part in VRAM; ``context_length`` is 0 where it is not told."""
+
+    name: str
+    vram_mb: int
+    context_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VramHeadroom:
+    """A reading, in MiB. ``models`` is what Ollama holds; without success the numbers mean nothing."""
+
+    total_mb: int
+    used_mb: int
+    available_mb: int
+    query_success: bool
+    models: tuple[ResidentModel, ...] = ()
+
+    def held_by(self, model: str) -> int:
+        """MiB that a model holds; 0 if it is not resident."""
+        return sum(one.vram_mb for one in self.models if same_model(one.name, model))
+
+    def is_resident(self, model: str) -> bool:
+        """Tell whether Ollama holds a model."""
+        return any(same_model(one.name, model) for one in self.models)
+
+    def others(self, model: str) -> tuple[ResidentModel, ...]:
+        """Give what Ollama holds besides a model."""
+        return tuple(one for one in self.models if not same_model(one.name, model))
+
+
+UNREADABLE = VramHeadroom(0, 0, 0, query_success=False)
+
+
+def same_model(one: str, other: str) -> bool:
+    """Compare names as Ollama does: without a tag, ``:latest`` is meant."""
+    return full_name(one) == full_name(other)
+
+
+def full_name(model: str) -> str:
+    """Add the tag that a name without one means; a port in front of a path is no tag."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
