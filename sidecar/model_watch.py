@@ -12,7 +12,7 @@ from sidecar.vram import full_name
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 2.0
 LOOK_AGAIN_S = 1.0
 """While something is wrong: what comes back should be seen soon."""
 

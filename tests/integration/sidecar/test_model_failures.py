@@ -1,0 +1,319 @@
+"""What goes wrong with a model: it is told, it is tried again where that helps, and somebody else reads, or nobody."""
+
+import asyncio
+import io
+import time
+
+import pytest
+
+from sidecar.keys import MODEL_WATCH, VISION_ENGINE
+from tests.conftest import until
+from tests.fakes.ollama import Answer, Trap
+from tests.integration.sidecar.model import PAGE, pages
+
+NONE = {"OCR_FALLBACK_ENGINE": "none"}
+HALF = Answer("half a page", done_reason="length")
+
+
+async def asked(governed, document: bytes = PAGE, **fields: str):
+    return await governed.service.upload(document, **({"engine": "np-dms-ocr"} | fields))
+
+
+# ── a page that is not whole ──────────────────────────────────────────────────────────────────────────────────────
+
+BAD_PAGES = [
+    pytest.param(HALF, "truncated", "length", "half a page", id="length"),
+    pytest.param(Answer("half a page", trap=Trap.CUT, after_chunks=2), "truncated", "cut", "half a", id="cut"),
+    pytest.param(Answer('{"natural_text": "half a pa'), "truncated", "cut", "half a pa", id="json"),
+    pytest.param(Answer("one two three", trap=Trap.RESET, after_chunks=2), "truncated", "error", "one two", id="reset"),
+    pytest.param(Answer("one two", trap=Trap.ERROR_LINE, after_chunks=1), "truncated", "error", "one", id="error-line"),
+    pytest.param(Answer("one two", trap=Trap.GARBAGE, after_chunks=1), "truncated", "error", "one", id="garbage"),
+    pytest.param(Answer("", chunks=()), "empty", "stop", "", id="empty"),
+]
+
+
+@pytest.mark.parametrize(("answer", "verdict", "reason", "text"), BAD_PAGES)
+async def test_a_page_that_is_not_whole_is_read_by_the_stand_in_and_says_so(governed, answer, verdict, reason, text):
+    governed.fake.script([answer])
+
+    body = await governed.read()
+
+    (page,) = body["pages"]
+    tries = [(attempt["engine"], attempt["verdict"], attempt["doneReason"]) for attempt in page["attempts"]]
+    assert tries == [("np-dms-ocr", verdict, reason), ("tesseract", "good", "stop")]
+    assert (page["engine"], page["fallbackFrom"], body["engineUsed"]) == ("tesseract", "np-dms-ocr", "tesseract")
+    assert (page["truncated"], page["looped"]) == (False, False)
+    assert "page" in body["text"] or "contractor" in body["text"]
+    assert {"engine-fallback", f"page-{verdict}"} <= set(body["warnings"])
+    assert await governed.metric('ocr_fallbacks_total{used="tesseract",wanted="np-dms-ocr"}') == 1
+    assert (
+        await governed.metric(
+            f'ocr_attempts_total{{engine="np-dms-ocr",error="{page["attempts"][0]["error"] or ""}"'
+            f',verdict="{verdict}"}}'
+        )
+        == 1
+    )
+
+
+@pytest.mark.parametrize(("answer", "verdict", "reason", "text"), BAD_PAGES)
+async def test_without_a_stand_in_the_text_that_came_is_kept_with_its_flag(govern, answer, verdict, reason, text):
+    governed = await govern(OCR_PARALLEL_PAGES="1", **NONE)
+    governed.fake.script([answer, Answer("the second page")])
+
+    body = await governed.read(pages(2))
+
+    bad = next(page for page in body["pages"] if page["doneReason"] != "stop" or not page["text"])
+    assert (bad["text"], bad["doneReason"], bad["truncated"]) == (text, reason, verdict == "truncated")
+    assert (bad["engine"], bad["fallbackFrom"]) == ("np-dms-ocr", None)
+    assert f"page-{verdict}" in body["warnings"]
+    assert "engine-fallback" not in body["warnings"]
+    assert "the second page" in body["text"]
+
+
+@pytest.mark.parametrize("answer", [HALF, Answer("", chunks=()), Answer("a", trap=Trap.REPEAT, unit="ha ")])
+async def test_a_document_whose_every_page_is_bad_is_no_success(govern, answer):
+    governed = await govern(**NONE)
+    governed.fake.script([answer] * 2)
+
+    status, body = await asked(governed, pages(2))
+
+    assert (status, body["code"]) == (502, "engine_failed")
+
+
+@pytest.mark.parametrize("unit", ["ha ", "The same line again.\n", "กก", "| - "])
+async def test_a_page_that_repeats_itself_for_ever_is_ended_at_once(governed, unit):
+    governed.fake.script([Answer("Title\n", trap=Trap.REPEAT, unit=unit, per_token_s=0.01)])
+    started_s = time.monotonic()
+
+    body = await governed.read()
+
+    (page,) = body["pages"]
+    assert (page["attempts"][0]["verdict"], page["engine"]) == ("looped", "tesseract")
+    assert "page-looped" in body["warnings"]
+    (call,) = governed.fake.chats
+    await until(lambda: call.disconnected, 1)
+    repeated = call.chunks_sent.count(unit)
+    assert repeated <= 64 or call.disconnected_s - call.started_s <= 3
+    assert time.monotonic() - started_s < 10
+
+
+async def test_a_page_with_dot_leaders_and_rules_is_not_taken_for_one_that_repeats_itself(governed):
+    leaders = "\n".join(f"{n}. Chapter {'.' * 110} {n}" for n in range(1, 9))
+    rules = "|---|---|---|\n" + "| | | |\n" * 12 + "-" * 100 + "\n" + "_" * 80
+    chunks = tuple(leaders + "\n" + rules)
+    governed.fake.script([Answer(chunks=chunks)])
+
+    body = await governed.read()
+
+    assert (body["pages"][0]["looped"], body["engineUsed"]) == (False, "np-dms-ocr")
+
+
+async def test_the_most_that_came_is_kept_when_nobody_reads_better(govern):
+    govern.publish(retry={"maxAttempts": 3})
+    governed = await govern(OCR_PARALLEL_PAGES="1", **NONE)
+    governed.fake.script(
+        [
+            Answer("a b", done_reason="length"),
+            Answer("a b c", done_reason="length"),
+            Answer("", chunks=()),
+            Answer("good"),
+        ]
+    )
+
+    body = await governed.read(pages(2))
+
+    first = body["pages"][0] if body["pages"][0]["attempts"][0]["verdict"] == "truncated" else body["pages"][1]
+    assert (first["text"], first["truncated"], len(first["attempts"])) == ("a b c", True, 3)
+
+
+# ── a server that fails ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code", "warning"),
+    [
+        (Answer.failure(500, "boom"), 502, "engine_failed", "engine-failed"),
+        (Answer.busy(), 502, "engine_failed", "engine-failed"),
+        (Answer(trap=Trap.RESET_BEFORE), 502, "engine_failed", "engine-failed"),
+        (Answer(trap=Trap.GARBAGE, after_chunks=0), 502, "engine_failed", "engine-failed"),
+        (Answer(trap=Trap.HUGE_LINE, after_chunks=0), 502, "engine_failed", "engine-failed"),
+        (Answer.failure(400, "context is full"), 502, "engine_refused", "engine-refused"),
+        (Answer.failure(404, "model 'np-dms-ocr' not found"), 503, "model_missing", "model-missing"),
+    ],
+)
+async def test_a_failure_is_a_warning_with_a_stand_in_and_an_error_without(govern, answer, status, code, warning):
+    governed = await govern()
+    governed.fake.script([answer])
+    body = await governed.read()
+    assert (body["engineUsed"], body["pages"][0]["attempts"][0]["error"]) == ("tesseract", code)
+    assert {"engine-fallback", warning} <= set(body["warnings"])
+
+    alone = await govern(**NONE)
+    alone.fake.script([answer])
+    assert (await asked(alone))[0] == status
+    alone.fake.script([answer])
+    assert (await asked(alone))[1]["code"] == code
+
+
+async def test_no_word_of_the_server_reaches_the_caller(govern):
+    governed = await govern(**NONE)
+    governed.fake.script([Answer.failure(500, "secret of the server")])
+
+    _, body = await asked(governed)
+
+    assert "secret" not in str(body)
+    assert governed.fake.url not in str(body)
+
+
+async def test_a_missing_model_is_named_and_health_says_so(govern):
+    govern.fake.uninstall("np-dms-ocr:latest")
+    governed = await govern(**NONE)
+    await until(watch(governed).looked.is_set)
+
+    status, body = await asked(governed)
+
+    assert (status, body["code"]) == (503, "model_missing")
+    assert "np-dms-ocr:latest" in body["detail"]
+    async with governed.service.client.get(f"{governed.service.url}/health") as response:
+        assert (response.status, (await response.json())["reasons"]) == (503, ["model-missing: np-dms-ocr:latest"])
+
+
+def watch(governed):
+    return governed.service.service.api[MODEL_WATCH]
+
+
+async def test_health_follows_the_model_server(govern):
+    governed = await govern(**NONE)
+    await until(lambda: watch(governed).failure is None)
+    assert (await governed.ops("readyz"))["ocr"] == {"state": "ready", "reason": None}
+
+    await governed.fake.go_down()
+    await until(lambda: watch(governed).failure == "model-server-unreachable", 8)
+    ready = await governed.ops("readyz")
+    assert ready["ocr"] == {"state": "unavailable", "reason": "model-server-unreachable"}
+    assert ready["engines"]["tesseract"]["state"] == "ready"
+
+    await governed.fake.come_up()
+    await until(lambda: watch(governed).failure is None, 5)
+
+
+async def test_with_a_stand_in_the_service_is_healthy_and_says_which_engine_is_not(govern):
+    governed = await govern()
+    await governed.fake.go_down()
+    await until(lambda: watch(governed).failure == "model-server-unreachable", 8)
+
+    async with governed.service.client.get(f"{governed.service.url}/health") as response:
+        body = await response.json()
+        assert (response.status, body["status"], body["reasons"]) == (200, "ok", ["model-server-unreachable"])
+
+
+async def test_a_server_that_cannot_be_reached_says_when_to_come_back(govern):
+    governed = await govern(**NONE)
+    await governed.fake.go_down()
+
+    form = {"engine": "np-dms-ocr"}
+    status, body = await asked(governed, **form)
+
+    assert (status, body["code"]) == (503, "engine_unavailable")
+
+
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("answer", "settings"),
+    [
+        (Answer(trap=Trap.HANG, after_chunks=0), {"OCR_FIRST_TOKEN_SECONDS": "0.5"}),
+        (Answer(trap=Trap.HANG, after_chunks=0), {"OCR_TIMEOUT": "1"}),
+    ],
+)
+async def test_a_model_that_says_nothing_is_given_up(govern, answer, settings):
+    governed = await govern(**NONE, **settings)
+    governed.fake.script([answer])
+
+    status, body = await asked(governed)
+
+    assert (status, body["code"]) == (504, "deadline_exceeded")
+    await until(lambda: governed.fake.chats[0].disconnected, 1)
+
+
+async def test_what_came_before_the_deadline_is_kept_where_other_pages_worked(govern):
+    governed = await govern(OCR_TIMEOUT="2", OCR_PARALLEL_PAGES="1", **NONE)
+    governed.fake.script([Answer("one two three four", trap=Trap.HANG, after_chunks=2), Answer("whole")])
+
+    body = await governed.read(pages(2))
+
+    bad = next(page for page in body["pages"] if page["error"])
+    assert (bad["error"], bad["text"], bad["truncated"]) == ("deadline_exceeded", "one two", True)
+    assert "deadline-exceeded" in body["warnings"]
+
+
+async def test_where_no_page_worked_in_time_it_is_a_timeout(govern):
+    governed = await govern(OCR_TIMEOUT="1", **NONE)
+    governed.fake.script([Answer("one two three four", trap=Trap.HANG, after_chunks=2)] * 2)
+
+    status, body = await asked(governed, pages(2))
+
+    assert (status, body["code"]) == (504, "deadline_exceeded")
+
+
+async def test_further_tries_share_the_pages_deadline(govern):
+    govern.publish(retry={"maxAttempts": 10})
+    governed = await govern(OCR_TIMEOUT="1", **NONE)
+    governed.fake.script([Answer("half", done_reason="length", first_token_s=0.3)] * 10)
+    started_s = time.monotonic()
+
+    assert (await asked(governed))[0] in (502, 504)
+
+    assert time.monotonic() - started_s < 3
+    assert len(governed.fake.chats) < 10
+
+
+# ── the circuit ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_after_five_failures_in_a_row_calls_fail_fast_and_readiness_says_so(govern):
+    governed = await govern(OCR_PARALLEL_PAGES="1", **NONE)
+    governed.fake.script([Answer.failure(500, "boom")] * 5)
+    for _ in range(5):
+        assert (await asked(governed))[1]["code"] == "engine_failed"
+    calls = len(governed.fake.chats)
+
+    status, body = await asked(governed)
+
+    assert (status, body["code"], len(governed.fake.chats)) == (503, "engine_unavailable", calls)
+    assert (await governed.ops("readyz"))["ocr"] == {"state": "unavailable", "reason": "circuit-open"}
+    assert await governed.metric("ocr_circuit_open") == 1
+
+
+async def test_the_answer_to_a_failed_fast_call_says_when_to_come_back(govern):
+    governed = await govern(OCR_PARALLEL_PAGES="1", **NONE)
+    circuit = governed.service.service.api[VISION_ENGINE].circuit
+    for _ in range(5):
+        circuit.failed()
+
+    form = {"engine": "np-dms-ocr", "file": io.BytesIO(PAGE)}
+    async with governed.service.client.post(f"{governed.service.url}/ocr-upload", data=form) as response:
+        assert response.status == 503
+        assert 1 <= int(response.headers["Retry-After"]) <= 10
+
+
+async def test_a_bad_page_is_no_failure_of_the_server(govern):
+    governed = await govern(OCR_PARALLEL_PAGES="1", **NONE)
+    governed.fake.script([HALF] * 6)
+    for _ in range(6):
+        await asked(governed)
+
+    assert not governed.service.service.api[VISION_ENGINE].circuit.is_open
+
+
+async def test_callers_that_leave_are_no_failure_of_the_server(govern):
+    govern.fake.latency_s = 30
+    governed = await govern(**NONE)
+    for n in range(6):
+        request = asyncio.create_task(asked(governed))
+        await until(lambda n=n: len(governed.fake.chats) == n + 1, 5)
+        request.cancel()
+        await until(lambda: governed.fake.chats[-1].disconnected, 1)
+
+    assert not governed.service.service.api[VISION_ENGINE].circuit.is_open

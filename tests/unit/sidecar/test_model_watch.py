@@ -1,0 +1,111 @@
+"""The watch over the model server, with hand-written servers behind its seams."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from sidecar.errors import EngineFailedError, EngineUnavailableError
+from sidecar.model_watch import MISSING, STARTING, UNREACHABLE, ModelWatch
+from tests.conftest import until
+
+
+class Server:
+    """Has models, or raises."""
+
+    def __init__(self, *models: str) -> None:
+        self.answer: frozenset[str] | Exception = frozenset(models)
+        self.asked = 0
+
+    async def installed(self) -> frozenset[str]:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Beside:
+    """What is read along."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.reads = 0
+
+    async def read(self) -> object:
+        self.reads += 1
+        if self.error:
+            raise self.error
+        return None
+
+
+@asynccontextmanager
+async def watching(
+    server: Server, wanted: Callable[[], str] = lambda: "np-dms-ocr", beside: Beside | None = None
+) -> AsyncIterator[ModelWatch]:
+    watch = ModelWatch(server.installed, wanted, (beside or Beside()).read)
+    task = asyncio.create_task(watch.keep_looking())
+    try:
+        async with asyncio.timeout(2):
+            await watch.looked.wait()
+        yield watch
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def test_nothing_is_known_before_the_first_look():
+    watch = ModelWatch(Server().installed, lambda: "m", Beside().read)
+    assert (watch.failure, watch.looked.is_set()) == (STARTING, False)
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted"),
+    [
+        (["np-dms-ocr:latest"], "np-dms-ocr"),
+        (["np-dms-ocr"], "np-dms-ocr:latest"),
+        (["a:q4", "np-dms-ocr:q4"], "np-dms-ocr:q4"),
+    ],
+)
+async def test_a_server_that_has_the_model_is_ready(installed, wanted):
+    async with watching(Server(*installed), lambda: wanted) as watch:
+        assert watch.failure is None
+
+
+@pytest.mark.parametrize("installed", [[], ["np-dms-ai:latest"], ["np-dms-ocr:q4"]])
+async def test_a_model_that_is_not_installed_is_named_with_its_tag(installed):
+    async with watching(Server(*installed)) as watch:
+        assert watch.failure == f"{MISSING}: np-dms-ocr:latest"
+
+
+@pytest.mark.parametrize("error", [EngineUnavailableError(), EngineFailedError(), OSError(), KeyError()])
+async def test_a_server_that_does_not_answer_is_unreachable(error):
+    server = Server()
+    server.answer = error
+    async with watching(server) as watch:
+        assert watch.failure == UNREACHABLE
+
+
+async def test_what_comes_back_is_seen_soon_and_the_model_that_is_wanted_is_asked_anew():
+    server, model = Server("np-dms-ocr:latest"), ["other"]
+    server.answer = EngineUnavailableError()
+    async with watching(server, lambda: model[0]) as watch:
+        server.answer = frozenset({"np-dms-ocr:latest"})
+        await until(lambda: watch.failure == f"{MISSING}: other:latest", 4)
+        model[0] = "np-dms-ocr"
+        await until(lambda: watch.failure is None, 4)
+
+
+async def test_the_gpu_is_read_along():
+    beside = Beside()
+    async with watching(Server("np-dms-ocr:latest"), beside=beside):
+        assert beside.reads == 1
+
+
+async def test_the_watch_ends_when_it_is_cancelled_and_only_then():
+    server = Server()
+    server.answer = ZeroDivisionError()
+    async with watching(server) as watch:
+        await until(lambda: server.asked >= 2, 4)
+        assert watch.failure == UNREACHABLE

@@ -1,0 +1,233 @@
+"""What becomes of a page over all tries, and of a document over all pages."""
+
+import pytest
+
+from sidecar.engine import FAST_PATH, MIXED, NP_DMS_OCR, TESSERACT, Attempt, PageText, PageVerdict
+from sidecar.errors import (
+    DeadlineError,
+    EngineFailedError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    GpuPressureError,
+    ModelMissingError,
+    PageUnreadableError,
+    SidecarError,
+)
+from sidecar.page_reading import (
+    PageReading,
+    PageResult,
+    engine_used,
+    model_was_tried,
+    ocr_used,
+    page_warnings,
+    raise_if_none_worked,
+)
+from sidecar.residency_policy import OcrResidencyDecision
+from sidecar.warning import WarningCode
+
+GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY
+
+
+def reading(*tries: PageText | SidecarError, wanted: str = NP_DMS_OCR) -> PageReading:
+    """Try with the model, as often as there are tries."""
+    page = PageReading(1, wanted)
+    return tried(page, NP_DMS_OCR, *tries)
+
+
+def tried(page: PageReading, engine: str, *tries: PageText | SidecarError) -> PageReading:
+    for one in tries:
+        if isinstance(one, SidecarError):
+            page.fail(engine, one, 0.5)
+        else:
+            page.add(engine, one, 0.5, empty_is_an_answer=engine == TESSERACT)
+    return page
+
+
+def text(content: str, verdict: PageVerdict = GOOD, **fields: object) -> PageText:
+    return PageText(content, verdict=verdict, **fields)
+
+
+# ── one page ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_good_text_settles_the_page():
+    page = reading(text("a page"))
+    assert page.is_settled
+    assert page.result() == PageResult(
+        1, "a page", NP_DMS_OCR, 500, (Attempt(NP_DMS_OCR, 500, GOOD, None, "stop"),), done_reason="stop"
+    )
+
+
+@pytest.mark.parametrize("verdict", [TRUNCATED, LOOPED, EMPTY])
+def test_what_is_not_good_settles_nothing_and_is_no_answer(verdict):
+    page = reading(text("part", verdict))
+    assert not page.is_settled
+    assert (page.result().text, page.result().verdict, page.result().is_answer) == ("part", verdict, False)
+
+
+@pytest.mark.parametrize(
+    ("tries", "kept"),
+    [
+        pytest.param([("ab", TRUNCATED), ("abc", TRUNCATED)], "abc", id="the longer of two parts"),
+        pytest.param([("abc", TRUNCATED), ("ab", TRUNCATED)], "abc", id="whichever came first"),
+        pytest.param([("a", TRUNCATED), ("x" * 999, LOOPED)], "a", id="no loop before a part"),
+        pytest.param([("x" * 999, LOOPED), ("a", TRUNCATED)], "a", id="nor after"),
+        pytest.param([("abc", TRUNCATED), ("d", GOOD)], "d", id="a good one, however short"),
+        pytest.param([("abc", LOOPED), ("", EMPTY)], "abc", id="some text before none"),
+    ],
+)
+def test_the_best_of_the_tries_is_kept(tries, kept):
+    assert reading(*(text(*one) for one in tries)).result().text == kept
+
+
+def test_tesseract_is_believed_that_there_is_no_text_and_the_model_is_not():
+    assert not reading(text("", EMPTY)).is_settled
+    page = tried(PageReading(1, TESSERACT), TESSERACT, text("", EMPTY))
+    assert (page.is_settled, page.result().is_answer, page.result().verdict) == (True, True, EMPTY)
+
+
+def test_no_text_does_not_stand_against_a_part_of_the_page():
+    page = tried(reading(text("part", TRUNCATED)), TESSERACT, text("", EMPTY))
+    assert (page.result().text, page.result().engine, page.result().is_answer) == ("part", NP_DMS_OCR, False)
+
+
+def test_tesseract_settles_a_page_on_which_the_model_found_nothing():
+    result = tried(reading(text("", EMPTY)), TESSERACT, text("", EMPTY)).result()
+    assert (result.engine, result.fallback_from, result.is_answer) == (TESSERACT, NP_DMS_OCR, True)
+
+
+def test_who_stood_in_is_named_with_whom_for():
+    result = tried(reading(GpuPressureError()), TESSERACT, text("a page", confidence=80, rotation=90)).result()
+    assert (result.engine, result.fallback_from, result.error) == (TESSERACT, NP_DMS_OCR, None)
+    assert (result.confidence, result.rotation, result.is_answer) == (80, 90, True)
+
+
+def test_a_page_that_nobody_read_has_the_first_error_and_no_engine():
+    first, second = GpuPressureError("full"), PageUnreadableError("broken")
+    result = tried(reading(first), TESSERACT, second).result()
+    assert (result.engine, result.error, result.verdict) == (None, first, PageVerdict.FAILED)
+    assert [attempt.error for attempt in result.attempts] == ["gpu_pressure", "page_unreadable"]
+
+
+def test_a_page_without_any_try_is_an_error_all_the_same():
+    assert reading().result().error is not None
+
+
+def test_an_error_in_the_middle_of_a_text_stays_with_the_page_until_another_try_is_good():
+    error = EngineFailedError("broke off")
+    page = reading(text("part", TRUNCATED, error=error))
+    assert (page.result().text, page.result().error) == ("part", error)
+    assert tried(page, TESSERACT, text("whole")).result().error is None
+
+
+def test_every_try_is_on_record_and_their_times_add_up():
+    residency = OcrResidencyDecision(120, 6000, "headroom-sufficient")
+    page = PageReading(3, NP_DMS_OCR)
+    page.add(
+        NP_DMS_OCR,
+        text("a", LOOPED, done_reason="loop", parameters={"seed": 1}, residency=residency, first_token_s=0.25),
+        1.2344,
+        empty_is_an_answer=False,
+    )
+    page.fail(NP_DMS_OCR, DeadlineError(), 2.0)
+    assert page.result().attempts == (
+        Attempt(NP_DMS_OCR, 1234, LOOPED, None, "loop", {"seed": 1}, residency, 250),
+        Attempt(NP_DMS_OCR, 2000, PageVerdict.FAILED, "deadline_exceeded"),
+    )
+    assert (page.result().page, page.result().duration_ms) == (3, 3234)
+
+
+def test_a_page_found_blank_by_the_model_is_good_and_blank():
+    result = reading(PageText("", blank=True, done_reason="blank")).result()
+    assert (result.blank, result.is_answer, result.done_reason) == (True, True, "blank")
+
+
+# ── a document ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fast(number: int = 1, *, blank: bool = False) -> PageResult:
+    return PageResult(number, "" if blank else "text", FAST_PATH, 0, blank=blank)
+
+
+def failed(error: SidecarError | None = None) -> PageResult:
+    return PageResult(1, "", None, 0, error=error or PageUnreadableError(), is_answer=False)
+
+
+@pytest.mark.parametrize("pages", [[], [fast()], [failed(), fast()], [reading(text("a")).result(), failed()]])
+def test_one_page_that_worked_is_enough(pages):
+    raise_if_none_worked(pages)
+
+
+def test_without_a_page_that_worked_the_first_error_is_raised():
+    pages = [reading(text("part", TRUNCATED)).result(), failed(GpuPressureError("full")), failed()]
+    with pytest.raises(GpuPressureError, match="full"):
+        raise_if_none_worked(pages)
+
+
+def test_pages_that_are_not_whole_and_had_no_error_are_an_engine_s_failure():
+    pages = [reading(text("part", TRUNCATED)).result(), reading(text("x", LOOPED)).result()]
+    with pytest.raises(EngineFailedError, match="no whole page; what it gave is looped, truncated"):
+        raise_if_none_worked(pages)
+
+
+@pytest.mark.parametrize(
+    ("pages", "name"),
+    [
+        ([fast()], FAST_PATH),
+        ([fast(), reading(text("a")).result()], MIXED),
+        ([fast(blank=True), reading(text("a")).result()], NP_DMS_OCR),
+        ([fast(blank=True)], FAST_PATH),
+        ([failed(), reading(text("a")).result()], NP_DMS_OCR),
+        ([reading(text("a")).result(), tried(reading(GpuPressureError()), TESSERACT, text("b")).result()], MIXED),
+    ],
+)
+def test_who_read_the_document_is_named(pages, name):
+    assert engine_used(pages) == name
+
+
+@pytest.mark.parametrize(
+    ("pages", "model", "ocr"),
+    [
+        ([fast()], False, False),
+        ([failed()], False, False),
+        ([reading(text("a")).result()], True, True),
+        ([tried(PageReading(1, TESSERACT), TESSERACT, text("a")).result()], False, True),
+        ([tried(reading(GpuPressureError()), TESSERACT, text("a")).result()], True, True),
+        ([reading(GpuPressureError()).result()], True, False),
+    ],
+)
+def test_whether_the_model_was_tried_and_any_engine_used_is_told(pages, model, ocr):
+    assert (model_was_tried(pages), ocr_used(pages)) == (model, ocr)
+
+
+@pytest.mark.parametrize(
+    ("cause", "warning"),
+    [
+        (GpuPressureError(), WarningCode.GPU_PRESSURE),
+        (ModelMissingError(), WarningCode.MODEL_MISSING),
+        (EngineUnavailableError(), WarningCode.ENGINE_UNAVAILABLE),
+        (EngineFailedError(), WarningCode.ENGINE_FAILED),
+        (EngineRefusedError(), WarningCode.ENGINE_REFUSED),
+        (DeadlineError(), WarningCode.DEADLINE_EXCEEDED),
+        (text("a", TRUNCATED), WarningCode.PAGE_TRUNCATED),
+        (text("a", LOOPED), WarningCode.PAGE_LOOPED),
+        (text("", EMPTY), WarningCode.PAGE_EMPTY),
+    ],
+)
+def test_why_the_model_was_not_used_is_a_warning_of_its_own(cause, warning):
+    page = tried(reading(cause), TESSERACT, text("a page")).result()
+    assert list(page_warnings([page, page])) == [WarningCode.ENGINE_FALLBACK, warning]
+
+
+@pytest.mark.parametrize(
+    ("pages", "warnings"),
+    [
+        ([fast(), reading(text("a")).result()], []),
+        ([fast(), failed()], [WarningCode.PAGE_FAILED]),
+        ([reading(text("a", LOOPED), text("b")).result()], [WarningCode.PAGE_LOOPED, WarningCode.PAGE_RETRIED]),
+        ([reading(text("a", LOOPED), text("b", LOOPED)).result()], [WarningCode.PAGE_LOOPED]),
+        ([tried(PageReading(1, TESSERACT), TESSERACT, text("", EMPTY)).result()], []),
+    ],
+)
+def test_what_the_pages_went_through_is_told_once(pages, warnings):
+    assert list(page_warnings(pages)) == warnings
