@@ -1,12 +1,13 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run check test bench lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
 LOCK_VENV := .venv-lock
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FAKE_PORT ?= 11434
 TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 
 help:  ## List the targets
@@ -39,6 +40,16 @@ demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and pri
 
 run: packages  ## Run the service on this machine; docs/configuration.md lists what the environment may set
 	@$(BIN)/python -m sidecar serve
+
+# The one that ends first ends the other; Ctrl-C ends both.
+run-fake: packages  ## Run the service beside a stand-in for Ollama; FAKE="--latency 0.5" and the like are its arguments
+	@$(BIN)/python -m tests.fakes.ollama --port $(FAKE_PORT) $(FAKE) & fake=$$!; \
+	OLLAMA_API_URL=http://127.0.0.1:$(FAKE_PORT) OCR_AUTH_MODE=$${OCR_AUTH_MODE:-network} \
+	OCR_VRAM_SOURCE=$${OCR_VRAM_SOURCE:-ollama} $(BIN)/python -m sidecar serve & service=$$!; \
+	trap 'asked=0' INT; trap 'asked=0; kill $$fake $$service 2>/dev/null' TERM; \
+	while kill -0 $$fake 2>/dev/null && kill -0 $$service 2>/dev/null; do sleep 1; done; \
+	kill $$fake $$service 2>/dev/null; \
+	wait $$fake; failed=$$?; wait $$service || failed=$$?; exit $${asked:-$$failed}
 
 check: packages  ## Lint, types, layers
 	$(BIN)/ruff check .

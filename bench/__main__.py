@@ -3,11 +3,12 @@
 import argparse
 import sys
 
-from bench import accuracy, fast_path, machine, memory, ocr_throughput, responsiveness, startup
+from bench import accuracy, fast_path, machine, memory, model_pages, ocr_throughput, responsiveness, startup
 from bench.figure import print_table
 
 BENCHMARKS = {
     "ocr_throughput": ocr_throughput.run,
+    "model_pages": model_pages.run,
     "fast_path": fast_path.run,
     "responsiveness": responsiveness.run,
     "startup": startup.run,
