@@ -75,3 +75,9 @@ def would_push_out(headroom: VramHeadroom, model: str, required_mb: int, calls_r
     if not headroom.query_success or calls_running or headroom.is_resident(model):
         return False
     return headroom.available_mb < required_mb and bool(headroom.others(model))
+
+
+def may_still_be_freed(headroom: VramHeadroom, required_mb: int) -> bool:
+    """Tell whether memory that no model is known to hold would make room: a model that left frees its own late."""
+    unaccounted_mb = headroom.used_mb - sum(model.vram_mb for model in headroom.models)
+    return headroom.available_mb + unaccounted_mb >= required_mb

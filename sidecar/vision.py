@@ -41,6 +41,9 @@ from sidecar.workers import WorkerPool
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
 PRESSURE_LOOK_S = 0.25
+SETTLED_S = 5.0
+"""Memory that a model left shows up as free so much later, in seconds, at most: pressure seen earlier after a call of
+ours may be the OCR model itself, which has just left, and is looked at again."""
 PRESSURE_AGAIN_S = 30
 """When a caller should come back who was refused because the GPU is full: an LLM's answer takes about that."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
@@ -106,6 +109,7 @@ class VisionEngine:
         self.turns = Turns(policy.parallel_pages)
         self.ahead = Turns(AHEAD * policy.parallel_pages)
         self.calls_running = 0
+        self._call_ended_s = float("-inf")
 
     def check(self, orders: Orders) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""
@@ -151,7 +155,7 @@ class VisionEngine:
         waits_until_s = self._clock() + self._policy.pressure_wait_s
         headroom = await self._monitor.read()
         while self._would_push_out(headroom, told.model):
-            if self._clock() >= waits_until_s:
+            if self._clock() >= waits_until_s and not self._is_settling(headroom):
                 raise GpuPressureError(
                     "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
                 )
@@ -170,6 +174,10 @@ class VisionEngine:
         return required_mb is not None and residency_policy.would_push_out(
             headroom, model, required_mb, self.calls_running
         )
+
+    def _is_settling(self, headroom: VramHeadroom) -> bool:
+        is_recent = self._clock() < self._call_ended_s + SETTLED_S
+        return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
 
     def _request(self, page: PreparedPage, attempt: int, residency: OcrResidencyDecision) -> dict[str, object]:
         told = page.order.orders.instructions
@@ -199,6 +207,7 @@ class VisionEngine:
             raise
         finally:
             self.calls_running -= 1
+            self._call_ended_s = self._clock()
         if stream.error:
             self.circuit.failed()
         else:

@@ -41,6 +41,7 @@ class Nvml:
         self._index = index
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvml")
         self._asked: Future[DeviceMemory | None] | None = None
+        self._handle: object | None = None
 
     async def read(self) -> DeviceMemory | None:
         """Read the memory; None where there is no such device, or its last answer is still awaited."""
@@ -51,13 +52,13 @@ class Nvml:
 
     def _read(self) -> DeviceMemory | None:
         try:
-            pynvml.nvmlInit()
-            try:
-                memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(self._index))
-            finally:
-                pynvml.nvmlShutdown()
+            if self._handle is None:
+                pynvml.nvmlInit()
+                self._handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
         except pynvml.NVMLError:
-            return None  # no driver, no device, or one that shares its memory with the processor
+            self._handle = None  # no driver, no device, or one that shares its memory; the next reading starts anew
+            return None
         return DeviceMemory(memory.total // MIB, memory.used // MIB, memory.free // MIB)
 
     def close(self) -> None:
