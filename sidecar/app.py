@@ -17,7 +17,6 @@ from sidecar.keys import (
     KEY_FILE,
     METRICS,
     MODEL_WATCH,
-    NVML,
     OLLAMA,
     PROFILE_STORE,
     READER,
@@ -93,8 +92,7 @@ def _add_reader(app: web.Application, settings: Settings) -> None:
 
 def _add_model(app: web.Application, settings: Settings, url: str, limits: DocumentLimits) -> None:
     ollama = app[OLLAMA] = Ollama(url, settings.connect_s)
-    nvml = app[NVML] = Nvml(settings.gpu_index)
-    read_device = nvml.read if settings.vram_source == "auto" else _no_device
+    read_device = Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device
     monitor = app[VRAM_MONITOR] = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
     app[VISION_ENGINE] = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
@@ -235,7 +233,6 @@ async def _model(app: web.Application) -> AsyncIterator[None]:
     async with app[OLLAMA].open(), _beside(app[MODEL_WATCH].keep_looking()):
         yield
         await app[VRAM_MONITOR].close()
-    app[NVML].close()
 
 
 @asynccontextmanager

@@ -53,5 +53,5 @@ class Circuit:
         self._probing = False
 
     def given_up(self) -> None:
-        """Hear that the caller left before it was known."""
+        """Hear that the call that was to try left before it was known."""
         self._probing = False

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 
-from sidecar.engine import NP_DMS_OCR
 from sidecar.key_file import KeyFile
 from sidecar.settings import Settings, SettingsError, parse_settings
 from sidecar.tesseract import ORIENTATION_DATA, find_tessdata
+from sidecar.vram import full_name
 from sidecar.workers import usable_cores
 
 OLLAMA_S = 3.0
@@ -91,17 +91,19 @@ def _tesseract(settings: Settings) -> Iterator[Finding]:
 
 def _ollama(settings: Settings) -> Finding:
     if not settings.ollama_api_url:
-        return Finding("Ollama", ok=False, detail="not configured", remedy="set OLLAMA_API_URL")
+        return Finding(
+            "Ollama", ok=False, detail="not configured; Tesseract reads all pages", remedy="set OLLAMA_API_URL"
+        )
     try:
         installed = asyncio.run(_models(settings.ollama_api_url))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
         return Finding(
             "Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy="start it, or mend the URL"
         )
-    found = settings.ocr_model in installed
-    state = "installed" if found else "not installed"
-    detail = f"answers; {settings.ocr_model} is {state}; {NP_DMS_OCR} is not called by this version"
-    return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {settings.ocr_model}")
+    wanted = full_name(settings.ocr_model)
+    found = wanted in {full_name(name) for name in installed}
+    detail = f"answers; {wanted} is {'installed' if found else 'not installed'}"
+    return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {wanted}, or create it from its Modelfile")
 
 
 async def _models(url: str) -> list[str]:

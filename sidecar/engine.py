@@ -159,8 +159,8 @@ class OcrEngine(Protocol):
     def check(self, orders: Orders) -> None:
         """Refuse what this engine cannot do, before any page is read."""
 
-    def facts(self, orders: Orders) -> EngineFacts:
-        """Tell which model reads, and with which parameters."""
+    def model(self, orders: Orders) -> str:
+        """Name the model that reads."""
 
     def max_attempts(self, orders: Orders) -> int:
         """Tell how often a page is tried that comes back truncated, looping or empty."""

@@ -13,7 +13,7 @@ from sidecar.spool import Spool
 from sidecar.telemetry import Metrics
 from sidecar.tesseract import TesseractEngine
 from sidecar.vision import VisionEngine
-from sidecar.vram_monitor import Nvml, VramMonitor
+from sidecar.vram_monitor import VramMonitor
 from sidecar.workers import WorkerPool
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
@@ -25,7 +25,6 @@ WORKERS = web.AppKey("WORKERS", WorkerPool)
 TESSERACT_ENGINE = web.AppKey("TESSERACT_ENGINE", TesseractEngine)
 VISION_ENGINE = web.AppKey("VISION_ENGINE", VisionEngine)
 OLLAMA = web.AppKey("OLLAMA", Ollama)
-NVML = web.AppKey("NVML", Nvml)
 VRAM_MONITOR = web.AppKey("VRAM_MONITOR", VramMonitor)
 MODEL_WATCH = web.AppKey("MODEL_WATCH", ModelWatch)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)

@@ -14,7 +14,9 @@ CUT, LOOP, DEADLINE, BROKEN, TOO_LONG = "cut", "loop", "deadline", "error", "too
 
 _JSON_START = re.compile(r'(?:```(?:json)?\s*)?(?=\{\s*(?:$|"[^"\n]{0,64}(?:$|"\s*(?::|$))))')
 """An object with its first key, or as much of that as came."""
-_INNER_START = re.compile(rf'"{INNER_TEXT}"\s*:\s*"')
+_INNER = re.compile(rf'"{INNER_TEXT}"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{{4}}|\\[^u])*)', re.DOTALL)
+"""The inner text as it is written in JSON, as far as it came: half an escape at its end is left out."""
+_HALF_A_PAIR = re.compile("[\ud800-\udbff]$")
 _DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
 
 
@@ -29,7 +31,7 @@ class ModelAnswer:
 
 def judge(content: str, done_reason: str) -> ModelAnswer:
     """Take the text out of what the model streamed, and judge it: only a stream that stopped by itself is good."""
-    text, whole = inner_text(content)
+    text, whole = inner_text(_unicode(content))
     if done_reason == LOOP:
         return ModelAnswer(text, PageVerdict.LOOPED, done_reason)
     if done_reason != STOP:
@@ -54,15 +56,19 @@ def inner_text(content: str) -> tuple[str, bool]:
         return _inner_as_far_as_it_came(body, content), False
     inner = answer.get(INNER_TEXT, content) or ""  # null is how a model says that there is no text
     is_all = not body[end:].strip().removeprefix("```")
-    return inner if is_all and isinstance(inner, str) else content, True
+    return _unicode(inner) if is_all and isinstance(inner, str) else content, True
 
 
 def _inner_as_far_as_it_came(body: str, otherwise: str) -> str:
-    inner = _INNER_START.search(body)
+    inner = _INNER.search(body)
     if not inner:
         return otherwise
-    partial = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", body[inner.end() :])
     try:
-        return str(_DECODER.decode(f'"{partial}"'))
+        return _unicode(_HALF_A_PAIR.sub("", str(_DECODER.decode(f'"{inner[1]}"'))))
     except ValueError:
-        return partial
+        return inner[1]
+
+
+def _unicode(text: str) -> str:
+    """Join what came as two halves of a surrogate pair; a half alone is no character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

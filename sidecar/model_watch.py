@@ -42,7 +42,8 @@ class ModelWatch:
             before = self.failure
             self.failure = await self._look()
             if self.failure != before:
-                log.info("the model server was looked at", extra={"state": self.failure or "ready"})
+                level = logging.WARNING if self.failure else logging.INFO
+                log.log(level, "the model server was looked at", extra={"state": self.failure or "ready"})
             self.looked.set()
             await asyncio.sleep(LOOK_AGAIN_S if self.failure else LOOK_EVERY_S)
 

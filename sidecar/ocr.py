@@ -236,10 +236,11 @@ class DocumentReader:
         )
 
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
-        """Let the engine speak that read; the model, where several did."""
+        """Tell the model and what its first try was sent; the vision model's, where several engines read."""
         used = {page.engine for page in pages}
         reader = next((self.engines[name] for name in (NP_DMS_OCR, TESSERACT) if name in used), None)
-        return reader.facts(job.orders) if reader else None
+        sent = page_reading.first_sent(pages, reader.name) if reader else None
+        return EngineFacts(reader.model(job.orders), sent) if reader and sent is not None else None
 
 
 def _needs_engine(page: PageFacts) -> bool:

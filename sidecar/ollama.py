@@ -108,7 +108,7 @@ class Ollama:
                 with _gate():
                     await self._stream(request, timeouts, stream)
         except TimeoutError as exc:
-            error = DeadlineError(f"the model took longer than {_patience_s(timeouts, stream):g} s")
+            error = DeadlineError(f"the model took longer than {_patience_s(timeouts, stream):.3g} s")
             if not stream.parts:
                 raise error from exc
             stream.break_off(model_answer.DEADLINE, error)
@@ -157,7 +157,9 @@ class Ollama:
         Raises:
             EngineUnavailableError, EngineFailedError: it does not say.
         """
-        return frozenset(str(model.get("name")) for model in _list_of(await self._get("/api/tags"), "models"))
+        return frozenset(
+            str(model.get("name") or model.get("model")) for model in _list_of(await self._get("/api/tags"), "models")
+        )
 
     async def _get(self, path: str) -> object:
         with _gate():
@@ -199,7 +201,7 @@ def _gate() -> Iterator[None]:
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
         raise EngineUnavailableError("the model server cannot be reached", retry_after_s=AGAIN_S) from exc
     except aiohttp.ClientError as exc:
-        raise EngineFailedError("the connection to the model server broke") from exc
+        raise EngineFailedError("the connection to the model server broke", retry_after_s=AGAIN_S) from exc
     except (ValueError, RecursionError) as exc:
         raise EngineFailedError("the model server's answer is not what Ollama answers") from exc
 
@@ -211,13 +213,21 @@ def _patience_s(timeouts: ChatTimeouts, stream: ChatStream) -> float:
 async def _refuse_status(answer: aiohttp.ClientResponse, model: str) -> None:
     if answer.status == 200:
         return
-    said = _error_of(await answer.content.read(MAX_ERROR_BYTES))
+    said = _error_of(await _head(answer.content, MAX_ERROR_BYTES))
     log.warning("the model server refused", extra={"status": answer.status, "error": (said or "")[:SHOWN_ERROR_CHARS]})
     if answer.status == 404 and said is not None:
         raise ModelMissingError(f"the model {model} is not installed on the model server")
     if 400 <= answer.status < 500:
         raise EngineRefusedError(f"the model server refused the page with status {answer.status}")
     raise EngineFailedError(f"the model server answered {answer.status}", retry_after_s=AGAIN_S)
+
+
+async def _head(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    """Read a body, or as much of it as may be; one read gives only what has arrived."""
+    body = b""
+    while len(body) < max_bytes and (piece := await content.read(max_bytes - len(body))):
+        body += piece
+    return body
 
 
 def _error_of(body: bytes) -> str | None:

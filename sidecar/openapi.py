@@ -20,8 +20,8 @@ ERROR_STATUSES = {
     "422": "The document cannot be opened, or a value is outside its range.",
     "429": "Too much is waiting; see Retry-After.",
     "500": "A bug.",
-    "502": "The engine failed.",
-    "503": "The engine is not there, or the service is shutting down; see Retry-After.",
+    "502": "The engine failed, or gave no whole page.",
+    "503": "The engine or its model is not there, the GPU is full, or the service is shutting down; see Retry-After.",
     "504": "It took longer than its deadline.",
 }
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))

@@ -166,6 +166,12 @@ def model_was_tried(pages: Sequence[PageResult]) -> bool:
     return any(attempt.engine == NP_DMS_OCR for page in pages for attempt in page.attempts)
 
 
+def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object] | None:
+    """Give what an engine's first try was sent; None where it was asked for nothing, as for blank pages."""
+    tries = (attempt for page in pages for attempt in page.attempts if attempt.engine == engine)
+    return next((one.parameters for one in tries if one.parameters or one.residency), None)
+
+
 def ocr_used(pages: Sequence[PageResult]) -> bool:
     """Tell whether any page went to an engine."""
     return any(page.engine not in (FAST_PATH, None) for page in pages)

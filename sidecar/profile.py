@@ -8,10 +8,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 REVISION_DIGITS = 12
 MAX_PROMPT_CHARS = 10_000
@@ -77,7 +78,7 @@ class Retry(_Payload):
 class PromptSource(_Payload):
     """Which active prompt the system prompt came from."""
 
-    prompt_type: str | None = None
+    prompt_type: str | None = Field(None, max_length=253)
     version_number: int | None = None
 
 
@@ -93,7 +94,8 @@ class Profile(_Payload):
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0
     retry: Retry = Retry()
     system_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARS)
-    dms_tags: dict[str, Any] | None = None
+    dms_tags: dict[str, bool] | None = None
+    """The tags' names; what a payload has as their values says nothing, and is not kept."""
     prompt: PromptSource | None = None
 
     @model_validator(mode="before")
@@ -105,13 +107,10 @@ class Profile(_Payload):
     @field_validator("dms_tags", mode="before")
     @classmethod
     def _names_as_keys(cls, tags: object) -> object:
-        return dict.fromkeys(tags, True) if isinstance(tags, list) and all(isinstance(t, str) for t in tags) else tags
-
-    @field_validator("dms_tags")
-    @classmethod
-    def _tag_names(cls, tags: dict[str, Any] | None) -> dict[str, Any] | None:
-        check_tag_names(list(tags or ()))
-        return tags
+        if not isinstance(tags, dict | list):
+            raise ValueError("an object whose keys name the tags, or a list of names is accepted")  # noqa: TRY004
+        check_tag_names(list(tags))
+        return dict.fromkeys(tags, True)
 
 
 def check_tag_names(tags: Sequence[object]) -> None:
@@ -150,15 +149,21 @@ def parse_profile(content: bytes, name: str) -> Profile:
     try:
         profile = Profile.model_validate(payload)
     except ValidationError as exc:
-        raise ProfileError("; ".join(_sentence(error["loc"], error["msg"]) for error in exc.errors()[:5])) from None
+        raise ProfileError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
     if profile.name != name:
         raise ProfileError(f"name is {profile.name!r}, the file is that of {name!r}")
     return profile if profile.revision else seal(profile)
 
 
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    field = ".".join(str(part) for part in location)[:SHOWN_VALUE_CHARS]
-    return f"{field}: {message.removeprefix('Value error, ')}" if field else message
+def _sentence(error: ErrorDetails) -> str:
+    """Say which field, with which value, and what is accepted; a prompt is not shown, it may end up in a log."""
+    field = ".".join(str(part) for part in error["loc"])[:SHOWN_VALUE_CHARS]
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] == "extra_forbidden":
+        return f"{field} is not a field that is known here"
+    if not field or "systemPrompt" in field or isinstance(error["input"], dict | list):
+        return f"{field}: {message}" if field else message
+    return f"{field} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
 
 
 def seal(profile: Profile) -> Profile:

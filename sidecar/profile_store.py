@@ -9,7 +9,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,10 @@ LOOK_EVERY_S = 0.25
 SUFFIX = ".json"
 MAX_FILE_BYTES = 1024 * 1024
 """A ConfigMap holds no more in all its keys."""
-MAX_FILES = 1000
+MAX_FILES = 5000
+"""A ConfigMap has room for about 3,000 of the smallest profiles."""
+KUBELETS_LINK = "..data"
+"""Link to the folder that holds a mounted ConfigMap's files; the kubelet swaps it, and with it all files at once."""
 FOLDER = "."
 """What a problem of the whole directory is listed under."""
 
@@ -48,14 +51,20 @@ class Profiles:
         return found.profile if found else None
 
 
-Stamp = tuple[int, int, int, int]
+Stamp = tuple[int, int, int, int, int]
 
 
 class ProfileStore:
     """Holds what the directory held when it was last looked at. ``folder`` None: there are no profiles."""
 
-    def __init__(self, folder: Path | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_files: int = MAX_FILES,
+    ) -> None:
         self._folder = folder
+        self._max_files = max_files
         self._now = now
         self._stamps: dict[str, Stamp] | None = None
         self.current = Profiles()
@@ -74,13 +83,21 @@ class ProfileStore:
         if self._folder is None:
             return
         try:
-            stamps = _stamps(self._folder)
+            folder = _resolved(self._folder)
+            files = _files(folder)
+            stamps = {name: _stamp(folder / name) for name in files[: self._max_files]}
         except OSError as exc:
             self._swap(Profiles(self.current.loaded, {FOLDER: f"the folder cannot be read: {exc.strerror}"}))
             self._stamps = None
             return
-        if stamps != self._stamps:
-            self._swap(self._load(self._folder, stamps))
+        if stamps == self._stamps:
+            return
+        profiles = self._load(folder, stamps)
+        if len(files) > self._max_files:
+            too_many = f"it holds {len(files)} files, the limit is {self._max_files}"
+            profiles = replace(profiles, refused={**profiles.refused, FOLDER: too_many})
+        if _resolved(self._folder) == folder:  # else it was swapped meanwhile, and this is a mixture
+            self._swap(profiles)
             self._stamps = stamps
 
     def _load(self, folder: Path, stamps: Mapping[str, Stamp]) -> Profiles:
@@ -92,10 +109,10 @@ class ProfileStore:
             try:
                 loaded[name] = self._loaded(parse_profile(_read(folder / file), name), before)
             except ProfileError as exc:
-                refused[file] = str(exc)
+                refused[_shown(file)] = str(exc)
             except OSError as exc:
-                refused[file] = f"it cannot be read: {exc.strerror}"
-            if file in refused and before:
+                refused[_shown(file)] = f"it cannot be read: {exc.strerror}"
+            if name not in loaded and before:
                 loaded[name] = before  # the last good version stays in force
         return Profiles(loaded, refused)
 
@@ -105,7 +122,8 @@ class ProfileStore:
     def _swap(self, profiles: Profiles) -> None:
         if profiles == self.current:
             return
-        log.info(
+        log.log(
+            logging.WARNING if profiles.refused else logging.INFO,
             "profiles loaded",
             extra={
                 "profiles": {name: one.profile.revision for name, one in profiles.loaded.items()},
@@ -115,20 +133,34 @@ class ProfileStore:
         self.current = profiles
 
 
-def _stamps(folder: Path) -> dict[str, Stamp]:
-    """Tell each file's identity, without opening it; links are followed, as a ConfigMap's keys are such."""
-    found: dict[str, Stamp] = {}
+def _shown(name: str) -> str:
+    """Spell a file's name in Unicode; a file system may hold any bytes."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _resolved(folder: Path) -> Path:
+    """Give the folder that the files are in: for a mounted ConfigMap the one that the kubelet's link points to now."""
+    link = folder / KUBELETS_LINK
+    return link.resolve() if link.is_symlink() else folder
+
+
+def _files(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or not entry.name.endswith(SUFFIX) or len(found) >= MAX_FILES:
-                continue
-            try:
-                about = entry.stat()
-            except OSError:
-                found[entry.name] = (0, 0, 0, 0)  # a link into nothing; reading it will say so
-                continue
-            found[entry.name] = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
-    return found
+        return sorted(entry.name for entry in entries if _is_profile(entry.name))
+
+
+def _is_profile(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(".")
+
+
+def _stamp(path: Path) -> Stamp:
+    """Tell a file's identity without opening it; links are followed."""
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0, 0, 0, 0  # a link into nothing, say; reading it will tell
+    # A file that may be read again after chmod shows it in the last of these alone.
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def _read(path: Path) -> bytes:
@@ -139,10 +171,13 @@ def _read(path: Path) -> bytes:
         OSError: it cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ProfileError("it is not a regular file")
-        content = file.read(MAX_FILE_BYTES + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(content) > MAX_FILE_BYTES:
         raise ProfileError(f"it has more than {MAX_FILE_BYTES} bytes")
     return content

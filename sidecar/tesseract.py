@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidecar import document, raster
 from sidecar.document import DocumentLimits
-from sidecar.engine import TESSERACT, EngineFacts, Orders, PageImage, PageOrder, PageText, PageVerdict, PreparedPage
+from sidecar.engine import TESSERACT, Orders, PageImage, PageOrder, PageText, PageVerdict, PreparedPage
 from sidecar.errors import (
     EngineFailedError,
     EngineUnavailableError,
@@ -231,9 +231,9 @@ class TesseractEngine:
                 f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
             )
 
-    def facts(self, orders: Orders) -> EngineFacts:
-        """Tell version and parameters."""
-        return EngineFacts(f"tesseract-{self._there().version}", self._parameters(orders))
+    def model(self, orders: Orders) -> str:  # noqa: ARG002 - an engine's common shape
+        """Tell the version."""
+        return f"tesseract-{self._there().version}"
 
     def _parameters(self, orders: Orders) -> dict[str, object]:
         return {"languages": orders.languages, "dpi": self._limits.dpi}

@@ -6,6 +6,7 @@ call may be made at all, and how long the model may stay.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,6 @@ from sidecar.circuit import Circuit
 from sidecar.document import DocumentLimits
 from sidecar.engine import (
     NP_DMS_OCR,
-    EngineFacts,
     Orders,
     PageOrder,
     PagePicture,
@@ -34,7 +34,7 @@ from sidecar.page_text import trim
 from sidecar.profile import MAX_TEMPERATURE, RuntimeParams
 from sidecar.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.turns import Turns
-from sidecar.vram import VramHeadroom
+from sidecar.vram import VramHeadroom, full_name
 from sidecar.vram_monitor import VramMonitor
 from sidecar.workers import WorkerPool
 
@@ -108,16 +108,20 @@ class VisionEngine:
         self.circuit = Circuit(clock)
         self.turns = Turns(policy.parallel_pages)
         self.ahead = Turns(AHEAD * policy.parallel_pages)
-        self.calls_running = 0
+        self._running: Counter[str] = Counter()
         self._call_ended_s = float("-inf")
+
+    @property
+    def calls_running(self) -> int:
+        """Model calls that run now, of all models."""
+        return self._running.total()
 
     def check(self, orders: Orders) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""
 
-    def facts(self, orders: Orders) -> EngineFacts:
-        """Tell the model, and what a first try sends."""
-        told = orders.instructions
-        return EngineFacts(told.model, options(told.params, told.retry.temperature_step, 1))
+    def model(self, orders: Orders) -> str:
+        """Name what profile or operator say."""
+        return orders.instructions.model
 
     def max_attempts(self, orders: Orders) -> int:
         """Tell what the profile says."""
@@ -139,23 +143,23 @@ class VisionEngine:
         if page.picture.blank:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
-        residency = await self._admit(page.order.orders)
+        residency = await self._admit(page.order.orders, ends_s)
         request = self._request(page, attempt, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
         stream = await self._call(request, timeouts)
         return _page_text(stream, request, residency)
 
-    async def _admit(self, orders: Orders) -> OcrResidencyDecision:
-        """Look at the GPU; wait for room as long as may be; decide how long the model may stay.
+    async def _admit(self, orders: Orders, ends_s: float) -> OcrResidencyDecision:
+        """Look at the GPU; wait for room as long as may be, but not past the page's end; decide how long to stay.
 
         Raises:
             GpuPressureError: there is no room.
         """
         told = orders.instructions
-        waits_until_s = self._clock() + self._policy.pressure_wait_s
+        waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
         headroom = await self._monitor.read()
         while self._would_push_out(headroom, told.model):
-            if self._clock() >= waits_until_s and not self._is_settling(headroom):
+            if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
                 raise GpuPressureError(
                     "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
                 )
@@ -172,11 +176,11 @@ class VisionEngine:
     def _would_push_out(self, headroom: VramHeadroom, model: str) -> bool:
         required_mb = self._policy.required_mb
         return required_mb is not None and residency_policy.would_push_out(
-            headroom, model, required_mb, self.calls_running
+            headroom, model, required_mb, self._running[full_name(model)]
         )
 
-    def _is_settling(self, headroom: VramHeadroom) -> bool:
-        is_recent = self._clock() < self._call_ended_s + SETTLED_S
+    def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:
+        is_recent = self._clock() < min(self._call_ended_s + SETTLED_S, ends_s)
         return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
 
     def _request(self, page: PreparedPage, attempt: int, residency: OcrResidencyDecision) -> dict[str, object]:
@@ -194,33 +198,34 @@ class VisionEngine:
 
     async def _call(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
         """Make one call, and tell the circuit how it went."""
+        is_probe = self.circuit.is_open
         if not self.circuit.admit():
             raise EngineUnavailableError(
                 "the model server failed several times in a row, it is tried again soon",
                 retry_after_s=self.circuit.retry_after_s,
             )
-        self.calls_running += 1
+        model = full_name(str(request["model"]))
+        self._running[model] += 1
         try:
             stream = await self._ollama.chat(request, timeouts)
-        except BaseException as exc:
-            self._tell_circuit(exc)
+        except (ModelMissingError, EngineRefusedError):
+            self.circuit.succeeded()  # the server is there and says what is wrong
+            raise
+        except Exception:
+            self.circuit.failed()
+            raise
+        except BaseException:
+            if is_probe:
+                self.circuit.given_up()
             raise
         finally:
-            self.calls_running -= 1
+            self._running[model] -= 1
             self._call_ended_s = self._clock()
         if stream.error:
             self.circuit.failed()
         else:
             self.circuit.succeeded()
         return stream
-
-    def _tell_circuit(self, exc: BaseException) -> None:
-        if isinstance(exc, ModelMissingError | EngineRefusedError):
-            self.circuit.succeeded()  # the server is there and said what is wrong
-        elif isinstance(exc, Exception):
-            self.circuit.failed()
-        else:
-            self.circuit.given_up()
 
 
 def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:

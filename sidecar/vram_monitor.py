@@ -5,10 +5,12 @@ The only door to pynvml.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import TypeVar
 
 import pynvml
@@ -17,6 +19,8 @@ from sidecar.errors import SidecarError
 from sidecar.vram import UNREADABLE, ResidentModel, VramHeadroom
 
 __all__ = ["DeviceMemory", "Nvml", "ResidentModel", "VramHeadroom", "VramMonitor"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -39,7 +43,6 @@ class Nvml:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvml")
         self._asked: Future[DeviceMemory | None] | None = None
         self._handle: object | None = None
 
@@ -47,8 +50,18 @@ class Nvml:
         """Read the memory; None where there is no such device, or its last answer is still awaited."""
         if self._asked and not self._asked.done():
             return None
-        self._asked = self._thread.submit(self._read)
-        return await asyncio.wrap_future(self._asked)
+        asked = self._asked = Future()
+        # A thread that the process does not wait for at its end, as it would for an executor's.
+        Thread(target=self._answer, args=(asked,), name="nvml", daemon=True).start()
+        return await asyncio.wrap_future(asked)
+
+    def _answer(self, asked: "Future[DeviceMemory | None]") -> None:
+        if not asked.set_running_or_notify_cancel():
+            return
+        try:
+            asked.set_result(self._read())
+        except BaseException as exc:  # noqa: BLE001 - whoever asked hears it
+            asked.set_exception(exc)
 
     def _read(self) -> DeviceMemory | None:
         try:
@@ -60,10 +73,6 @@ class Nvml:
             self._handle = None  # no driver, no device, or one that shares its memory; the next reading starts anew
             return None
         return DeviceMemory(memory.total // MIB, memory.used // MIB, memory.free // MIB)
-
-    def close(self) -> None:
-        """Let the thread end when it can."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 ReadDevice = Callable[[], Awaitable[DeviceMemory | None]]
@@ -115,6 +124,9 @@ async def _in_time(reading: Awaitable[T]) -> T | None:
         async with asyncio.timeout(DEADLINE_S):
             return await reading
     except (TimeoutError, SidecarError):
+        return None
+    except Exception:  # a reading fails never; what nobody thought of is told and counts as no answer
+        log.exception("the GPU cannot be read")
         return None
 
 

@@ -6,6 +6,7 @@ The habit is simonw/datasette's (tests/test_docs.py). A line that is missing or 
 import argparse
 import ast
 import inspect
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from sidecar import answer, cli, errors, health, middleware, ocr, schema, tesseract
+from sidecar import cli, errors, health, middleware, model_watch, residency_policy, schema, tesseract
 from sidecar.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.keys import METRICS
+from sidecar.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
+from sidecar.profile import ProfileError, parse_profile
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
+from sidecar.warning import WarningCode
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -86,14 +90,20 @@ def test_every_setting_has_its_line_with_its_default():
     assert sorted(documented) == sorted(setting_lines())
 
 
+SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX)_[A-Z_]*[A-Z]\b"
+OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_KEEP_ALIVE", "OLLAMA_MAX_QUEUE")}
+OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
+"""Settings of the model server, named where ours have to fit them."""
+
+
 def test_settings_named_anywhere_in_the_documentation_exist():
-    named = {
-        (page.name, name)
-        for page in PAGES
-        for name in re.findall(r"\b(?:OCR|OLLAMA|TESSDATA)_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8"))
-    }
+    named = {(page.name, name) for page in PAGES for name in re.findall(SETTING_LIKE, page.read_text(encoding="utf-8"))}
     assert len(named) > len(environment_names())
-    assert {(page, name) for page, name in named if name not in environment_names()} == set()
+    assert {(page, name) for page, name in named if name not in environment_names()} - OLLAMAS_OWN == set()
+
+
+def test_every_setting_looks_like_one_to_these_tests():
+    assert [name for name in environment_names() if not re.fullmatch(SETTING_LIKE, name)] == []
 
 
 def example_environment() -> list[Row]:
@@ -144,7 +154,9 @@ def test_ranges_of_request_fields_are_those_of_the_code():
         ("### Answer", schema.DocumentBody),
         ("### Pages", schema.PageBody),
         ("### Attempts", schema.AttemptBody),
+        ("### Residency", schema.ResidencyBody),
         ("### GET /health", schema.HealthBody),
+        ("### GET /profiles", schema.LoadedProfileBody),
     ],
 )
 def test_every_field_of_an_answer_has_its_line(heading, model):
@@ -164,27 +176,23 @@ def test_every_error_code_has_its_line():
     assert columns(API, "## Errors", 3) == sorted(expected)
 
 
-def warning_codes() -> Iterator[str]:
-    """What ocr yields as a warning, and what answer adds."""
-    for node in ast.walk(ast.parse(inspect.getsource(ocr._warnings))):
-        if isinstance(node, ast.Yield) and isinstance(node.value, ast.Constant):
-            yield str(node.value.value)
-    for node in ast.walk(ast.parse(inspect.getsource(answer))):
-        if isinstance(node, ast.FunctionDef) and node.name == "_warnings":
-            yield from (str(part.value) for part in ast.walk(node) if isinstance(part, ast.Constant))
+@pytest.mark.parametrize(("page", "heading"), [(API, "## Warnings"), (OPERATIONS, "## Warnings: cause and remedy")])
+def test_every_warning_has_its_line(page, heading):
+    assert columns(page, heading) == sorted((code.value,) for code in WarningCode)
 
 
-def test_every_warning_has_its_line():
-    assert len(list(warning_codes())) >= 5, "what this test looks for is no longer written so"
-    assert columns(API, "## Warnings") == sorted((code,) for code in warning_codes())
+def test_every_way_a_stream_can_end_has_its_line():
+    ends = {STOP, LENGTH, CUT, LOOP, DEADLINE, BROKEN, TOO_LONG, "blank"}
+    assert columns(API, "### How a page ended") == sorted((end,) for end in ends)
 
 
 # ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_every_metric_has_its_line_with_type_and_labels():
-    metrics = build_app(parse_settings({"OCR_AUTH_MODE": "network"}))[METRICS]
+    metrics = build_app(parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}))[METRICS]
     labels = {one._name: one._labelnames for one in vars(metrics).values() if hasattr(one, "_labelnames")}
+    labels |= {one._name: one._labels for one in metrics.registry._collector_to_names if hasattr(one, "_labels")}
     expected = [
         (
             metric.name + ("_total" if metric.type == "counter" else ""),
@@ -203,16 +211,55 @@ def log_messages() -> Iterator[str]:
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name("log" | "access_log")), args=[ast.Constant(str(text))]):
                     yield text
+                case ast.Call(func=ast.Attribute(ast.Name("log"), "log"), args=[_, ast.Constant(str(text))]):
+                    yield text
 
 
 def test_every_log_line_has_its_line():
     assert columns(OPERATIONS, "## Log lines") == sorted((text,) for text in log_messages())
 
 
-def test_every_reason_for_not_being_ready_has_its_line():
+def readiness_reasons() -> set[str]:
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', inspect.getsource(health)))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', inspect.getsource(tesseract)))
-    assert columns(OPERATIONS, "## Probes") == sorted((reason,) for reason in reasons)
+    states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
+    used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
+    assert used == {"STARTING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
+    return reasons.union(states)
+
+
+def test_every_reason_for_not_being_ready_has_its_line():
+    assert columns(OPERATIONS, "## Probes") == sorted((reason,) for reason in readiness_reasons())
+
+
+def test_every_reason_of_residency_has_its_line():
+    reasons = {
+        vars(residency_policy)[name]
+        for name in re.findall(r"OcrResidencyDecision\(.*, (\w+)\)", inspect.getsource(residency_policy))
+    }
+    assert len(reasons) >= 4, "what this test looks for is no longer written so"
+    assert columns(OPERATIONS, "### How long the OCR model stays") == sorted((reason,) for reason in reasons)
+
+
+def json_examples(page: Path) -> list[str]:
+    return re.findall(r"^```json\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_of_a_profile_is_one():
+    profile = parse_profile(json_examples(OPERATIONS)[0].encode(), "ocr-extract")
+    payload = json.loads(json_examples(OPERATIONS)[0])
+    names = {field.alias or name for name, field in type(profile).model_fields.items()}
+    assert set(payload) | {"revision"} == names, "the example shows every field"
+    assert columns(OPERATIONS, "### The payload") == sorted((name,) for name in names)
+
+
+def test_profiles_in_the_readme_are_such():
+    written = re.findall(r"^echo '(\{.*\})' >", code_of(README), re.MULTILINE)
+    good, broken = written[:-1], written[-1]
+    assert [parse_profile(content.encode(), "ocr-extract").name for content in good] == ["ocr-extract"] * len(good)
+    assert len(good) == 2
+    with pytest.raises(ProfileError):
+        parse_profile(broken.encode(), "ocr-extract")
 
 
 # ── the command line, make, and what the pages point to ───────────────────────────────────────────────────────────

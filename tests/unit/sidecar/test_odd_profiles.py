@@ -14,7 +14,6 @@ from sidecar.profile import ProfileError, parse_profile, render_profile
         rb'{"name": "\ud800"}',
         rb'{"dmsTags": ["\ud800"]}',
         rb'{"dmsTags": {"\ud800": true}}',
-        rb'{"dmsTags": {"a": "\ud800"}}',
         rb'{"prompt": {"promptType": "\ud800"}}',
         rb'{"runtimeParams": {"\ud800": 1}}',
         rb'{"\ud800": 1}',

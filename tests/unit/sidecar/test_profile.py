@@ -65,12 +65,18 @@ def test_the_keys_of_tags_are_their_names_whatever_their_values(tags):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"runtimeParams": {"temperature": 2.1}}, "runtimeParams.temperature: Input should be less than or equal to 2"),
-        ({"runtimeParams": {"temperature": True}}, "runtimeParams.temperature: a number is accepted"),
-        ({"runtimeParams": {"keep_alive": 1}}, "runtimeParams.keep_alive: Extra inputs are not permitted"),
-        ({"keepAlive": 1}, "keepAlive: Extra inputs are not permitted"),
-        ({"canonicalModel": "np-dms-ai"}, "canonicalModel: Input should be 'np-dms-ocr'"),
-        ({"retry": {"maxAttempts": 0}}, "retry.maxAttempts: Input should be greater than or equal to 1"),
+        (
+            {"runtimeParams": {"temperature": 2.1}},
+            "runtimeParams.temperature is '2.1', accepted: less than or equal to 2",
+        ),
+        (
+            {"runtimeParams": {"temperature": True}},
+            "runtimeParams.temperature is 'True', accepted: a number is accepted",
+        ),
+        ({"runtimeParams": {"keep_alive": 1}}, "runtimeParams.keep_alive is not a field that is known here"),
+        ({"keepAlive": 1}, "keepAlive is not a field that is known here"),
+        ({"canonicalModel": "np-dms-ai"}, "canonicalModel is 'np-dms-ai', accepted: 'np-dms-ocr'"),
+        ({"retry": {"maxAttempts": 0}}, "retry.maxAttempts is '0', accepted: greater than or equal to 1"),
         ({"systemPrompt": "x" * 10_001}, "systemPrompt: String should have at most 10000 characters"),
         ({"dmsTags": {"1a": True}}, "dmsTags: dmsTags holds '1a'"),
         ({"name": "other"}, "name is 'other', the file is that of 'ocr-extract'"),

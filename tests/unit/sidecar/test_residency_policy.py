@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.residency_policy import OcrResidencyDecision, ResidencyLimits, calculate_ocr_residency, would_push_out
+from sidecar.residency_policy import (
+    OcrResidencyDecision,
+    ResidencyLimits,
+    calculate_ocr_residency,
+    may_still_be_freed,
+    would_push_out,
+)
 from sidecar.vram import UNREADABLE, ResidentModel, VramHeadroom, full_name, same_model
 
 OCR = "np-dms-ocr:latest"
@@ -114,12 +120,26 @@ def test_whether_it_stays_does_not_depend_on_what_it_holds_itself(others_mb, own
         pytest.param(reading(15_000, llm(10_000), ocr()), 0, False, id="resident already"),
         pytest.param(reading(15_000, llm(15_000)), 1, False, id="being loaded for another page"),
         pytest.param(UNREADABLE, 0, False, id="not readable"),
+        pytest.param(VramHeadroom(0, 0, 0, False, (llm(),)), 0, False, id="not readable, whoever was there"),
         pytest.param(reading(15_000, ResidentModel("bge", 100)), 0, True, id="any other model counts"),
         pytest.param(reading(15_000, ocr()), 0, False, id="alone"),
     ],
 )
 def test_a_call_pushes_out_only_when_it_would_be_loaded_where_there_is_no_room(headroom, calls_running, pushes):
     assert would_push_out(headroom, OCR, 4000, calls_running) is pushes
+
+
+@pytest.mark.parametrize(
+    ("headroom", "may"),
+    [
+        pytest.param(reading(13_000, llm(8000)), True, id="nobody is known to hold the rest"),
+        pytest.param(reading(13_000, llm(12_000)), True, id="exactly enough"),
+        pytest.param(reading(13_000, llm(12_001)), False, id="not enough"),
+        pytest.param(reading(13_000, llm(8000), ocr()), False, id="all of it is accounted for"),
+    ],
+)
+def test_what_no_model_holds_may_still_become_free(headroom, may):
+    assert may_still_be_freed(headroom, 4000) is may
 
 
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -47,8 +47,20 @@ SETTINGS = [
     ("OCR_SPOOL_DIR", "spool_dir", None, "/var/spool/ocr", Path("/var/spool/ocr")),
     ("OCR_MAX_SPOOL_BYTES", "max_spool_bytes", 4096 * MIB, "1048576", MIB),
     ("OCR_LOG_LEVEL", "log_level", "info", "debug", "debug"),
-    ("OCR_ACTIVE_PROFILE", "active_profile", None, "chat", "chat"),
+    ("OCR_PARALLEL_PAGES", "parallel_pages", 4, "64", 64),
+    ("OCR_IMAGE_LONGEST_SIDE", "image_longest_side", 1800, "256", 256),
+    ("OCR_CONNECT_SECONDS", "connect_s", 5, "0.5", 0.5),
+    ("OCR_FIRST_TOKEN_SECONDS", "first_token_s", 180, "86400", 86400),
+    ("OCR_ACTIVE_PROFILE", "active_profile", None, "deep-analysis", "deep-analysis"),
     ("OCR_RESIDENCY_WINDOW_SECONDS", "residency_window_s", 120, "0", 0),
+    ("VRAM_HEADROOM_THRESHOLD_MB", "headroom_threshold_mb", 3000, "0", 0),
+    ("GPU_MAIN_MODEL_PRESSURE_THRESHOLD_MB", "main_model_pressure_mb", 12000, "0", 0),
+    ("GPU_TOTAL_VRAM_MB", "gpu_total_mb", 16384, "1", 1),
+    ("OCR_VRAM_SOURCE", "vram_source", "auto", "ollama", "ollama"),
+    ("OCR_GPU_INDEX", "gpu_index", 0, "7", 7),
+    ("OCR_ON_PRESSURE", "on_pressure", "tesseract", "evict", "evict"),
+    ("OCR_PRESSURE_WAIT_SECONDS", "pressure_wait_s", 0, "0.25", 0.25),
+    ("OCR_REQUIRED_VRAM_MB", "required_vram_mb", 4000, "0", 0),
     ("OCR_PROFILE_DIR", "profile_dir", None, "/profiles", Path("/profiles")),
     ("OCR_DEFAULT_PROFILE", "default_profile", "ocr-extract", "drawings", "drawings"),
 ]
@@ -83,7 +95,19 @@ REFUSED = [
     ("OCR_SHUTDOWN_SECONDS", ["-0.1", "3600.1", "nan"]),
     ("OCR_MAX_SPOOL_BYTES", ["1048575"]),
     ("OCR_LOG_LEVEL", ["INFO", "loud"]),
-    ("OCR_RESIDENCY_WINDOW_SECONDS", ["-1"]),
+    ("OCR_PARALLEL_PAGES", ["0", "65", "many"]),
+    ("OCR_IMAGE_LONGEST_SIDE", ["255", "8193"]),
+    ("OCR_CONNECT_SECONDS", ["0", "nan", "86400.1"]),
+    ("OCR_FIRST_TOKEN_SECONDS", ["0", "inf"]),
+    ("OCR_RESIDENCY_WINDOW_SECONDS", ["-1", "86401", "0.5"]),
+    ("VRAM_HEADROOM_THRESHOLD_MB", ["-1", "3 GB"]),
+    ("GPU_MAIN_MODEL_PRESSURE_THRESHOLD_MB", ["-1"]),
+    ("GPU_TOTAL_VRAM_MB", ["0", "x"]),
+    ("OCR_VRAM_SOURCE", ["nvml", "AUTO"]),
+    ("OCR_GPU_INDEX", ["-1", "all"]),
+    ("OCR_ON_PRESSURE", ["wait", "EVICT", "none"]),
+    ("OCR_PRESSURE_WAIT_SECONDS", ["-0.1", "3600.1", "nan"]),
+    ("OCR_REQUIRED_VRAM_MB", ["-1"]),
 ]
 
 
@@ -135,6 +159,8 @@ def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
         ("OCR_UPLOAD_BASE", "OCR_SIDECAR_UPLOAD_BASE"),
         ("OCR_API_KEY_FILE", "OCR_SIDECAR_API_KEY_FILE"),
         ("OCR_SHUTDOWN_SECS", "OCR_SHUTDOWN_SECONDS"),
+        ("OCR_PROFILES_DIR", "OCR_PROFILE_DIR"),
+        ("OCR_GPU_TOTAL_VRAM_MB", "GPU_TOTAL_VRAM_MB"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(name, nearest):
@@ -143,7 +169,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(name, nearest):
 
 
 def test_names_of_others_are_none_of_our_business():
-    others = {"PATH": "/bin", "HOME": "/", "ocr_prot": "1", "MY_OCR_PROT": "1", "GPU_TOTAL_VRAM_MB": "x", "OCR": "1"}
+    others = {"PATH": "/bin", "HOME": "/", "ocr_prot": "1", "MY_OCR_PROT": "1", "GPU_TEMPERATURE": "x", "OCR": "1"}
     assert parse_settings(others) == parse_settings({})
 
 

@@ -36,7 +36,7 @@ class Drawer:
     def __init__(self, picture: PagePicture | SidecarError) -> None:
         self.picture = picture
 
-    async def draw(self, page: PageOrder) -> PagePicture:
+    async def draw(self, _: PageOrder) -> PagePicture:
         if isinstance(self.picture, SidecarError):
             raise self.picture
         return self.picture
@@ -169,10 +169,8 @@ async def test_a_further_try_is_sent_as_one():
     assert (model.asked[0][0]["options"], engine.max_attempts(page(told).order.orders)) == (read.parameters, 3)
 
 
-def test_what_the_engine_says_of_itself_is_a_first_try():
-    engine = engine_with(Model())
-    facts = engine.facts(page(instruct(ModelWish(single_fields=ALL), None, "m:q4")).order.orders)
-    assert (facts.model, facts.parameters) == ("m:q4", options(ALL, 0, 1))
+def test_the_engine_names_the_model_that_the_orders_name():
+    assert engine_with(Model()).model(page(instruct(ModelWish(), None, "m:q4")).order.orders) == "m:q4"
 
 
 async def test_a_page_is_drawn_before_its_turn():

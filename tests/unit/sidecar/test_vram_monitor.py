@@ -1,6 +1,8 @@
 """Readings of the GPU, taken from hand-written devices and servers: shared, bounded, and never stuck."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -199,7 +201,6 @@ async def test_a_wedged_driver_holds_nobody_up_and_is_believed_once_it_answers()
         assert await nvml.read() == CARD
     finally:
         nvml.let_go.set()
-        nvml.close()
 
 
 async def test_a_caller_that_gives_up_on_a_wedged_driver_does_not_unwedge_it():
@@ -212,21 +213,34 @@ async def test_a_caller_that_gives_up_on_a_wedged_driver_does_not_unwedge_it():
             assert await nvml.read() is None
     finally:
         nvml.let_go.set()
-        nvml.close()
+
+
+STUCK = """
+import asyncio, threading
+from sidecar.vram_monitor import Nvml
+
+class Stuck(Nvml):
+    def _read(self):
+        threading.Event().wait(20)
+
+async def main():
+    nvml = Stuck(0)
+    reading = asyncio.create_task(nvml.read())
+    await asyncio.sleep(0)
+    reading.cancel()
+
+asyncio.run(main())
+"""
+
+
+def test_a_driver_that_never_answers_does_not_keep_the_process_from_ending():
+    subprocess.run([sys.executable, "-c", STUCK], check=True, timeout=3)
 
 
 async def test_nvml_gives_a_reading_that_adds_up_or_none():
-    nvml = Nvml(0)
-    try:
-        memory = await nvml.read()
-    finally:
-        nvml.close()
+    memory = await Nvml(0).read()
     assert memory is None or memory.total_mb >= memory.used_mb + memory.free_mb > 0
 
 
 async def test_a_device_that_is_not_there_is_none():
-    nvml = Nvml(4096)
-    try:
-        assert await nvml.read() is None
-    finally:
-        nvml.close()
+    assert await Nvml(4096).read() is None

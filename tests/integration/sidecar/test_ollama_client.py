@@ -1,0 +1,470 @@
+"""The client of the model server against each thing that goes wrong with one."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from sidecar.errors import (
+    DeadlineError,
+    EngineFailedError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    ModelMissingError,
+    SidecarError,
+)
+from sidecar.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.vram import ResidentModel
+from tests.conftest import until
+from tests.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Outcome, Trap
+
+THAI = "ประกาศกระทรวง เรื่อง การจัดซื้อ <จัดจ้าง> & อื่น ๆ\n"
+QUICK = ChatTimeouts(connect_s=2, first_token_s=5, whole_s=5)
+REQUEST = {"model": OCR_MODEL, "messages": [{"role": "user", "content": "read"}], "stream": True, "keep_alive": 0}
+
+
+@asynccontextmanager
+async def client(url: str, connect_s: float = 2) -> AsyncIterator[Ollama]:
+    ollama = Ollama(url, connect_s)
+    async with ollama.open():
+        yield ollama
+
+
+async def chat_with(answer: Answer, timeouts: ChatTimeouts = QUICK) -> ChatStream:
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([answer])
+        return await ollama.chat(REQUEST, timeouts)
+
+
+async def refusal_of(answer: Answer, timeouts: ChatTimeouts = QUICK) -> SidecarError:
+    with pytest.raises(SidecarError) as refused:
+        await chat_with(answer, timeouts)
+    assert "127.0.0.1" not in refused.value.detail
+    return refused.value
+
+
+# ── as it should be ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_stream_that_stops_is_its_text():
+    stream = await chat_with(Answer(THAI))
+    assert (stream.content, stream.done_reason, stream.error) == (THAI, "stop", None)
+    assert stream.first_token_s >= 0
+
+
+@pytest.mark.parametrize("wire_bytes", [1, 2, 3, 7])
+async def test_thai_letters_split_over_the_wire_arrive_whole(wire_bytes):
+    assert (await chat_with(Answer(THAI, wire_bytes=wire_bytes))).content == THAI
+
+
+async def test_a_stream_out_of_tokens_says_length():
+    assert (await chat_with(Answer(THAI, done_reason="length"))).done_reason == "length"
+
+
+async def test_what_a_model_thinks_is_not_its_answer():
+    assert (await chat_with(Answer("a page", thinking="let me see"))).content == "a page"
+
+
+async def test_an_answer_without_a_word_is_empty_and_stopped():
+    stream = await chat_with(Answer(""))
+    assert (stream.content, stream.done_reason) == ("", "stop")
+
+
+async def test_the_request_is_sent_as_it_is_in_utf_8():
+    request = REQUEST | {"messages": [{"role": "system", "content": THAI}, {"role": "user", "content": "read"}]}
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        await ollama.chat(request, QUICK)
+        assert fake.chats[0].body == request
+
+
+async def test_a_server_at_a_path_is_asked_there():
+    last = b'{"done":true,"done_reason":"stop"}\n'
+    async with server(web.post("/gpu/api/chat", answering(last))) as url, client(f"{url}/gpu/") as ollama:
+        assert (await ollama.chat(REQUEST, QUICK)).done_reason == "stop"
+
+
+# ── each trap ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_stream_that_ends_without_saying_so_is_cut_and_keeps_its_text():
+    stream = await chat_with(Answer("one two three four", trap=Trap.CUT, after_chunks=2))
+    assert (stream.content, stream.done_reason, stream.error) == ("one two ", "cut", None)
+
+
+@pytest.mark.parametrize("trap", [Trap.RESET, Trap.CLOSE, Trap.ERROR_LINE, Trap.GARBAGE, Trap.HUGE_LINE])
+async def test_a_stream_that_breaks_in_the_middle_keeps_its_text_and_the_reason(trap):
+    stream = await chat_with(Answer("one two three four", trap=trap, after_chunks=2))
+    assert (stream.content, stream.done_reason) == ("one two ", "error")
+    assert isinstance(stream.error, EngineFailedError)
+
+
+@pytest.mark.parametrize(
+    "trap", [Trap.RESET_BEFORE, Trap.RESET, Trap.CLOSE, Trap.ERROR_LINE, Trap.GARBAGE, Trap.HUGE_LINE]
+)
+async def test_a_stream_that_breaks_before_any_text_is_a_failure(trap):
+    error = await refusal_of(Answer("one two", trap=trap, after_chunks=0))
+    assert (error.code, error.retryable) == ("engine_failed", True)
+
+
+async def test_what_the_server_says_went_wrong_reaches_no_caller():
+    stream = await chat_with(Answer("one two", trap=Trap.ERROR_LINE, after_chunks=1, error="/secret/path"))
+    assert "secret" not in stream.error.detail
+    assert "secret" not in (await refusal_of(Answer.failure(500, "/secret/path"))).detail
+
+
+async def test_a_line_without_end_is_left_after_a_mebibyte():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([Answer("one two", trap=Trap.HUGE_LINE, after_chunks=0)])
+        with pytest.raises(EngineFailedError, match="line without end"):
+            await ollama.chat(REQUEST, QUICK)
+        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
+
+
+async def test_a_model_that_repeats_itself_is_left_at_once():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([Answer("a page\n", trap=Trap.REPEAT, unit="again and ")])
+        stream = await ollama.chat(REQUEST, QUICK)
+        assert stream.done_reason == "loop"
+        assert stream.content.startswith("a page\nagain and ")
+        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
+
+
+async def test_an_answer_longer_than_any_page_is_left():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([Answer(chunks=tuple(f"{n * 7919 % 100_003:>800} " for n in range(1000)))])
+        stream = await ollama.chat(REQUEST, QUICK)
+        assert (stream.done_reason, stream.error) == ("too-long", None)
+        assert 400_000 < stream.chars < 402_000
+
+
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "patience_s"),
+    [(ChatTimeouts(2, 0.3, 30), 0.3), (ChatTimeouts(2, 30, 0.3), 0.3)],
+    ids=["first token", "whole"],
+)
+async def test_a_model_that_says_nothing_is_left_at_its_deadline(timeouts, patience_s):
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([Answer(trap=Trap.HANG, after_chunks=0)])
+        started_s = time.monotonic()
+        with pytest.raises(DeadlineError, match=f"longer than {patience_s:g} s"):
+            await ollama.chat(REQUEST, timeouts)
+        assert time.monotonic() - started_s < 1.3
+        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
+
+
+async def test_a_model_that_falls_silent_is_left_at_the_deadline_with_what_it_said():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([Answer("one two three", trap=Trap.HANG, after_chunks=2)])
+        stream = await ollama.chat(REQUEST, ChatTimeouts(2, 5, 0.4))
+        assert (stream.content, stream.done_reason) == ("one two ", "deadline")
+        assert isinstance(stream.error, DeadlineError)
+        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
+
+
+async def test_the_deadline_of_the_first_token_is_for_the_first_token_alone():
+    stream = await chat_with(Answer("one two three four five", per_token_s=0.1), ChatTimeouts(2, 0.3, 5))
+    assert (stream.content, stream.done_reason) == ("one two three four five", "stop")
+
+
+async def test_the_first_token_waits_for_the_model_to_load():
+    async with FakeOllama(load_s=0.3) as fake, client(fake.url) as ollama:
+        assert (await ollama.chat(REQUEST, QUICK)).first_token_s >= 0.3
+        with pytest.raises(DeadlineError):
+            await ollama.chat(REQUEST, ChatTimeouts(2, 0.1, 5))
+
+
+@pytest.mark.parametrize("after_chunks", [0, 2], ids=["before the first token", "after it"])
+async def test_cancelling_closes_the_connection_within_a_second(after_chunks):
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.script([Answer("one two three", trap=Trap.HANG, after_chunks=after_chunks)])
+        chat = asyncio.create_task(ollama.chat(REQUEST, ChatTimeouts(2, 60, 60)))
+        await until(lambda: fake.chats and len(fake.chats[0].chunks_sent) == after_chunks)
+        chat.cancel()
+        await until(lambda: fake.chats[0].disconnected, 1)
+        await asyncio.wait([chat])
+        assert chat.cancelled()
+
+
+async def test_cancelling_stops_the_load_of_the_model():
+    async with FakeOllama(load_s=60) as fake, client(fake.url) as ollama:
+        chat = asyncio.create_task(ollama.chat(REQUEST, ChatTimeouts(2, 60, 60)))
+        await until(lambda: fake.chats)
+        chat.cancel()
+        await asyncio.wait([chat])
+        await until(lambda: fake.aborted_loads == [OCR_MODEL], 1)
+
+
+# ── no server ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def blackhole():
+    """A port that lets nobody in: its queue is full, and further connections get no answer."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(8):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def test_a_connection_that_nobody_answers_ends_at_its_deadline():
+    with blackhole() as url:
+        async with client(url, connect_s=0.3) as ollama:
+            started_s = time.monotonic()
+            with pytest.raises(EngineUnavailableError) as refused:
+                await ollama.chat(REQUEST, ChatTimeouts(0.3, 30, 30))
+            assert time.monotonic() - started_s < 2
+            assert (refused.value.retry_after_s, refused.value.detail) == (10, "the model server cannot be reached")
+
+
+async def test_a_server_that_is_down_and_one_that_is_no_address_cannot_be_reached():
+    fake = FakeOllama()
+    async with fake:
+        pass
+    for url in (fake.url, "http://host.invalid:11434"):
+        async with client(url) as ollama:
+            for ask in (ollama.chat(REQUEST, QUICK), ollama.resident(), ollama.installed()):
+                with pytest.raises(EngineUnavailableError):
+                    await ask
+
+
+async def test_a_server_that_was_restarted_is_found_again():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        await ollama.chat(REQUEST, QUICK)
+        await fake.go_down()
+        await fake.come_up()
+        assert (await ollama.chat(REQUEST, QUICK)).done_reason == "stop"
+
+
+async def test_a_client_that_is_not_open_says_so():
+    ollama = Ollama("http://127.0.0.1:1", 1)
+    with pytest.raises(EngineUnavailableError, match="not started"):
+        await ollama.resident()
+    async with ollama.open():
+        pass
+    with pytest.raises(EngineUnavailableError, match="not started"):
+        await ollama.chat(REQUEST, QUICK)
+
+
+# ── refused ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer.busy(), EngineFailedError),
+        (Answer.failure(500, "out of memory"), EngineFailedError),
+        (Answer.failure(502, "bad gateway"), EngineFailedError),
+        (Answer.failure(400, "the input exceeds the context length"), EngineRefusedError),
+        (Answer.failure(413, "too large"), EngineRefusedError),
+        (Answer.failure(404, "model 'x' not found"), ModelMissingError),
+    ],
+)
+async def test_a_status_says_whose_fault_it_is(answer, kind):
+    error = await refusal_of(answer)
+    assert type(error) is kind
+    assert error.retry_after_s == (10 if kind is EngineFailedError else None)
+
+
+async def test_a_model_that_is_not_installed_is_named():
+    async with FakeOllama([]) as fake, client(fake.url) as ollama:
+        with pytest.raises(ModelMissingError, match=f"the model {OCR_MODEL} is not installed"):
+            await ollama.chat(REQUEST, QUICK)
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def server(*routes: web.RouteDef) -> AsyncIterator[str]:
+    """A server that answers what Ollama does not."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def answering(*pieces: bytes, status: int = 200, headers: dict[str, str] | None = None, pause_s: float = 0) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+            await asyncio.sleep(pause_s)
+        return response
+
+    return handle
+
+
+@pytest.mark.parametrize("body", [b"404 page not found", b"", b'{"message": "no route"}', b"[]"])
+async def test_a_404_that_is_not_ollama_s_is_no_missing_model(body):
+    async with server(web.post("/api/chat", answering(body, status=404))) as url, client(url) as ollama:
+        with pytest.raises(EngineFailedError):
+            await ollama.chat(REQUEST, QUICK)
+
+
+async def test_a_refusal_that_arrives_in_pieces_is_read_whole():
+    pieces = answering(b'{"error":"model ', b"'x' not found\"}", status=404, pause_s=0.05)
+    async with server(web.post("/api/chat", pieces)) as url, client(url) as ollama:
+        with pytest.raises(ModelMissingError):
+            await ollama.chat(REQUEST, QUICK)
+
+
+async def test_a_refusal_without_end_is_not_waited_for():
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=500)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 65_536)
+        return response
+
+    async with server(web.post("/api/chat", endless)) as url, client(url) as ollama:
+        async with asyncio.timeout(3):
+            with pytest.raises(EngineFailedError, match="answered 500"):
+                await ollama.chat(REQUEST, QUICK)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_no_redirect_is_followed(status):
+    async with FakeOllama() as elsewhere:
+        there = answering(status=status, headers={"Location": f"{elsewhere.url}/api/chat"})
+        routes = [web.post("/api/chat", there), web.get("/api/ps", there), web.get("/api/tags", there)]
+        async with server(*routes) as url, client(url) as ollama:
+            for ask in (ollama.chat(REQUEST, QUICK), ollama.resident(), ollama.installed()):
+                with pytest.raises(EngineFailedError, match=f"{status}"):
+                    await ask
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "text", "reason"),
+    [
+        (b'{"message":{"content":"a"}}\n{"done":true,"done_reason":"stop"}', "a", "stop"),
+        (b'\n\r\n{"message":{"content":"a"}}\r\n\n{"done":true,"done_reason":"stop"}\n', "a", "stop"),
+        (b'{"message":{"content":"a"},"done":true}\n', "a", "cut"),
+        (b'{"message":{"content":"a"},"done":true,"done_reason":null}\n', "a", "cut"),
+        (b'{"message":{"content":"a"},"done":"yes","done_reason":"stop"}\n', "a", "cut"),
+        (b'{"message":{"content":"a"}}\n{"message":{"content":5}}\n{"message":null}\n{"message":"b"}\n', "a", "cut"),
+        (b'{"message":{"content":"a"},"done":true,"done_reason":"load"}\n', "a", "load"),
+        (b'{"message":{"content":"a"},"done":true,"done_reason":"stop"}\n{"message":{"content":"b"}}\n', "a", "stop"),
+    ],
+)
+async def test_lines_are_believed_as_far_as_they_are_ollama_s(lines, text, reason):
+    async with server(web.post("/api/chat", answering(lines))) as url, client(url) as ollama:
+        stream = await ollama.chat(REQUEST, QUICK)
+        assert (stream.content, stream.done_reason, stream.error) == (text, reason, None)
+
+
+@pytest.mark.parametrize("line", [b"[]\n", b"null\n", b'"x"\n', b"5\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n", b"{\n"])
+async def test_lines_that_are_not_ollama_s_are_a_failure(line):
+    async with server(web.post("/api/chat", answering(line))) as url, client(url) as ollama:
+        with pytest.raises(EngineFailedError, match="not what Ollama answers"):
+            await ollama.chat(REQUEST, QUICK)
+
+
+# ── the small questions ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_resident_and_what_is_installed_is_told():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.occupy("np-dms-ai", 9000, 32_768)
+        assert await ollama.resident() == (ResidentModel("np-dms-ai:latest", 9000, 32_768),)
+        assert await ollama.installed() == {"np-dms-ai:latest", OCR_MODEL}
+
+
+async def test_only_what_lies_in_vram_counts():
+    async with FakeOllama(vram_mb=4000) as fake, client(fake.url) as ollama:
+        fake.occupy("np-dms-ai", 9000)
+        assert [model.vram_mb for model in await ollama.resident()] == [4000]
+
+
+async def test_a_server_that_fails_does_not_say():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.ps_fails = 500
+        with pytest.raises(EngineFailedError, match="answered 500"):
+            await ollama.resident()
+
+
+async def test_a_question_that_nobody_answers_and_one_that_takes_too_long_end_within_four_seconds():
+    with blackhole() as nobody:
+        async with FakeOllama() as fake, client(fake.url) as slow, client(nobody) as unheard:
+            fake.ps_delay_s = 60
+            started_s = time.monotonic()
+            asked = (slow.resident(), unheard.resident(), unheard.installed())
+            errors = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(error) for error in errors] == [EngineUnavailableError] * 3
+            assert time.monotonic() - started_s < 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"models": null}',
+        b'{"models": {}}',
+        b'{"models": ["np-dms-ai"]}',
+        b'{"models": [null]}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
+async def test_lists_that_are_not_ollama_s_are_a_failure(body):
+    routes = [web.get("/api/ps", answering(body)), web.get("/api/tags", answering(body))]
+    async with server(*routes) as url, client(url) as ollama:
+        for ask in (ollama.resident(), ollama.installed()):
+            with pytest.raises(EngineFailedError, match="not what Ollama answers"):
+                await ask
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"name": "a", "size_vram": 5 << 20, "context_length": 4096}, ResidentModel("a", 5, 4096)),
+        ({"model": "a"}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "size_vram": None, "context_length": None}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "size_vram": "5", "context_length": "4096"}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "size_vram": [], "context_length": {}}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "size_vram": 2.5e9, "context_length": 1.5}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "digest": 5, "new_field": []}, ResidentModel("a", 0, 0)),
+    ],
+)
+async def test_fields_of_the_wrong_type_are_not_told(model, told):
+    body = answering(json.dumps({"models": [model]}).encode())
+    async with server(web.get("/api/ps", body)) as url, client(url) as ollama:
+        assert await ollama.resident() == (told,)
+
+
+async def test_models_without_a_proper_name_are_no_obstacle():
+    body = answering(json.dumps({"models": [{"name": "a:latest"}, {}, {"name": None}, {"name": 5}]}).encode())
+    async with server(web.get("/api/tags", body), web.get("/api/ps", body)) as url, client(url) as ollama:
+        assert "a:latest" in await ollama.installed()
+        assert "a:latest" in [model.name for model in await ollama.resident()]
+
+
+async def test_a_list_that_arrives_in_pieces_is_read_whole():
+    pieces = answering(b'{"models": [{"name":', b' "a:latest"}]}', pause_s=0.05)
+    async with server(web.get("/api/tags", pieces)) as url, client(url) as ollama:
+        assert await ollama.installed() == {"a:latest"}
