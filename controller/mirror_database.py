@@ -1,0 +1,156 @@
+"""The database, read only: one snapshot of both tables, or one error that tells why without telling secrets.
+
+The only door to SQLAlchemy's engines. Two kinds of database: MariaDB or MySQL in production, a SQLite file on a laptop.
+"""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from controller.tables import (
+    MAX_ROWS,
+    PROFILES,
+    PROMPTS,
+    ProfileRow,
+    PromptRow,
+    Snapshot,
+    select_any,
+    select_profiles,
+    select_prompts,
+)
+
+MYSQL = "mysql+aiomysql"
+SQLITE = "sqlite+aiosqlite"
+CONNECT_TIMEOUT_S = 3
+"""A database in the same cluster answers in milliseconds; one retransmission of a lost packet takes a second."""
+READ_TIMEOUT_S = 5.0
+"""Deadline of a whole read, the connection counted: rows and prompt take milliseconds, a lock may take longer."""
+
+BEGIN_MYSQL = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+"""Both tables as of one moment: a prompt is never seen with the profile of another. The server refuses to write."""
+BEGIN_SQLITE = "BEGIN"
+
+MEANINGS = {
+    1040: "it has too many connections",
+    1044: "the user may not use it",
+    1045: "it refuses the user or the password",
+    1049: "there is no database of that name",
+    1054: "a column is missing",
+    1142: "the user may not SELECT from both tables",
+    1143: "the user may not SELECT from all columns",
+    1146: "a table is missing",
+    1205: "a lock was held too long",
+    2002: "no connection",
+    2003: "no connection",
+    2006: "the connection was lost",
+    2013: "the connection was lost",
+}
+"""What the error numbers of MariaDB and MySQL mean to us. Their own texts name hosts and users, and stay inside."""
+
+
+class DatabaseError(Exception):
+    """The rows could not be read; the text says why, without URL, user, host or statement."""
+
+
+class DatabaseUrlError(ValueError):
+    """The URL is none that the mirror understands; the text does not repeat it."""
+
+
+class Database:
+    """A connection to the two tables, opened when first needed and again after it broke. Close it in the end."""
+
+    def __init__(self, engine: AsyncEngine, begin: str, read_timeout_s: float) -> None:
+        self._engine = engine
+        self._begin = begin
+        self._read_timeout_s = read_timeout_s
+
+    async def read(self, models: tuple[str, ...], prompt_type: str) -> Snapshot:
+        """Read the rows of these models and the active prompts of this type, as of one moment.
+
+        Raises:
+            DatabaseError: no connection, no permission, no table, too many rows, or not within the deadline.
+        """
+        try:
+            async with asyncio.timeout(self._read_timeout_s), self._engine.connect() as connection:
+                await connection.exec_driver_sql(self._begin)
+                return await _read(connection, models, prompt_type)
+        except TimeoutError:
+            raise DatabaseError(f"it did not answer within {self._read_timeout_s:g} s") from None
+        except (SQLAlchemyError, OSError) as exc:
+            raise DatabaseError(_reason(exc)) from None  # the cause names user, host and statement
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._engine.dispose()
+
+
+async def _read(connection: AsyncConnection, models: tuple[str, ...], prompt_type: str) -> Snapshot:
+    profiles = (await connection.execute(select_profiles(models))).all()
+    if len(profiles) > MAX_ROWS:
+        raise DatabaseError(f"ai_execution_profiles has more than {MAX_ROWS} rows of these models, which is the limit")
+    prompts = (await connection.execute(select_prompts(prompt_type))).all()
+    return Snapshot(
+        profiles=tuple(ProfileRow(*row) for row in profiles),
+        prompts=tuple(PromptRow(*row) for row in prompts),
+        has_profiles=bool(profiles) or (await connection.execute(select_any(PROFILES))).first() is not None,
+        has_prompts=bool(prompts) or (await connection.execute(select_any(PROMPTS))).first() is not None,
+    )
+
+
+def _reason(exc: Exception) -> str:
+    """Tell what went wrong in words of our own: the driver's may hold what must not be told."""
+    cause = getattr(exc, "orig", None) or exc
+    if isinstance(cause, sqlite3.Error):
+        return f"SQLite says: {cause}"  # its texts name tables and columns, never a path
+    number = cause.args[0] if cause.args and isinstance(cause.args[0], int) else None
+    meaning = MEANINGS.get(number, "the read failed") if number is not None else "the read failed"
+    return f"{meaning} ({type(cause).__name__}{'' if number is None else f' {number}'})"
+
+
+def open_database(url: str, read_timeout_s: float = READ_TIMEOUT_S) -> Database:
+    """Prepare to read this database; nothing is connected yet.
+
+    Raises:
+        DatabaseUrlError: it is no URL, or one of another kind of database.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseUrlError("DATABASE_URL is not a URL of the form driver://user:password@host/name") from None
+    if parsed.drivername == MYSQL:
+        return Database(_open_mysql(parsed), BEGIN_MYSQL, read_timeout_s)
+    if parsed.drivername == SQLITE and parsed.database:
+        return Database(_open_sqlite(parsed.database), BEGIN_SQLITE, read_timeout_s)
+    raise DatabaseUrlError(f"DATABASE_URL must begin with {MYSQL}://, or with {SQLITE}:/// and name a file")
+
+
+def _open_mysql(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=1,  # there is one reader
+        max_overflow=0,
+        pool_pre_ping=True,  # a restart of the database then costs no failed read
+        isolation_level="REPEATABLE READ",  # without it the snapshot below is none
+        hide_parameters=True,
+        connect_args={"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT_S},  # utf8 alone lacks half of Unicode
+    )
+
+
+def _open_sqlite(path: str) -> AsyncEngine:
+    """Open the file for reading only, which also keeps a wrong path from making an empty database."""
+    url = URL.create(SQLITE, database=f"file:{quote(str(Path(path)))}", query={"mode": "ro", "uri": "true"})
+    # No pool: a connection that is kept would go on reading the file that somebody replaced.
+    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _keep_odd_bytes)
+    return engine
+
+
+def _keep_odd_bytes(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    """Let text that is not UTF-8 through to the check of its row; SQLite's driver would fail the whole read."""
+    connection.driver_connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")  # type: ignore[attr-defined]
