@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from controller import names
 from controller.errors import ClusterError, ConflictError, RefusedError
-from controller.mirror_database import DatabaseError
 from controller.mirror_plan import (
     Apply,
     Clock,
@@ -26,13 +25,17 @@ from controller.mirror_plan import (
     plan_mirror,
     rfc3339,
 )
+from controller.mirror_rows import Snapshot
 from controller.status import Event, event_name
-from controller.tables import Snapshot
 
 logger = logging.getLogger(__name__)
 
 PARALLEL_CALLS = 8
 """A thousand new rows are applied in seconds; the API server's fair queuing gives one client more than this."""
+
+
+class DatabaseError(Exception):
+    """The rows could not be read; the text says why, without URL, user, host or statement."""
 
 
 class Rows(Protocol):

@@ -13,17 +13,18 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from controller.mirror import DatabaseError
+from controller.mirror_rows import ProfileRow, PromptRow, Snapshot
 from controller.tables import (
     MAX_ROWS,
     PROFILES,
     PROMPTS,
-    ProfileRow,
-    PromptRow,
-    Snapshot,
     select_any,
     select_profiles,
     select_prompts,
 )
+
+__all__ = ["Database", "DatabaseError", "DatabaseUrlError", "open_database"]
 
 MYSQL = "mysql+aiomysql"
 SQLITE = "sqlite+aiosqlite"
@@ -52,10 +53,6 @@ MEANINGS = {
     2013: "the connection was lost",
 }
 """What the error numbers of MariaDB and MySQL mean to us. Their own texts name hosts and users, and stay inside."""
-
-
-class DatabaseError(Exception):
-    """The rows could not be read; the text says why, without URL, user, host or statement."""
 
 
 class DatabaseUrlError(ValueError):

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from controller import names
-from controller.mirror_rows import Spec, Wanted, WantedPrompt, wanted_profiles, wanted_prompt
-from controller.tables import Snapshot
+from controller.mirror_rows import Snapshot, Spec, Wanted, WantedPrompt, wanted_profiles, wanted_prompt
 
 STATE_ANNOTATION = f"{names.GROUP}/mirror"
 """JSON: ``rowGoneSince`` and ``promptsEmptySince`` (RFC 3339) while they are true, ``warnings`` as sentences.

@@ -1,4 +1,4 @@
-"""What a row asks for: junk is refused with a sentence, the rest becomes (part of) a spec. Pure.
+"""Rows as they are read, and what they ask for: junk is refused with a sentence, the rest becomes a spec. Pure.
 
 The ranges are those of ``ProfileSpec``; what the rows add is NULL, decimals, four shapes of tags, and names.
 """
@@ -16,13 +16,57 @@ from pydantic_core import ErrorDetails
 
 from controller import names
 from controller.spec import MAX_NAME_CHARS, SHOWN_PROBLEMS, ProfileSpec
-from controller.tables import MAX_CONTEXT_CHARS, ProfileRow, PromptRow
 from sidecar.profile import MAX_PROMPT_CHARS, PROFILE_NAME, SHOWN_VALUE_CHARS
 
+MAX_CONTEXT_CHARS = 65_536
+"""200 tags of 64 characters need a quarter of it."""
 MAX_MESSAGE_CHARS = 900
 """An event's text may have 1,024 bytes less its decoration; a condition's 32,768."""
 
 Spec = Mapping[str, Any]
+
+
+# ── what is read ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A row of ``ai_execution_profiles``. The types are those of the driver, or junk."""
+
+    id: object
+    profile_name: object
+    canonical_model: object
+    temperature: object
+    top_p: object
+    max_tokens: object
+    num_ctx: object
+    repeat_penalty: object
+    keep_alive_seconds: object
+    is_active: object
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """An active row of ``ai_prompts``. The types are those of the driver, or junk."""
+
+    version_number: object
+    template: object
+    context_config: object
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Both tables at one moment."""
+
+    profiles: tuple[ProfileRow, ...]
+    prompts: tuple[PromptRow, ...]
+    """The two highest active versions of the type; there ought to be one."""
+    has_profiles: bool = True
+    """Whether the table holds any row at all, be it mirrored or not: an empty table is a restore, or a mistake."""
+    has_prompts: bool = True
+
+
+# ── what is wanted ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class JunkRow(ValueError):  # noqa: N818 - the row is junk, not an error of ours

@@ -6,17 +6,15 @@ their limit, so that no row can fill this process' memory.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Select, column, func, literal, select, table
 from sqlalchemy.sql.expression import ColumnElement, TableClause
 
+from controller.mirror_rows import MAX_CONTEXT_CHARS
 from sidecar.profile import MAX_PROMPT_CHARS
 
 MAX_ROWS = 5_000
 """More profiles than this are not mirrored: at five times the 1,000 that are planned for, it is a mistake."""
-MAX_CONTEXT_CHARS = 65_536
-"""200 tags of 64 characters need a quarter of it."""
 
 MAX_NAME_CHARS = 253
 """What Kubernetes lets a resource's name have; the column has 50, SQLite keeps to nothing."""
@@ -42,43 +40,6 @@ PROMPTS = table(
     column("is_active"),
     column("context_config"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileRow:
-    """A row of ``ai_execution_profiles``. The types are those of the driver, or junk."""
-
-    id: object
-    profile_name: object
-    canonical_model: object
-    temperature: object
-    top_p: object
-    max_tokens: object
-    num_ctx: object
-    repeat_penalty: object
-    keep_alive_seconds: object
-    is_active: object
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRow:
-    """An active row of ``ai_prompts``. The types are those of the driver, or junk."""
-
-    version_number: object
-    template: object
-    context_config: object
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Both tables at one moment."""
-
-    profiles: tuple[ProfileRow, ...]
-    prompts: tuple[PromptRow, ...]
-    """The two highest active versions of the type; there ought to be one."""
-    has_profiles: bool = True
-    """Whether the table holds any row at all, be it mirrored or not: an empty table is a restore, or a mistake."""
-    has_prompts: bool = True
 
 
 def select_profiles(models: Sequence[str]) -> Select[*tuple[object, ...]]:

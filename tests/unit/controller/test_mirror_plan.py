@@ -22,7 +22,7 @@ from controller.mirror_plan import (
     render_plan,
     render_state,
 )
-from controller.tables import Snapshot
+from controller.mirror_rows import Snapshot
 from tests.unit.controller.mirror_rows import NOTHING, OTHERS_ONLY, profile, prompt, rows
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)

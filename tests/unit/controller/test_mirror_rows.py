@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.mirror_rows import (
+    MAX_CONTEXT_CHARS,
     JunkRow,
+    ProfileRow,
+    PromptRow,
     prompt_of_row,
     spec_of_row,
     tags_of,
@@ -17,7 +20,6 @@ from controller.mirror_rows import (
     wanted_prompt,
 )
 from controller.spec import parse_spec, payload_of
-from controller.tables import MAX_CONTEXT_CHARS, ProfileRow, PromptRow
 from sidecar.profile import parse_profile, render_profile
 from tests.unit.controller.mirror_rows import profile, prompt
 
