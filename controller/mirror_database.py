@@ -6,10 +6,11 @@ The only door to SQLAlchemy's engines. Two kinds of database: MariaDB or MySQL i
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -79,8 +80,12 @@ class Database:
                 return await _read(connection, models, prompt_type)
         except TimeoutError:
             raise DatabaseError(f"it did not answer within {self._read_timeout_s:g} s") from None
-        except (SQLAlchemyError, OSError) as exc:
-            raise DatabaseError(_reason(exc)) from None  # the cause names user, host and statement
+        except DatabaseError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - see below
+            # What answers may be no database: aiomysql then raises AssertionError, IndexError, struct.error, whatever
+            # its parser stumbles over. The cause is cut off, because it names user, host and statement.
+            raise DatabaseError(_reason(exc)) from None
 
     async def close(self) -> None:
         """Close the connection."""
@@ -128,6 +133,12 @@ def open_database(url: str, read_timeout_s: float = READ_TIMEOUT_S) -> Database:
 
 
 def _open_mysql(url: URL) -> AsyncEngine:
+    connect_args: dict[str, Any] = {
+        "charset": "utf8mb4",  # what MariaDB calls utf8 lacks all beyond the first 65,536 characters
+        "connect_timeout": CONNECT_TIMEOUT_S,
+    }
+    if url.password is not None:  # aiomysql sends it as Latin 1, the server knows the bytes of its UTF-8
+        connect_args["password"] = url.password.encode().decode("latin1")
     return create_async_engine(
         url,
         pool_size=1,  # there is one reader
@@ -135,7 +146,7 @@ def _open_mysql(url: URL) -> AsyncEngine:
         pool_pre_ping=True,  # a restart of the database then costs no failed read
         isolation_level="REPEATABLE READ",  # without it the snapshot below is none
         hide_parameters=True,
-        connect_args={"charset": "utf8mb4", "connect_timeout": CONNECT_TIMEOUT_S},  # utf8 alone lacks half of Unicode
+        connect_args=connect_args,
     )
 
 

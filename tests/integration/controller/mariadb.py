@@ -88,8 +88,8 @@ class MariaDb:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             assert self._process.poll() is None, (self._folder / "log").read_text(errors="replace")[-2_000:]
-            with contextlib.suppress(pymysql.err.OperationalError):
-                self.execute("SELECT 1")
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+                knock.connect(self._socket)
                 return
             assert time.monotonic() < deadline, "mariadbd does not answer"
             time.sleep(0.02)
