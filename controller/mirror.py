@@ -84,6 +84,10 @@ class MirrorFacts:
     """Writes since the start, by verb: create, update, withdraw, delete."""
 
 
+Inputs = tuple[Snapshot, Mapping[str, str | None]]
+"""Rows, and the resourceVersion of each resource by its uid."""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -107,6 +111,8 @@ class Mirror:
         self._up_since: datetime | None = None
         self._told: frozenset[Notice] = frozenset()
         self._facts = MirrorFacts()
+        self._settled: tuple[Inputs, Plan] | None = None
+        """The last plan and what it was made from, if the same again needs no new one: at rest, nothing is computed."""
 
     @property
     def facts(self) -> MirrorFacts:
@@ -150,7 +156,12 @@ class Mirror:
         snapshot = await self._rows.read(self._rules.models, self._rules.prompt_type)
         self._note_up(len(snapshot.profiles))
         live = await self._resources.list_profiles(self._rules.namespace)
-        return plan_mirror(snapshot, live, self._rules, Clock(self._now(), self._up_since))
+        inputs = (snapshot, {body["metadata"]["uid"]: body["metadata"].get("resourceVersion") for body in live})
+        if self._settled is None or self._settled[0] != inputs:
+            plan = plan_mirror(snapshot, live, self._rules, Clock(self._now(), self._up_since))
+            self._settled = (inputs, plan) if plan.is_settled else None
+            return plan
+        return self._settled[1]
 
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
 

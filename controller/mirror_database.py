@@ -4,6 +4,7 @@ The only door to SQLAlchemy's engines. Two kinds of database: MariaDB or MySQL i
 """
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,11 @@ class DatabaseUrlError(ValueError):
 class Database:
     """A connection to the two tables, opened when first needed and again after it broke. Close it in the end."""
 
-    def __init__(self, engine: AsyncEngine, begin: str, read_timeout_s: float) -> None:
+    def __init__(self, engine: AsyncEngine, begin: str, read_timeout_s: float, file: Path | None = None) -> None:
         self._engine = engine
         self._begin = begin
         self._read_timeout_s = read_timeout_s
+        self._file = file
 
     async def read(self, models: tuple[str, ...], prompt_type: str) -> Snapshot:
         """Read the rows of these models and the active prompts of this type, as of one moment.
@@ -75,9 +77,12 @@ class Database:
             DatabaseError: no connection, no permission, no table, too many rows, or not within the deadline.
         """
         try:
-            async with asyncio.timeout(self._read_timeout_s), self._engine.connect() as connection:
-                await connection.exec_driver_sql(self._begin)
-                return await _read(connection, models, prompt_type)
+            async with asyncio.timeout(self._read_timeout_s):
+                if self._file is not None:  # aiosqlite leaves a thread behind where it cannot open the file
+                    await asyncio.to_thread(_check_file, self._file)
+                async with self._engine.connect() as connection:
+                    await connection.exec_driver_sql(self._begin)
+                    return await _read(connection, models, prompt_type)
         except TimeoutError:
             raise DatabaseError(f"it did not answer within {self._read_timeout_s:g} s") from None
         except DatabaseError:
@@ -90,6 +95,11 @@ class Database:
     async def close(self) -> None:
         """Close the connection."""
         await self._engine.dispose()
+
+
+def _check_file(path: Path) -> None:
+    with path.open("rb"):
+        pass
 
 
 async def _read(connection: AsyncConnection, models: tuple[str, ...], prompt_type: str) -> Snapshot:
@@ -110,6 +120,8 @@ def _reason(exc: Exception) -> str:
     cause = getattr(exc, "orig", None) or exc
     if isinstance(cause, sqlite3.Error):
         return f"SQLite says: {cause}"  # its texts name tables and columns, never a path
+    if isinstance(cause, OSError) and cause.errno:
+        return f"{os.strerror(cause.errno)} ({type(cause).__name__})"  # its own text names file or host
     number = cause.args[0] if cause.args and isinstance(cause.args[0], int) else None
     meaning = MEANINGS.get(number, "the read failed") if number is not None else "the read failed"
     return f"{meaning} ({type(cause).__name__}{'' if number is None else f' {number}'})"
@@ -128,7 +140,8 @@ def open_database(url: str, read_timeout_s: float = READ_TIMEOUT_S) -> Database:
     if parsed.drivername == MYSQL:
         return Database(_open_mysql(parsed), BEGIN_MYSQL, read_timeout_s)
     if parsed.drivername == SQLITE and parsed.database:
-        return Database(_open_sqlite(parsed.database), BEGIN_SQLITE, read_timeout_s)
+        path = Path(parsed.database)
+        return Database(_open_sqlite(path), BEGIN_SQLITE, read_timeout_s, path)
     raise DatabaseUrlError(f"DATABASE_URL must begin with {MYSQL}://, or with {SQLITE}:/// and name a file")
 
 
@@ -150,9 +163,9 @@ def _open_mysql(url: URL) -> AsyncEngine:
     )
 
 
-def _open_sqlite(path: str) -> AsyncEngine:
+def _open_sqlite(path: Path) -> AsyncEngine:
     """Open the file for reading only, which also keeps a wrong path from making an empty database."""
-    url = URL.create(SQLITE, database=f"file:{quote(str(Path(path)))}", query={"mode": "ro", "uri": "true"})
+    url = URL.create(SQLITE, database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
     # No pool: a connection that is kept would go on reading the file that somebody replaced.
     engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _keep_odd_bytes)

@@ -35,6 +35,9 @@ PROMPT_FIELDS = ("promptType", "versionNumber", "systemPrompt", "dmsTags")
 MIRRORED = (*SCALARS, "prompt")
 """Fields of the spec that the database owns. The others (``model``, ``retry``) are anybody's."""
 
+PATIENT = ("RowGone", "TableEmpty")
+"""Reasons of notices that time alone turns into actions."""
+
 Body = Mapping[str, Any]
 
 
@@ -98,6 +101,11 @@ class Plan:
     actions: tuple[Apply | Delete, ...] = ()
     notices: tuple[Notice, ...] = ()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the same rows and resources will give the same plan at any later time."""
+        return not self.actions and not any(notice.reason in PATIENT for notice in self.notices)
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -144,6 +152,12 @@ def _past(value: object, now: datetime) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo is not None and moment <= now else None
     except (ValueError, OverflowError):
         return None
+
+
+def warnings_of(body: Body) -> tuple[tuple[str, str], ...]:
+    """Give what is amiss with a mirrored resource, as reason and message: what a condition is made of."""
+    warnings = parse_state(body, datetime.max.replace(tzinfo=UTC)).warnings if is_mirrored(body) else ()
+    return tuple((reason, message) for reason, _, message in (warning.partition(": ") for warning in warnings))
 
 
 def render_state(state: State) -> str:

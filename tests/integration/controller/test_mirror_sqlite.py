@@ -183,6 +183,24 @@ async def test_a_resource_that_is_deleted_by_hand_comes_back(world):
     assert world.resources.spec("ocr-extract")["isActive"] is True
 
 
+async def test_a_hand_edit_is_seen_after_any_rest(world):
+    for _ in range(3):
+        await world.mirror.run_once()
+    world.resources.edit("ocr-extract", temperature=1.5)
+    await world.mirror.run_once()
+    assert world.resources.spec("ocr-extract")["temperature"] == 0.1
+
+
+async def test_time_alone_deletes_what_has_been_at_rest(world):
+    await world.mirror.run_once()
+    world.run("DELETE FROM ai_execution_profiles WHERE profile_name = 'ocr-extract'")
+    for seconds in (1, 2, 3, 602):
+        assert "ocr-extract" in world.resources.bodies
+        world.later = timedelta(seconds=seconds)
+        await world.mirror.run_once()
+    assert world.resources.bodies == {}
+
+
 # ── rows that go away ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -274,13 +292,23 @@ async def test_a_dry_run_changes_nothing(world):
 # ── the file ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_file_that_is_not_there_is_not_made(tmp_path):
-    path = tmp_path / "none.sqlite"
+async def reason_of(path: Path) -> str:
     database = open_database(f"sqlite+aiosqlite:///{path}")
-    with pytest.raises(DatabaseError, match=r"^SQLite says: unable to open database file$"):
+    with pytest.raises(DatabaseError) as caught:
         await database.read(("np-dms-ocr",), "ocr_extraction")
     await database.close()
-    assert not path.exists()
+    return str(caught.value)
+
+
+async def test_a_file_that_is_not_there_is_not_made(tmp_path):
+    assert await reason_of(tmp_path / "none.sqlite") == "No such file or directory (FileNotFoundError)"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_no_database_file_is_an_outage(tmp_path):
+    assert await reason_of(tmp_path) == "Is a directory (IsADirectoryError)"
+    (tmp_path / "text").write_text("no database, " * 100)
+    assert await reason_of(tmp_path / "text") == "SQLite says: file is not a database"
 
 
 async def test_a_file_that_is_replaced_is_read_anew(world, tmp_path):

@@ -21,6 +21,7 @@ from controller.mirror_plan import (
     plan_mirror,
     render_plan,
     render_state,
+    warnings_of,
 )
 from controller.mirror_rows import Snapshot
 from tests.unit.controller.mirror_rows import NOTHING, OTHERS_ONLY, profile, prompt, rows
@@ -206,6 +207,18 @@ def test_a_junk_row_keeps_the_last_good_resource_and_says_so():
     assert (notice.reason, notice.uid, notice.generation) == ("RowInvalid", "uid-ocr-extract", 7)
     assert notice.message == "temperature is 9: input should be less than or equal to 2; the last good values stay"
     assert state_of(found).warnings == (f"RowInvalid: {notice.message}",)
+
+
+def test_what_is_amiss_can_be_read_off_the_resource():
+    action = only(plan(rows(profile(), prompts=(prompt(version_number=3), prompt()))))
+    assert isinstance(action, Apply)
+    ((reason, message),) = warnings_of(action.body)
+    assert reason == "TwoActivePrompts"
+    assert message.endswith("versions 3 and 2 among them; the higher wins")
+    assert warnings_of(resource()) == ()
+    theirs = resource(state=State(warnings=("RowInvalid: mine",)))
+    theirs["metadata"]["labels"] = {}
+    assert warnings_of(theirs) == ()
 
 
 def test_junk_that_is_known_already_is_not_written_again():
