@@ -335,8 +335,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def _changes(spec: Spec, state: State, live: Body | None) -> tuple[Change, ...]:
     before, after = _flat(mirrored_part(live) if live else {}), _flat(spec)
-    fields = sorted(before.keys() | after.keys())
-    changes = [Change(f, before.get(f), after.get(f)) for f in fields if before.get(f) != after.get(f)]
+    changes = [Change(field, before[field], after[field]) for field in after if before[field] != after[field]]
     told = ((live["metadata"].get("annotations") or {}) if live else {}).get(STATE_ANNOTATION)
     if told != render_state(state):
         changes.append(Change(STATE_ANNOTATION, told, render_state(state)))
@@ -344,11 +343,9 @@ def _changes(spec: Spec, state: State, live: Body | None) -> tuple[Change, ...]:
 
 
 def _flat(spec: Spec) -> dict[str, Any]:
-    """Give the fields by path, less those that are not set: null and absent are the same to the API server."""
-    flat = {field: spec.get(field) for field in SCALARS}
+    """Give every field by its path. None where it is not set: null and absent mean the same in this resource."""
     prompt = _object(spec.get("prompt"))
-    flat |= {f"prompt.{field}": prompt.get(field) for field in PROMPT_FIELDS}
-    return {field: value for field, value in flat.items() if value is not None}
+    return {field: spec.get(field) for field in SCALARS} | {f"prompt.{f}": prompt.get(f) for f in PROMPT_FIELDS}
 
 
 def _sent(spec: Spec, before: Spec) -> dict[str, Any]:

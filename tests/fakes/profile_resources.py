@@ -23,6 +23,7 @@ class MemoryResources:
         self.bodies: dict[str, dict[str, Any]] = {}
         self.events: list[tuple[str, str, Event]] = []
         self.writes = 0
+        self.emits = 0
         self.failing: ClusterError | None = None
         self._owned: dict[str, dict[str, set[Path]]] = {}
         self._version = 100
@@ -52,6 +53,7 @@ class MemoryResources:
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
         self._check()
+        self.emits += 1
         assert (component, now[-1]) == ("ocr-mirror", "Z")
         if all(event.name != known.name for _, _, known in self.events):
             self.events.append((about["kind"], about["metadata"]["name"], event))

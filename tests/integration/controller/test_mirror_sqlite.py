@@ -115,11 +115,18 @@ async def test_an_edit_is_mirrored(world, values, field, value):
         "top_p = 1.001",
     ],
 )
-async def test_junk_keeps_the_last_good_values(world, junk):
+async def test_junk_keeps_the_last_good_values_and_is_told_once_each_time(world, junk):
     await world.mirror.run_once()
     before = dict(world.resources.spec("ocr-extract"))
-    assert await world.spec_after(OCR.format(junk)) == before
+    for _ in range(3):
+        assert await world.spec_after(OCR.format(junk)) == before
     assert world.resources.told() == [("ocr-extract", "RowInvalid")]
+    assert world.resources.emits == 1
+    await world.spec_after(OCR.format("temperature = 1, top_p = 1, is_active = 1, keep_alive_seconds = 0"))
+    for _ in range(3):
+        await world.spec_after(OCR.format(junk))
+    assert world.resources.told() == [("ocr-extract", "RowInvalid"), ("ocr-extract", "RowInvalid")]
+    assert world.resources.emits == 2
 
 
 @pytest.mark.parametrize("junk", ["context_config = '{'", "template = CAST(x'fffe' AS TEXT)", "template = ''"])
@@ -199,6 +206,7 @@ async def test_time_alone_deletes_what_has_been_at_rest(world):
         world.later = timedelta(seconds=seconds)
         await world.mirror.run_once()
     assert world.resources.bodies == {}
+    assert world.resources.emits == 1
 
 
 # ── rows that go away ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -309,6 +317,17 @@ async def test_what_is_no_database_file_is_an_outage(tmp_path):
     assert await reason_of(tmp_path) == "Is a directory (IsADirectoryError)"
     (tmp_path / "text").write_text("no database, " * 100)
     assert await reason_of(tmp_path / "text") == "SQLite says: file is not a database"
+
+
+async def test_an_outage_is_dated_by_its_beginning(world):
+    world.path.rename(world.path.with_suffix(".away"))
+    await world.mirror.run_once()
+    since = world.mirror.facts.down_since
+    world.later = timedelta(hours=1)
+    await world.mirror.run_once()
+    assert since is not None
+    assert world.mirror.facts.down_since == since
+    assert world.mirror.facts.down_reason == "No such file or directory (FileNotFoundError)"
 
 
 async def test_a_file_that_is_replaced_is_read_anew(world, tmp_path):
