@@ -6,6 +6,8 @@ The only door to SQLAlchemy's engines. Two kinds of database: MariaDB or MySQL i
 import asyncio
 import os
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -77,12 +79,8 @@ class Database:
             DatabaseError: no connection, no permission, no table, too many rows, or not within the deadline.
         """
         try:
-            async with asyncio.timeout(self._read_timeout_s):
-                if self._file is not None:  # aiosqlite leaves a thread behind where it cannot open the file
-                    await asyncio.to_thread(_check_file, self._file)
-                async with self._engine.connect() as connection:
-                    await connection.exec_driver_sql(self._begin)
-                    return await _read(connection, models, prompt_type)
+            async with asyncio.timeout(self._read_timeout_s), self.open_transaction() as connection:
+                return await _read(connection, models, prompt_type)
         except TimeoutError:
             raise DatabaseError(f"it did not answer within {self._read_timeout_s:g} s") from None
         except DatabaseError:
@@ -91,6 +89,15 @@ class Database:
             # What answers may be no database: aiomysql then raises AssertionError, IndexError, struct.error, whatever
             # its parser stumbles over. The cause is cut off, because it names user, host and statement.
             raise DatabaseError(_reason(exc)) from None
+
+    @asynccontextmanager
+    async def open_transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that sees one moment and cannot write, whatever the user may; what fails is not mapped."""
+        if self._file is not None:  # aiosqlite leaves a thread behind where it cannot open the file
+            await asyncio.to_thread(_check_file, self._file)
+        async with self._engine.connect() as connection:
+            await connection.exec_driver_sql(self._begin)
+            yield connection
 
     async def close(self) -> None:
         """Close the connection."""

@@ -276,7 +276,7 @@ class _Planner:
         return self._apply(name, mirrored_part(live), live, State(row_gone_since=since), [warning])
 
     def _is_over(self, since: datetime, up_since: datetime | None = None) -> bool:
-        """Tell whether the time is. What an outage hid was not seen: the time of an empty table begins anew after it."""
+        """Tell whether the time is. An outage hides things: the time of an empty table begins anew after it."""
         begun = max(since, up_since or since)
         return (self.clock.now - begun).total_seconds() >= self.rules.delete_after_s
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pymysql
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from controller.mirror import Mirror
 from controller.mirror_database import Database, DatabaseError, open_database
@@ -295,6 +296,14 @@ async def test_select_on_two_tables_is_all_it_needs_and_all_its_user_may(mariadb
         for statement in ("SELECT * FROM users", "DELETE FROM ai_prompts", "UPDATE ai_execution_profiles SET id = 9"):
             with pytest.raises(pymysql.err.OperationalError, match="denied"):
                 cursor.execute(statement)
+
+
+async def test_not_even_a_user_that_may_write_can(mariadb, database):
+    administrator = database(mariadb.url("root", ""))
+    async with administrator.open_transaction() as connection:
+        with pytest.raises(DBAPIError, match="1792"):
+            await connection.exec_driver_sql("UPDATE ai_execution_profiles SET temperature = 1")
+    assert (await administrator.read(MODELS, TYPE)).has_profiles
 
 
 Break = Callable[[MariaDb], str]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from controller.errors import ConflictError, RefusedError, UnavailableError
 from controller.mirror import Mirror
@@ -311,6 +312,12 @@ async def reason_of(path: Path) -> str:
 async def test_a_file_that_is_not_there_is_not_made(tmp_path):
     assert await reason_of(tmp_path / "none.sqlite") == "No such file or directory (FileNotFoundError)"
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_file_cannot_be_written(world):
+    async with world.database.open_transaction() as connection:
+        with pytest.raises(DBAPIError, match="readonly"):
+            await connection.exec_driver_sql("UPDATE ai_execution_profiles SET temperature = 1")
 
 
 async def test_what_is_no_database_file_is_an_outage(tmp_path):
