@@ -239,6 +239,14 @@ async def test_a_frozen_database_is_given_up_in_time_and_found_again(mariadb, da
     assert (await frozen.read(MODELS, TYPE)).has_profiles
 
 
+async def test_a_frozen_database_does_not_hold_the_end(mariadb, database):
+    idle = database()
+    await idle.read(MODELS, TYPE)
+    mariadb.freeze()
+    async with asyncio.timeout(2):
+        await idle.close()
+
+
 async def test_a_lock_that_somebody_holds_does_not_hold_the_mirror(mariadb, world):
     connection = pymysql.connect(host="127.0.0.1", port=mariadb.port, user="root", database="dms")
     with contextlib.closing(connection), connection.cursor() as cursor:
