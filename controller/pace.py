@@ -10,7 +10,7 @@ CALM_WINDOW_S = 0.1
 BUSY_WINDOW_S = 1.5
 """The most that they are collected in a storm: 30 s of storm are about 20 passes."""
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
 """Between failed passes, at most: an API server that is back is noticed within this."""
 FIRST_LOOK_S = 0.5
 """How soon is looked whether the sidecars have loaded what was published; then ever later."""

@@ -3,10 +3,11 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from controller.desired import Entry, Publication
+from controller.pods import Sidecar
 from controller.spec import Resource
 
 Truth = Literal["True", "False", "Unknown"]
@@ -25,22 +26,6 @@ class Condition:
     status: Truth
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """A sidecar pod, and what it says it has loaded."""
-
-    name: str
-    uid: str
-    address: str
-    is_ready: bool
-    stamped: str | None
-    """The hash in its annotation."""
-    loaded: Mapping[str, str] | None = None
-    """Revision by profile name; None: it has not been asked, or did not answer."""
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Reason by profile name, where its file did not parse."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from controller.desired import plan_entries
+from controller.pods import Sidecar
 from controller.spec import read_resource
 from controller.status import (
     Condition,
-    Sidecar,
     Surroundings,
     conditions_of,
     find_reload_conflicts,
