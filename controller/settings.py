@@ -88,8 +88,8 @@ class Settings(BaseModel):
     watch_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         50,
         alias="CONTROLLER_WATCH_SECONDS",
-        description="Length of one watch request, in seconds; 10 s later the client gives it up. A watch that has "
-        "gone silent is renewed after a minute, as often as the API server sends bookmarks.",
+        description="Length of one watch request, in seconds; the client gives it up after 1.2 times that. So a watch "
+        "that has gone silent is renewed after a minute, as often as the API server sends bookmarks.",
     )
     request_timeout_s: Seconds = Field(
         10,
