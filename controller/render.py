@@ -9,7 +9,7 @@ import yaml
 
 from controller import names
 from controller.desired import Publication, plan_entries
-from controller.spec import Resource, read_resource
+from controller.spec import InvalidSpec, Resource, check_name, read_resource
 
 
 class ManifestError(Exception):
@@ -20,7 +20,7 @@ def read_manifests(source: str, text: str) -> Iterator[Mapping[str, Any]]:
     """Read the OcrProfiles of a YAML stream; documents of other kinds are passed over.
 
     Raises:
-        ManifestError: it is no YAML, or a profile has no name.
+        ManifestError: it is no YAML, or a profile has no name or one that cannot be.
     """
     try:
         documents = list(yaml.safe_load_all(text))
@@ -32,6 +32,10 @@ def read_manifests(source: str, text: str) -> Iterator[Mapping[str, Any]]:
         metadata = document.get("metadata")
         if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
             raise ManifestError(f"{source} holds an {names.KIND} without metadata.name")
+        try:
+            check_name(metadata["name"])  # it becomes the name of a file
+        except InvalidSpec as exc:
+            raise ManifestError(f"{source}: {exc}") from None
         yield {**document, "metadata": {"namespace": "", "uid": metadata["name"], "generation": 1, **metadata}}
 
 

@@ -3,6 +3,7 @@
 The CRD refuses most of what is refused here; a resource may have passed an older CRD, so nothing is taken on trust.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from sidecar.profile import (
     MAX_ATTEMPTS,
     MAX_KEEP_ALIVE_S,
     MAX_PROMPT_CHARS,
+    PROFILE_NAME,
     MaxTokens,
     NumCtx,
     Profile,
@@ -91,8 +93,7 @@ def parse_spec(body: Mapping[str, Any]) -> ProfileSpec:
     Raises:
         InvalidSpec: a field is unknown, missing or out of its range.
     """
-    if len(name := body["metadata"]["name"]) > MAX_NAME_CHARS:
-        raise InvalidSpec(f"metadata.name has {len(name)} characters, the limit is {MAX_NAME_CHARS}")
+    check_name(body["metadata"]["name"])
     try:
         spec = ProfileSpec.model_validate(_without_nulls(body.get("spec") or {}))
     except ValidationError as exc:
@@ -101,6 +102,18 @@ def parse_spec(body: Mapping[str, Any]) -> ProfileSpec:
     if spec.prompt and spec.prompt.prompt_type and not spec.prompt.system_prompt:
         raise InvalidSpec("spec.prompt.systemPrompt is required when spec.prompt.promptType is set")
     return spec
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that the API server would not take, or that leaves no room for the key.
+
+    Raises:
+        InvalidSpec: it is too long, or not an RFC 1123 subdomain.
+    """
+    if len(name) > MAX_NAME_CHARS:
+        raise InvalidSpec(f"metadata.name has {len(name)} characters, the limit is {MAX_NAME_CHARS}")
+    if not re.fullmatch(PROFILE_NAME, name):
+        raise InvalidSpec(f"metadata.name is {name!r}, accepted are lower-case letters, digits, '-' and '.'")
 
 
 def _without_nulls(spec: object) -> object:
@@ -172,7 +185,8 @@ class Resource:
 def read_resource(body: Mapping[str, Any]) -> Resource:
     """Read a resource; an invalid one is told by its ``problem``, not by an error."""
     metadata = body["metadata"]
-    spec = body.get("spec") or {}
+    spec = body.get("spec")
+    spec = spec if isinstance(spec, Mapping) else {}
     payload, problem = None, None
     try:
         payload = payload_of(metadata["name"], metadata.get("generation", 0), parse_spec(body))

@@ -95,6 +95,16 @@ def test_a_resource_without_a_spec_is_invalid_not_fatal():
     assert read_resource(empty).problem == "spec.canonicalModel: field required"
 
 
+@pytest.mark.parametrize("name", ["", "Ocr", "../x", "a b", "a\n", "-a"])
+def test_a_name_that_no_resource_can_have_is_invalid_not_fatal(name):
+    assert read_resource(body(name)).problem.startswith(f"metadata.name is {name!r}")
+
+
+@pytest.mark.parametrize("spec", [[1], "x", 7, True])
+def test_a_spec_that_is_no_object_is_invalid_not_fatal(spec):
+    assert read_resource(body() | {"spec": spec}).problem.startswith("spec: ")
+
+
 def finite(low, high):
     return st.floats(low, high, allow_nan=False) | st.none()
 
