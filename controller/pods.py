@@ -43,10 +43,13 @@ def read_pod(body: Mapping[str, Any]) -> Sidecar | None:
 
 
 def parse_loaded(content: bytes) -> tuple[dict[str, str], dict[str, str]] | None:
-    """Parse the answer of ``/profiles``: revisions and reasons of refusal, by profile name; None if it is no answer."""
+    """Parse the answer of ``/profiles``: revisions and reasons of refusal, by profile name; None if it is no answer.
+
+    Where the sidecar tells the revision of the content that it really loaded, that one counts.
+    """
     try:
         answer = json.loads(content)
-        loaded = {str(one["name"]): str(one["revision"]) for one in answer["profiles"]}
+        loaded = {str(one["name"]): str(one.get("contentRevision") or one["revision"]) for one in answer["profiles"]}
         refused = [one for one in answer.get("refused") or () if isinstance(one, dict)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -79,6 +79,7 @@ def test_a_pod_is_ready_when_it_says_so_and_has_an_address(status, is_ready):
     ("content", "expected"),
     [
         (b'{"profiles": [{"name": "a", "revision": "r", "loadedAt": 1}]}', ({"a": "r"}, {})),
+        (b'{"profiles": [{"name": "a", "revision": "r", "contentRevision": "c"}]}', ({"a": "c"}, {})),
         (b'{"profiles": [], "refused": [{"name": "b", "reason": "no"}, 7]}', ({}, {"b": "no"})),
         (b'{"profiles": [], "refused": [{"file": "b.json", "error": "no"}]}', ({}, {"b": "no"})),
         (b'{"profiles": [], "refused": null}', ({}, {})),
