@@ -104,7 +104,7 @@ class Plan:
     @property
     def is_settled(self) -> bool:
         """Whether the same rows and resources will give the same plan at any later time."""
-        return not self.actions and not any(notice.reason in PATIENT for notice in self.notices)
+        return not any(notice.reason in PATIENT for notice in self.notices)
 
 
 @dataclass(frozen=True, slots=True)
