@@ -51,6 +51,8 @@ class Call:
     """With its subresource: ``ocrprofiles/status``."""
     namespace: str
     name: str
+    selector: str = ""
+    """Of labels."""
 
     @property
     def is_write(self) -> bool:
@@ -249,7 +251,8 @@ class FakeKube:
         if user is None:
             raise RefusalError(401, "Unauthorized", "Unauthorized")
         resource = match["resource"] + (f"/{match['sub']}" if match["sub"] else "")
-        return Call(user, verb, match["group"] or "", resource, match["namespace"] or "", name)
+        selector = request.query.get("labelSelector", "")
+        return Call(user, verb, match["group"] or "", resource, match["namespace"] or "", name, selector)
 
     def _authorise(self, call: Call, verb: str | None = None) -> None:
         verb = verb or call.verb

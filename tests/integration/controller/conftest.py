@@ -210,6 +210,17 @@ class Running:
         async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{self.port}{path}") as response:
             return response.status, await response.text()
 
+    async def metric(self, name: str, **labels: str) -> float:
+        """Give the sum of a metric over all its lines with these labels."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = [line for line in (await self.get("/metrics"))[1].splitlines() if line.startswith(name + "{")]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))
+
+    async def writes(self) -> float:
+        """Give how many writes it has asked for."""
+        verbs = ("create", "patch", "delete")
+        return sum([await self.metric("ocr_controller_api_calls_total", verb=verb) for verb in verbs])
+
     async def readiness(self) -> tuple[int, list[str]]:
         status, text = await self.get("/readyz")
         return status, [one["reason"] for one in json.loads(text)["reasons"]]

@@ -240,28 +240,33 @@ async def test_a_status_that_hands_were_at_is_put_back_at_the_next_resync(kube, 
     await until(lambda: kube.admin.conditions("a"), lambda seen: seen == before)
 
 
-async def test_nothing_is_written_when_nothing_has_changed(kube, run_controller):
+async def test_nothing_is_written_when_nothing_has_changed(kube, sidecars, run_controller):
+    one = await sidecars.start("127.0.0.1")
+    await kube.admin.create_pod("sidecar-1", "127.0.0.1")
     controller = await run_controller(kube, CONTROLLER_RESYNC_SECONDS="0.2")
     await kube.admin.create_profile("a")
-    await until(lambda: kube.admin.conditions("a"))
+    one.load((await until(kube.admin.payloads))["a"])
+    await until(lambda: kube.admin.conditions("a"), lambda seen: seen["Ready"] == ("True", "AllSidecars"))
 
     async def versions():
-        found = [await config_map(kube), await kube.admin.get("ocrprofiles", "a")]
+        found = [
+            await config_map(kube),
+            await kube.admin.get("ocrprofiles", "a"),
+            await kube.admin.get("pods", "sidecar-1"),
+        ]
         return [one["metadata"]["resourceVersion"] for one in found]
 
     async def passes():
-        text = (await controller.get("/metrics"))[1]
-        return float(
-            next(line for line in text.splitlines() if 'result="good"' in line and "_total" in line).split()[-1]
-        )
+        return await controller.metric("ocr_controller_passes_total", result="good")
 
-    before, begun = await versions(), await passes()
+    before, begun, written = await versions(), await passes(), await controller.writes()
     await until(passes, lambda seen: seen >= begun + 5)
     assert await versions() == before
+    assert await controller.writes() == written, "what changes nothing is not even asked for"
     await kube.admin.merge("ocrprofiles", "a", {"metadata": {"labels": {"team": "ocr"}}})
     begun = await passes()
     await until(passes, lambda seen: seen >= begun + 2)
-    assert (await versions())[0] == before[0]
+    assert await controller.writes() == written
 
 
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -298,9 +303,7 @@ async def test_a_thousand_profiles_at_once_are_published_with_few_writes(kube, r
     await asyncio.gather(*(create(number) for number in range(count)))
     await until(kube.admin.payloads, lambda seen: len(seen) == count, seconds=30)
     assert time.monotonic() - started < 30
-    metrics = (await controller.get("/metrics"))[1]
-    writes = [line for line in metrics.splitlines() if 'kind="configmaps"' in line and 'verb="patch"' in line]
-    assert sum(float(line.split()[-1]) for line in writes if "_total" in line) <= 50
+    assert await controller.metric("ocr_controller_api_calls_total", kind="configmaps", verb="patch") <= 50
     await controller.stop()
     restarted = time.monotonic()
     await kube.admin.patch_profile("p0000", {"temperature": 0.9})

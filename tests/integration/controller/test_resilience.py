@@ -34,24 +34,30 @@ BROKEN = RefusalError(500, "InternalError", "etcdserver: request timed out")
 
 @pytest.mark.parametrize("refusal", [BUSY_FOR_NO_TIME, CONFLICT, BROKEN], ids=["429", "409", "500"])
 async def test_refused_calls_are_made_again(fake, sidecars, run_controller, refusal):
-    await sidecars.start("127.0.0.1")
+    one = await sidecars.start("127.0.0.1")
     await fake.admin.create_pod("sidecar-1", "127.0.0.1")
-    for resource in ("ocrprofiles", "configmaps", "pods", "ocrprofiles/status", "events"):
-        fake.fake.faults.append(refuse(1, refusal, resource=resource, writes_only=refusal is CONFLICT))
     await run_controller(fake)
     await fake.admin.create_profile("a")
-    await until(fake.admin.payloads, seconds=10)
-    await until(lambda: fake.admin.conditions("a"), lambda seen: "Applied" in seen, seconds=10)
-    await until(lambda: fake.admin.stamp("sidecar-1"), seconds=10)
+    one.load((await until(fake.admin.payloads))["a"])
+    # At rest, the next look without an event is half a minute away.
+    await until(lambda: fake.admin.conditions("a"), lambda seen: seen["Ready"] == ("True", "AllSidecars"))
+    stamp = await fake.admin.stamp("sidecar-1")
+    for resource in ("ocrprofiles", "configmaps", "pods", "ocrprofiles/status", "events"):
+        fake.fake.faults.append(refuse(1, refusal, resource=resource, writes_only=refusal is CONFLICT))
+    await fake.admin.patch_profile("a", {"temperature": 0.9})
+    await until(fake.admin.payloads, lambda seen: seen["a"]["runtimeParams"]["temperature"] == 0.9, seconds=10)
+    await until(lambda: fake.admin.conditions("a"), lambda seen: seen["Ready"][0] == "False", seconds=10)
+    await until(lambda: fake.admin.stamp("sidecar-1"), lambda seen: seen != stamp, seconds=10)
 
 
 async def test_a_busy_server_is_asked_when_it_says(fake, run_controller):
     fake.fake.faults.append(refuse(1, BUSY, resource="configmaps", writes_only=True))
-    await run_controller(fake)
+    controller = await run_controller(fake)
     started = time.monotonic()
     await fake.admin.create_profile("a")
     await until(fake.admin.payloads)
     assert time.monotonic() - started >= 1
+    assert await controller.metric("ocr_controller_passes_total", result="failed") == 0, "one busy answer is no failure"
 
 
 async def test_one_profile_that_cannot_be_told_of_holds_up_no_other(fake, run_controller):
@@ -66,6 +72,7 @@ async def test_one_profile_that_cannot_be_told_of_holds_up_no_other(fake, run_co
     assert set(await until(fake.admin.payloads)) == {"a", "b"}
     _, reasons = await until(controller.readiness, lambda seen: seen[0] == 503)
     assert reasons == ["reconcile-failing"]
+    assert "UnavailableError" in (await controller.get("/readyz"))[1]
     fake.fake.faults.clear()
     await until(lambda: fake.admin.conditions("a"), seconds=8)
     await until(controller.readiness, lambda seen: seen == (200, []))
@@ -150,7 +157,7 @@ async def test_a_profile_that_is_deleted_in_the_middle_of_a_pass_is_no_error(fak
     await until(lambda: fake.admin.get("ocrprofiles", "a"), lambda seen: seen is None)
     await fake.admin.create_profile("b")
     await until(lambda: fake.admin.conditions("b"))
-    await until(controller.readiness, lambda seen: seen == (200, []))
+    assert await controller.metric("ocr_controller_passes_total", result="failed") == 0
 
 
 # ── two replicas ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -57,6 +57,11 @@ async def test_every_verb_of_the_role_is_used_and_no_other_asked_for(fake, run_c
     }
     assert unused == set()
     assert fake.fake.refused == []
+    pods = [call for call in fake.fake.calls if call.resource == "pods"]
+    assert {(call.verb, call.selector) for call in pods if not call.is_write} == {
+        ("list", "app.kubernetes.io/name=ocr-sidecar"),
+        ("watch", "app.kubernetes.io/name=ocr-sidecar"),
+    }
 
 
 async def test_without_a_right_it_says_so_and_goes_on_when_it_has_it(fake, run_controller):

@@ -107,11 +107,6 @@ async def test_a_new_sidecar_is_annotated_and_counted(kube, sidecars, run_contro
 # ── the proof of isolation ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def isolation_metric(controller):
-    lines = (await controller.get("/metrics"))[1].splitlines()
-    return next((line.split()[-1] for line in lines if line.startswith("ocr_controller_isolation_enforced{")), None)
-
-
 async def isolation(kube):
     return (await kube.admin.conditions("a")).get("IsolationEnforced")
 
@@ -122,7 +117,7 @@ async def test_a_door_that_is_shut_is_proved_and_one_that_opens_is_found(kube, s
     await kube.admin.create_profile("a")
     controller = await run_controller(kube, OCR_AUTH_MODE="network", CONTROLLER_ISOLATION_SECONDS="0.3")
     await until(lambda: isolation(kube), lambda seen: seen == ("True", "ConnectionRefused"))
-    assert await isolation_metric(controller) == "1.0"
+    assert await controller.metric("ocr_controller_isolation_enforced") == 1
     spoken = []
 
     async def open_door(reader, writer):
@@ -132,7 +127,7 @@ async def test_a_door_that_is_shut_is_proved_and_one_that_opens_is_found(kube, s
     server = await asyncio.start_server(open_door, "127.0.0.1", sidecars.api_port)
     try:
         await until(lambda: isolation(kube), lambda seen: seen == ("False", "ConnectionAccepted"))
-        assert await isolation_metric(controller) == "0.0"
+        assert await controller.metric("ocr_controller_isolation_enforced") == 0
         await until(kube.admin.events, lambda seen: ("sidecar-1", "Warning", "IsolationNotEnforced") in seen)
         assert "sidecar-1" in await kube.admin.message("a", "IsolationEnforced")
     finally:
