@@ -91,9 +91,9 @@ class Watchman:
         port, timeout_s = self.settings.sidecar_api_port, self.settings.isolation_timeout_s
         beat.proof, doors = await isolation.prove(beat.sidecars, port, timeout_s)
         self.metrics.isolation.labels(namespace).set(GAUGE[beat.proof.status])
+        beat.is_fresh = True  # also when it says the same: somebody else may have told something else meanwhile
         if beat.proof == before:
             return
-        beat.is_fresh = True
         self.on_news(namespace)
         if doors:
             log.error("the network policy is not enforced", extra={"namespace": namespace, "port": port})

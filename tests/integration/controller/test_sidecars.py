@@ -147,3 +147,18 @@ async def test_a_new_sidecar_is_proved_at_once_and_a_new_profile_told(kube, side
     await until(
         lambda: kube.admin.conditions("b"), lambda seen: seen.get("IsolationEnforced") == ("True", "ConnectionRefused")
     )
+
+
+async def test_what_somebody_else_told_of_the_isolation_is_corrected_by_the_next_proof(kube, sidecars, run_controller):
+    await sidecars.start("127.0.0.1")
+    await kube.admin.create_pod("sidecar-1", "127.0.0.1")
+    await kube.admin.create_profile("a")
+    quick = {"CONTROLLER_ISOLATION_SECONDS": "0.5", "CONTROLLER_RESYNC_SECONDS": "0.2"}
+    await run_controller(kube, OCR_AUTH_MODE="network", **quick)
+    await until(lambda: isolation(kube), lambda seen: seen == ("True", "ConnectionRefused"))
+    status = (await kube.admin.get("ocrprofiles", "a"))["status"]
+    for condition in status["conditions"]:
+        if condition["type"] == "IsolationEnforced":
+            condition.update(status="False", reason="ConnectionAccepted")
+    await kube.admin.merge("ocrprofiles", "a", {"status": status}, "/status")
+    await until(lambda: isolation(kube), lambda seen: seen == ("True", "ConnectionRefused"))
