@@ -80,15 +80,17 @@ def test_render_reads_standard_input(tmp_path):
         ("kind: OcrProfile\nspec: {}\n", "holds an OcrProfile without metadata.name"),
         ("\x00", "not YAML"),
         ("kind: OcrProfile\nmetadata: {name: a}\nspec: [1]\n", "a: spec"),
-        ("kind: OcrProfile\nmetadata: {name: ../../x}\nspec: {isActive: false}\n", "metadata.name is '../../x'"),
+        ("kind: OcrProfile\nmetadata: {name: ../x}\nspec: {isActive: false}\n", "metadata.name is '../x'"),
     ],
 )
 def test_render_tells_what_is_wrong_with_a_file(tmp_path, capsys, text, sentence):
     path = tmp_path / "a.yaml"
     path.write_text(text, encoding="utf-8")
-    output = tmp_path / "profiles"
+    output, other = tmp_path / "profiles", tmp_path / "x.json"
+    other.touch()
     assert main(["render", "--output", str(output), str(path)]) == 1
     assert sentence in capsys.readouterr().err
+    assert other.exists()
     assert not output.exists() or not list(output.iterdir())
 
 

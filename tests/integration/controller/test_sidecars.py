@@ -59,6 +59,15 @@ async def test_a_sidecar_that_answers_nonsense_is_unreachable_and_no_more(kube, 
     assert "sidecar-1" in await kube.admin.message("a", "Applied")
 
 
+async def test_a_sidecar_where_nobody_answers_is_named_and_holds_up_nothing(kube, run_controller):
+    await kube.admin.create_pod("sidecar-1", "127.0.0.9")
+    controller = await run_controller(kube)
+    await kube.admin.create_profile("a")
+    await until(lambda: kube.admin.conditions("a"), lambda seen: seen["Applied"] == ("False", "Unreachable"))
+    assert "sidecar-1" in await kube.admin.message("a", "Applied")
+    assert await controller.metric("ocr_controller_passes_total", result="failed") == 0
+
+
 async def test_a_sidecar_that_refuses_a_profile_is_named_with_its_reason(kube, sidecars, run_controller):
     one = await sidecars.start("127.0.0.1")
     one.answer["refused"] = [{"name": "a", "reason": "numCtx: too large"}]
