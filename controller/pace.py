@@ -9,7 +9,7 @@ CALM_WINDOW_S = 0.1
 """How long news are collected before a pass. An edit is published within a second; two edits at once are one pass."""
 BUSY_WINDOW_S = 1.5
 """The most that they are collected in a storm: 30 s of storm are about 20 passes."""
-FIRST_PAUSE_S = 0.25
+FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 """Between failed passes, at most: an API server that is back is noticed within this."""
 FIRST_LOOK_S = 0.5

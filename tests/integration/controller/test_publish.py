@@ -243,7 +243,7 @@ async def test_a_status_that_hands_were_at_is_put_back_at_the_next_resync(kube, 
 async def test_nothing_is_written_when_nothing_has_changed(kube, sidecars, run_controller):
     one = await sidecars.start("127.0.0.1")
     await kube.admin.create_pod("sidecar-1", "127.0.0.1")
-    controller = await run_controller(kube, CONTROLLER_RESYNC_SECONDS="0.2")
+    controller = await run_controller(kube, CONTROLLER_RESYNC_SECONDS="0.1")
     await kube.admin.create_profile("a")
     one.load((await until(kube.admin.payloads))["a"])
     await until(lambda: kube.admin.conditions("a"), lambda seen: seen["Ready"] == ("True", "AllSidecars"))
@@ -277,7 +277,7 @@ async def test_an_edit_is_published_within_a_second(kube, run_controller):
     await kube.admin.create_profile("a")
     await until(kube.admin.payloads)
     took = []
-    for number in range(12):
+    for number in range(8):
         temperature = round(0.2 + number / 100, 2)
         await kube.admin.patch_profile("a", {"temperature": temperature})
         started = time.monotonic()

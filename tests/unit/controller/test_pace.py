@@ -32,7 +32,7 @@ def test_failures_pause_ever_longer_and_as_long_as_the_server_says():
     for _ in range(7):
         pace = pace.after_failure()
         pauses.append(pace.pause_s)
-    assert pauses == [0.25, 0.5, 1, 2, 2, 2, 2]
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2]
     assert max(pauses) == LONGEST_PAUSE_S
     assert Pace(30).after_failure(retry_after_s=9).pause_s == 9
     assert pace.after_pass(is_settled=True, has_news=False).pause_s == 0
