@@ -32,8 +32,17 @@ CONFLICT = RefusalError(409, "Conflict", "the object has been modified")
 BROKEN = RefusalError(500, "InternalError", "etcdserver: request timed out")
 
 
-@pytest.mark.parametrize("refusal", [BUSY_FOR_NO_TIME, CONFLICT, BROKEN], ids=["429", "409", "500"])
-async def test_refused_calls_are_made_again(fake, sidecars, run_controller, refusal):
+@pytest.mark.parametrize(
+    ("refusal", "resources"),
+    [
+        (BUSY_FOR_NO_TIME, ("ocrprofiles", "configmaps", "pods", "ocrprofiles/status", "events")),
+        (CONFLICT, ("configmaps", "pods", "ocrprofiles/status", "events")),
+        (BROKEN, ("ocrprofiles", "configmaps", "ocrprofiles/status")),
+        (BROKEN, ("pods", "events")),
+    ],
+    ids=["429", "409", "500", "500 later"],
+)
+async def test_refused_calls_are_made_again(fake, sidecars, run_controller, refusal, resources):
     one = await sidecars.start("127.0.0.1")
     await fake.admin.create_pod("sidecar-1", "127.0.0.1")
     await run_controller(fake)
@@ -42,7 +51,7 @@ async def test_refused_calls_are_made_again(fake, sidecars, run_controller, refu
     # At rest, the next look without an event is half a minute away.
     await until(lambda: fake.admin.conditions("a"), lambda seen: seen["Ready"] == ("True", "AllSidecars"))
     stamp = await fake.admin.stamp("sidecar-1")
-    for resource in ("ocrprofiles", "configmaps", "pods", "ocrprofiles/status", "events"):
+    for resource in resources:
         fake.fake.faults.append(refuse(1, refusal, resource=resource, writes_only=refusal is CONFLICT))
     await fake.admin.patch_profile("a", {"temperature": 0.9})
     await until(fake.admin.payloads, lambda seen: seen["a"]["runtimeParams"]["temperature"] == 0.9, seconds=10)
@@ -178,7 +187,7 @@ async def test_two_replicas_do_not_fight(fake, sidecars, run_controller):
     assert len([call for call in fake.fake.written if call.resource == "configmaps"]) <= 8
     assert len(await fake.admin.events()) == len(set(await fake.admin.events()))
     fake.fake.written.clear()
-    await asyncio.sleep(1)  # five resyncs of each
+    await asyncio.sleep(0.7)  # three resyncs of each
     assert [call for call in fake.fake.written if call.resource != "ocrprofiles/status"] == []
 
 
@@ -194,7 +203,7 @@ async def test_two_replicas_that_prove_different_things_take_turns_at_the_most(f
     await run_controller(fake, **quick, SIDECAR_API_PORT=str(sidecars.ops_port))
     await until(lambda: fake.admin.conditions("a"), lambda seen: seen["IsolationEnforced"][0] == "False")
     fake.fake.written.clear()
-    await asyncio.sleep(1)  # five resyncs of each
+    await asyncio.sleep(0.7)  # three resyncs of each
     assert fake.fake.written == []
 
 
