@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
 TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
+# Debian's mariadb-server, less the service that would start with it: the tests start a private one.
+MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,7 +23,7 @@ packages: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,controller,dev]'
 	@touch $@
 
 # Tesseract's language data, and what Debian splits off Python. Elsewhere `make setup` ends with what to install.
@@ -34,6 +36,11 @@ system-packages:
 	elif [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$want >/dev/null; \
 	else echo "please run: sudo apt-get install $$want"; fi
+	@if [ -x /usr/sbin/mariadbd ] || ! command -v apt-get >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    $(MARIADB_PACKAGES) >/dev/null; } || echo "MariaDB cannot be installed here: its tests are skipped"; \
+	else echo "for the tests on a real database, please run: sudo apt-get install $(MARIADB_PACKAGES)"; fi
 
 demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and print its text
 	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf

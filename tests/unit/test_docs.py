@@ -86,7 +86,8 @@ def setting_lines() -> list[str]:
 
 
 def test_every_setting_has_its_line_with_its_default():
-    documented = [line for line in CONFIGURATION.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    of_the_service = CONFIGURATION.read_text(encoding="utf-8").partition("\n# The controller\n")[0]
+    documented = [line for line in of_the_service.splitlines() if line.startswith("| `")]
     assert sorted(documented) == sorted(setting_lines())
 
 

@@ -1,0 +1,167 @@
+"""The composition root: what the controller is made of, and what lives as long as it does."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+from controller import handlers
+from controller.cluster import Cluster, open_cluster
+from controller.errors import ClusterError, NotFoundError
+from controller.health import Facts
+from controller.mirror import Mirror
+from controller.mirror_plan import MirrorRules
+from controller.news import News
+from controller.ops import open_ops
+from controller.reconcile import Reconciler
+from controller.settings import Settings, SettingsError
+from controller.sidecars import SidecarClient
+from controller.telemetry import Metrics
+from controller.watchman import Watchman
+from controller.work import PASS_DEADLINE_S, Work
+
+log = logging.getLogger(__name__)
+
+CRD_LOOK_S = 1.0
+"""How often is looked for the CRD while it is not there, in seconds; it often comes with the same command."""
+MAX_STILL_S = 30.0
+"""How much longer than a resync and a pass a loop may be still before ``/livez`` fails."""
+
+
+class _StoppedError(Exception):
+    """The process was told to stop."""
+
+
+class Controller:
+    """The parts, wired. ``run`` lasts until SIGTERM, SIGINT or the stop flag."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        sidecars: SidecarClient,
+        mirror: Mirror | None,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._namespace = None if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
+        self._watchman = Watchman(settings, cluster, metrics, self._mark)
+        self._news = News()
+        reconciler = Reconciler(cluster, sidecars, self._watchman, self._news, settings, metrics)
+        self._work = Work(reconciler.reconcile, metrics, settings.resync_s)
+        self._mirror = mirror
+        self._is_crd_there = False
+        metrics.watch_mirror(lambda: mirror.facts if mirror else None)
+
+    def _mark(self, namespace: str) -> None:
+        self._work.mark(namespace)
+
+    def _on_event(self, resource: str, kind: str | None, body: Mapping[str, Any]) -> None:
+        if self._news.is_news(resource, kind, body):
+            self._work.mark(body["metadata"]["namespace"])
+
+    def facts(self) -> Facts:
+        """Tell how it goes, for the probes."""
+        return Facts(
+            is_crd_there=self._is_crd_there,
+            waiting=self._work.waiting,
+            failing=self._work.failing,
+            database_down_since=self._mirror.facts.down_since if self._mirror else None,
+            oldest_beat_s=self._work.oldest_beat_s,
+            longest_beat_s=self._settings.resync_s + PASS_DEADLINE_S + MAX_STILL_S,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop. Whatever dies before that ends everything, and the pod is started anew."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._work.run(), name="passes")
+                group.create_task(self._watchman.run(), name="proofs of isolation")
+                group.create_task(self._find_namespaces(), name="namespaces")
+                if self._mirror is not None:
+                    group.create_task(self._mirror.run(), name="mirror")
+                group.create_task(self._watch(), name="watches")
+                group.create_task(_end_with(stop), name="stop")
+        except* _StoppedError:
+            log.info("stopped")
+
+    async def _watch(self) -> None:
+        await self._wait_for_crd()
+        if self._namespace is not None:
+            self._work.mark(self._namespace)
+        await handlers.watch(self._settings, self._namespace, self._on_event, self._cluster.credentials)
+        raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
+
+    async def _wait_for_crd(self) -> None:
+        """Wait until OcrProfiles can be listed: kopf looks only once what kinds of objects there are."""
+        while not self._is_crd_there:
+            try:
+                await self._cluster.list_profiles(self._namespace)
+            except NotFoundError:
+                log.warning("the CRD is missing", extra={"wanted": "manifests/crd.yaml"})
+            except ClusterError as exc:
+                log.warning("the API server does not answer as it should", extra={"error": str(exc)})
+            else:
+                self._is_crd_there = True
+                return
+            await asyncio.sleep(CRD_LOOK_S)
+
+    async def _find_namespaces(self) -> None:
+        """Cluster-wide: find namespaces whose events were missed. A single namespace is known from the start."""
+        while True:
+            await asyncio.sleep(self._settings.resync_s)
+            if self._namespace is None and self._is_crd_there:
+                with suppress(ClusterError):  # the passes tell of it, and it is tried again
+                    for body in await self._cluster.list_profiles(None):
+                        if (namespace := body["metadata"]["namespace"]) not in self._work.namespaces:
+                            self._work.mark(namespace)
+
+
+async def _end_with(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _StoppedError
+
+
+@asynccontextmanager
+async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mirror]:
+    """Prepare the mirror; nothing is connected yet. Served cluster-wide, it writes to the controller's own namespace.
+
+    Raises:
+        SettingsError: the URL is none that the mirror understands.
+    """
+    from controller.mirror_database import DatabaseUrlError, open_database  # noqa: PLC0415 - 20 MiB, for it alone
+
+    try:
+        database = open_database(settings.database_url.get_secret_value())
+    except DatabaseUrlError as exc:
+        raise SettingsError(str(exc)) from None
+    rules = MirrorRules(
+        namespace=cluster.own_namespace if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace,
+        models=settings.mirrored_models,
+        prompt_type=settings.mirror_prompt_type,
+        delete_after_s=settings.mirror_delete_after_s,
+    )
+    try:
+        yield Mirror(database, cluster, rules, settings.mirror_interval_s)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIterator[tuple[Controller, int]]:
+    """Make a controller whose ops port is open; gives the port, too.
+
+    Raises:
+        SettingsError: no API server is known, DATABASE_URL is not understood, or the port is taken.
+    """
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        cluster = await open_cluster(kubeconfig, settings.request_timeout_s, metrics.count_call)
+        stack.push_async_callback(cluster.close)
+        sidecars = SidecarClient(settings.sidecar_ops_port, settings.sidecar_timeout_s)
+        stack.push_async_callback(sidecars.close)
+        mirror = await stack.enter_async_context(open_mirror(settings, cluster)) if settings.mirrors else None
+        controller = Controller(settings, cluster, sidecars, mirror, metrics)
+        yield controller, await stack.enter_async_context(open_ops(settings, controller.facts, metrics))

@@ -1,0 +1,51 @@
+"""Liveness and readiness from facts, with reasons. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the controller is not ready."""
+
+    reason: str
+    about: str = ""
+    since: datetime | None = None
+
+    def render(self) -> dict[str, str]:
+        """Render for ``/readyz``."""
+        body = {"reason": self.reason, "about": self.about}
+        if self.since is not None:
+            body["since"] = self.since.isoformat(timespec="seconds")
+        return {name: value for name, value in body.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known when a probe asks."""
+
+    is_crd_there: bool
+    waiting: Sequence[str] = ()
+    """Namespaces that no pass has gone well over yet."""
+    failing: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    """Namespaces whose passes fail: why, and since when."""
+    database_down_since: datetime | None = None
+    oldest_beat_s: float = 0
+    longest_beat_s: float = 0
+
+
+def readiness(facts: Facts) -> list[Reason]:
+    """List what keeps the controller from its work; nothing: it is ready."""
+    reasons = [] if facts.is_crd_there else [Reason("crd-missing")]
+    reasons += [Reason("reconcile-failing", f"{name}: {why}", since) for name, (why, since) in facts.failing.items()]
+    if facts.is_crd_there:
+        reasons += [Reason("not-reconciled-yet", name) for name in facts.waiting if name not in facts.failing]
+    if facts.database_down_since is not None:
+        reasons.append(Reason("database-unreachable", since=facts.database_down_since))
+    return reasons
+
+
+def is_alive(facts: Facts) -> bool:
+    """Tell whether every loop still goes round; what dies ends the process, what hangs ends here."""
+    return facts.oldest_beat_s <= facts.longest_beat_s

@@ -1,0 +1,29 @@
+"""Every name that the cluster knows this controller by: each exists once, here. Pure."""
+
+GROUP = "ocr.np-dms.work"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "OcrProfile"
+PLURAL = "ocrprofiles"
+
+CONFIG_MAP = "ocr-profiles"
+KEY_SUFFIX = ".json"
+
+CONTROLLER_MANAGER = "ocr-controller"
+"""Field manager of the ConfigMap, of the status and of the pods' annotation."""
+MIRROR_MANAGER = "ocr-mirror"
+"""Field manager of the resources that the mirror applies, and the value of their label below."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+SIDECAR_SELECTOR = "app.kubernetes.io/name=ocr-sidecar"
+
+HASH_ANNOTATION = f"{GROUP}/profiles-hash"
+"""On sidecar pods and on the ConfigMap: the hash of what is published. A change makes the kubelet refresh the files."""
+
+OCR_MODEL = "np-dms-ocr"
+"""The only canonical model whose profiles reach the sidecars."""
+
+
+def key_of(profile: str) -> str:
+    """Give the ConfigMap key, which is also the file name, of a profile."""
+    return profile + KEY_SUFFIX

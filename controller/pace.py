@@ -1,0 +1,48 @@
+"""When a namespace is looked at again: bursts become one pass, failures back off, what is unsettled is looked after.
+
+Pure: durations in, durations out.
+"""
+
+from dataclasses import dataclass, replace
+
+CALM_WINDOW_S = 0.1
+"""How long news are collected before a pass. An edit is published within a second; two edits at once are one pass."""
+BUSY_WINDOW_S = 1.5
+"""The most that they are collected in a storm: 30 s of storm are about 20 passes."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+"""Between failed passes, at most: an API server that is back is noticed within this."""
+FIRST_LOOK_S = 0.5
+"""How soon is looked whether the sidecars have loaded what was published; then ever later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The rhythm of one namespace. All durations are in seconds."""
+
+    resync_s: float
+    window_s: float = CALM_WINDOW_S
+    """How long to collect news before the next pass."""
+    look_s: float = 0
+    """How long to wait for news before looking without any."""
+    pause_s: float = 0
+    """How long to wait whatever happens."""
+    is_waiting: bool = False
+    """Whether something was still to happen after the latest pass."""
+
+    def after_pass(self, *, is_settled: bool, has_news: bool) -> "Pace":
+        """Go on after a pass: news came while it ran, or something is still to happen, or all is at rest."""
+        window_s = min(self.window_s * 2, BUSY_WINDOW_S) if has_news else CALM_WINDOW_S
+        look_s = self.resync_s
+        if not is_settled:
+            look_s = min(self.look_s * 2 if self.is_waiting else FIRST_LOOK_S, self.resync_s)
+        return replace(self, window_s=window_s, look_s=look_s, pause_s=0, is_waiting=not is_settled)
+
+    def after_news(self) -> "Pace":
+        """Go on after news: what they change is looked after from the start."""
+        return replace(self, is_waiting=False)
+
+    def after_failure(self, retry_after_s: float = 0) -> "Pace":
+        """Go on after a pass that failed: at once at first, then ever later, as late as the API server says."""
+        pause_s = min(max(self.pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        return replace(self, pause_s=max(pause_s, retry_after_s), is_waiting=False)

@@ -1,0 +1,32 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from controller.health import Facts, is_alive, readiness
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reasons"),
+    [
+        (Facts(is_crd_there=True), []),
+        (Facts(is_crd_there=False, waiting=["ocr"]), [{"reason": "crd-missing"}]),
+        (Facts(is_crd_there=True, waiting=["ocr"]), [{"reason": "not-reconciled-yet", "about": "ocr"}]),
+        (
+            Facts(is_crd_there=True, waiting=["ocr"], failing={"ocr": ("BusyError", SINCE)}),
+            [{"reason": "reconcile-failing", "about": "ocr: BusyError", "since": "2026-01-01T00:00:00+00:00"}],
+        ),
+        (
+            Facts(is_crd_there=True, database_down_since=SINCE),
+            [{"reason": "database-unreachable", "since": "2026-01-01T00:00:00+00:00"}],
+        ),
+    ],
+)
+def test_reasons_say_what_is_wrong_with_what_and_since_when(facts, reasons):
+    assert [reason.render() for reason in readiness(facts)] == reasons
+
+
+def test_a_loop_that_stands_still_is_not_alive():
+    assert is_alive(Facts(is_crd_there=True, oldest_beat_s=10, longest_beat_s=120))
+    assert not is_alive(Facts(is_crd_there=True, oldest_beat_s=121, longest_beat_s=120))
