@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.desired import is_in_place
+from controller.mirror_plan import STATE_ANNOTATION
 from controller.pods import Sidecar, read_pod
 
 DELETED = "DELETED"
@@ -18,7 +19,7 @@ class News:
     """Judges the events of all namespaces. ``kind`` is None for what is listed when a watch begins."""
 
     def __init__(self) -> None:
-        self._profiles: dict[str, tuple[object, bool]] = {}
+        self._profiles: dict[str, tuple[object, bool, object]] = {}
         self._manifests: dict[str, Body] = {}
         self._sidecars: dict[str, dict[str, Sidecar]] = {}
 
@@ -36,7 +37,7 @@ class News:
         return judge(kind, body)
 
     def _of_profile(self, kind: str | None, body: Body) -> bool:
-        """Tell a new or changed spec, or its end. A status is no news.
+        """Tell a new or changed spec, its end, or something else amiss with its row. A status is no news.
 
         The controller itself writes it; and two replicas that see different things would spur each other on.
         """
@@ -44,7 +45,8 @@ class News:
         if kind == DELETED:
             self._profiles.pop(metadata["uid"], None)
             return True
-        state = (metadata.get("generation"), bool(metadata.get("deletionTimestamp")))
+        row = (metadata.get("annotations") or {}).get(STATE_ANNOTATION)
+        state = (metadata.get("generation"), bool(metadata.get("deletionTimestamp")), row)
         is_same = self._profiles.get(metadata["uid"]) == state
         self._profiles[metadata["uid"]] = state
         return not is_same

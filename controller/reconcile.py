@@ -24,6 +24,7 @@ from controller.desired import (
     surplus_of,
 )
 from controller.errors import ClusterError, ConflictError, NotFoundError
+from controller.mirror_plan import is_mirrored, warnings_of
 from controller.pods import Sidecar, read_pod
 from controller.settings import Settings
 from controller.spec import Resource, read_resource
@@ -225,6 +226,7 @@ class Reconciler:
             config_map=names.CONFIG_MAP,
             sidecars=sidecars,
             conflicts=find_reload_conflicts(resources, desired.entries, self._settings.ocr_model),
+            mirrored={name: warnings_of(body) for name, body in bodies.items() if is_mirrored(body)},
             isolation=proof,
             is_fresh=is_fresh,
             now=timestamp(self._clock()),

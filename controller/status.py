@@ -36,6 +36,8 @@ class Surroundings:
     sidecars: Sequence[Sidecar]
     conflicts: Mapping[str, str]
     """By profile name, from ``find_reload_conflicts``."""
+    mirrored: Mapping[str, Sequence[tuple[str, str]]]
+    """What is amiss with the row behind a profile, as reason and message, by profile name; of mirrored ones alone."""
     isolation: Condition | None
     """The latest proof; None: there is none yet."""
     is_fresh: bool
@@ -159,6 +161,14 @@ def reload_conflict(name: str, conflicts: Mapping[str, str]) -> Condition:
     return Condition("ReloadConflict", "False", "NoConflict", "no other active profile wants another numCtx")
 
 
+def mirrored(warnings: Sequence[tuple[str, str]]) -> Condition:
+    """Tell whether the resource is what its row says."""
+    if not warnings:
+        return Condition("Mirrored", "True", "AsTheRow", "the resource is what its row says")
+    messages = "; ".join(message for _, message in warnings)
+    return Condition("Mirrored", "False", warnings[0][0], messages)
+
+
 NOT_PROVED = Condition("IsolationEnforced", "Unknown", "NotProvedYet", "no proof has been made yet")
 
 
@@ -176,6 +186,8 @@ def next_status(resource: Resource, entry: Entry, around: Surroundings) -> dict[
         prompt_clean(resource),
         reload_conflict(resource.name, around.conflicts),
     ]
+    if (warnings := around.mirrored.get(resource.name)) is not None:
+        conditions.append(mirrored(warnings))
     before = conditions_of(resource.status)
     rendered = [_render(resource, condition, before, around.now) for condition in conditions]
     rendered.append(_isolation(resource, before, around))

@@ -14,7 +14,9 @@ from controller.spec import read_resource
 from controller.telemetry import Metrics
 from tests.unit.test_docs import CONFIGURATION, OPERATIONS, README, ROOT, accepted, columns, rows
 
-STATUS = (ROOT / "controller" / "status.py", ROOT / "controller" / "desired.py", ROOT / "controller" / "isolation.py")
+STATUS = tuple(
+    ROOT / "controller" / f"{name}.py" for name in ("status", "desired", "isolation", "mirror_plan", "mirror_rows")
+)
 
 
 def setting_lines() -> list[str]:
@@ -71,6 +73,7 @@ def reasons_of_conditions() -> set[tuple[str, str]]:
     for kind, given in re.findall(r'Condition\(\s*"(\w+)",\s*"\w+",\s*([^,]+),', text):
         found |= {(kind, reason) for reason in re.findall(r'"(\w+)"', given)}
     found |= {("Published", reason) for reason in re.findall(r'^    [A-Z_]+ = "(\w+)"$', text, re.MULTILINE)}
+    found |= {("Mirrored", reason) for reason in re.findall(r'warning ?= ?\("(\w+)", ', text)}
     return found
 
 

@@ -95,7 +95,7 @@ def test_columns_are_those_that_kubectl_shows():
 def test_every_field_of_the_status_is_in_the_schema():
     resource = read_resource(body())
     entry = plan_entries([resource], {}).entries[resource.name]
-    status = next_status(resource, entry, Surroundings("ocr-profiles", (), {}, None, is_fresh=False, now="now"))
+    status = next_status(resource, entry, Surroundings("ocr-profiles", (), {}, {}, None, is_fresh=False, now="now"))
     known = SCHEMA["properties"]["status"]["properties"]
     assert set(status) == set(known)
     assert set(status["sidecars"]) == set(known["sidecars"]["properties"])

@@ -3,6 +3,7 @@ import copy
 import pytest
 
 from controller.desired import plan_entries, render_config_map
+from controller.mirror_plan import STATE_ANNOTATION
 from controller.news import News
 from controller.pods import parse_loaded, read_pod
 from controller.spec import read_resource
@@ -26,6 +27,17 @@ def test_a_new_spec_is_news_and_a_status_is_none():
     assert news.is_news("ocrprofiles", "MODIFIED", body(generation=2, deletionTimestamp="2026-01-01T00:00:00Z"))
     assert news.is_news("ocrprofiles", "DELETED", body(generation=2))
     assert news.is_news("ocrprofiles", "ADDED", body(uid="another"))
+
+
+def test_something_amiss_with_its_row_is_news():
+    news = News()
+    news.is_news("ocrprofiles", None, body(annotations={STATE_ANNOTATION: "{}"}))
+    assert news.is_news(
+        "ocrprofiles", "MODIFIED", body(annotations={STATE_ANNOTATION: '{"warnings": ["RowInvalid: x"]}'})
+    )
+    assert not news.is_news(
+        "ocrprofiles", "MODIFIED", body(annotations={STATE_ANNOTATION: '{"warnings": ["RowInvalid: x"]}', "a": "b"})
+    )
 
 
 # ── the ConfigMap ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,8 +21,8 @@ OPEN = Condition("IsolationEnforced", "False", "ConnectionAccepted", "open")
 SHUT = Condition("IsolationEnforced", "True", "ConnectionRefused", "shut")
 
 
-def around(*sidecars, now=NOW, conflicts=None, isolation=None, is_fresh=False):
-    return Surroundings("ocr-profiles", sidecars, conflicts or {}, isolation, is_fresh, now)
+def around(*sidecars, now=NOW, conflicts=None, mirrored=None, isolation=None, is_fresh=False):
+    return Surroundings("ocr-profiles", sidecars, conflicts or {}, mirrored or {}, isolation, is_fresh, now)
 
 
 def told(resource, surroundings, last_good=None):
@@ -217,3 +217,25 @@ def test_event_names_are_valid_for_the_longest_profile_name():
     name = plan_events(resource, told(resource, around()))[0].name
     assert len(name) <= 253
     assert ".." not in name
+
+
+def test_only_a_mirrored_profile_tells_of_its_row():
+    assert "Mirrored" not in conditions_of(told(read_resource(body()), around()))
+
+
+@pytest.mark.parametrize(
+    ("warnings", "expected", "message"),
+    [
+        ((), ("True", "AsTheRow"), "the resource is what its row says"),
+        (
+            (("TwoActivePrompts", "versions 2 and 3 are active; 3 is used"),),
+            ("False", "TwoActivePrompts"),
+            "versions 2 and 3 are active; 3 is used",
+        ),
+        ((("RowInvalid", "a"), ("PromptInvalid", "b")), ("False", "RowInvalid"), "a; b"),
+    ],
+)
+def test_a_mirrored_profile_tells_what_is_amiss_with_its_row(warnings, expected, message):
+    status = told(read_resource(body()), around(mirrored={"ocr-extract": warnings}))
+    assert brief(status, "Mirrored") == [expected]
+    assert conditions_of(status)["Mirrored"]["message"] == message
