@@ -3,7 +3,17 @@
 import argparse
 import sys
 
-from bench import accuracy, fast_path, machine, memory, model_pages, ocr_throughput, responsiveness, startup
+from bench import (
+    accuracy,
+    controller,
+    fast_path,
+    machine,
+    memory,
+    model_pages,
+    ocr_throughput,
+    responsiveness,
+    startup,
+)
 from bench.figure import print_table
 
 BENCHMARKS = {
@@ -14,6 +24,7 @@ BENCHMARKS = {
     "startup": startup.run,
     "memory": memory.run,
     "accuracy": accuracy.run,
+    "controller": controller.run,
 }
 
 

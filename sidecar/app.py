@@ -190,7 +190,7 @@ def _watch(app: web.Application) -> None:
 
 
 def _watch_gpu(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
-    metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.is_open)
+    metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
     metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
     metrics.watch_each(

@@ -21,8 +21,13 @@ class Circuit:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether calls fail at once, or would but for one that tries."""
+        """Tell whether it has not been closed again since it opened."""
         return self._opened_at_s is not None
+
+    @property
+    def holds_back(self) -> bool:
+        """Tell whether calls fail at once now. It ends by itself: a service that nobody calls must not stay unready."""
+        return self._opened_at_s is not None and self._clock() < self._opened_at_s + OPEN_S
 
     @property
     def retry_after_s(self) -> int:
@@ -45,12 +50,13 @@ class Circuit:
         self._opened_at_s = None
         self._probing = False
 
-    def failed(self) -> None:
-        """Hear that it did not."""
+    def failed(self, *, was_probe: bool = True) -> None:
+        """Hear that it did not; a call from before it opened is not the one that tries."""
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self._opened_at_s = self._clock()
-        self._probing = False
+        if was_probe:
+            self._probing = False
 
     def given_up(self) -> None:
         """Hear that the call that was to try left before it was known."""

@@ -66,6 +66,23 @@ class PageText:
     parameters: Mapping[str, object] = field(default_factory=dict)
     residency: OcrResidencyDecision | None = None
     first_token_s: float | None = None
+    worked_s: float | None = None
+    """How long the work took, its wait for a worker not counted; None: as long as the call."""
+
+
+class TryFailedError(Exception):
+    """A try that gave no text at all, after something had been sent for it."""
+
+    def __init__(
+        self,
+        error: SidecarError,
+        parameters: Mapping[str, object] = NOTHING_SENT,
+        residency: OcrResidencyDecision | None = None,
+    ) -> None:
+        super().__init__(error, parameters, residency)
+        self.error = error
+        self.parameters = parameters
+        self.residency = residency
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +125,8 @@ class PreparedPage:
 
     order: PageOrder
     picture: PagePicture | None = None
+    worked_s: float = 0.0
+    """How long it took to prepare, its wait for a worker not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,7 @@ def facts_of(app: web.Application) -> health.Facts:
         fallback_engine=settings.stand_in,
         model_configured=vision is not None,
         model_failure=watch.failure if watch else None,
-        circuit_open=vision.circuit.is_open if vision else False,
+        circuit_open=vision.circuit.holds_back if vision else False,
     )
 
 

@@ -51,12 +51,13 @@ def inner_text(content: str) -> tuple[str, bool]:
         return content, True
     body = content.lstrip()[start.end() :]
     try:
-        answer, end = _DECODER.raw_decode(body)
+        answer, _ = _DECODER.raw_decode(body)  # a remark behind it is not the page's
     except (ValueError, RecursionError):
         return _inner_as_far_as_it_came(body, content), False
-    inner = answer.get(INNER_TEXT, content) or ""  # null is how a model says that there is no text
-    is_all = not body[end:].strip().removeprefix("```")
-    return _unicode(inner) if is_all and isinstance(inner, str) else content, True
+    inner = answer.get(INNER_TEXT, content)
+    if inner is None:
+        return "", True  # how a model says that there is no text
+    return _unicode(inner) if isinstance(inner, str) else content, True
 
 
 def _inner_as_far_as_it_came(body: str, otherwise: str) -> str:

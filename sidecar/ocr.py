@@ -25,6 +25,7 @@ from sidecar.engine import (
     Orders,
     PageOrder,
     PreparedPage,
+    TryFailedError,
 )
 from sidecar.errors import (
     DeadlineError,
@@ -194,18 +195,18 @@ class DocumentReader:
             try:
                 prepared = await engine.prepare(order)
             except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
-                reading.fail(engine.name, _known_error(exc, page.index), time.monotonic() - started_s)
+                reading.fail(engine.name, _failure(exc, page.index), time.monotonic() - started_s)
                 return
-            drawn_s = time.monotonic() - started_s
             async with engine.turns.take(job.path):
                 started_s = time.monotonic()
-                await self._attempts(engine, prepared, reading, drawn_s)
-                self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
+                await self._attempts(engine, prepared, reading)
+                if reading.is_settled:  # else another engine is to read it, and the page counts there
+                    self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
 
-    async def _attempts(self, engine: OcrEngine, page: PreparedPage, reading: PageReading, drawn_s: float) -> None:
+    async def _attempts(self, engine: OcrEngine, page: PreparedPage, reading: PageReading) -> None:
         """Try until the page is settled; the tries share the page's deadline, an error ends them."""
-        ends_s = time.monotonic() + self._policy.page_timeout_s - drawn_s
-        took_before_s = drawn_s
+        ends_s = time.monotonic() + self._policy.page_timeout_s - page.worked_s
+        took_before_s = page.worked_s
         for attempt in range(1, engine.max_attempts(page.order.orders) + 1):
             started_s = time.monotonic()
             if attempt > 1 and started_s >= ends_s:
@@ -213,11 +214,11 @@ class DocumentReader:
             try:
                 read = await engine.read(page, attempt, max(0.001, ends_s - started_s))
             except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
-                error = _known_error(exc, page.order.index)
-                reading.fail(engine.name, error, took_before_s + time.monotonic() - started_s)
+                failed = _failure(exc, page.order.index)
+                reading.fail(engine.name, failed, took_before_s + time.monotonic() - started_s)
                 return
-            took_s = took_before_s + time.monotonic() - started_s
-            reading.add(engine.name, read, took_s, empty_is_an_answer=engine.empty_is_an_answer)
+            took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
+            reading.add(engine.name, read, took_before_s + took_s, empty_is_an_answer=engine.empty_is_an_answer)
             took_before_s = 0.0
             if reading.is_settled or read.error:
                 return
@@ -247,15 +248,18 @@ def _needs_engine(page: PageFacts) -> bool:
     return page.text is None and not page.blank and page.error is None
 
 
-def _known_error(exc: Exception, index: int) -> SidecarError:
+def _failure(exc: Exception, index: int) -> TryFailedError:
     """Turn whatever ended a try into one of our errors; a bug costs its page, not the others, and stays opaque."""
     match exc:
-        case SidecarError():
+        case TryFailedError():
             return exc
+        case SidecarError():
+            return TryFailedError(exc)
         case WorkerDiedError():
-            return PageUnreadableError(f"page {index + 1} cannot be read: reading it ends the process that tries")
+            what = f"page {index + 1} cannot be read: reading it ends the process that tries"
+            return TryFailedError(PageUnreadableError(what))
     log.error("a page failed in a way nobody thought of", exc_info=exc)
-    return SidecarError()
+    return TryFailedError(SidecarError())
 
 
 def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:
@@ -274,7 +278,7 @@ def _warnings(job: ReadJob, facts: DocumentFacts, pages: Sequence[PageResult]) -
             yield WarningCode.PROFILE_MISSING
         if prompt.has_placeholder(told.system_prompt):
             yield WarningCode.PROMPT_UNFILLED
-    if job.wants_model and not any(page.engine == NP_DMS_OCR for page in pages):
+    if job.wants_model and not page_reading.model_read(pages):
         yield WarningCode.PARAMETERS_NOT_APPLIED
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -33,9 +34,13 @@ LOOK_S = 3.0
 """Deadline of the small questions: what is resident, what is installed."""
 AGAIN_S = 10
 """When a caller should come back after Ollama could not be reached: a restart takes about that."""
+PLAIN = {"Accept-Encoding": "identity"}
+"""A gateway that packed a stream would hold its tokens back."""
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ANSWER_CHARS = 400_000
 """No page has so much text: what goes on beyond has lost its way without repeating itself."""
+PASSING_STATUSES = frozenset({408, 425, 429})
+"""Refusals by a gateway that say nothing about the page."""
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
@@ -80,7 +85,7 @@ class Ollama:
     """A client of one server. :meth:`open` it on the loop that uses it; ``session`` is shared by all calls."""
 
     def __init__(self, url: str, connect_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = url.rstrip("/")
+        self._url = urlsplit(url)._replace(query="", fragment="").geturl().rstrip("/")
         self._connect_s = connect_s
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -89,7 +94,8 @@ class Ollama:
     async def open(self) -> AsyncIterator[None]:
         """Hold the session for as long as the block; connections are not kept, a server's restart leaves dead ones."""
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as self._session:
+        cookies = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies, headers=PLAIN) as self._session:
             yield
         self._session = None
 
@@ -170,13 +176,14 @@ class Ollama:
                 ):
                     if answer.status != 200:
                         raise EngineFailedError(f"the model server answered {answer.status}")
-                    return json.loads(await answer.content.read())
+                    return json.loads(await _head(answer.content, MAX_LINE_BYTES))
             except TimeoutError as exc:
                 raise EngineUnavailableError("the model server does not answer", retry_after_s=AGAIN_S) from exc
 
     @asynccontextmanager
     async def _post(self, path: str, body: io.BytesIO) -> AsyncIterator[aiohttp.ClientResponse]:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s)
+        # "connect" counts the look-up of the name, too.
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_connect=self._connect_s)
         headers = {"Content-Type": "application/json"}
         url = self._url + path
         async with self._there().post(
@@ -217,7 +224,7 @@ async def _refuse_status(answer: aiohttp.ClientResponse, model: str) -> None:
     log.warning("the model server refused", extra={"status": answer.status, "error": (said or "")[:SHOWN_ERROR_CHARS]})
     if answer.status == 404 and said is not None:
         raise ModelMissingError(f"the model {model} is not installed on the model server")
-    if 400 <= answer.status < 500:
+    if 400 <= answer.status < 500 and answer.status not in PASSING_STATUSES:
         raise EngineRefusedError(f"the model server refused the page with status {answer.status}")
     raise EngineFailedError(f"the model server answered {answer.status}", retry_after_s=AGAIN_S)
 
@@ -279,9 +286,8 @@ def _list_of(answer: object, key: str) -> list[dict[str, Any]]:
 
 
 def _resident(model: Mapping[str, Any]) -> ResidentModel:
-    size_vram, context = model.get("size_vram"), model.get("context_length")
-    return ResidentModel(
-        str(model.get("name") or model.get("model")),
-        size_vram // MIB if isinstance(size_vram, int) else 0,
-        context if isinstance(context, int) else 0,
-    )
+    size_vram, context = model.get("size_vram") or 0, model.get("context_length")
+    if not isinstance(size_vram, int) or size_vram < 0:
+        raise EngineFailedError("the model server's answer is not what Ollama answers")
+    name = str(model.get("name") or model.get("model"))
+    return ResidentModel(name, size_vram // MIB, context if isinstance(context, int) else 0)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.engine import FAST_PATH, MIXED, NP_DMS_OCR, Attempt, PageText, PageVerdict
+from sidecar.engine import FAST_PATH, MIXED, NP_DMS_OCR, Attempt, PageText, PageVerdict, TryFailedError
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -79,11 +79,20 @@ class PageReading:
             self._best = engine, read
         self._settled = good
 
-    def fail(self, engine: str, error: SidecarError, took_s: float) -> None:
-        """Take that a try gave nothing."""
+    def fail(self, engine: str, failed: TryFailedError, took_s: float) -> None:
+        """Take that a try gave nothing, and what had been sent for it."""
         self.duration_s += took_s
-        self.attempts.append(Attempt(engine, round(took_s * 1000), PageVerdict.FAILED, error.code))
-        self.error = self.error or error
+        self.attempts.append(
+            Attempt(
+                engine,
+                round(took_s * 1000),
+                PageVerdict.FAILED,
+                failed.error.code,
+                parameters=failed.parameters,
+                residency=failed.residency,
+            )
+        )
+        self.error = self.error or failed.error
 
     def result(self) -> PageResult:
         """Give what became of the page: the good text, or the most that came, or the error."""
@@ -141,16 +150,19 @@ def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
 
 
 def raise_if_none_worked(pages: Sequence[PageResult]) -> None:
-    """Raise when no page is what an engine believes in: the first page's error, or that the engine gave no whole page.
+    """Raise when no page is what an engine believes in: the first error, or that the engine gave no whole page.
+
+    Blank pages are nobody's success: scanned backs must not make an answer of a document that nobody could read.
 
     Raises:
         SidecarError: there is nothing to answer with.
     """
-    if not pages or any(page.is_answer for page in pages):
+    not_blank = [page for page in pages if not page.blank]
+    if not not_blank or any(page.is_answer for page in not_blank):
         return
-    if errors := [page.error for page in pages if page.error]:
+    if errors := [page.error for page in not_blank if page.error]:
         raise errors[0]
-    verdicts = ", ".join(sorted({page.verdict.value for page in pages}))
+    verdicts = ", ".join(sorted({page.verdict.value for page in not_blank}))
     raise EngineFailedError(f"the engine gave no whole page; what it gave is {verdicts}")
 
 
@@ -162,8 +174,14 @@ def engine_used(pages: Sequence[PageResult]) -> str:
 
 
 def model_was_tried(pages: Sequence[PageResult]) -> bool:
-    """Tell whether any page was given, or was to be given, to the model."""
-    return any(attempt.engine == NP_DMS_OCR for page in pages for attempt in page.attempts)
+    """Tell whether any page was given, or was to be given, to the model; blank ones are not."""
+    tries = [attempt for page in pages for attempt in page.attempts if attempt.engine == NP_DMS_OCR]
+    return any(attempt.residency or attempt.error for attempt in tries)
+
+
+def model_read(pages: Sequence[PageResult]) -> bool:
+    """Tell whether the text of any page is the model's."""
+    return any(page.engine == NP_DMS_OCR and not page.blank for page in pages)
 
 
 def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object] | None:

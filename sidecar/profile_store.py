@@ -5,6 +5,7 @@ of a request, which takes the current :class:`Profiles`; those never change.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import stat
@@ -25,6 +26,8 @@ MAX_FILES = 5000
 """A ConfigMap has room for about 3,000 of the smallest profiles."""
 KUBELETS_LINK = "..data"
 """Link to the folder that holds a mounted ConfigMap's files; the kubelet swaps it, and with it all files at once."""
+SHOWN_PROFILES = 20
+"""Names in one log line."""
 FOLDER = "."
 """What a problem of the whole directory is listed under."""
 
@@ -92,15 +95,17 @@ class ProfileStore:
             return
         if stamps == self._stamps:
             return
-        profiles = self._load(folder, stamps)
+        profiles, unread = self._load(folder, stamps)
         if len(files) > self._max_files:
             too_many = f"it holds {len(files)} files, the limit is {self._max_files}"
             profiles = replace(profiles, refused={**profiles.refused, FOLDER: too_many})
         if _resolved(self._folder) == folder:  # else it was swapped meanwhile, and this is a mixture
             self._swap(profiles)
-            self._stamps = stamps
+            self._stamps = None if unread else stamps  # what could not be read now is read again at the next look
 
-    def _load(self, folder: Path, stamps: Mapping[str, Stamp]) -> Profiles:
+    def _load(self, folder: Path, stamps: Mapping[str, Stamp]) -> tuple[Profiles, bool]:
+        """Read all files; also tell whether one could not be read, for whatever reason the machine had."""
+        unread = False
         loaded: dict[str, Loaded] = {}
         refused: dict[str, str] = {}
         for file in sorted(stamps):
@@ -112,9 +117,10 @@ class ProfileStore:
                 refused[_shown(file)] = str(exc)
             except OSError as exc:
                 refused[_shown(file)] = f"it cannot be read: {exc.strerror}"
+                unread = True
             if name not in loaded and before:
                 loaded[name] = before  # the last good version stays in force
-        return Profiles(loaded, refused)
+        return Profiles(loaded, refused), unread
 
     def _loaded(self, profile: Profile, before: Loaded | None) -> Loaded:
         return before if before and before.profile == profile else Loaded(profile, self._now(), revision_of(profile))
@@ -126,8 +132,11 @@ class ProfileStore:
             logging.WARNING if profiles.refused else logging.INFO,
             "profiles loaded",
             extra={
-                "profiles": {name: one.profile.revision for name, one in profiles.loaded.items()},
-                "refused": dict(profiles.refused),
+                "profiles": len(profiles.loaded),
+                "changed": [name for name, one in profiles.loaded.items() if one != self.current.loaded.get(name)][
+                    :SHOWN_PROFILES
+                ],
+                "refused": dict(itertools.islice(profiles.refused.items(), SHOWN_PROFILES)),
             },
         )
         self.current = profiles
@@ -141,7 +150,7 @@ def _shown(name: str) -> str:
 def _resolved(folder: Path) -> Path:
     """Give the folder that the files are in: for a mounted ConfigMap the one that the kubelet's link points to now."""
     link = folder / KUBELETS_LINK
-    return link.resolve() if link.is_symlink() else folder
+    return Path(os.path.realpath(link)) if link.is_symlink() else folder  # pathlib's raises for a link to itself
 
 
 def _files(folder: Path) -> list[str]:

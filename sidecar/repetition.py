@@ -13,8 +13,8 @@ LONG_UNIT_CHARS, MIN_LONG_REPEATS = 100, 2
 """How often the unit must have come again; a form holds a line four times, but no paragraph three times."""
 FORM_WORD_SHARE = 0.5
 FORM_S = 2.5
-"""Rules, dot leaders, empty rows and lines to be signed, of whose characters fewer than half belong to words, may go on
-for so long, in seconds: forms have many of them, and a fast model is through with them in less."""
+"""Whole lines, and rules, dot leaders and empty cells, of whose characters fewer than half belong to words, may go on
+for so long, in seconds: columns and forms have many equal lines, and a fast model is through with them in less."""
 TAIL_CHARS = 4096
 PROBE_CHARS = (16, 128)
 """Lengths of the end that is searched for: a short one finds short units, a long one those that end in a rule."""
@@ -42,7 +42,7 @@ class RepetitionWatch:
             return False
         if self._repeating_since_s is None:
             self._repeating_since_s = self._chunks[0][1]
-        if _word_share(unit) >= FORM_WORD_SHARE:
+        if "\n" not in unit and _word_share(unit) >= FORM_WORD_SHARE:
             return True
         return now_s - self._repeating_since_s >= FORM_S or self._repeats(len(unit), TAIL_CHARS - len(unit))
 

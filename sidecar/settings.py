@@ -356,7 +356,8 @@ class Settings(BaseModel):
     def _is_url(cls, url: str | None) -> str | None:
         if url is not None:
             parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            if not is_server or re.search(r"\s", url):
                 raise ValueError("a URL such as http://ollama:11434 is accepted")
         return url
 
@@ -426,5 +427,5 @@ def _sentence(error: ErrorDetails, values: Mapping[str, Any]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not name:
         return message
-    shown = "(hidden)" if "KEY" in name else values.get(name, "unset")
+    shown = "(hidden)" if "KEY" in name or "URL" in name else values.get(name, "unset")  # a URL may hold a password
     return f"{name} is {shown}: {message[0].lower()}{message[1:]}"

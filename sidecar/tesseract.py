@@ -249,7 +249,7 @@ class TesseractEngine:
 
     async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:  # noqa: ARG002 - common shape
         """Draw and read one page in a worker."""
-        read = await self._workers.run(
+        read, worked_s = await self._workers.run_timed(
             read_page,
             page.order.document,
             page.order.index,
@@ -260,7 +260,8 @@ class TesseractEngine:
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
         done_reason = "blank" if read.blank else "stop"
-        return replace(read, verdict=verdict, done_reason=done_reason, parameters=self._parameters(page.order.orders))
+        parameters = self._parameters(page.order.orders)
+        return replace(read, verdict=verdict, done_reason=done_reason, parameters=parameters, worked_s=worked_s)
 
     def _there(self) -> Installed:
         if self.installed is None:

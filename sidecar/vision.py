@@ -20,13 +20,16 @@ from sidecar.engine import (
     PagePicture,
     PageText,
     PreparedPage,
+    TryFailedError,
 )
 from sidecar.errors import (
+    DeadlineError,
     EngineRefusedError,
     EngineUnavailableError,
     GpuPressureError,
     ModelMissingError,
     PageUnreadableError,
+    SidecarError,
 )
 from sidecar.model_answer import judge
 from sidecar.ollama import ChatStream, ChatTimeouts, Ollama
@@ -44,6 +47,8 @@ PRESSURE_LOOK_S = 0.25
 SETTLED_S = 5.0
 """Memory that a model left shows up as free so much later, in seconds, at most: pressure seen earlier after a call of
 ours may be the OCR model itself, which has just left, and is looked at again."""
+FAIR_SHARE = 0.5
+"""Share of a page's time that a call must have had for its deadline to say something about the model server."""
 PRESSURE_AGAIN_S = 30
 """When a caller should come back who was refused because the GPU is full: an LLM's answer takes about that."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
@@ -74,9 +79,9 @@ class PageDrawer:
         self._limits = limits
         self._longest_side = longest_side
 
-    async def draw(self, page: PageOrder) -> PagePicture:
-        """Draw one page."""
-        return await self._workers.run(
+    async def draw(self, page: PageOrder) -> tuple[PagePicture, float]:
+        """Draw one page; also tell the seconds it took."""
+        return await self._workers.run_timed(
             document.picture,
             page.document,
             page.index,
@@ -129,7 +134,7 @@ class VisionEngine:
 
     async def prepare(self, page: PageOrder) -> PreparedPage:
         """Draw the page, in a worker."""
-        return PreparedPage(page, await self._drawer.draw(page))
+        return PreparedPage(page, *await self._drawer.draw(page))
 
     async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
         """Have the model read one page.
@@ -146,7 +151,12 @@ class VisionEngine:
         residency = await self._admit(page.order.orders, ends_s)
         request = self._request(page, attempt, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
-        stream = await self._call(request, timeouts)
+        is_fair = timeouts.whole_s >= FAIR_SHARE * page.order.deadline_s
+        is_probe = self._pass_circuit()
+        try:
+            stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
+        except SidecarError as exc:
+            raise TryFailedError(exc, _options_of(request), residency) from exc
         return _page_text(stream, request, residency)
 
     async def _admit(self, orders: Orders, ends_s: float) -> OcrResidencyDecision:
@@ -196,14 +206,20 @@ class VisionEngine:
             "shift": False,
         }
 
-    async def _call(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
-        """Make one call, and tell the circuit how it went."""
+    def _pass_circuit(self) -> bool:
+        """Ask the circuit to call; tell whether this is the call that tries whether the server is back."""
         is_probe = self.circuit.is_open
         if not self.circuit.admit():
             raise EngineUnavailableError(
                 "the model server failed several times in a row, it is tried again soon",
                 retry_after_s=self.circuit.retry_after_s,
             )
+        return is_probe
+
+    async def _call(
+        self, request: Mapping[str, object], timeouts: ChatTimeouts, *, is_fair: bool, is_probe: bool
+    ) -> ChatStream:
+        """Make one call, and tell the circuit how it went; a deadline proves nothing where the time was not fair."""
         model = full_name(str(request["model"]))
         self._running[model] += 1
         try:
@@ -211,8 +227,8 @@ class VisionEngine:
         except (ModelMissingError, EngineRefusedError):
             self.circuit.succeeded()  # the server is there and says what is wrong
             raise
-        except Exception:
-            self.circuit.failed()
+        except Exception as exc:
+            self._judge(exc, is_fair=is_fair, was_probe=is_probe)
             raise
         except BaseException:
             if is_probe:
@@ -222,10 +238,16 @@ class VisionEngine:
             self._running[model] -= 1
             self._call_ended_s = self._clock()
         if stream.error:
-            self.circuit.failed()
+            self._judge(stream.error, is_fair=is_fair, was_probe=is_probe)
         else:
             self.circuit.succeeded()
         return stream
+
+    def _judge(self, exc: Exception, *, is_fair: bool, was_probe: bool) -> None:
+        if is_fair or not isinstance(exc, DeadlineError):
+            self.circuit.failed(was_probe=was_probe)
+        elif was_probe:
+            self.circuit.given_up()
 
 
 def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
@@ -245,15 +267,19 @@ def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dic
     return wanted
 
 
+def _options_of(request: Mapping[str, object]) -> Mapping[str, object]:
+    sent = request["options"]
+    return sent if isinstance(sent, dict) else {}
+
+
 def _page_text(stream: ChatStream, request: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
     answer = judge(stream.content, stream.done_reason)
-    options_sent = request["options"]
     return PageText(
         trim(answer.text),
         verdict=answer.verdict,
         done_reason=answer.done_reason,
         error=stream.error,
-        parameters=options_sent if isinstance(options_sent, dict) else {},
+        parameters=_options_of(request),
         residency=residency,
         first_token_s=stream.first_token_s,
     )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+DEFAULT_REGISTRY, DEFAULT_NAMESPACE = "registry.ollama.ai/", "library/"
+
 
 @dataclass(frozen=True, slots=True)
 class ResidentModel:
@@ -39,10 +41,11 @@ UNREADABLE = VramHeadroom(0, 0, 0, query_success=False)
 
 
 def same_model(one: str, other: str) -> bool:
-    """Compare names as Ollama does: without a tag, ``:latest`` is meant."""
+    """Compare names as Ollama does: in any case, and without what goes without saying."""
     return full_name(one) == full_name(other)
 
 
 def full_name(model: str) -> str:
-    """Add the tag that a name without one means; a port in front of a path is no tag."""
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+    """Add the tag that a name without one means (a port in front of a path is none), take away the default registry."""
+    name = model.casefold().removeprefix(DEFAULT_REGISTRY).removeprefix(DEFAULT_NAMESPACE)
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

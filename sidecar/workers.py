@@ -9,6 +9,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -53,6 +54,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _timed(function: Callable[..., T], *args: Any) -> tuple[T, float]:  # noqa: ANN401 - as the function takes them
+    started_s = time.monotonic()
+    return function(*args), time.monotonic() - started_s
+
+
+def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
+    return str((args[0] if function is _timed else function).__name__)
+
+
 class WorkerPool:
     """Runs functions in worker processes. Started by the first task; a pool that breaks is replaced."""
 
@@ -70,6 +80,10 @@ class WorkerPool:
     def alive(self) -> bool:
         """Tell whether tasks can be run: not after the end, nor when every new pool breaks like the one before."""
         return not self._stopped and self._broken_in_a_row < BROKEN_IN_A_ROW
+
+    async def run_timed(self, function: Callable[..., T], *args: Any, deadline_s: float) -> tuple[T, float]:  # noqa: ANN401 - likewise
+        """Do as :meth:`run`; also tell the seconds it took, from the moment a worker took it on."""
+        return await self.run(_timed, function, *args, deadline_s=deadline_s)
 
     async def run(self, function: Callable[..., T], *args: Any, deadline_s: float) -> T:  # noqa: ANN401 - as the function takes them
         """Run ``function(*args)`` in a worker; a cancelled call ends the worker that runs it.
@@ -92,7 +106,7 @@ class WorkerPool:
             except MemoryError as exc:
                 raise WorkerDiedError("more memory than allowed") from exc
             except pebble.ProcessExpired as exc:
-                log.warning("a worker died", extra={"exitcode": exc.exitcode, "task": function.__name__})
+                log.warning("a worker died", extra={"exitcode": exc.exitcode, "task": _name(function, args)})
             except (BrokenProcessPool, RuntimeError):
                 if self._stopped or pool.active:
                     raise

@@ -317,3 +317,46 @@ async def test_callers_that_leave_are_no_failure_of_the_server(govern):
         await until(lambda: governed.fake.chats[-1].disconnected, 1)
 
     assert not governed.service.service.api[VISION_ENGINE].circuit.is_open
+
+
+async def test_scanned_backs_do_not_hide_that_nobody_could_read(govern, data):
+    governed = await govern(**NONE)
+    await governed.fake.go_down()
+
+    status, body = await asked(governed, (data / "blank-pages.pdf").read_bytes())
+
+    assert (status, body["code"]) == (503, "engine_unavailable")
+
+
+async def test_a_document_of_blank_pages_claims_no_model_and_no_profile(govern, data):
+    govern.publish(runtimeParams={"temperature": 0.1})
+    governed = await govern()
+
+    body = await governed.read((data / "blank-pages.pdf").read_bytes(), pages="1,3", systemPrompt="read")
+
+    assert governed.fake.chats == []
+    assert (body["profile"], body["parameters"], body["modelUsed"], body["residency"]) == (None, {}, None, None)
+    assert body["warnings"] == ["parameters-not-applied"]
+
+
+async def test_what_was_sent_for_a_try_that_failed_is_listed(govern):
+    governed = await govern()
+    governed.fake.script([Answer.failure(500, "boom")])
+
+    body = await governed.read(temperature="0.4")
+
+    attempt = body["pages"][0]["attempts"][0]
+    assert (attempt["verdict"], attempt["parameters"]) == ("failed", {"temperature": 0.4})
+    assert attempt["residency"]["keepAliveSeconds"] == governed.fake.chats[0].body["keep_alive"]
+
+
+async def test_a_page_that_waits_for_a_worker_loses_none_of_its_time(govern):
+    """Twelve pages for Tesseract keep the only worker busy for longer than a page of the model may take."""
+    governed = await govern(OCR_WORKERS="1", OCR_TIMEOUT="1.5", OCR_PARALLEL_PAGES="4", **NONE)
+    others = [asyncio.create_task(governed.service.upload(pages(3), engine="tesseract")) for _ in range(4)]
+    body = await governed.read(pages(4))
+
+    assert [page["error"] for page in body["pages"]] == [None] * 4
+    assert all(page["durationMs"] < 1500 for page in body["pages"])
+    assert not governed.service.service.api[VISION_ENGINE].circuit.is_open
+    await asyncio.gather(*others)

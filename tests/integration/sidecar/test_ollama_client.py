@@ -445,9 +445,8 @@ async def test_lists_that_are_not_ollama_s_are_a_failure(body):
         ({"name": "a", "size_vram": 5 << 20, "context_length": 4096}, ResidentModel("a", 5, 4096)),
         ({"model": "a"}, ResidentModel("a", 0, 0)),
         ({"name": "a", "size_vram": None, "context_length": None}, ResidentModel("a", 0, 0)),
-        ({"name": "a", "size_vram": "5", "context_length": "4096"}, ResidentModel("a", 0, 0)),
-        ({"name": "a", "size_vram": [], "context_length": {}}, ResidentModel("a", 0, 0)),
-        ({"name": "a", "size_vram": 2.5e9, "context_length": 1.5}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "size_vram": 0, "context_length": "4096"}, ResidentModel("a", 0, 0)),
+        ({"name": "a", "size_vram": 0, "context_length": {}}, ResidentModel("a", 0, 0)),
         ({"name": "a", "digest": 5, "new_field": []}, ResidentModel("a", 0, 0)),
     ],
 )
@@ -455,6 +454,14 @@ async def test_fields_of_the_wrong_type_are_not_told(model, told):
     body = answering(json.dumps({"models": [model]}).encode())
     async with server(web.get("/api/ps", body)) as url, client(url) as ollama:
         assert await ollama.resident() == (told,)
+
+
+@pytest.mark.parametrize("size_vram", ["5", [1], 2.5e9, -1])
+async def test_memory_that_is_no_number_of_bytes_is_no_reading(size_vram):
+    body = answering(json.dumps({"models": [{"name": "a", "size_vram": size_vram}]}).encode())
+    async with server(web.get("/api/ps", body)) as url, client(url) as ollama:
+        with pytest.raises(EngineFailedError):
+            await ollama.resident()
 
 
 async def test_models_without_a_proper_name_are_no_obstacle():
@@ -468,3 +475,28 @@ async def test_a_list_that_arrives_in_pieces_is_read_whole():
     pieces = answering(b'{"models": [{"name":', b' "a:latest"}]}', pause_s=0.05)
     async with server(web.get("/api/tags", pieces)) as url, client(url) as ollama:
         assert await ollama.installed() == {"a:latest"}
+
+
+async def test_nothing_packed_is_asked_for():
+    seen = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Accept-Encoding"))
+        return web.json_response({"models": []})
+
+    async with server(web.get("/api/ps", answer)) as url, client(url) as ollama:
+        await ollama.resident()
+    assert seen == ["identity"]
+
+
+@pytest.mark.parametrize("status", [408, 429])
+async def test_a_refusal_that_passes_is_a_failure_and_no_refusal_of_the_page(status):
+    async with server(web.post("/api/chat", answering(b"", status=status))) as url, client(url) as ollama:
+        with pytest.raises(EngineFailedError) as failed:
+            await ollama.chat(REQUEST, QUICK)
+    assert failed.value.code == "engine_failed"
+
+
+async def test_a_query_in_the_address_is_no_part_of_a_path():
+    async with server(web.get("/api/ps", answering(b'{"models": []}'))) as url, client(url + "/?a=b#c") as ollama:
+        assert await ollama.resident() == ()

@@ -91,3 +91,21 @@ def test_who_is_turned_away_hears_when_the_next_call_may_try(later_s, retry_afte
     circuit, clock = opened()
     clock.advance(later_s)
     assert circuit.retry_after_s == retry_after_s
+
+
+def test_calls_are_held_back_for_ten_seconds_and_no_longer_even_if_nobody_calls():
+    circuit, clock = opened()
+    assert circuit.holds_back
+    clock.advance(OPEN_S - 0.01)
+    assert circuit.holds_back
+    clock.advance(0.01)
+    assert (circuit.holds_back, circuit.is_open) == (False, True)
+
+
+def test_an_earlier_call_that_fails_late_lets_no_second_one_try():
+    circuit, clock = opened()
+    clock.advance(OPEN_S)
+    assert circuit.admit()
+    circuit.failed(was_probe=False)
+    clock.advance(OPEN_S)
+    assert not circuit.admit()

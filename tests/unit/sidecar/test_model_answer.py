@@ -86,8 +86,8 @@ def test_the_text_is_taken_out_of_json(content):
         "Total: {",
         '{"document_number": "RFA-1"}',
         '{"natural_text": ["a", "b"]}',
-        '{"natural_text": "x"} and so on',
-        "{}",
+        '{"document_number": "x"} and so on',
+        "{} and so on",
         "[1, 2]",
         '"natural_text": "x"',
         "```python\nprint()\n```",
@@ -168,3 +168,8 @@ def test_no_answer_breaks_the_judge(content, done_reason):
 @pytest.mark.parametrize("inner", ["[" * 100_000, "{" * 100_000, '{"a":' * 100_000, "9" * 10_000])
 def test_json_beyond_reason_breaks_nothing(inner):
     assert judge('{"natural_text": ' + inner, "stop").verdict is TRUNCATED
+
+
+@pytest.mark.parametrize("remark", [" and so on", "\n```\nThat is all.", "\n\n"])
+def test_a_remark_behind_the_json_is_not_the_page_s(remark):
+    assert inner_text('{"natural_text": "x"}' + remark) == ("x", True)

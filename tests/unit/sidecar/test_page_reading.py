@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.engine import FAST_PATH, MIXED, NP_DMS_OCR, TESSERACT, Attempt, PageText, PageVerdict
+from sidecar.engine import FAST_PATH, MIXED, NP_DMS_OCR, TESSERACT, Attempt, PageText, PageVerdict, TryFailedError
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -25,6 +25,7 @@ from sidecar.page_reading import (
 from sidecar.residency_policy import OcrResidencyDecision
 from sidecar.warning import WarningCode
 
+STAYS = OcrResidencyDecision(120, 9000, "headroom-sufficient")
 GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY
 
 
@@ -37,7 +38,7 @@ def reading(*tries: PageText | SidecarError, wanted: str = NP_DMS_OCR) -> PageRe
 def tried(page: PageReading, engine: str, *tries: PageText | SidecarError) -> PageReading:
     for one in tries:
         if isinstance(one, SidecarError):
-            page.fail(engine, one, 0.5)
+            page.fail(engine, TryFailedError(one), 0.5)
         else:
             page.add(engine, one, 0.5, empty_is_an_answer=engine == TESSERACT)
     return page
@@ -129,7 +130,7 @@ def test_every_try_is_on_record_and_their_times_add_up():
         1.2344,
         empty_is_an_answer=False,
     )
-    page.fail(NP_DMS_OCR, DeadlineError(), 2.0)
+    page.fail(NP_DMS_OCR, TryFailedError(DeadlineError()), 2.0)
     assert page.result().attempts == (
         Attempt(NP_DMS_OCR, 1234, LOOPED, None, "loop", {"seed": 1}, residency, 250),
         Attempt(NP_DMS_OCR, 2000, PageVerdict.FAILED, "deadline_exceeded"),
@@ -164,6 +165,22 @@ def test_without_a_page_that_worked_the_first_error_is_raised():
         raise_if_none_worked(pages)
 
 
+def test_scanned_backs_make_no_answer_of_a_document_that_nobody_could_read():
+    with pytest.raises(GpuPressureError, match="full"):
+        raise_if_none_worked([fast(blank=True), failed(GpuPressureError("full")), fast(3, blank=True)])
+
+
+def test_a_document_of_blank_pages_is_an_answer():
+    raise_if_none_worked([fast(blank=True), reading(PageText("", blank=True)).result()])
+
+
+def test_what_was_sent_is_told_even_where_nothing_came_back():
+    page = PageReading(1, NP_DMS_OCR)
+    page.fail(NP_DMS_OCR, TryFailedError(DeadlineError(), {"temperature": 0.4}, STAYS), 1.0)
+    (attempt,) = page.result().attempts
+    assert (attempt.parameters, attempt.residency, attempt.error) == ({"temperature": 0.4}, STAYS, "deadline_exceeded")
+
+
 def test_pages_that_are_not_whole_and_had_no_error_are_an_engine_s_failure():
     pages = [reading(text("part", TRUNCATED)).result(), reading(text("x", LOOPED)).result()]
     with pytest.raises(EngineFailedError, match="no whole page; what it gave is looped, truncated"):
@@ -190,7 +207,8 @@ def test_who_read_the_document_is_named(pages, name):
     [
         ([fast()], False, False),
         ([failed()], False, False),
-        ([reading(text("a")).result()], True, True),
+        ([reading(text("a", residency=STAYS)).result()], True, True),
+        ([reading(PageText("", blank=True)).result()], False, True),
         ([tried(PageReading(1, TESSERACT), TESSERACT, text("a")).result()], False, True),
         ([tried(reading(GpuPressureError()), TESSERACT, text("a")).result()], True, True),
         ([reading(GpuPressureError()).result()], True, False),

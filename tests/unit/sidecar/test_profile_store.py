@@ -459,3 +459,16 @@ async def test_what_nobody_thought_of_ends_no_looking(tmp_path):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def test_a_data_link_that_points_to_itself_is_told(tmp_path):
+    (tmp_path / "..data").symlink_to("..data")
+    store = looked(tmp_path)
+    assert list(store.current.refused) == [FOLDER]
+
+
+def test_a_file_that_could_not_be_read_is_read_again_though_nothing_changed(tmp_path):
+    (tmp_path / "a.json").symlink_to(tmp_path / "elsewhere")
+    store = looked(tmp_path)
+    assert list(store.current.refused) == ["a.json"]
+    assert store._stamps is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.app import vision_policy
-from sidecar.engine import Orders, PageOrder, PagePicture, PageText, PreparedPage
+from sidecar.engine import Orders, PageOrder, PagePicture, PageText, PreparedPage, TryFailedError
 from sidecar.errors import DeadlineError, GpuPressureError, PageUnreadableError, SidecarError
 from sidecar.ollama import Ollama
 from sidecar.profile import ModelWish, Profile, instruct
@@ -32,8 +32,8 @@ FULL = DeviceMemory(16_384, 12_000, 3999)
 class Drawer:
     """Draws the same picture of every page."""
 
-    async def draw(self, _: PageOrder) -> PagePicture:
-        return PagePicture(PNG)
+    async def draw(self, _: PageOrder) -> tuple[PagePicture, float]:
+        return PagePicture(PNG), 0.01
 
 
 class Card:
@@ -69,7 +69,10 @@ class Rig:
         self.clock.advance(60)
         orders = Orders("eng", instruct(ModelWish(), profile, OCR_MODEL), active)
         page = PreparedPage(PageOrder(Path("a.pdf"), 0, deadline_s, orders), picture)
-        return await self.engine.read(page, attempt, deadline_s)
+        try:
+            return await self.engine.read(page, attempt, deadline_s)
+        except TryFailedError as failed:
+            raise failed.error from None
 
     @property
     def sent(self) -> list[object]:
