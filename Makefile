@@ -23,7 +23,7 @@ packages: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,controller,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,retrieval,controller,dev]'
 	@touch $@
 
 # Tesseract's language data, and what Debian splits off Python. Elsewhere `make setup` ends with what to install.

@@ -12,6 +12,7 @@ from bench import (
     model_pages,
     ocr_throughput,
     responsiveness,
+    retrieval,
     startup,
 )
 from bench.figure import print_table
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "accuracy": accuracy.run,
     "controller": controller.run,
+    "retrieval": retrieval.run,
 }
 
 

@@ -54,6 +54,8 @@ def running_service(**settings: str) -> Iterator[Service]:
             "OCR_PORT": str(port),
             "OCR_OPS_PORT": str(ops_port),
             "OCR_SPOOL_DIR": str(Path(folder) / "spool"),
+            "BGE_M3_MODEL": "",  # only who measures them has them loaded
+            "RERANKER_MODEL": "",
         }
         log = Path(folder) / "log"
         started = time.perf_counter()

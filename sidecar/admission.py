@@ -1,4 +1,4 @@
-"""How many pages may be in work, and when who is turned away should come back."""
+"""How many pages, or texts, may be in work, and when who is turned away should come back."""
 
 import math
 from collections.abc import Iterator
@@ -12,11 +12,15 @@ MAX_RETRY_AFTER_S = 600
 
 
 class Admission:
-    """Counts pages in and out. ``max_pages`` bounds those admitted and not yet done."""
+    """Counts pages in and out. ``max_pages`` bounds those admitted and not yet done.
 
-    def __init__(self, max_pages: int) -> None:
+    What is counted need not be pages: ``noun`` names it in errors, ``page_s`` is the first guess of its pace.
+    """
+
+    def __init__(self, max_pages: int, noun: str = "pages", page_s: float = 1.0) -> None:
         self._max_pages = max_pages
-        self._page_s = 1.0
+        self._noun = noun
+        self._page_s = page_s
         self.admitted = 0
 
     @property
@@ -59,6 +63,6 @@ class Admission:
 
     def _full(self, pages: int) -> QueueFullError:
         return QueueFullError(
-            f"{self.admitted} pages are in work, {pages} more do not fit; the limit is {self._max_pages}",
+            f"{self.admitted} {self._noun} are in work, {pages} more do not fit; the limit is {self._max_pages}",
             retry_after_s=self.retry_after_s,
         )

@@ -1,25 +1,28 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from sidecar import handlers
+from sidecar import handlers, retrieval_handlers
 from sidecar.admission import Admission
+from sidecar.background import beside
 from sidecar.document import DocumentLimits
 from sidecar.drain import Drain
 from sidecar.engine import NP_DMS_OCR, TESSERACT, OcrEngine
 from sidecar.key_file import KeyFile
 from sidecar.keys import (
     DRAIN,
+    EMBEDDER,
     KEY_FILE,
     METRICS,
     MODEL_WATCH,
     OLLAMA,
+    PLACEMENT,
     PROFILE_STORE,
     READER,
+    RERANKER,
     SETTINGS,
     SPOOL,
     TESSERACT_ENGINE,
@@ -33,6 +36,7 @@ from sidecar.ocr import DocumentReader, ReadPolicy
 from sidecar.ollama import Ollama
 from sidecar.profile_store import ProfileStore
 from sidecar.residency_policy import ResidencyLimits
+from sidecar.retrieval_parts import GpuSeam, add_retrieval, retrieval_life, watch_retrieval
 from sidecar.settings import Settings
 from sidecar.spool import Spool
 from sidecar.telemetry import Metrics
@@ -44,6 +48,10 @@ from sidecar.workers import WorkerLimits, WorkerPool, usable_cores
 API_ROUTES = (
     web.post("/ocr-upload", handlers.ocr_upload),
     web.post("/ocr", handlers.ocr_path),
+    web.post("/embed", retrieval_handlers.embed),
+    web.post("/rerank", retrieval_handlers.rerank),
+    web.post("/v1/embeddings", retrieval_handlers.v1_embeddings),
+    web.post("/v1/rerank", retrieval_handlers.v1_rerank),
     web.get("/health", handlers.get_health),
     web.get("/openapi.json", handlers.get_openapi),
 )
@@ -55,7 +63,7 @@ OPS_ROUTES = (
 )
 
 
-def build_app(settings: Settings) -> web.Application:
+def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application:
     """Compose the API application; nothing starts before it does.
 
     Raises:
@@ -70,11 +78,12 @@ def build_app(settings: Settings) -> web.Application:
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
+    add_retrieval(app, settings, gpu or GpuSeam())
     _add_reader(app, settings)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     _watch(app)
-    app.cleanup_ctx.extend([_spool, _workers, _profiles, _model])
+    app.cleanup_ctx.extend([_spool, _workers, _profiles, _model, retrieval_life])
     return app
 
 
@@ -96,6 +105,7 @@ def _add_model(app: web.Application, settings: Settings, url: str, limits: Docum
     monitor = app[VRAM_MONITOR] = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
     app[VISION_ENGINE] = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
+    app[VISION_ENGINE].make_room = app[PLACEMENT].make_room
     app[MODEL_WATCH] = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
 
 
@@ -119,6 +129,7 @@ def build_ops_app(api: web.Application) -> web.Application:
     ops[WORKERS] = api[WORKERS]
     ops[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
     ops[PROFILE_STORE] = api[PROFILE_STORE]
+    ops[EMBEDDER], ops[RERANKER] = api[EMBEDDER], api[RERANKER]
     if VISION_ENGINE in api:
         ops[VISION_ENGINE] = api[VISION_ENGINE]
         ops[MODEL_WATCH] = api[MODEL_WATCH]
@@ -160,6 +171,7 @@ def vision_policy(settings: Settings) -> VisionPolicy:
         required_mb=None if settings.on_pressure == "evict" else settings.required_vram_mb,
         pressure_wait_s=settings.pressure_wait_s,
         active_profile=settings.active_profile,
+        load_mb=settings.required_vram_mb,
     )
 
 
@@ -185,6 +197,7 @@ def _watch(app: web.Application) -> None:
     metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
     metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))
     metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
+    watch_retrieval(app)
     if VISION_ENGINE in app:
         _watch_gpu(metrics, app[VISION_ENGINE], app[VRAM_MONITOR], app[MODEL_WATCH])
 
@@ -213,7 +226,7 @@ async def _spool(app: web.Application) -> AsyncIterator[None]:
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:
     """Load the engine beside the service's start, so that the ports open at once; end the workers at the end."""
-    async with _beside(app[TESSERACT_ENGINE].keep_loading()):
+    async with beside(app[TESSERACT_ENGINE].keep_loading()):
         yield
     await asyncio.to_thread(app[WORKERS].stop)
 
@@ -221,7 +234,7 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
 async def _profiles(app: web.Application) -> AsyncIterator[None]:
     """Load the profiles before the first request, and keep them loaded."""
     await asyncio.to_thread(app[PROFILE_STORE].look)
-    async with _beside(app[PROFILE_STORE].keep_loading()):
+    async with beside(app[PROFILE_STORE].keep_loading()):
         yield
 
 
@@ -230,17 +243,6 @@ async def _model(app: web.Application) -> AsyncIterator[None]:
     if VISION_ENGINE not in app:
         yield
         return
-    async with app[OLLAMA].open(), _beside(app[MODEL_WATCH].keep_looking()):
+    async with app[OLLAMA].open(), beside(app[MODEL_WATCH].keep_looking()):
         yield
         await app[VRAM_MONITOR].close()
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a supervised loop for as long as the block."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -92,7 +92,7 @@ async def start_embedded(settings: Settings) -> AsyncIterator[Client]:
     from sidecar.app import build_app  # noqa: PLC0415 - a client of another machine's service needs none of it
     from sidecar.keys import TESSERACT_ENGINE  # noqa: PLC0415 - likewise
 
-    app = build_app(settings.model_copy(update={"auth_mode": "network"}))
+    app = build_app(settings.model_copy(update={"auth_mode": "network", "bge_m3_model": "", "reranker_model": ""}))
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-socket-") as folder:
         socket = str(Path(folder) / "api")

@@ -62,6 +62,18 @@ class Drain:
         finally:
             self.running -= 1
 
+    @asynccontextmanager
+    async def request(self) -> AsyncIterator[None]:
+        """Hold up the end of the service while a request is answered that takes no document's place.
+
+        Raises:
+            ShuttingDownError: the service stops, or it took too long while stopping.
+        """
+        if self.stopping:
+            raise self._stopped()
+        async with self._scope():
+            yield
+
     async def finish(self, grace_s: float) -> None:
         """Stop taking documents, give those that are here ``grace_s`` seconds, then cancel them and see them end."""
         self.stopping = True
@@ -96,4 +108,4 @@ class Drain:
 
     @staticmethod
     def _stopped() -> ShuttingDownError:
-        return ShuttingDownError("the service is shutting down; send the document again", retry_after_s=RETRY_AFTER_S)
+        return ShuttingDownError("the service is shutting down; send the request again", retry_after_s=RETRY_AFTER_S)

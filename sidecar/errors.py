@@ -35,6 +35,7 @@
     ├── EngineUnavailableError        503 engine_unavailable    (retryable)
     │   ├── GpuPressureError          503 gpu_pressure          (retryable)
     │   ├── ModelMissingError         503 model_missing         (retryable)
+    │   ├── ModelLoadingError         503 model_loading         (retryable)
     │   └── ShuttingDownError         503 shutting_down         (retryable)
     └── DeadlineError                 504 deadline_exceeded     (retryable)
 
@@ -275,6 +276,12 @@ class ModelMissingError(EngineUnavailableError):
     """The model server does not have the model."""
 
     code = "model_missing"
+
+
+class ModelLoadingError(EngineUnavailableError):
+    """A model of this service is not loaded yet."""
+
+    code = "model_loading"
 
 
 class ShuttingDownError(EngineUnavailableError):

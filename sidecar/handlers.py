@@ -20,11 +20,13 @@ from sidecar.errors import (
 )
 from sidecar.keys import (
     DRAIN,
+    EMBEDDER,
     METRICS,
     MODEL_WATCH,
     PROFILE_STORE,
     READER,
     REQUEST_ID,
+    RERANKER,
     SETTINGS,
     SPOOL,
     TESSERACT_ENGINE,
@@ -66,7 +68,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
         async with request.app[DRAIN].arriving():
             async with multipart.receiving(settings.receive_timeout_s):
-                body = await _read_body(request, settings.max_field_bytes)
+                body = await read_body(request, settings.max_field_bytes)
             asked = schema.parse_body(body, settings.max_system_prompt_length)
             await _copy_in_time(asked.pdf_path, file, settings)
         return await _answer(request, _job(request.app, asked, file.path, profiles))
@@ -79,7 +81,8 @@ def _refuse_early(request: web.Request) -> Profiles:
     return request.app[PROFILE_STORE].current
 
 
-async def _read_body(request: web.Request, max_bytes: int) -> bytes:
+async def read_body(request: web.Request, max_bytes: int) -> bytes:
+    """Read a body that must not be empty, and refuse it at the first byte over the limit."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
@@ -238,7 +241,8 @@ async def get_readyz(request: web.Request) -> web.Response:
     """Tell, for each capability, whether it can be asked for; 200 when documents can be read."""
     facts, profiles = facts_of(request.app), request.app[PROFILE_STORE].current
     ocr = health.ocr_capability(facts)
-    capabilities = {"ocr": ocr, "embed": health.NOT_IN_THIS_VERSION, "rerank": health.NOT_IN_THIS_VERSION}
+    embedder, reranker = request.app[EMBEDDER], request.app[RERANKER]
+    capabilities = {"ocr": ocr, embedder.name: embedder.capability, reranker.name: reranker.capability}
     engines = {TESSERACT: health.tesseract_capability(facts), NP_DMS_OCR: health.model_capability(facts)}
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},

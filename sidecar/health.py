@@ -72,10 +72,6 @@ def ocr_capability(facts: Facts) -> Capability:
     return Capability("ready", asked_for.reason) if stand_in.ready else stand_in
 
 
-NOT_IN_THIS_VERSION = Capability("unavailable", "not-in-this-version")
-"""For what the contract names and a later version brings."""
-
-
 def is_alive(facts: Facts) -> bool:
     """Tell whether the process should be left running; one that stops on purpose is alive."""
     return facts.workers_alive or facts.stopping

@@ -2,12 +2,15 @@
 
 from aiohttp import web
 
+from sidecar.device_placement import Placement
 from sidecar.drain import Drain
 from sidecar.key_file import KeyFile
 from sidecar.model_watch import ModelWatch
 from sidecar.ocr import DocumentReader
 from sidecar.ollama import Ollama
 from sidecar.profile_store import ProfileStore
+from sidecar.retrieval import Retriever, Threads
+from sidecar.retrieval_engine import Embedding
 from sidecar.settings import Settings
 from sidecar.spool import Spool
 from sidecar.telemetry import Metrics
@@ -29,5 +32,10 @@ VRAM_MONITOR = web.AppKey("VRAM_MONITOR", VramMonitor)
 MODEL_WATCH = web.AppKey("MODEL_WATCH", ModelWatch)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 READER = web.AppKey("READER", DocumentReader)
+EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
+RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
+PLACEMENT = web.AppKey("PLACEMENT", Placement)
+RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
+RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

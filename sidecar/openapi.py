@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from sidecar import __version__, schema
+from sidecar import __version__, retrieval_schema, schema
 from sidecar.settings import Settings
 
 REF = "#/components/schemas/{model}"
@@ -24,6 +24,21 @@ ERROR_STATUSES = {
     "503": "The engine or its model is not there, the GPU is full, or the service is shutting down; see Retry-After.",
     "504": "It took longer than its deadline.",
 }
+RETRIEVAL_ERRORS = ("400", "401", "408", "413", "422", "429", "500", "502", "503", "504")
+RETRIEVAL: dict[str, tuple[str, type[BaseModel], tuple[type[BaseModel], ...]]] = {
+    "/embed": (
+        "Embed one text or several",
+        retrieval_schema.EmbedRequest,
+        (retrieval_schema.EmbedBody, retrieval_schema.EmbedManyBody),
+    ),
+    "/rerank": ("Rank texts by a query", retrieval_schema.RerankRequest, (retrieval_schema.RerankBody,)),
+    "/v1/embeddings": (
+        "Embed, as OpenAI does",
+        retrieval_schema.EmbeddingsRequest,
+        (retrieval_schema.EmbeddingsBody,),
+    ),
+    "/v1/rerank": ("Rank, as Cohere and Jina do", retrieval_schema.RerankV1Request, (retrieval_schema.RerankV1Body,)),
+}
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
 
 
@@ -41,6 +56,7 @@ def openapi_document(settings: Settings) -> dict[str, Any]:
                     tuple(ERROR_STATUSES),
                 )
             },
+            **{path: {"post": _retrieving(*parts)} for path, parts in RETRIEVAL.items()},
             "/health": {"get": _plain("Tell whether documents can be read", schema.HealthBody)},
             "/openapi.json": {
                 "get": {
@@ -59,8 +75,10 @@ def openapi_document(settings: Settings) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    requests = [(model, "validation") for model in (schema.ReadRequest, schema.OcrPathRequest)]
-    responses = [
+    requests: list[tuple[type[BaseModel], str]] = [
+        (model, "validation") for model in (schema.ReadRequest, schema.OcrPathRequest)
+    ]
+    responses: list[tuple[type[BaseModel], str]] = [
         (model, "serialization")
         for model in (
             schema.DocumentBody,
@@ -72,6 +90,8 @@ def _schemas() -> dict[str, Any]:
             schema.HealthBody,
         )
     ]
+    requests += [(asked, "validation") for _, asked, _ in RETRIEVAL.values()]
+    responses += [(answer, "serialization") for _, _, answers in RETRIEVAL.values() for answer in answers]
     _, definitions = models_json_schema([*requests, *responses], ref_template=REF)  # type: ignore[list-item]
     found: dict[str, Any] = definitions["$defs"]
     return found
@@ -103,11 +123,26 @@ def _reading(summary: str, body: dict[str, Any], errors: tuple[str, ...]) -> dic
     }
     responses: dict[str, Any] = {"200": {"description": "What was read", "content": content}}
     for status in errors:
-        responses[status] = {
-            "description": ERROR_STATUSES[status],
-            "content": {"application/json": {"schema": _ref(schema.ErrorBody)}},
-        }
+        responses[status] = _error(status)
     return {"summary": summary, "requestBody": {"required": True, "content": body}, "responses": responses}
+
+
+def _retrieving(summary: str, asked: type[BaseModel], answers: tuple[type[BaseModel], ...]) -> dict[str, Any]:
+    answer = _ref(answers[0]) if len(answers) == 1 else {"oneOf": [_ref(one) for one in answers]}
+    responses: dict[str, Any] = {
+        "200": {"description": "What was computed", "content": {"application/json": {"schema": answer}}}
+    }
+    for status in RETRIEVAL_ERRORS:
+        responses[status] = _error(status)
+    body = {"required": True, "content": {"application/json": {"schema": _ref(asked)}}}
+    return {"summary": summary, "requestBody": body, "responses": responses}
+
+
+def _error(status: str) -> dict[str, Any]:
+    return {
+        "description": ERROR_STATUSES[status],
+        "content": {"application/json": {"schema": _ref(schema.ErrorBody)}},
+    }
 
 
 def _plain(summary: str, model: type[BaseModel]) -> dict[str, Any]:

@@ -77,6 +77,11 @@ def would_push_out(headroom: VramHeadroom, model: str, required_mb: int, calls_r
     return headroom.available_mb < required_mb and bool(headroom.others(model))
 
 
+def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:
+    """Tell whether the model would have to be loaded, and does not fit beside what is there, whatever that is."""
+    return headroom.query_success and not headroom.is_resident(model) and headroom.available_mb < required_mb
+
+
 def may_still_be_freed(headroom: VramHeadroom, required_mb: int) -> bool:
     """Tell whether memory that no model is known to hold would make room: a model that left frees its own late."""
     unaccounted_mb = headroom.used_mb - sum(model.vram_mb for model in headroom.models)

@@ -112,7 +112,7 @@ def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRe
         InvalidValueError: a value outside its range.
     """
     refuse_keep_alive(fields)
-    folded = _fold_names(fields)
+    folded = fold_names(fields)
     unknown = sorted(name for name in folded if name not in ReadRequest.model_fields)
     values: dict[str, Any] = {
         name: value if name in NEVER_EMPTY else value.strip() or None
@@ -139,7 +139,7 @@ def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
     if not isinstance(values, dict):
         raise MalformedBodyError("the body must be a JSON object")
     refuse_keep_alive(values)
-    return _parse(OcrPathRequest, _fold_names(values), max_prompt_chars)
+    return _parse(OcrPathRequest, fold_names(values), max_prompt_chars)
 
 
 def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
@@ -176,7 +176,8 @@ def _refuse_name(name: str) -> None:
 R = TypeVar("R", bound=ReadRequest)
 
 
-def _fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
+def fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Respell the names of fields as they are inside; refuse one that is given in both spellings."""
     folded: dict[str, Any] = {}
     for name, value in values.items():
         if not is_text(name):
@@ -201,7 +202,7 @@ def _parse_json_field(name: str, text: str | None) -> object:
 def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
     given = {name: value for name, value in values.items() if value is not None or name not in model.model_fields}
     if isinstance(given.get("runtime_params"), dict):
-        given["runtime_params"] = _fold_names(given["runtime_params"])
+        given["runtime_params"] = fold_names(given["runtime_params"])
     if "engine" in given:
         given["engine"] = _check_engine(given["engine"])
     if "system_prompt" in given:

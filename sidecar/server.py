@@ -8,6 +8,7 @@ from aiohttp import web
 
 from sidecar.app import build_app, build_ops_app
 from sidecar.keys import DRAIN
+from sidecar.retrieval_parts import GpuSeam
 from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ CLOSE_S = 2.0
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gpu: GpuSeam | None = None) -> None:
         self._settings = settings
-        self.api = build_app(settings)
+        self.api = build_app(settings, gpu)
         self._api_runner = _runner(self.api)
         self._ops_runner = _runner(build_ops_app(self.api))
 

@@ -20,6 +20,10 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
+MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
+"""Settings whose default is something, and that are switched off by being set to nothing."""
+
+
 class SettingsError(Exception):
     """The environment holds something this service will not start with; the text says what and what is accepted."""
 
@@ -210,6 +214,100 @@ class Settings(BaseModel):
         description="VRAM that the OCR model needs to be loaded, in MiB.",
     )
 
+    # ── embedding and reranking ───────────────────────────────────────────────────────────────────────────────
+    bge_m3_model: str = Field(
+        "BAAI/bge-m3",
+        alias="BGE_M3_MODEL",
+        description="Model of `/embed`: a folder, or a name on the Hugging Face hub, taken from the cache (`HF_HOME`) "
+        "or else from the hub. Set to nothing: there is no `/embed`, and no torch in this process.",
+    )
+    reranker_model: str = Field(
+        "BAAI/bge-reranker-large",
+        alias="RERANKER_MODEL",
+        description="Model of `/rerank`, likewise.",
+    )
+    retrieval_timeout_s: Seconds = Field(
+        30,
+        alias="RETRIEVAL_TIMEOUT_SECONDS",
+        description="Deadline of one request to embed or rerank, in seconds, waiting included. Kept from production.",
+    )
+    retrieval_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        alias="RETRIEVAL_DTYPE",
+        description="What the CPU computes in. `auto`: bfloat16 where the processor has instructions for it (AMX, "
+        "AVX512-BF16) and is twice as fast with them, else float32. A GPU always computes in half precision.",
+    )
+    retrieval_device: Literal["auto", "cpu"] = Field(
+        "auto",
+        alias="RETRIEVAL_DEVICE",
+        description="`auto`: the GPU while VRAM_HEADROOM_THRESHOLD_MB stays free beside the model, else the CPU. "
+        "`cpu`: the GPU is never touched.",
+    )
+    retrieval_threads: int = Field(
+        0,
+        alias="RETRIEVAL_THREADS",
+        ge=0,
+        le=256,
+        description="Threads that compute one batch on the CPU. 0: one for each core this process may use; they run at "
+        "OCR_WORKER_NICE, so pages and texts share the cores evenly. Fewer leave cores to pages.",
+    )
+    retrieval_max_wait_ms: float = Field(
+        20,
+        alias="RETRIEVAL_MAX_WAIT_MS",
+        ge=0,
+        le=1000,
+        description="Longest wait of a text for company in its batch, in milliseconds: that long, and no longer than a "
+        "tenth of the batch's time, callers that were just answered may take to ask again.",
+    )
+    retrieval_batch_tokens: int = Field(
+        2048,
+        alias="RETRIEVAL_BATCH_TOKENS",
+        ge=16,
+        le=1_000_000,
+        description="Most tokens of a batch on the CPU, padding included: with 4096 it was 8 % slower, and those who "
+        "come meanwhile wait longer. A longer text goes alone.",
+    )
+    retrieval_gpu_batch_tokens: int = Field(
+        16_384,
+        alias="RETRIEVAL_GPU_BATCH_TOKENS",
+        ge=16,
+        le=1_000_000,
+        description="Most tokens of a batch on the GPU, padding included. Smaller ones leave it idle, larger ones take "
+        "memory: this many take about 1 GiB.",
+    )
+    retrieval_max_padding: float = Field(
+        0.1,
+        alias="RETRIEVAL_MAX_PADDING",
+        ge=0,
+        le=0.9,
+        description="Most of a batch that may be padding, as a share: what is padded is computed for nothing.",
+    )
+    retrieval_gpu_overhead_mb: int = Field(
+        1500,
+        alias="RETRIEVAL_GPU_OVERHEAD_MB",
+        ge=0,
+        description="GPU memory a model takes beside its weights, in MiB: CUDA's context, and one batch.",
+    )
+    retrieval_max_items: int = Field(
+        2048,
+        alias="RETRIEVAL_MAX_ITEMS",
+        ge=1,
+        description="Most texts or chunks of one request: OpenAI's limit.",
+    )
+    retrieval_max_queued_items: int = Field(
+        4096,
+        alias="RETRIEVAL_MAX_QUEUED_ITEMS",
+        ge=1,
+        description="Texts that may wait or be computed at a time, for each model; beyond that a request gets 429 with "
+        "Retry-After. One request is always let in when nothing waits.",
+    )
+    retrieval_max_body_bytes: int = Field(
+        8 * MIB,
+        alias="RETRIEVAL_MAX_BODY_BYTES",
+        ge=1024,
+        description="Largest body of a request to embed or rerank, in bytes: 2,048 texts of 4,000 characters.",
+    )
+
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────
     char_threshold: int = Field(
         100,
@@ -373,9 +471,23 @@ class Settings(BaseModel):
         return self.engine or ("np-dms-ocr" if self.ollama_api_url else "tesseract")
 
     @property
+    def bge_m3_name(self) -> str:
+        """The embedder's name for callers: of a folder only the last part."""
+        return _public_name(self.bge_m3_model)
+
+    @property
+    def reranker_name(self) -> str:
+        """The reranker's name for callers, likewise."""
+        return _public_name(self.reranker_model)
+
+    @property
     def stand_in(self) -> str | None:
         """Who reads where the engine asked for cannot."""
         return None if self.fallback_engine == "none" else self.fallback_engine
+
+
+def _public_name(model: str) -> str:
+    return model.rstrip("/").rpartition("/")[2] if model.startswith((".", "/", "~")) else model
 
 
 def environment_names() -> dict[str, FieldInfo]:
@@ -384,7 +496,7 @@ def environment_names() -> dict[str, FieldInfo]:
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Build the settings from an environment; a variable that is set to nothing counts as unset.
+    """Build the settings from an environment; a variable that is set to nothing counts as unset, but for models.
 
     Raises:
         SettingsError: an unknown ``OCR_*`` name (the nearest known one is named), or a value outside its range.
@@ -392,7 +504,11 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     known = environment_names()
     for name, value in environ.items():
         _check_name(name, value, known)
-    values: dict[str, Any] = {name: environ[name].strip() for name in known if environ.get(name, "").strip()}
+    values: dict[str, Any] = {
+        name: environ[name].strip()
+        for name in known
+        if environ.get(name, "").strip() or (name in environ and name in MAY_BE_NOTHING)
+    }
     try:
         return Settings.model_validate(values)
     except ValidationError as exc:

@@ -10,6 +10,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 LOG_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+BATCH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30)
+BATCH_BUCKETS_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 PAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 240, 360)
 
 
@@ -74,6 +76,26 @@ class Metrics:
         )
         self.fallbacks = Counter(
             "ocr_fallbacks", "Pages read by another engine than was asked.", ["wanted", "used"], registry=self.registry
+        )
+        self.retrieval_texts = Counter(
+            "retrieval_texts",
+            "Texts embedded and pairs reranked, by where and why there.",
+            ["model", "device", "reason"],
+            registry=self.registry,
+        )
+        self.retrieval_batch_seconds = Histogram(
+            "retrieval_batch_seconds",
+            "Time from handing a batch to its device to its results.",
+            ["model", "device"],
+            buckets=BATCH_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.retrieval_batch_texts = Histogram(
+            "retrieval_batch_texts",
+            "Texts in a batch.",
+            ["model", "device"],
+            buckets=BATCH_BUCKETS_TEXTS,
+            registry=self.registry,
         )
 
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:

@@ -7,7 +7,7 @@ call may be made at all, and how long the model may stay.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar import document, prompt, residency_policy
@@ -59,7 +59,7 @@ OPTION_NAMES = {"max_tokens": "num_predict"}
 class VisionPolicy:
     """What the operator decided. Times in seconds, memory in MiB.
 
-    ``required_mb`` of None: the model is called whatever it pushes out.
+    ``required_mb`` of None: the model is called whatever it pushes out. ``load_mb``: what it takes to be loaded.
     """
 
     parallel_pages: int
@@ -69,6 +69,7 @@ class VisionPolicy:
     required_mb: int | None
     pressure_wait_s: float
     active_profile: str | None
+    load_mb: int = 0
 
 
 class PageDrawer:
@@ -114,6 +115,8 @@ class VisionEngine:
         self.turns = Turns(policy.parallel_pages)
         self.ahead = Turns(AHEAD * policy.parallel_pages)
         self._running: Counter[str] = Counter()
+        self.make_room: Callable[[], Awaitable[bool]] | None = None
+        """Sends those away that come after OCR in rank, and tells whether any left."""
         self._call_ended_s = float("-inf")
 
     @property
@@ -168,6 +171,8 @@ class VisionEngine:
         told = orders.instructions
         waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
         headroom = await self._monitor.read()
+        if self.make_room and self._lacks_room(headroom, told.model) and await self.make_room():
+            headroom = await self._monitor.read_anew()
         while self._would_push_out(headroom, told.model):
             if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
                 raise GpuPressureError(
@@ -188,6 +193,11 @@ class VisionEngine:
         return required_mb is not None and residency_policy.would_push_out(
             headroom, model, required_mb, self._running[full_name(model)]
         )
+
+    def _lacks_room(self, headroom: VramHeadroom, model: str) -> bool:
+        """Tell whether the model would be loaded where it does not fit: then those that come after it in rank leave."""
+        needs = residency_policy.needs_room(headroom, model, self._policy.load_mb)
+        return needs and not self._running[full_name(model)]
 
     def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:
         is_recent = self._clock() < min(self._call_ended_s + SETTLED_S, ends_s)

@@ -76,7 +76,7 @@ class Nvml:
 
 
 ReadDevice = Callable[[], Awaitable[DeviceMemory | None]]
-ReadModels = Callable[[], Awaitable[Sequence[ResidentModel]]]
+ReadModels = Callable[[], Awaitable[Sequence[ResidentModel] | None]]
 
 
 class VramMonitor:
@@ -105,6 +105,13 @@ class VramMonitor:
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._take())
         return await asyncio.shield(self._running)  # a caller that leaves must not take the others' reading along
+
+    async def read_anew(self) -> VramHeadroom:
+        """Give a reading that was begun after this call: memory has just been given back."""
+        if self._running:
+            await asyncio.shield(self._running)
+        self._read_at_s = float("-inf")
+        return await self.read()
 
     async def close(self) -> None:
         """End a reading that still runs."""

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from sidecar.keys import TESSERACT_ENGINE
+from sidecar.retrieval_parts import GpuSeam
 from sidecar.server import Service
 from sidecar.settings import Settings, parse_settings
 
@@ -68,17 +69,19 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Start services, in network mode unless told otherwise; each is stopped at the end of the test."""
     running: list[Running] = []
 
-    async def _start(**environ: str) -> Running:
+    async def _start(gpu: GpuSeam | None = None, **environ: str) -> Running:
         defaults = {
             "OCR_AUTH_MODE": "network",
             "OCR_PORT": "0",
             "OCR_OPS_PORT": "0",
             "OCR_WORKERS": "2",
+            "BGE_M3_MODEL": "",
+            "RERANKER_MODEL": "",
             "OCR_SPOOL_DIR": str(tmp_path / "spool"),
             "OCR_SIDECAR_UPLOAD_BASE": str(tmp_path / "uploads"),
         }
         settings = parse_settings(defaults | environ)
-        service = Service(settings)
+        service = Service(settings, gpu)
         await service.start()
         one = Running(service, settings, aiohttp.ClientSession())
         running.append(one)

@@ -16,7 +16,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from sidecar import cli, errors, health, middleware, model_watch, residency_policy, schema, tesseract
+from sidecar import (
+    cli,
+    device_policy,
+    errors,
+    health,
+    middleware,
+    model_watch,
+    residency_policy,
+    retrieval,
+    retrieval_models,
+    retrieval_schema,
+    schema,
+    tesseract,
+)
 from sidecar.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.keys import METRICS
 from sidecar.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
@@ -91,7 +104,7 @@ def test_every_setting_has_its_line_with_its_default():
     assert sorted(documented) == sorted(setting_lines())
 
 
-SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX)_[A-Z_]*[A-Z]\b"
+SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX|BGE|RERANKER|RETRIEVAL)_[A-Z0-9_]*[A-Z]\b"
 OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_KEEP_ALIVE", "OLLAMA_MAX_QUEUE")}
 OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
 """Settings of the model server, named where ours have to fit them."""
@@ -227,6 +240,41 @@ def readiness_reasons() -> set[str]:
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
     assert used == {"STARTING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
     return reasons.union(states)
+
+
+def constants(module, pattern: str) -> set[str]:
+    """Words in capitals that a module gives a value of lower-case words joined by hyphens."""
+    found = {value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
+    return {value for value in found if re.fullmatch(pattern, value)}
+
+
+def test_every_reason_for_not_embedding_has_its_line():
+    raised = set(re.findall(r'ModelLoadError\("([a-z-]+): ', inspect.getsource(retrieval_models)))
+    reasons = constants(retrieval, r"[a-z]+(-[a-z]+)+") | raised
+    assert {"model-missing", "model-unusable", "worker-died"} <= reasons
+    assert columns(OPERATIONS, "### Ready or not") == sorted((reason,) for reason in reasons)
+
+
+def test_every_reason_for_a_device_has_its_line():
+    reasons = constants(device_policy, r"[a-z]+(-[a-z]+)+")
+    assert columns(OPERATIONS, "### Where it runs") == sorted((reason,) for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("### POST /embed: fields", retrieval_schema.EmbedRequest),
+        ("### POST /embed: answer", retrieval_schema.EmbedBody),
+        ("### POST /rerank: fields", retrieval_schema.RerankRequest),
+        ("### POST /rerank: answer", retrieval_schema.RerankBody),
+        ("### POST /v1/embeddings: fields", retrieval_schema.EmbeddingsRequest),
+        ("### POST /v1/embeddings: answer", retrieval_schema.EmbeddingsBody),
+        ("### POST /v1/rerank: fields", retrieval_schema.RerankV1Request),
+        ("### POST /v1/rerank: answer", retrieval_schema.RerankV1Body),
+    ],
+)
+def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
+    assert columns(API, heading) == sorted((name,) for name in wire_names(model))
 
 
 def test_every_reason_for_not_being_ready_has_its_line():

@@ -2,9 +2,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conftest import Start
+from tests.conftest import Running, Start
 from tests.fakes.ollama import FakeOllama
 from tests.integration.sidecar.model import Governed, Governor
+from tests.integration.sidecar.retrieving import Models, loaded
 
 
 @pytest.fixture
@@ -21,3 +22,13 @@ def govern(fake: FakeOllama, start: Start, tmp_path) -> Governor:
 @pytest.fixture
 async def governed(govern: Governor) -> Governed:
     return await govern()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory) -> Models:
+    return Models.make(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+async def retrieving(start: Start, models: Models) -> Running:
+    return await loaded(await start(**models.environment))

@@ -6,6 +6,7 @@ import re
 import aiohttp
 import pytest
 
+from sidecar.app import API_ROUTES
 from sidecar.keys import SPOOL
 from tests.conftest import until
 
@@ -183,8 +184,8 @@ async def test_readiness_tells_each_capability(service):
             200,
             {
                 "ocr": {"state": "ready", "reason": None},
-                "embed": {"state": "unavailable", "reason": "not-in-this-version"},
-                "rerank": {"state": "unavailable", "reason": "not-in-this-version"},
+                "embed": {"state": "unavailable", "reason": "not-configured"},
+                "rerank": {"state": "unavailable", "reason": "not-configured"},
                 "engines": {
                     "tesseract": {"state": "ready", "reason": None},
                     "np-dms-ocr": {"state": "unavailable", "reason": "engine-missing: np-dms-ocr"},
@@ -244,7 +245,7 @@ async def test_the_description_names_every_route_and_every_field_of_an_answer(se
     _, answer = await service.upload(data / "digital.pdf")
 
     assert description["openapi"].startswith("3.1")
-    assert description["paths"].keys() == {"/ocr-upload", "/ocr", "/health", "/openapi.json"}
+    assert description["paths"].keys() == {route.path for route in API_ROUTES}
     schemas = description["components"]["schemas"]
     assert schemas["DocumentBody"]["properties"].keys() == answer.keys()
     assert schemas["PageBody"]["properties"].keys() == answer["pages"][0].keys()

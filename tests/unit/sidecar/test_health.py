@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.health import NOT_IN_THIS_VERSION, Capability, Facts, is_alive, ocr_capability
+from sidecar.health import Capability, Facts, is_alive, ocr_capability
 
 WELL = Facts(
     stopping=False,
@@ -70,11 +70,6 @@ def test_a_process_is_dead_when_its_workers_are_and_it_does_not_stop_on_purpose(
 )
 def test_what_a_restart_would_not_mend_leaves_the_process_alive(changed):
     assert is_alive(replace(WELL, **changed))
-
-
-def test_what_a_later_version_brings_is_never_ready():
-    assert not NOT_IN_THIS_VERSION.ready
-    assert NOT_IN_THIS_VERSION.reason
 
 
 @pytest.mark.parametrize(

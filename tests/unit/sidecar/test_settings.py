@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sidecar.settings import Settings, SettingsError, environment_names, parse_settings
+from sidecar.settings import MAY_BE_NOTHING, Settings, SettingsError, environment_names, parse_settings
 
 MIB = 1024 * 1024
 SECRET = "violet-submarine-4711"
@@ -63,6 +63,26 @@ SETTINGS = [
     ("OCR_REQUIRED_VRAM_MB", "required_vram_mb", 4000, "0", 0),
     ("OCR_PROFILE_DIR", "profile_dir", None, "/profiles", Path("/profiles")),
     ("OCR_DEFAULT_PROFILE", "default_profile", "ocr-extract", "drawings", "drawings"),
+    ("BGE_M3_MODEL", "bge_m3_model", "BAAI/bge-m3", "/models/bge-m3", "/models/bge-m3"),
+    (
+        "RERANKER_MODEL",
+        "reranker_model",
+        "BAAI/bge-reranker-large",
+        "BAAI/bge-reranker-v2-m3",
+        "BAAI/bge-reranker-v2-m3",
+    ),
+    ("RETRIEVAL_TIMEOUT_SECONDS", "retrieval_timeout_s", 30, "0.5", 0.5),
+    ("RETRIEVAL_DTYPE", "retrieval_dtype", "auto", "bfloat16", "bfloat16"),
+    ("RETRIEVAL_DEVICE", "retrieval_device", "auto", "cpu", "cpu"),
+    ("RETRIEVAL_THREADS", "retrieval_threads", 0, "256", 256),
+    ("RETRIEVAL_MAX_WAIT_MS", "retrieval_max_wait_ms", 20, "0", 0),
+    ("RETRIEVAL_BATCH_TOKENS", "retrieval_batch_tokens", 2048, "16", 16),
+    ("RETRIEVAL_GPU_BATCH_TOKENS", "retrieval_gpu_batch_tokens", 16_384, "1000000", 1_000_000),
+    ("RETRIEVAL_MAX_PADDING", "retrieval_max_padding", 0.1, "0", 0),
+    ("RETRIEVAL_GPU_OVERHEAD_MB", "retrieval_gpu_overhead_mb", 1500, "0", 0),
+    ("RETRIEVAL_MAX_ITEMS", "retrieval_max_items", 2048, "1", 1),
+    ("RETRIEVAL_MAX_QUEUED_ITEMS", "retrieval_max_queued_items", 4096, "1", 1),
+    ("RETRIEVAL_MAX_BODY_BYTES", "retrieval_max_body_bytes", 8 * MIB, "1024", 1024),
 ]
 REFUSED = [
     ("OCR_PORT", ["-1", "65536", "http", "8765.5"]),
@@ -116,6 +136,18 @@ REFUSED = [
     ("OCR_ON_PRESSURE", ["wait", "EVICT", "none"]),
     ("OCR_PRESSURE_WAIT_SECONDS", ["-0.1", "3600.1", "nan"]),
     ("OCR_REQUIRED_VRAM_MB", ["-1"]),
+    ("RETRIEVAL_TIMEOUT_SECONDS", ["0", "86400.1", "nan"]),
+    ("RETRIEVAL_DTYPE", ["fp16", "AUTO"]),
+    ("RETRIEVAL_DEVICE", ["cuda", "gpu"]),
+    ("RETRIEVAL_THREADS", ["-1", "257"]),
+    ("RETRIEVAL_MAX_WAIT_MS", ["-1", "1000.1", "nan"]),
+    ("RETRIEVAL_BATCH_TOKENS", ["15", "1000001"]),
+    ("RETRIEVAL_GPU_BATCH_TOKENS", ["15", "1000001"]),
+    ("RETRIEVAL_MAX_PADDING", ["-0.1", "1", "nan"]),
+    ("RETRIEVAL_GPU_OVERHEAD_MB", ["-1"]),
+    ("RETRIEVAL_MAX_ITEMS", ["0"]),
+    ("RETRIEVAL_MAX_QUEUED_ITEMS", ["0"]),
+    ("RETRIEVAL_MAX_BODY_BYTES", ["1023"]),
 ]
 
 
@@ -153,10 +185,26 @@ def test_every_value_that_is_refused_is_named():
     assert "OCR_WORKERS is 999: " in text
 
 
-@pytest.mark.parametrize("name", environment_names())
+@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_NOTHING))
 @pytest.mark.parametrize("nothing", ["", "  ", "\t\n"])
 def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
     assert parse_settings({name: nothing}) == parse_settings({})
+
+
+@pytest.mark.parametrize(("name", "field"), [("BGE_M3_MODEL", "bge_m3_model"), ("RERANKER_MODEL", "reranker_model")])
+@pytest.mark.parametrize("nothing", ["", "  "])
+def test_a_model_set_to_nothing_is_switched_off(name, field, nothing):
+    assert getattr(parse_settings({name: nothing}), field) == ""
+    assert name in MAY_BE_NOTHING
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("BAAI/bge-m3", "BAAI/bge-m3"), ("/srv/secret/bge-m3/", "bge-m3"), ("./models/own", "own"), ("", "")],
+)
+def test_a_model_s_folder_is_not_shown_to_callers(model, name):
+    settings = parse_settings({"BGE_M3_MODEL": model, "RERANKER_MODEL": model})
+    assert (settings.bge_m3_name, settings.reranker_name) == (name, name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""Which waiting texts form the next batch, and how long to wait for more. Pure.
+
+A batch is padded to its longest text, and what it costs grows with its padded tokens: texts of like length go together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PATIENCE = 0.1
+"""Share of the last batch's time that may be spent on waiting: more would cost more than company saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """``tokens``: most padded tokens. ``padding``: most of them that may be padding, as a share.
+
+    ``max_wait_s``: longest wait for company, in seconds.
+    """
+
+    tokens: int
+    padding: float
+    max_wait_s: float
+
+
+def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
+    """Choose from the waiting texts, whose lengths in tokens are given oldest first; give their positions.
+
+    The oldest always goes, alone if it is over the limit itself, so that none waits for ever; its neighbours by length
+    go along, the nearest first, while the batch stays within its limits.
+    """
+    order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
+    low = high = order.index(0)
+    total = lengths[0]
+    while True:
+        shorter = order[low - 1] if low > 0 else None
+        longer = order[high + 1] if high + 1 < len(order) else None
+        count = high - low + 2
+        longest = lengths[order[high]]
+        if shorter is not None and not _fits(count, longest, total + lengths[shorter], limits):
+            shorter = None
+        if longer is not None and not _fits(count, lengths[longer], total + lengths[longer], limits):
+            longer = None
+        match shorter, longer:
+            case None, None:
+                return order[low : high + 1]
+            case int(), int() if lengths[0] - lengths[shorter] <= lengths[longer] - lengths[0]:
+                longer = None
+        if longer is None and shorter is not None:
+            low, total = low - 1, total + lengths[shorter]
+        elif longer is not None:
+            high, total = high + 1, total + lengths[longer]
+
+
+def _fits(count: int, longest: int, total: int, limits: BatchLimits) -> bool:
+    padded = count * longest
+    return padded <= limits.tokens and padded - total <= limits.padding * padded
+
+
+@dataclass(frozen=True, slots=True)
+class LastBatch:
+    """What was answered last: so many texts, which took so many seconds, so many seconds ago."""
+
+    texts: int
+    took_s: float
+    ago_s: float
+
+
+def wait_for_company_s(waiting: int, waiting_tokens: int, last: LastBatch, limits: BatchLimits) -> float:
+    """Tell how much longer to wait, in seconds, before the next batch starts.
+
+    Callers that were just answered often ask again at once. So after a batch they have a moment for it, until as many
+    texts wait as were answered; a text that comes when nothing was just answered starts at once.
+    """
+    if waiting >= last.texts or waiting_tokens >= limits.tokens:
+        return 0.0
+    return max(0.0, min(limits.max_wait_s, PATIENCE * last.took_s) - last.ago_s)

@@ -1,0 +1,191 @@
+"""Brings together what waits for one model, and hands it over batch by batch.
+
+Callers submit one text or many; all texts wait in one line, oldest first. One worker takes the next batch as
+:mod:`sidecar.batch_policy` chooses, has it answered, and tells the callers. A caller that leaves, by its deadline or
+its connection's end, takes its texts out of the line; a text that the model fails on fails alone. How many texts may
+wait at all is :class:`sidecar.admission.Admission`'s business, before they come here.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sidecar import batch_policy
+from sidecar.batch_policy import BatchLimits, LastBatch
+from sidecar.errors import EngineFailedError, EngineUnavailableError, SidecarError
+from sidecar.retrieval_engine import Tokens
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+REVIVE_S = 1.0
+"""A worker that died starts anew after so many seconds: what killed it may do so again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[R]):
+    """What became of a text: its result, or None where the model gave no numbers; where it was computed, and why."""
+
+    result: R | None
+    device: str
+    reason: str
+
+
+RunBatch = Callable[[Sequence[Tokens]], Awaitable[Sequence[Answered[R]]]]
+
+
+class _Call(Generic[R]):
+    """One caller, who waits until none of its texts is missing, or until the first that fails."""
+
+    def __init__(self, size: int) -> None:
+        self.answers: list[Answered[R] | None] = [None] * size
+        self.missing = size
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answer(self, place: int, answered: Answered[R]) -> None:
+        self.answers[place] = answered
+        self.missing -= 1
+        if not self.missing and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: SidecarError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[R]):
+    call: _Call[R]
+    place: int
+    tokens: Tokens
+
+
+class Batcher(Generic[R]):
+    """One line, one worker. ``limits`` is asked before each batch: the GPU takes larger ones than the CPU."""
+
+    def __init__(
+        self,
+        run: RunBatch[R],
+        limits: Callable[[], BatchLimits],
+        learn_pace: Callable[[float, int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run = run
+        self._limits = limits
+        self._learn_pace = learn_pace
+        self._clock = clock
+        self._line: list[_Waiting[R]] = []
+        self._arrived = asyncio.Event()
+        self._last = LastBatch(0, 0.0, 0.0)
+        self._last_ended_s = 0.0
+        self.running: Sequence[_Waiting[R]] = ()
+        """What is being computed."""
+        self.alive = True
+        """Whether the worker is; while it is not, nothing is taken in."""
+
+    @property
+    def waiting(self) -> int:
+        """Count the texts in the line."""
+        return len(self._line)
+
+    async def submit(self, texts: Sequence[Tokens]) -> list[Answered[R]]:
+        """Wait for the answers, in the texts' order.
+
+        Raises:
+            EngineFailedError: the model failed on one of them, or the worker died.
+            EngineUnavailableError: the worker has just died.
+        """
+        if not self.alive:
+            raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
+        call: _Call[R] = _Call(len(texts))
+        self._line.extend(_Waiting(call, place, tokens) for place, tokens in enumerate(texts))
+        self._arrived.set()
+        try:
+            await call.done
+        finally:
+            if call.missing:  # it left or failed: none of its texts is worth computing any more
+                self._line = [one for one in self._line if one.call is not call]
+        return [answer for answer in call.answers if answer is not None]
+
+    async def keep_working(self) -> None:
+        """Work until cancelled. A worker that dies fails those who wait, is seen by readiness, and starts anew."""
+        while True:
+            try:
+                await self._work()
+            except Exception:
+                log.exception("a batch worker died")
+                self.alive = False
+                self._fail_all(EngineFailedError("the worker of this model died; send the request again"))
+                await asyncio.sleep(REVIVE_S)
+                self.alive = True
+
+    async def _work(self) -> None:
+        while True:
+            await self._wait_for_texts()
+            batch = self._take()
+            await self._answer(batch)
+            self.running = ()
+
+    async def _wait_for_texts(self) -> None:
+        """Wait for the first text, and then as long as the policy says for company."""
+        while not self._line:
+            self._arrived.clear()
+            await self._arrived.wait()
+        while (wait_s := self._company_s()) > 0:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return
+
+    def _company_s(self) -> float:
+        ago_s = self._clock() - self._last_ended_s
+        last = LastBatch(self._last.texts, self._last.took_s, ago_s)
+        tokens = sum(len(one.tokens.ids) for one in self._line)
+        return batch_policy.wait_for_company_s(len(self._line), tokens, last, self._limits())
+
+    def _take(self) -> Sequence[_Waiting[R]]:
+        self._line = [one for one in self._line if not one.call.done.done()]  # callers are told, and leave, later
+        if not self._line:
+            return ()  # the only caller left while company was waited for
+        chosen = batch_policy.next_batch([len(one.tokens.ids) for one in self._line], self._limits())
+        self.running = [self._line[position] for position in chosen]
+        going = set(chosen)
+        self._line = [one for position, one in enumerate(self._line) if position not in going]
+        return self.running
+
+    async def _answer(self, batch: Sequence[_Waiting[R]]) -> None:
+        if not batch:
+            return
+        started_s = self._clock()
+        try:
+            answers = await self._run([one.tokens for one in batch])
+        except Exception as exc:  # noqa: BLE001 - whatever a model raises is its verdict on one of these texts
+            await self._answer_alone(batch, exc)
+        else:
+            for one, answered in zip(batch, answers, strict=True):
+                one.call.answer(one.place, answered)
+        self._last_ended_s = self._clock()
+        self._last = LastBatch(len(batch), self._last_ended_s - started_s, 0.0)
+        self._learn_pace(self._last.took_s / len(batch), 1)
+
+    async def _answer_alone(self, batch: Sequence[_Waiting[R]], exc: Exception) -> None:
+        """Have each text of a batch that failed answered alone, so that the one it failed on takes no other down."""
+        if len(batch) > 1:
+            for one in batch:
+                if not one.call.done.done():
+                    await self._answer([one])
+            return
+        log.warning("a model failed on a text", exc_info=exc)
+        batch[0].call.fail(EngineFailedError(f"the model failed on text {batch[0].place} of the request, from 0"))
+
+    def _fail_all(self, error: SidecarError) -> None:
+        for one in (*self.running, *self._line):
+            one.call.fail(error)
+        self.running = ()
+        self._line = []

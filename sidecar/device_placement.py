@@ -1,0 +1,161 @@
+"""Carries out what :mod:`sidecar.device_policy` decides: makes copies on the GPU, drops them, and tells where to run.
+
+Nothing is moved under a running batch: a copy that is dropped is freed by the same thread that runs its batches.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar import device_policy
+from sidecar.compute_thread import ComputeThread
+from sidecar.device_policy import CopyState
+from sidecar.retrieval_engine import GpuFailedError, GpuOutOfMemoryError, ModelCopy, RetrievalModel
+from sidecar.vram import VramHeadroom
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+"""Pressure is seen within this, and the memory is back well within five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementLimits:
+    """``threshold_mb`` of the GPU stays free, in MiB; ``overhead_mb`` is what a copy takes beside its weights."""
+
+    threshold_mb: int
+    overhead_mb: int
+
+
+@dataclass(slots=True)
+class _Tenant:
+    model: RetrievalModel[Any, Any]
+    state: CopyState
+    copy: ModelCopy[Any] | None = None
+
+
+class Placement:
+    """Where each model runs. ``ranks`` names the models, those that come first on the GPU first.
+
+    Without a GPU to use, ``read`` is None and nothing ever looks.
+    """
+
+    def __init__(
+        self,
+        ranks: tuple[str, ...],
+        read: Callable[[], Awaitable[VramHeadroom]] | None,
+        thread: ComputeThread,
+        limits: PlacementLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ranks = ranks
+        self._read = read
+        self._thread = thread
+        self._limits = limits
+        self._clock = clock
+        self._tenants: dict[str, _Tenant] = {}
+        self._turn = asyncio.Lock()
+
+    def admit(self, model: RetrievalModel[Any, Any]) -> None:
+        """Take in a model that is loaded; it starts on the CPU."""
+        self._tenants[model.name] = _Tenant(model, CopyState(model.gpu_mb + self._limits.overhead_mb))
+
+    def where(self, name: str) -> tuple[ModelCopy[Any] | None, str]:
+        """Give a model's copy on the GPU, or None for the one on the CPU, and the reason."""
+        tenant = self._tenants.get(name)
+        if self._read is None or tenant is None or not tenant.model.can_use_gpu:
+            return None, device_policy.NO_CUDA
+        if tenant.copy is None and tenant.state.on_gpu:
+            return None, device_policy.WARMING_UP
+        return tenant.copy, tenant.state.reason
+
+    def on_gpu(self) -> dict[str, bool]:
+        """Tell for each model whether it has a copy on the GPU."""
+        return {name: name in self._tenants and self._tenants[name].copy is not None for name in self._ranks}
+
+    async def keep_placing(self) -> None:
+        """Look at the GPU until cancelled, and let copies come and go; all go at the end."""
+        if self._read is None:
+            return
+        try:
+            while True:
+                try:
+                    await self.look()
+                except Exception:  # this loop is its own supervisor: the CPU's copies answer whatever happens here
+                    log.exception("the placement of the models failed")
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            for tenant in self._tenants.values():
+                tenant.copy = None
+
+    async def look(self) -> None:
+        """Take one reading and follow it."""
+        tenants = [self._tenants[name] for name in self._ranks if name in self._tenants]
+        tenants = [tenant for tenant in tenants if tenant.model.can_use_gpu]
+        if self._read is None or not tenants:
+            return
+        headroom = await self._read()
+        async with self._turn:
+            states = [tenant.state for tenant in tenants]
+            placed = device_policy.place(states, headroom, self._limits.threshold_mb, self._clock())
+            for tenant, state in zip(tenants, placed, strict=True):
+                tenant.state = state
+            await self._follow(tenants)
+
+    async def make_room(self) -> bool:
+        """Drop all copies, because OCR needs their memory; tell whether there were any. Returns when it is free."""
+        async with self._turn:
+            gone = [tenant for tenant in self._tenants.values() if tenant.state.on_gpu]
+            for tenant in gone:
+                tenant.state = device_policy.bar(tenant.state, device_policy.BELOW_THRESHOLD, self._clock())
+            await self._follow(gone)
+        return bool(gone)
+
+    async def failed(self, name: str, reason: str) -> None:
+        """Drop a copy that failed a batch, for a while."""
+        log.warning("a copy on the GPU failed", extra={"model": name, "reason": reason})
+        async with self._turn:
+            tenant = self._tenants[name]
+            tenant.state = device_policy.bar(tenant.state, reason, self._clock())
+            await self._follow([tenant])
+
+    async def _follow(self, tenants: list[_Tenant]) -> None:
+        """Make true what the states say: first those that leave, then those that come."""
+        for tenant in tenants:
+            if tenant.copy is not None and not tenant.state.on_gpu:
+                tenant.copy = None
+                await self._thread.run(_nothing)  # the batch that still runs ends, and lets go of the copy
+                await self._thread.run(tenant.model.free_gpu)
+                self._tell(tenant)
+        for tenant in tenants:
+            if tenant.copy is None and tenant.state.on_gpu:
+                await self._make(tenant)
+
+    async def _make(self, tenant: _Tenant) -> None:
+        reason = None
+        try:
+            tenant.copy = await self._thread.run(tenant.model.copy_to_gpu)
+        except (GpuOutOfMemoryError, GpuFailedError) as exc:
+            reason = reason_of(exc)
+        if reason:  # outside of the except clause: the exception holds on to what was made of the copy
+            tenant.state = device_policy.bar(tenant.state, reason, self._clock())
+            await self._thread.run(tenant.model.free_gpu)
+        self._tell(tenant)
+
+    def _tell(self, tenant: _Tenant) -> None:
+        log.info(
+            "a model changed its place",
+            extra={"model": tenant.model.name, "onGpu": tenant.copy is not None, "reason": tenant.state.reason},
+        )
+
+
+def reason_of(error: GpuOutOfMemoryError | GpuFailedError) -> str:
+    """Name the reason for the CPU after the GPU failed so."""
+    return device_policy.OUT_OF_MEMORY if isinstance(error, GpuOutOfMemoryError) else device_policy.NO_CUDA
+
+
+def _nothing() -> None:
+    """Stand in a thread's line."""

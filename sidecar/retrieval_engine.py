@@ -1,0 +1,95 @@
+"""What a retrieval model is to the rest of the service: values, and the seams its copies hide behind. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+CPU, GPU = "cpu", "cuda"
+"""Devices by the names that answers give them."""
+EMBED, RERANK = "embed", "rerank"
+"""Models by what they can do."""
+
+Input_contra = TypeVar("Input_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Vector(Protocol):
+    """A row of numbers as the model's library holds it, serialised without being copied into Python objects."""
+
+    def __len__(self) -> int:
+        """Count the numbers."""
+
+    def tobytes(self) -> bytes:
+        """Give the numbers as little-endian bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One input as the model reads it; ``truncated`` says that it was longer than the model reads."""
+
+    ids: Sequence[int]
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One text as vectors: ``dense`` has length 1; ``values`` are the weights of the token ids ``indices``."""
+
+    dense: Vector
+    indices: Vector
+    values: Vector
+
+
+class ModelLoadError(Exception):
+    """A model cannot be loaded; the text is a reason for ``/readyz`` and holds no path."""
+
+
+class GpuOutOfMemoryError(Exception):
+    """The GPU had no room for a copy, or for a batch."""
+
+
+class GpuFailedError(Exception):
+    """The GPU, or what drives it, failed."""
+
+
+class ModelCopy(Protocol[Result_co]):
+    """Weights on one device."""
+
+    @property
+    def device(self) -> str:
+        """Tell where: ``cpu`` or ``cuda``."""
+
+    def run(self, batch: Sequence[Tokens]) -> Sequence[Result_co | None]:
+        """Answer a batch; None for an input that the model gave no finite numbers for. Blocks.
+
+        Raises:
+            GpuOutOfMemoryError, GpuFailedError: nothing is answered; the CPU's copy can.
+        """
+
+
+class RetrievalModel(Protocol[Input_contra, Result_co]):
+    """A model that is loaded: its tokenizer, its copy on the CPU, and how to get another one."""
+
+    name: str
+    max_tokens: int
+    gpu_mb: int
+    """MiB of GPU memory that a copy's weights take."""
+    can_use_gpu: bool
+    """Whether there is a GPU that copies can be made on."""
+
+    @property
+    def cpu(self) -> ModelCopy[Result_co]:
+        """The copy that is always there."""
+
+    def tokenize(self, inputs: Sequence[Input_contra]) -> list[Tokens]:
+        """Give each input as the model reads it. Blocks."""
+
+    def copy_to_gpu(self) -> ModelCopy[Result_co]:
+        """Make a copy on the GPU. Blocks.
+
+        Raises:
+            GpuOutOfMemoryError, GpuFailedError: there is none.
+        """
+
+    def free_gpu(self) -> None:
+        """Give memory back that copies left behind which nobody holds any more. Blocks."""

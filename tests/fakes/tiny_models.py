@@ -1,0 +1,118 @@
+"""Makes BGE-M3 and the reranker small, with random weights, in the form that their authors publish them in.
+
+They are of the XLM-R family like the real ones and are loaded by the same code; what they say means nothing.
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+    XLMRobertaModel,
+)
+
+NAN_TOKEN, POISON_TOKEN = "☢", "☠"
+"""A text with the first gives no numbers; one with the second makes the forward raise: the model does not know it."""
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
+THAI = "โครงการก่อสร้างอาคารสำนักงาน รายงานผลการทดสอบคอนกรีต แบบแปลนชั้นหนึ่ง ขอส่งเอกสารเพื่อพิจารณาอนุมัติ"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a model is."""
+
+    hidden: int = 32
+    layers: int = 2
+    heads: int = 4
+    vocabulary: int = 800
+    positions: int = 8194
+
+
+def words(count: int, seed: int = 0) -> list[str]:
+    """Make up words of two to four syllables."""
+    chance = random.Random(seed)
+    return [
+        "".join(chance.choice(CONSONANTS) + chance.choice(VOWELS) for _ in range(chance.randint(2, 4)))
+        for _ in range(count)
+    ]
+
+
+def texts(count: int, low: int = 32, high: int = 128, seed: int = 1) -> list[str]:
+    """Make up texts of so many words."""
+    chance, known = random.Random(seed), words(500)
+    return [" ".join(chance.choices(known, k=chance.randint(low, high))) for _ in range(count)]
+
+
+def make_embedder(folder: Path, shape: Shape = Shape(), seed: int = 7) -> Path:
+    """Write a BGE-M3: encoder, tokenizer, and the two linear layers beside it."""
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer(shape)
+    model = XLMRobertaModel(_config(shape), add_pooling_layer=False)
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[tokenizer.convert_tokens_to_ids(NAN_TOKEN)] = float("nan")
+    model.save_pretrained(folder)
+    torch.save(torch.nn.Linear(shape.hidden, shape.hidden).state_dict(), folder / "colbert_linear.pt")
+    torch.save(torch.nn.Linear(shape.hidden, 1).state_dict(), folder / "sparse_linear.pt")
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_reranker(folder: Path, shape: Shape = Shape(positions=514), seed: int = 8) -> Path:
+    """Write a reranker: a classifier with one label, and its tokenizer."""
+    torch.manual_seed(seed)
+    XLMRobertaForSequenceClassification(_config(shape, num_labels=1)).save_pretrained(folder)
+    _tokenizer(shape).save_pretrained(folder)
+    return folder
+
+
+def _config(shape: Shape, **more: Any) -> XLMRobertaConfig:
+    return XLMRobertaConfig(
+        vocab_size=shape.vocabulary + 1,  # NAN_TOKEN is known, POISON_TOKEN is not
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.hidden,
+        max_position_embeddings=shape.positions,
+        type_vocab_size=1,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        initializer_range=0.2,
+        **more,
+    )
+
+
+def _tokenizer(shape: Shape) -> PreTrainedTokenizerFast:
+    """Train a tokenizer that works as XLM-R's does: unigrams over words, none across a space."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=shape.vocabulary, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator([*texts(400), THAI], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.add_tokens([NAN_TOKEN])
+    unused = (f"<unused{number}>" for number in range(tokenizer.get_vocab_size(), shape.vocabulary + 1))
+    tokenizer.add_tokens([*unused, POISON_TOKEN])
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_max_length=shape.positions - 2,
+    )

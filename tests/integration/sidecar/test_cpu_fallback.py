@@ -1,0 +1,192 @@
+"""Embedding moves to the GPU and back as its memory is read, and answers all the while.
+
+The GPU is a stand-in: readings are given by the test, and copies for it are made on the CPU, by the real code.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from sidecar.errors import EngineFailedError
+from sidecar.keys import EMBEDDER, METRICS, PLACEMENT
+from sidecar.retrieval_engine import GpuFailedError, GpuOutOfMemoryError
+from sidecar.retrieval_parts import GpuSeam
+from sidecar.vram_monitor import DeviceMemory
+from tests.integration.sidecar.retrieving import loaded, post
+
+
+@dataclass
+class Card:
+    """What the device says of itself; None: nothing."""
+
+    free_mb: int | None = 16_000
+    read: int = field(default=0)
+
+    async def __call__(self):
+        self.read += 1
+        return None if self.free_mb is None else DeviceMemory(16_384, 16_384 - self.free_mb, self.free_mb)
+
+
+@dataclass
+class Clock:
+    now_s: float = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def card():
+    return Card()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def running(start, models, card, clock):
+    environment = models.environment | {"RETRIEVAL_DEVICE": "auto"}
+    return await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
+
+
+async def replay(running, clock, seconds):
+    """Let so many seconds pass, with a look each half one."""
+    for _ in range(int(2 * seconds)):
+        clock.now_s += 0.5
+        await running.service.api[PLACEMENT].look()
+
+
+async def place(running):
+    status, answer = await post(running, "/embed", {"text": "where am I"})
+    assert status == 200
+    return answer["device"], answer["reason"]
+
+
+async def test_it_goes_to_the_gpu_and_comes_back_with_the_reasons(running, card, clock):
+    await replay(running, clock, 9)
+    assert await place(running) == ("cpu", "warming-up")
+    await replay(running, clock, 2)
+    assert await place(running) == ("cuda", "headroom-sufficient")
+    status, answer = await post(running, "/rerank", {"query": "a", "chunks": ["b"]})
+    assert (status, answer["device"]) == (200, "cuda")
+
+    card.free_mb = 2999
+    await replay(running, clock, 1)
+    assert await place(running) == ("cpu", "gpu-headroom-below-threshold")
+
+    card.free_mb = 16_000
+    await replay(running, clock, 11)
+    assert await place(running) == ("cuda", "headroom-sufficient")
+
+    card.free_mb = None
+    await replay(running, clock, 1)
+    assert await place(running) == ("cpu", "gpu-query-failed")
+
+
+async def test_both_devices_give_the_same_vectors(running, clock):
+    _, on_cpu = await post(running, "/embed", {"text": "the same"})
+    await replay(running, clock, 11)
+    _, on_gpu = await post(running, "/embed", {"text": "the same"})
+    assert (on_cpu["device"], on_gpu["device"]) == ("cpu", "cuda")
+    product = sum(one * other for one, other in zip(on_cpu["dense"], on_gpu["dense"], strict=True))
+    assert product >= 0.999  # the GPU computes in half precision
+
+
+class Broken:
+    """A copy that fails each batch."""
+
+    device = "cuda"
+
+    def __init__(self, error):
+        self.error = error
+
+    def run(self, _batch):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(GpuOutOfMemoryError(), "gpu-out-of-memory"), (GpuFailedError(), "cuda-not-available")]
+)
+async def test_what_the_gpu_fails_is_answered_by_the_cpu_and_the_copy_goes(running, clock, error, reason):
+    running.service.api[EMBEDDER].model.copy_to_gpu = lambda: Broken(error)
+    await replay(running, clock, 11)
+    assert running.service.api[PLACEMENT].on_gpu()["embed"]
+    assert await place(running) == ("cpu", reason)
+    assert not running.service.api[PLACEMENT].on_gpu()["embed"]
+    await replay(running, clock, 30)
+    assert await place(running) == ("cpu", reason)  # barred for a minute
+    counted = running.service.api[METRICS].registry.get_sample_value
+    assert counted("retrieval_texts_total", {"model": "embed", "device": "cpu", "reason": reason}) == 2
+    del running.service.api[EMBEDDER].model.copy_to_gpu
+    await replay(running, clock, 41)
+    assert await place(running) == ("cuda", "headroom-sufficient")
+
+
+async def test_a_copy_that_does_not_fit_after_all_is_no_error(running, clock):
+    def full():
+        raise GpuOutOfMemoryError
+
+    running.service.api[EMBEDDER].model.copy_to_gpu = full
+    await replay(running, clock, 11)
+    assert await place(running) == ("cpu", "gpu-out-of-memory")
+
+
+async def test_texts_stream_in_while_copies_come_and_go_and_none_fails(running, card, clock):
+    stop, devices = asyncio.Event(), []
+
+    async def stream():
+        while not stop.is_set():
+            devices.append((await place(running))[0])
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(stream())
+        for free_mb in (16_000, 0, 16_000, 0):
+            card.free_mb = free_mb
+            await replay(running, clock, 12)
+            count = len(devices)
+            while len(devices) < count + 8:
+                await asyncio.sleep(0.01)
+        stop.set()
+    assert set(devices) == {"cpu", "cuda"}
+
+
+async def test_room_is_made_for_ocr_at_once_and_kept(running, clock):
+    await replay(running, clock, 11)
+    placement = running.service.api[PLACEMENT]
+    assert await placement.make_room() is True
+    assert placement.on_gpu() == {"embed": False, "rerank": False}
+    assert await place(running) == ("cpu", "gpu-headroom-below-threshold")
+    assert await placement.make_room() is False
+    await replay(running, clock, 30)
+    assert await place(running) == ("cpu", "gpu-headroom-below-threshold")
+
+
+async def test_with_the_cpu_chosen_the_gpu_is_neither_looked_at_nor_looked_for(start, models, card):
+    def find(_index):
+        raise AssertionError("nobody should look for a GPU")
+
+    running = await loaded(await start(GpuSeam(read=card, find=find), **models.environment))
+    assert await place(running) == ("cpu", "cuda-not-available")
+    assert card.read == 0
+
+
+async def test_without_a_gpu_it_is_never_read(start, models, card):
+    environment = models.environment | {"RETRIEVAL_DEVICE": "auto"}
+    running = await loaded(await start(GpuSeam(read=card, find=lambda _index: None), **environment))
+    await running.service.api[PLACEMENT].look()
+    assert await place(running) == ("cpu", "cuda-not-available")
+    assert card.read == 0
+
+
+async def test_a_failing_text_is_no_failing_gpu(running, clock):
+    """The CPU's verdict on a text counts: what fails there, too, fails the text."""
+    await replay(running, clock, 11)
+    model = running.service.api[EMBEDDER].model
+    model.cpu = Broken(ValueError())
+    running.service.api[PLACEMENT]._tenants["embed"].copy = Broken(GpuFailedError())
+    with pytest.raises(EngineFailedError):
+        await running.service.api[EMBEDDER].answer(["a"], truncate=True)

@@ -1,0 +1,186 @@
+"""The line and its worker: batches, callers that leave, texts that fail, a worker that dies."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.background import beside
+from sidecar.batch_policy import BatchLimits
+from sidecar.batcher import Answered, Batcher
+from sidecar.errors import EngineFailedError, EngineUnavailableError
+from sidecar.retrieval_engine import Tokens
+from tests.conftest import until
+from tests.fakes.ollama import ManualClock
+
+LIMITS = BatchLimits(tokens=100, padding=0.5, max_wait_s=0.0)
+
+
+class Model:
+    """Answers each text with its first id, batch by batch, once the gate is open."""
+
+    def __init__(self, poison: int = -1):
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.poison = poison
+        self.limits = LIMITS
+
+    async def run(self, batch):
+        ids = [one.ids[0] for one in batch]
+        self.batches.append(ids)
+        await self.gate.wait()
+        if self.poison in ids:
+            raise ValueError("poison")
+        return [Answered(one, "cpu", "cuda-not-available") for one in ids]
+
+
+@asynccontextmanager
+async def working(model, pace=lambda _took_s, _at_a_time: None):
+    batcher = Batcher(model.run, lambda: model.limits, pace)
+    async with beside(batcher.keep_working()):
+        yield batcher
+
+
+def text(number, length=10):
+    return Tokens([number] * length)
+
+
+async def results(call):
+    return [answered.result for answered in await call]
+
+
+async def test_texts_are_answered_in_the_order_they_were_given_whatever_the_batches():
+    async with working(Model()) as batcher:
+        texts = [text(number, length) for number, length in enumerate([5, 90, 7, 50, 6, 49])]
+        assert await results(batcher.submit(texts)) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_what_arrives_while_a_batch_runs_forms_the_next_together():
+    model = Model()
+    model.gate.clear()
+    async with working(model) as batcher, asyncio.TaskGroup() as tasks:
+        calls = [tasks.create_task(results(batcher.submit([text(0)])))]
+        await until(lambda: model.batches == [[0]])
+        calls += [tasks.create_task(results(batcher.submit([text(number)]))) for number in (1, 2, 3)]
+        await until(lambda: batcher.waiting == 3)
+        model.gate.set()
+    assert [call.result() for call in calls] == [[0], [1], [2], [3]]
+    assert model.batches == [[0], [1, 2, 3]]
+
+
+async def test_a_caller_that_leaves_takes_its_texts_along():
+    model = Model()
+    model.gate.clear()
+    async with working(model) as batcher:
+        first = asyncio.create_task(batcher.submit([text(0)]))
+        await until(lambda: model.batches == [[0]])
+        leaving = asyncio.create_task(batcher.submit([text(1), text(2)]))
+        staying = asyncio.create_task(results(batcher.submit([text(3)])))
+        await until(lambda: batcher.waiting == 3)
+        leaving.cancel()
+        await until(lambda: batcher.waiting == 1)
+        model.gate.set()
+        assert await staying == [3]
+        await first
+    assert model.batches == [[0], [3]]
+
+
+async def test_a_caller_that_leaves_while_its_batch_runs_leaves_the_others_their_answers():
+    model = Model()
+    model.gate.clear()
+    async with working(model) as batcher:
+        blocker = asyncio.create_task(batcher.submit([text(9)]))
+        await until(lambda: model.batches)
+        leaving, staying = (asyncio.create_task(results(batcher.submit([text(number)]))) for number in (1, 2))
+        await until(lambda: batcher.waiting == 2)
+        model.gate.set()
+        await blocker
+        leaving.cancel()
+        assert await staying == [2]
+
+
+async def test_a_text_that_the_model_fails_on_fails_alone():
+    model = Model(poison=2)
+    model.gate.clear()
+    async with working(model) as batcher:
+        blocker = asyncio.create_task(batcher.submit([text(0)]))
+        await until(lambda: model.batches)
+        calls = [asyncio.create_task(results(batcher.submit([text(number)]))) for number in (1, 2, 3)]
+        await until(lambda: batcher.waiting == 3)
+        model.gate.set()
+        first, poisoned, third = await asyncio.gather(*calls, return_exceptions=True)
+        assert (first, third) == ([1], [3])
+        assert isinstance(poisoned, EngineFailedError)
+        assert poisoned.detail == "the model failed on text 0 of the request, from 0"
+        await blocker
+        assert batcher.alive
+
+
+async def test_an_array_with_such_a_text_names_its_place_and_computes_no_further():
+    model = Model(poison=1)
+    async with working(model) as batcher:
+        with pytest.raises(EngineFailedError, match="text 1 of the request"):
+            await batcher.submit([text(0), text(1), *(text(number) for number in range(2, 30))])
+        assert batcher.waiting == 0
+        assert await results(batcher.submit([text(5)])) == [5]
+    assert sum(map(len, model.batches)) < 30
+
+
+class DyingModel(Model):
+    """Gives fewer answers than there were texts, which no worker survives."""
+
+    async def run(self, batch):
+        await super().run(batch)
+        return []
+
+
+async def test_a_worker_that_dies_fails_those_who_wait_and_starts_anew():
+    model = DyingModel()
+    model.gate.clear()
+    async with working(model) as batcher:
+        running = asyncio.create_task(batcher.submit([text(0)]))
+        await until(lambda: model.batches)
+        waiting = asyncio.create_task(batcher.submit([text(1)]))
+        await until(lambda: batcher.waiting == 1)
+        model.gate.set()
+        for call in (running, waiting):
+            with pytest.raises(EngineFailedError, match="worker of this model died"):
+                await call
+        assert not batcher.alive
+        with pytest.raises(EngineUnavailableError):
+            await batcher.submit([text(2)])
+        await until(lambda: batcher.alive)
+        with pytest.raises(EngineFailedError):
+            await batcher.submit([text(3)])
+
+
+async def test_the_pace_is_learnt_in_seconds_a_text():
+    learnt = []
+    model = Model()
+    model.limits = BatchLimits(1000, 0.5, 0.0)
+    async with working(model, lambda took_s, at_a_time: learnt.append((took_s, at_a_time))) as batcher:
+        await batcher.submit([text(number) for number in range(4)])
+    assert [at_a_time for _, at_a_time in learnt] == [1]
+    assert 0 <= learnt[0][0] < 1
+
+
+async def test_callers_just_answered_go_together_again():
+    model, clock = Model(), ManualClock()
+    model.limits = BatchLimits(1000, 0.5, 5.0)
+    model.gate.clear()
+    batcher = Batcher(model.run, lambda: model.limits, lambda _took_s, _at_a_time: None, clock)
+
+    async def ask(number):
+        assert await results(batcher.submit([text(number)])) == [number]
+        for _ in range(20 * number):
+            await asyncio.sleep(0)
+        assert await results(batcher.submit([text(10 + number)])) == [10 + number]
+
+    async with beside(batcher.keep_working()), asyncio.TaskGroup() as tasks:
+        for number in (1, 2, 3):
+            tasks.create_task(ask(number))
+        await until(lambda: model.batches)
+        clock.advance(100)  # so long does the batch take; a tenth of it is more than may be waited
+        model.gate.set()
+    assert model.batches == [[1, 2, 3], [11, 12, 13]]

@@ -1,0 +1,127 @@
+"""What requests to embed and rerank may hold, and how answers are written."""
+
+import base64
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.errors import InvalidValueError, KeepAliveRefusedError, MalformedBodyError
+from sidecar.retrieval_schema import (
+    EmbeddingsRequest,
+    EmbedRequest,
+    RerankRequest,
+    RerankV1Request,
+    parse,
+    ranked,
+    relevance,
+    render,
+    written,
+)
+
+
+def refusal(model, body):
+    with pytest.raises(InvalidValueError) as caught:
+        parse(model, json.dumps(body).encode(), 2048)
+    return caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "detail"),
+    [
+        (EmbedRequest, {"text": ""}, "text is empty, a text is accepted"),
+        (EmbedRequest, {"texts": ["a", ""]}, "texts.1 is empty, a text is accepted"),
+        (EmbedRequest, {"texts": []}, "texts is empty, at least one text is accepted"),
+        (EmbedRequest, {}, "either text or texts is needed, and not both"),
+        (EmbedRequest, {"text": "a", "texts": ["a"]}, "either text or texts is needed, and not both"),
+        (EmbedRequest, {"text": "a", "colour": 1}, "colour is not a field that is known here"),
+        (EmbedRequest, {"text": 5}, "text is 5, accepted: a valid string"),
+        (EmbedRequest, {"text": ["secret"]}, "text is not accepted: a valid string"),
+        (EmbedRequest, {"texts": ["a"] * 2049}, "texts has 2049 items, the limit is 2048"),
+        (EmbedRequest, {"text": "secret \ud800"}, "text is not Unicode text"),
+        (EmbedRequest, {"texts": ["a", "secret \udfff"]}, "texts.1 is not Unicode text"),
+        (RerankRequest, {"query": "", "chunks": ["a"]}, "query is empty, a text is accepted"),
+        (RerankRequest, {"query": "a"}, "chunks is missing"),
+        (RerankRequest, {"query": "a", "chunks": ["a", ""]}, "chunks.1 is empty, a text is accepted"),
+        (RerankRequest, {"query": "a", "chunks": ["a"], "topN": 0}, "top_n is 0, accepted: greater than or equal to 1"),
+        (
+            RerankRequest,
+            {"query": "a", "chunks": ["a"], "topN": 1, "top_n": 1},
+            "topN is given twice, in both spellings",
+        ),
+        (EmbeddingsRequest, {"input": [1, 2]}, None),
+        (EmbeddingsRequest, {"input": [[1], [2]]}, None),
+        (EmbeddingsRequest, {"input": "a", "encoding_format": "int8"}, None),
+        (RerankV1Request, {"query": "a", "documents": [{"text": ""}]}, "documents.0.text is empty, a text is accepted"),
+        (RerankV1Request, {"query": "a", "documents": [{"text": "\ud800"}]}, "documents.0 is not Unicode text"),
+        (RerankV1Request, {"query": "a", "documents": ["a"], "rank": 1}, "rank is not a field that is known here"),
+    ],
+)
+def test_a_request_outside_the_contract_is_refused_by_name_and_quotes_no_text(model, body, detail):
+    said = refusal(model, body)
+    assert detail in (None, said)
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"1", b"\xff", b"[" * 100_000, b""])
+def test_a_body_that_is_no_json_object_is_malformed(body):
+    with pytest.raises(MalformedBodyError):
+        parse(EmbedRequest, body, 2048)
+
+
+@pytest.mark.parametrize("depth", [10, 900])
+def test_nesting_is_refused_however_deep(depth):
+    with pytest.raises(InvalidValueError):
+        parse(EmbedRequest, b'{"texts": ' + b"[" * depth + b"]" * depth + b"}", 2048)
+
+
+def test_keep_alive_is_refused_in_any_spelling():
+    with pytest.raises(KeepAliveRefusedError):
+        parse(EmbedRequest, b'{"text": "a", "keepAlive": 5}', 2048)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["text", "texts", "query", "input"]), inner)
+        ),
+    )
+)
+def test_whatever_comes_is_parsed_or_refused(body):
+    for model in (EmbedRequest, RerankRequest, EmbeddingsRequest, RerankV1Request):
+        try:
+            parse(model, json.dumps(body).encode(), 2048)
+        except (InvalidValueError, MalformedBodyError, KeepAliveRefusedError) as refused:
+            assert refused.detail  # noqa: PT017 - both ends are right
+
+
+def test_both_spellings_and_both_forms_of_documents_are_taken():
+    assert parse(RerankRequest, b'{"query": "a", "chunks": [], "top_n": 3}', 9).top_n == 3
+    assert parse(RerankRequest, b'{"query": "a", "chunks": [], "topN": 3}', 9).top_n == 3
+    asked = parse(RerankV1Request, b'{"query": "a", "documents": ["b", {"text": "c"}], "model": "any"}', 9)
+    assert asked.texts == ["b", "c"]
+    assert parse(EmbeddingsRequest, b'{"input": "a"}', 9).texts == ["a"]
+    assert parse(EmbeddingsRequest, b'{"input": ["a", "b"]}', 9).texts == ["a", "b"]
+
+
+def test_equal_scores_keep_their_order():
+    assert ranked([0.5, 2.0, 0.5, -1.0], None) == [1, 0, 2, 3]
+    assert ranked([0.5, 2.0, 0.5, -1.0], 2) == [1, 0]
+    assert ranked([], 3) == []
+
+
+@pytest.mark.parametrize("score", [-1e308, -800.0, -1.5, 0.0, 1.5, 800.0, 1e308])
+def test_relevance_is_the_sigmoid_for_any_score(score):
+    expected = 1 / (1 + math.exp(-score)) if abs(score) < 700 else float(score > 0)
+    assert relevance(score) == pytest.approx(expected, abs=1e-12)
+
+
+def test_vectors_are_written_as_numbers_or_as_base64_of_float32():
+    vector = np.array([0.1, -2.5], dtype=np.float32)
+    assert render({"v": written(vector, "float")}) == b'{"v":[0.1,-2.5]}'
+    assert struct.unpack("<2f", base64.b64decode(written(vector, "base64"))) == pytest.approx((0.1, -2.5))
