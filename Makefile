@@ -1,10 +1,11 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers lock clean
 
 PYTHON ?= python3
 VENV := .venv
 LOCK_VENV := .venv-lock
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -70,6 +71,16 @@ test: packages  ## Run all tests
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
 
+# Another server, in an environment of its own: it is bound to older libraries.
+bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
+	@$(MAKE) --no-print-directory bench ONLY=retrieval
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check 'infinity-emb[torch,server]==0.0.78'
+	@touch $@
+
 lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
@@ -78,4 +89,4 @@ lock:  ## Resolve the newest versions that fit pyproject.toml and write requirem
 	rm -rf $(LOCK_VENV) build
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Texts a second of ``/embed`` and ``/rerank``, beside FlagEmbedding called per request and beside the bare forward.
+"""Texts a second of ``/embed`` and ``/rerank``, beside FlagEmbedding called per request, infinity and the bare forward.
 
 All with the same random weights in one run. A round measures each in turn; the service runs in its own process, and
 what it is compared with in another, each alone while it is measured.
@@ -16,9 +16,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from bench import load
+from bench import load, retrieval_infinity
 from bench.figure import Figure, at_least, in_turn, rate, ratio
 from bench.retrieval_gpu import gpu_figures
+from bench.retrieval_infinity import running_infinity
 from bench.retrieval_reference import Reference, call, prepare
 from bench.service import HOST, Service, running_service
 from sidecar.workers import usable_cores
@@ -32,6 +33,7 @@ LATENCY_CALLERS = (1, 8, 32, 128)
 ROUNDS = 3
 TARGET = 0.85
 TARGET_SINGLE = 1.15
+TARGET_INFINITY = 3.0
 TARGET_OCR = 0.45
 SINGLES = 20
 LOADED_S = 120.0
@@ -43,6 +45,7 @@ class Bench:
     """What is measured: a service with models loaded, a process with the same ones, and the texts."""
 
     service: Service
+    embedder: Path
     reference: ProcessPoolExecutor
     texts: Sequence[str]
 
@@ -56,6 +59,7 @@ def run(*, quick: bool) -> list[Figure]:
     with _bench(tiny_models.texts(count)) as bench:
         figures = _throughput(bench, rounds, "embed") + _throughput(bench, rounds, "rerank")
         figures += _single(bench, 3 * rounds, "embed") + _single(bench, 3 * rounds, "rerank")
+        figures += _beside_infinity(bench, rounds)
         figures += _latencies(bench, quick=quick)
         figures += _beside_ocr(bench, rounds)
     return figures + gpu_figures(quick=quick)
@@ -72,7 +76,7 @@ def _bench(texts: Sequence[str]) -> Iterator[Bench]:
         settings = {"BGE_M3_MODEL": str(embedder), "RERANKER_MODEL": str(reranker), "RETRIEVAL_DEVICE": "cpu"}
         with running_service(**settings) as service:
             _wait_until_loaded(service)
-            yield Bench(service, pool, texts)
+            yield Bench(service, embedder, pool, texts)
 
 
 @contextmanager
@@ -142,6 +146,29 @@ def _single(bench: Bench, rounds: int, route: str) -> list[Figure]:
         Figure(f"{route}: one caller", rate(ours, "ms")),
         Figure(f"{route}: one bare forward", rate(bare, "ms")),
         Figure(f"{route}: one caller, of one bare forward", shown, f"<= {TARGET_SINGLE}", reached),
+    ]
+
+
+def _beside_infinity(bench: Bench, rounds: int) -> list[Figure]:
+    """Compare texts a second of so many callers with those of infinity, as it comes and in bfloat16."""
+    if not retrieval_infinity.is_installed():
+        return [Figure("infinity", "not installed: make bench-peers")]
+    ours = [_embed_request([text]) for text in bench.texts]
+    theirs = [retrieval_infinity.request([text]) for text in bench.texts]
+
+    def pace(port: int, requests: Sequence[bytes]) -> Callable[[], float]:
+        return lambda: len(requests) / load.seconds_for(port, requests, CALLERS)
+
+    with running_infinity(bench.embedder, "auto") as plain, running_infinity(bench.embedder, "bfloat16") as half:
+        for port in (plain, half):
+            pace(port, theirs)()  # warm up
+        rates = in_turn(rounds, pace(bench.service.port, ours), pace(plain, theirs), pace(half, theirs))
+    of_plain, shown = ratio(rates[0], rates[1])
+    return [
+        Figure("embed: infinity, as it comes", rate(rates[1], "texts/s")),
+        Figure("embed: infinity, bfloat16", rate(rates[2], "texts/s")),
+        at_least(f"embed: {CALLERS} callers, of infinity as it comes", shown, of_plain, TARGET_INFINITY),
+        Figure(f"embed: {CALLERS} callers, of infinity in bfloat16", ratio(rates[0], rates[2])[1]),
     ]
 
 
