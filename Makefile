@@ -1,6 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test bench helm-template manifests k3d-up k3d-test \
+  k3d-down lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: packages  ## Make .venv with the locked packages; install Tesseract's data where that is possible
 	@$(BIN)/python -m sidecar doctor || true
@@ -69,6 +70,21 @@ test: packages  ## Run all tests
 
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
+
+helm-template: packages  ## Print what the chart renders to; VALUES="helm/values-gpu.yaml other.yaml" adds values
+	@$(BIN)/python -m tests.charts.rendering $(VALUES)
+
+manifests: packages  ## Write manifests/base from the chart
+	$(BIN)/python -m tests.charts.base
+
+k3d-up:  ## Make a cluster on this machine with k3d, and install everything in it
+	@scripts/k3d.sh up
+
+k3d-test:  ## Read a document in that cluster from a pod that may; see one refused that may not
+	@scripts/k3d.sh test
+
+k3d-down:  ## Remove that cluster
+	@scripts/k3d.sh down
 
 lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)

@@ -1,49 +1,72 @@
-"""Asks the service for /health, as a pod that may ("open") or may not ("shut") reach it. Exit status 0: as it should be.
+"""Asks the service for /health, as a pod that may ("open") or may not ("shut") reach it. Exit status 0: it is right so.
 
 Usage: knock.py open|shut HOST PORT CONTROL_HOST CONTROL_PORT
-"Shut" alone would also be true of a pod without any network: so this one has to reach the control, which is the API
-server, and the pod that must get through has asked just before.
 """
 
 import socket
 import sys
-import urllib.error
 import urllib.request
 
 TIMEOUT_S = 5
 
 
-def connects(host, port):
+class AmissError(Exception):
+    """Not as it should be; the text says what."""
+
+
+def resolve(host: str) -> str:
+    """Give the address of a name."""
     try:
-        socket.create_connection((host, int(port)), TIMEOUT_S).close()
+        return str(socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)[0][4][0])
     except OSError as exc:
-        return f"no connection to {host}:{port}: {exc}"
+        raise AmissError(f"{host} has no address here, so nothing is proved: {exc}") from exc
+
+
+def refusal(address: str, port: int) -> str | None:
+    """Say why no connection can be made; None: it can."""
+    try:
+        socket.create_connection((address, port), TIMEOUT_S).close()
+    except OSError as exc:
+        return str(exc)
     return None
 
 
-def main(expected, host, port, control_host, control_port):
+def check_open(host: str, port: int) -> str:
+    """See that this pod gets through, and that the service is well."""
+    address = resolve(host)
+    if why := refusal(address, port):
+        raise AmissError(f"no connection to {host}:{port}: {why}. Is this pod among networkPolicy.callers?")
+    shown = f"[{address}]" if ":" in address else address
     try:
-        address = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)[0][4][0]
+        with urllib.request.urlopen(f"http://{shown}:{port}/health", timeout=TIMEOUT_S) as answer:
+            return f"{host}:{port} answers {answer.status}"
     except OSError as exc:
-        return f"{host} has no address here, so nothing is proved: {exc}"
-    problem = connects(address, port)
+        raise AmissError(f"connected, but /health says: {exc}") from exc
+
+
+def check_shut(host: str, port: int, control: tuple[str, int]) -> str:
+    """See that this pod does not get through.
+
+    That is also true of a pod without any network, so this one has to reach the control, the API server; and of
+    a service that is down, so the pod that must get through asks just before.
+    """
+    why = refusal(resolve(host), port)
+    if why is None:
+        raise AmissError(f"{host}:{port} lets in a pod that no policy names: NetworkPolicies are not enforced here")
+    if unreachable := refusal(resolve(control[0]), control[1]):
+        raise AmissError(f"{control[0]}:{control[1]} is not reached, too: {unreachable}. So this pod proves nothing")
+    return f"{host}:{port} is shut ({why}), while {control[0]}:{control[1]} is reached"
+
+
+def main(expected: str, host: str, port: str, control_host: str, control_port: str) -> str:
+    """Check what is expected; give what was seen."""
     if expected == "open":
-        if problem:
-            return f"{problem}. Is this pod among networkPolicy.callers?"
-        try:
-            answer = urllib.request.urlopen(f"http://{address}:{port}/health", timeout=TIMEOUT_S)
-        except (urllib.error.URLError, OSError) as exc:
-            return f"connected, but /health says: {exc}"
-        print(f"as it should be: {host}:{port} answers {answer.status}")
-        return None
-    if not problem:
-        return f"{host}:{port} lets in a pod that no policy names: the network plugin does not enforce NetworkPolicies"
-    unreachable = connects(control_host, control_port)
-    if unreachable:
-        return f"{unreachable}. This pod reaches nothing at all, so it proves nothing"
-    print(f"as it should be: {problem}, while {control_host}:{control_port} is reached")
-    return None
+        return check_open(host, int(port))
+    return check_shut(host, int(port), (control_host, int(control_port)))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    try:
+        print("as it should be:", main(*sys.argv[1:]))
+    except AmissError as problem:
+        sys.exit(str(problem))

@@ -1,6 +1,6 @@
 """Builds a folder as `kustomize build` does, for the small part of kustomize that manifests/ uses.
 
-That part is: resources (files and folders), and patches that are JSON patches (RFC 6902) with a target of kind and name.
+That part is: resources (files and folders), and JSON patches (RFC 6902) with a target of kind and name.
 Anything else is refused, so that nothing is silently left out.
 """
 

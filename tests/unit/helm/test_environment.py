@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from controller.settings import parse_settings as parse_controller_settings
 from controller.settings import environment_names as controller_names
+from controller.settings import parse_settings as parse_controller_settings
 from sidecar.settings import environment_names, parse_settings
 from tests.charts.cases import CASES
 from tests.charts.rendering import chart, objects, pods

@@ -198,22 +198,25 @@ def other_value(path: Path, schema: dict[str, Any]) -> list[Any]:
         return [OTHER[path]]
     if "enum" in schema:
         return [one for one in schema["enum"] if one != default]
+    return [{"limits": {"cpu": "3", "memory": "9Gi"}} if path in WHOLE else another(default, schema)]
+
+
+def another(default: Any, schema: dict[str, Any]) -> Any:
+    """Give another value of the same kind."""
+    of_lists = {"peers": [PEER | {"namespaceSelector": {}}], "env": [{"name": "OTHER", "value": "one"}]}
+    for name, value in of_lists.items():
+        if schema == SCHEMA["$defs"][name]:
+            return value
     match default:
         case bool():
-            return [not default]
+            return not default
         case int():
-            return [default + 1]
+            return default + 1
         case str():
-            return ["other"]
-    if path in WHOLE:
-        return [{"limits": {"cpu": "3", "memory": "9Gi"}}]
-    if schema == SCHEMA["$defs"]["peers"]:
-        return [[PEER | {"namespaceSelector": {}}]]
-    if schema == SCHEMA["$defs"]["env"]:
-        return [[{"name": "OTHER", "value": "one"}]]
-    if isinstance(default, list):
-        return [["other"] if resolve(schema.get("items")).get("type") == "string" else [{"key": "other"}]]
-    return [{"other": "one"}]
+            return "other"
+        case list():
+            return ["other"] if resolve(schema.get("items")).get("type") == "string" else [{"key": "other"}]
+    return {"other": "one"}
 
 
 def shown(values: Mapping[str, Any]) -> str:
