@@ -3,7 +3,7 @@
 
 # Debian 12 with Python 3.11 or newer as `python3`. A tag and no digest: each build takes Debian's latest security fixes,
 # and the same file builds for every architecture. To pin it: --build-arg BASE_IMAGE=python@sha256:….
-ARG BASE_IMAGE=python:3.11-slim-bookworm
+ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 # ── what both images stand on: Python, an init, a user ────────────────────────────────────────────────────────────
 FROM ${BASE_IMAGE} AS runtime
@@ -19,8 +19,9 @@ RUN apt-get update -qq \
  && echo 'ocr:x:65532:' >> /etc/group \
  && find / -xdev -perm /6000 -type f -exec chmod a-s {} + \
  && python3 -m compileall -q --invalidation-mode unchecked-hash \
-      -x 'test|idlelib|tkinter|lib2to3|turtledemo' "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-# The Python of the base is not asked to write bytecode: the root is read-only, and all of it is compiled above and below.
+      -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo)/' "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+# Nothing writes bytecode at run time, the root is read-only: all is compiled here. By hash and unchecked (PEP 552), so
+# that it holds whatever times the files get on their way.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     HOME=/tmp \
@@ -65,10 +66,11 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps \
       ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "$(grep '^torch==' requirements.lock)"
 COPY --from=requirements /build/sidecar.txt /build/retrieval.txt ./
+# `|| true`: torch holds a file for Python 3.12 alone, which cannot be compiled.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile \
       --constraint requirements.lock --requirement sidecar.txt --requirement retrieval.txt \
- && { /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib || true; }
+ && { /opt/venv/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib || true; }
 
 # ── the controller's packages ─────────────────────────────────────────────────────────────────────────────────────
 FROM build AS controller-packages
@@ -77,7 +79,7 @@ COPY --from=requirements /build/controller.txt ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile \
       --constraint requirements.lock --requirement controller.txt \
- && { /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib || true; }
+ && /opt/venv/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 # ── the code, compiled; whatever umask it was checked out with ────────────────────────────────────────────────────
 FROM build AS sidecar-code

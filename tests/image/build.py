@@ -33,6 +33,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder to work in; base and storage stay there for the next time")
     parser.add_argument("--file", type=Path, default=ROOT / "Dockerfile", help="Dockerfile (default: ours)")
+    parser.add_argument("--version", required=True, help="version of the code, for the label")
+    parser.add_argument("--revision", required=True, help="commit of the code, for the label")
     parser.add_argument("targets", nargs="*", default=TARGETS, help="targets (default: both)")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -41,15 +43,17 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     buildah = Buildah(folder)
     with_base(buildah, folder)
-    pip = pip_options(folder)
-    images = {}
+    labels = ["--build-arg", f"VERSION={options.version}", "--build-arg", f"REVISION={options.revision}"]
+    arguments = [*labels, *pip_options(folder), *shlex.split(os.environ.get("BUILD_OPTIONS", ""))]
+    result = folder / "images.json"
+    images = json.loads(result.read_text()) if result.exists() else {}
     for target in options.targets:
         started = time.monotonic()
-        buildah.build(target, options.file, pip)
+        buildah.build(target, options.file, arguments)
         seconds = round(time.monotonic() - started)
         images[target] = buildah.describe(target) | {"seconds": seconds}
         print(f"{target}: built in {seconds} s, {images[target]['sizes']}", flush=True)
-    (folder / "images.json").write_text(json.dumps(images, indent=1))
+        result.write_text(json.dumps(images, indent=1))
     return 0
 
 
@@ -90,7 +94,7 @@ class Buildah:
         self.run(
             *("bud", "--isolation", "chroot", "--format", "docker", "--pull-never", "--target", target),
             *("--build-arg", f"BASE_IMAGE={BASE}", "--build-arg", "TORCH_INDEX=", *options),
-            *("--tag", f"localhost/ocr-{target}", "--file", str(file), *extra_options(), "."),
+            *("--tag", f"localhost/ocr-{target}", "--file", str(file), "."),
         )
 
     def describe(self, target: str) -> dict[str, Any]:
@@ -101,11 +105,6 @@ class Buildah:
         tree = Path(self.ask("mount", name))
         base = Path(self.ask("mount", self.ask("from", "--pull-never", BASE)))
         return {"tree": str(tree), "config": known["Docker"]["config"], "sizes": sizes(tree, base)}
-
-
-def extra_options() -> list[str]:
-    """Options of the caller, such as `BUILD_OPTIONS="--layers"`."""
-    return shlex.split(os.environ.get("BUILD_OPTIONS", ""))
 
 
 def with_base(buildah: Buildah, folder: Path) -> None:
@@ -125,9 +124,11 @@ def with_base(buildah: Buildah, folder: Path) -> None:
 
 
 def finish_base(tree: Path) -> None:
-    """Make Debian's tree what python:slim would be: no papers, security fixes, and things we do not want."""
+    """Make Debian's tree what python:slim is: no papers, no bytecode, security fixes, and things we do not want."""
     for name in SLIM_LACKS:
         subprocess.run(["find", str(tree / name), "-mindepth", "1", "-delete"], check=False)
+    for bytecode in list((tree / "usr/lib").rglob("*.pyc")):
+        bytecode.unlink()
     for name in SLIM_HAS:
         (tree / "usr/local" / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / "usr/local" / name).touch()
