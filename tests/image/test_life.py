@@ -32,7 +32,7 @@ while os.path.exists(f"/proc/{orphan}"):
 WRITE = """
 import os, sys
 made = []
-for folder in ("/", "/app", "/app/sidecar", "/opt/venv", "/etc", "/usr", "/var", "/var/tmp", "/root", "/models", "/home"):
+for folder in "/ /app /app/sidecar /opt/venv /etc /usr /var /var/tmp /root /models /home".split():
     try:
         open(folder + "/probe", "w").close()
         made.append(folder)
