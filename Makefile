@@ -1,7 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench helm-template manifests k3d-up k3d-test \
-  k3d-down lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test bench image image-check helm-template manifests \
+  k3d-up k3d-test k3d-down lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,6 +12,22 @@ FAKE_PORT ?= 11434
 TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 # Debian's mariadb-server, less the service that would start with it: the tests start a private one.
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
+IMAGE_CHECK_PACKAGES := debootstrap buildah
+
+# The images. BASE_IMAGE, TORCH (cpu, cu130, …), TORCH_INDEX, PIP_CONF and BUILD_OPTIONS: docs/deploy.md.
+REGISTRY ?=
+VERSION = $(shell sed -nE 's/^__version__ = "(.*)"/\1/p' sidecar/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
+# The first of them that works: a docker without its daemon does not.
+BUILDER ?= $(shell for one in docker podman buildah; do $$one info >/dev/null 2>&1 && echo $$one && break; done)
+# docker calls it build and takes BuildKit's format; podman and buildah drop the HEALTHCHECK from the OCI format.
+BUILD_docker = DOCKER_BUILDKIT=1 docker build
+BUILD_podman = podman build --format docker
+BUILD_buildah = buildah bud --format docker
+BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out undefined,$(origin $(name))),--build-arg $(name)='$($(name))')) \
+  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(BUILD_OPTIONS)
+, := ,
+IMAGE_FOLDER ?= build/image
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -71,6 +87,18 @@ test: packages  ## Run all tests
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
 
+image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
+	@[ -n "$(BUILD_$(BUILDER))" ] || { echo "make image: BUILDER is '$(BUILDER)'; docker, podman or buildah, running, is needed"; exit 2; }
+	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target controller --tag $(REGISTRY)ocr-controller:$(VERSION) .
+	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target sidecar --tag $(REGISTRY)ocr-sidecar:$(VERSION) .
+
+image-check: packages  ## Build both images without an engine (root, Debian), run them and look inside; takes minutes
+	@[ "$$(id -u)" = 0 ] || { echo "make image-check needs root: debootstrap and chroots do"; exit 2; }
+	@dpkg -s $(IMAGE_CHECK_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(IMAGE_CHECK_PACKAGES) >/dev/null; }
+	$(BIN)/python -m tests.image.build $(IMAGE_FOLDER) --version $(VERSION) --revision $(REVISION)
+	OCR_IMAGES=$(IMAGE_FOLDER) $(BIN)/pytest tests/image
+
 helm-template: packages  ## Print what the chart renders to; VALUES="helm/values-gpu.yaml other.yaml" adds values
 	@$(BIN)/python -m tests.charts.rendering $(VALUES)
 
@@ -90,7 +118,7 @@ lock:  ## Resolve the newest versions that fit pyproject.toml and write requirem
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
 	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
-	$(LOCK_VENV)/bin/pip freeze --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
+	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	rm -rf $(LOCK_VENV) build
 
 clean:  ## Remove what make made

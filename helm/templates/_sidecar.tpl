@@ -11,8 +11,9 @@
 {{- end }}
 - name: OCR_PROFILE_DIR
   value: /etc/ocr-sidecar/profiles
+# A folder below the volume: it has to belong to the service's user, and the volume itself belongs to root.
 - name: OCR_SPOOL_DIR
-  value: /spool
+  value: /spool/documents
 - name: OCR_MAX_SPOOL_BYTES
   value: {{ mul $sidecar.spoolMiB 1048576 | quote }}
 - name: OCR_SHUTDOWN_SECONDS

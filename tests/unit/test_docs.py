@@ -41,7 +41,8 @@ from sidecar.warning import WarningCode
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
-PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS]
+DEPLOY = ROOT / "docs" / "deploy.md"
+PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, DEPLOY]
 
 Row = tuple[str, ...]
 
