@@ -6,6 +6,7 @@ import pytest
 
 from controller.settings import environment_names as controller_names
 from controller.settings import parse_settings as parse_controller_settings
+from sidecar.cli import _parser
 from sidecar.settings import environment_names, parse_settings
 from tests.charts.cases import CASES
 from tests.charts.rendering import chart, objects, pods
@@ -133,6 +134,12 @@ def test_the_spool_has_room_for_what_the_setting_lets_in(case):
                 assert mebibytes(spool["emptyDir"]["sizeLimit"]) * 1048576 > used
 
 
+def test_the_spool_is_a_folder_of_the_services_own():
+    (container,) = containers("default", "sidecar")
+    (volume,) = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == "spool"]
+    assert environment(container)["OCR_SPOOL_DIR"].startswith(f"{volume}/"), "the volume itself is root's"
+
+
 @pytest.mark.parametrize("case", ["gpu", "ollama fills itself"])
 def test_the_weights_lie_where_the_sidecar_looks(case):
     (sidecar,), (loader,) = containers(case, "sidecar"), containers(case, "weights")
@@ -142,6 +149,12 @@ def test_the_weights_lie_where_the_sidecar_looks(case):
     assert [one["mountPath"] for one in mounts] == ["/models", "/models"]
     assert mounts[0]["readOnly"], "a sidecar that was broken into does not change the weights"
     assert "HF_HUB_OFFLINE" not in environment(loader)
+
+
+def test_the_loader_runs_a_command_that_there_is():
+    (loader,) = containers("gpu", "weights")
+    assert loader["command"][:3] == ["python", "-m", "sidecar"]
+    assert _parser().parse_args(loader["command"][3:]).command == "fetch"
 
 
 def test_ollama_and_its_loader_share_the_models():
