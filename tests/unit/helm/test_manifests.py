@@ -1,6 +1,8 @@
 """manifests/ is in step with the chart: the base is its default rendering, each overlay that with a values file."""
 
 import copy
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -60,6 +62,16 @@ def test_each_overlay_is_the_chart_with_its_values(name):
     built = without_the_base(build(OVERLAYS / name))
     assert built == rendered(values_file(name))
     assert built != rendered({})
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl, which has kustomize inside")
+@pytest.mark.parametrize("name", ["base", *(f"overlays/{name}" for name in NAMES)])
+def test_kustomize_itself_builds_the_same(name):
+    folder = ROOT / "manifests" / name
+    built = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert by_name(parse(built.stdout)) == by_name(build(folder))
 
 
 def test_every_overlay_is_tested():
