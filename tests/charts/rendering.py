@@ -52,8 +52,14 @@ def notes(values: Values | None = None, **options: Any) -> str:
 
 
 def parse(text: str) -> list[Object]:
-    """Read the objects of a manifest."""
-    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
+    """Read the objects of a manifest; each caller gets its own."""
+    return json.loads(_as_json(text))
+
+
+@functools.cache
+def _as_json(text: str) -> str:
+    """Read YAML once: JSON is read ten times as fast."""
+    return json.dumps([one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one])
 
 
 def objects(values: Values | None = None, **options: Any) -> list[Object]:
