@@ -40,7 +40,9 @@ def from_elsewhere(one: dict[str, Any], container: dict[str, Any]) -> str:
             return container["resources"]["limits"]["cpu"]
         case {"secretKeyRef": {}}:
             return "mysql+aiomysql://reader:password@database/lcbp3"
-    return ""
+        case {"configMapKeyRef": {}} | None:
+            return ""
+    raise AssertionError(f"nobody knows what {one} gives")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -132,6 +134,11 @@ def test_the_spool_has_room_for_what_the_setting_lets_in(case):
                 (spool,) = [one for one in pod["spec"]["volumes"] if one["name"] == "spool"]
                 used = parse_settings(environment(container)).max_spool_bytes
                 assert mebibytes(spool["emptyDir"]["sizeLimit"]) * 1048576 > used
+
+
+def test_the_spools_size_is_in_mebibytes():
+    (container,) = containers("k3d", "sidecar")
+    assert parse_settings(environment(container)).max_spool_bytes == 512 * 1024 * 1024
 
 
 def test_the_spool_is_a_folder_of_the_services_own():

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.charts.cases import CASES
-from tests.charts.rendering import ROOT, objects
+from tests.charts.rendering import ROOT, find, objects
 
 MIRROR_VERBS = ["create", "patch", "delete"]
 
@@ -46,3 +46,15 @@ def test_nobody_else_has_rights_and_none_for_the_whole_cluster_unasked(case):
         assert kinds == ["ClusterRole", "ClusterRoleBinding"]
     else:
         assert kinds == ["Role", "RoleBinding"]
+
+
+@pytest.mark.parametrize(("case", "kind"), [("default", "Role"), ("the mirror, cluster-wide", "ClusterRole")])
+def test_the_rights_are_those_of_the_controllers_account(case, kind):
+    rendered = objects(CASES[case], namespace="there")
+    (role,) = [one for one in rendered if one["kind"] == kind]
+    (binding,) = [one for one in rendered if one["kind"] == f"{kind}Binding"]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role["metadata"]["name"]}
+    assert binding["roleRef"] == reference
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "ocr-controller", "namespace": "there"}]
+    pod = find(rendered, "Deployment", "ocr-controller")["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "ocr-controller"
