@@ -4,7 +4,7 @@ A batch is padded to its longest text, and what it costs grows with its padded t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PATIENCE = 0.1
 """Share of the last batch's time that may be spent on waiting: more would cost more than company saves."""
@@ -14,12 +14,13 @@ PATIENCE = 0.1
 class BatchLimits:
     """``tokens``: most padded tokens. ``padding``: most of them that may be padding, as a share.
 
-    ``max_wait_s``: longest wait for company, in seconds.
+    ``max_wait_s``: longest wait for company, in seconds. ``cores``: what all batches together are computed on.
     """
 
     tokens: int
     padding: float
     max_wait_s: float
+    cores: int = 1
 
 
 def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
@@ -56,6 +57,18 @@ def _fits(count: int, longest: int, total: int, limits: BatchLimits) -> bool:
     return padded <= limits.tokens and padded - total <= limits.padding * padded
 
 
+def plan_batch(lengths: Sequence[int], limits: BatchLimits, free_cores: int) -> tuple[list[int], int]:
+    """Choose the next batch, and how many of the free cores compute it: one, or all there are.
+
+    What waits is divided between the cores, since several on one batch wait for each other a hundred times in it. But
+    few texts that come while nothing is computed would leave cores idle, and go together.
+    """
+    if free_cores == limits.cores > len(lengths):
+        return next_batch(lengths, replace(limits, tokens=limits.tokens * free_cores)), free_cores
+    parts = min(free_cores, len(lengths))
+    return next_batch(lengths, replace(limits, tokens=min(limits.tokens, -(-sum(lengths) // parts)))), 1
+
+
 @dataclass(frozen=True, slots=True)
 class LastBatch:
     """What was answered last: so many texts, which took so many seconds, so many seconds ago."""
@@ -66,7 +79,7 @@ class LastBatch:
 
 
 def wait_for_company_s(waiting: int, waiting_tokens: int, last: LastBatch, limits: BatchLimits) -> float:
-    """Tell how much longer to wait, in seconds, before the next batch starts.
+    """Tell how much longer to wait, in seconds, before the next batch starts where there is a core for it.
 
     Callers that were just answered often ask again at once. So after a batch they have a moment for it, until as many
     texts wait as were answered; a text that comes when nothing was just answered starts at once.

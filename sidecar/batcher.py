@@ -1,9 +1,9 @@
 """Brings together what waits for one model, and hands it over batch by batch.
 
-Callers submit one text or many; all texts wait in one line, oldest first. One worker takes the next batch as
-:mod:`sidecar.batch_policy` chooses, has it answered, and tells the callers. A caller that leaves, by its deadline or
-its connection's end, takes its texts out of the line; a text that the model fails on fails alone. How many texts may
-wait at all is :class:`sidecar.admission.Admission`'s business, before they come here.
+Callers submit one text or many; all texts wait in one line, oldest first. While cores are free, one worker takes the
+next batch as :mod:`sidecar.batch_policy` chooses, and has it answered; its callers are told at once. A caller that
+leaves, by its deadline or its connection's end, takes its texts out of the line; a text that the model fails on fails
+alone. How many texts may wait at all is :class:`sidecar.admission.Admission`'s business, before they come here.
 """
 
 import asyncio
@@ -35,7 +35,8 @@ class Answered(Generic[R]):
     reason: str
 
 
-RunBatch = Callable[[Sequence[Tokens]], Awaitable[Sequence[Answered[R]]]]
+RunBatch = Callable[[Sequence[Tokens], int], Awaitable[Sequence[Answered[R]]]]
+"""Answers a batch on so many cores."""
 
 
 class _Call(Generic[R]):
@@ -64,6 +65,12 @@ class _Waiting(Generic[R]):
     tokens: Tokens
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch(Generic[R]):
+    texts: Sequence[_Waiting[R]]
+    cores: int
+
+
 class Batcher(Generic[R]):
     """One line, one worker. ``limits`` is asked before each batch: the GPU takes larger ones than the CPU."""
 
@@ -79,10 +86,10 @@ class Batcher(Generic[R]):
         self._learn_pace = learn_pace
         self._clock = clock
         self._line: list[_Waiting[R]] = []
-        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
         self._last = LastBatch(0, 0.0, 0.0)
         self._last_ended_s = 0.0
-        self.running: Sequence[_Waiting[R]] = ()
+        self.running: list[_Batch[R]] = []
         """What is being computed."""
         self.alive = True
         """Whether the worker is; while it is not, nothing is taken in."""
@@ -103,7 +110,7 @@ class Batcher(Generic[R]):
             raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
         call: _Call[R] = _Call(len(texts))
         self._line.extend(_Waiting(call, place, tokens) for place, tokens in enumerate(texts))
-        self._arrived.set()
+        self._changed.set()
         try:
             await call.done
         finally:
@@ -124,68 +131,79 @@ class Batcher(Generic[R]):
                 self.alive = True
 
     async def _work(self) -> None:
-        while True:
-            await self._wait_for_texts()
-            batch = self._take()
-            await self._answer(batch)
-            self.running = ()
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                await self._wait_for_batch()
+                if batch := self._take():
+                    self.running.append(batch)
+                    batches.create_task(self._answer(batch))
 
-    async def _wait_for_texts(self) -> None:
-        """Wait for the first text, and then as long as the policy says for company."""
-        while not self._line:
-            self._arrived.clear()
-            await self._arrived.wait()
-        while (wait_s := self._company_s()) > 0:
-            self._arrived.clear()
+    # ── the next batch ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _wait_for_batch(self) -> None:
+        """Wait for a text, for a core, and then as long as the policy says for company."""
+        while (wait_s := self._wait_s()) != 0:
+            self._changed.clear()
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._arrived.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 return
 
-    def _company_s(self) -> float:
-        ago_s = self._clock() - self._last_ended_s
-        last = LastBatch(self._last.texts, self._last.took_s, ago_s)
+    def _wait_s(self) -> float | None:
+        """Tell how long to wait, in seconds; None: until something changes."""
+        limits = self._limits()
+        if not self._line or self._free_cores(limits) <= 0:
+            return None
+        last = LastBatch(self._last.texts, self._last.took_s, self._clock() - self._last_ended_s)
         tokens = sum(len(one.tokens.ids) for one in self._line)
-        return batch_policy.wait_for_company_s(len(self._line), tokens, last, self._limits())
+        return batch_policy.wait_for_company_s(len(self._line), tokens, last, limits)
 
-    def _take(self) -> Sequence[_Waiting[R]]:
+    def _free_cores(self, limits: BatchLimits) -> int:
+        return limits.cores - sum(batch.cores for batch in self.running)
+
+    def _take(self) -> _Batch[R] | None:
         self._line = [one for one in self._line if not one.call.done.done()]  # callers are told, and leave, later
-        if not self._line:
-            return ()  # the only caller left while company was waited for
-        chosen = batch_policy.next_batch([len(one.tokens.ids) for one in self._line], self._limits())
-        self.running = [self._line[position] for position in chosen]
+        limits = self._limits()
+        free_cores = self._free_cores(limits)
+        if not self._line or free_cores <= 0:
+            return None  # the only caller left while company was waited for, or the model changed its place
+        chosen, cores = batch_policy.plan_batch([len(one.tokens.ids) for one in self._line], limits, free_cores)
+        batch = _Batch([self._line[position] for position in chosen], cores)
         going = set(chosen)
         self._line = [one for position, one in enumerate(self._line) if position not in going]
-        return self.running
+        return batch
 
-    async def _answer(self, batch: Sequence[_Waiting[R]]) -> None:
-        if not batch:
-            return
+    # ── its answers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _answer(self, batch: _Batch[R]) -> None:
         started_s = self._clock()
-        try:
-            answers = await self._run([one.tokens for one in batch])
-        except Exception as exc:  # noqa: BLE001 - whatever a model raises is its verdict on one of these texts
-            await self._answer_alone(batch, exc)
-        else:
-            for one, answered in zip(batch, answers, strict=True):
-                one.call.answer(one.place, answered)
+        await self._compute(batch.texts, batch.cores)
         self._last_ended_s = self._clock()
-        self._last = LastBatch(len(batch), self._last_ended_s - started_s, 0.0)
-        self._learn_pace(self._last.took_s / len(batch), 1)
+        self._last = LastBatch(len(batch.texts), self._last_ended_s - started_s, 0.0)
+        self._learn_pace(self._last.took_s / len(batch.texts), len(self.running))
+        self.running.remove(batch)
+        self._changed.set()
 
-    async def _answer_alone(self, batch: Sequence[_Waiting[R]], exc: Exception) -> None:
-        """Have each text of a batch that failed answered alone, so that the one it failed on takes no other down."""
-        if len(batch) > 1:
-            for one in batch:
+    async def _compute(self, texts: Sequence[_Waiting[R]], cores: int) -> None:
+        """Have texts answered; if they fail together, each alone, so that the one it fails on takes no other down."""
+        try:
+            answers = await self._run([one.tokens for one in texts], cores)
+        except Exception as exc:  # whatever a model raises is its verdict on one of these texts
+            if len(texts) == 1:
+                log.warning("a model failed on a text", exc_info=exc)
+                place = texts[0].place
+                texts[0].call.fail(EngineFailedError(f"the model failed on text {place} of the request, from 0"))
+                return
+            for one in texts:
                 if not one.call.done.done():
-                    await self._answer([one])
-            return
-        log.warning("a model failed on a text", exc_info=exc)
-        batch[0].call.fail(EngineFailedError(f"the model failed on text {batch[0].place} of the request, from 0"))
+                    await self._compute([one], cores)
+        else:
+            for one, answered in zip(texts, answers, strict=True):
+                one.call.answer(one.place, answered)
 
     def _fail_all(self, error: SidecarError) -> None:
-        for one in (*self.running, *self._line):
+        for one in [*(one for batch in self.running for one in batch.texts), *self._line]:
             one.call.fail(error)
-        self.running = ()
+        self.running = []
         self._line = []

@@ -24,19 +24,26 @@ _IMAGE = re.compile(rb"/Subtype\s*/Image\b")
 _DICTIONARY_BYTES = 2048
 _CHUNK_BYTES = 64 * 1024
 _MAX_LAYERS = 4
+_MAX_LOOKS = 2
+"""How often the bytes of a file are looked at on average: streams lie side by side, so once is all that is needed."""
 
 
 def check_streams(path: Path, max_stream_bytes: int) -> None:
     """Look into every deflated stream that could expand beyond ``max_stream_bytes``.
 
     Raises:
-        ExpansionBombError: one does, over a hundredfold; or deflate is nested deeper than anybody needs.
+        ExpansionBombError: one does, over a hundredfold; deflate is nested deeper than anybody needs; or streams lie in
+            one another, where the time to look would grow with the square of the file.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        looked_at = 0
         for start, end, layers in _deflated_streams(data):
             if layers > _MAX_LAYERS:
                 raise ExpansionBombError(f"a stream is deflated {layers} times over, accepted are {_MAX_LAYERS}")
             length = end - start
+            looked_at += length
+            if looked_at > _MAX_LOOKS * len(data):
+                raise ExpansionBombError("its streams lie in one another, which those of no real document do")
             limit = max(max_stream_bytes, length * MAX_RATIO)
             if length * DEFLATE_MAX_RATIO**layers > limit and _expands_beyond(data, start, end, layers, limit):
                 raise ExpansionBombError(
@@ -45,6 +52,7 @@ def check_streams(path: Path, max_stream_bytes: int) -> None:
 
 
 def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    end = 0
     for match in _STREAM.finditer(data):
         if data[match.start() - 3 : match.start()] == b"end":
             continue  # told here and not by the pattern: one that begins with letters is searched for many times faster
@@ -52,8 +60,10 @@ def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
         dictionary = _OBJECT.split(data[start : match.start()])[-1]
         layers = len(_FLATE.findall(dictionary))
         if layers and not _IMAGE.search(dictionary):
-            end = data.find(b"endstream", match.end())
-            yield match.end(), end if end >= 0 else len(data), layers
+            if end < match.end():  # else this one lies in the one before, and ends with it
+                found = data.find(b"endstream", match.end())
+                end = found if found >= 0 else len(data)
+            yield match.end(), end, layers
 
 
 def _expands_beyond(data: mmap.mmap, start: int, end: int, layers: int, limit: int) -> bool:

@@ -7,7 +7,7 @@ batch is computed with is decided when the batch starts, and a batch that the GP
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from sidecar.admission import Admission
 from sidecar.batch_policy import BatchLimits
 from sidecar.batcher import Answered, Batcher
 from sidecar.compute_thread import ComputeThread
+from sidecar.cpu_threads import CpuThreads
 from sidecar.device_placement import Placement, reason_of
 from sidecar.errors import (
     DeadlineError,
@@ -58,22 +59,24 @@ class RetrievalPolicy:
 
     timeout_s: float
     max_queued: int
+    cpu_cores: int
     cpu_batch_tokens: int
     gpu_batch_tokens: int
     padding: float
     max_wait_s: float
 
     def limits(self, *, on_gpu: bool) -> BatchLimits:
-        """Give the limits of a batch."""
-        tokens = self.gpu_batch_tokens if on_gpu else self.cpu_batch_tokens
-        return BatchLimits(tokens, self.padding, self.max_wait_s)
+        """Give the limits of batches; the GPU computes one at a time."""
+        if on_gpu:
+            return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s)
+        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, self.cpu_cores)
 
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Who computes: one thread for all batches of the CPU, which share its cores, one for those of the GPU."""
+    """Who computes: threads for batches on the CPU, one for those of the GPU, and one for tokens."""
 
-    cpu: ComputeThread
+    cpu: CpuThreads
     gpu: ComputeThread
     tokens: ComputeThread
 
@@ -222,26 +225,28 @@ class Retriever(Generic[I, R]):
     def _limits(self) -> BatchLimits:
         return self._policy.limits(on_gpu=self._placement.where(self.name)[0] is not None)
 
-    async def _run(self, batch: Sequence[Tokens]) -> Sequence[Answered[R]]:
+    async def _run(self, batch: Sequence[Tokens], cores: int) -> Sequence[Answered[R]]:
         """Run a batch where the model is now; on the CPU if the GPU fails it."""
         assert self.model
         copy, reason = self._placement.where(self.name)
         if copy:
             try:
-                return await self._run_on(copy, self._threads.gpu, batch, reason)
+                return await self._measured(copy, self._threads.gpu.run(copy.run, batch), reason)
             except (GpuOutOfMemoryError, GpuFailedError) as exc:
                 reason = reason_of(exc)
             del copy  # nothing may hold on to it while its memory is freed
             await self._placement.failed(self.name, reason)
-        return await self._run_on(self.model.cpu, self._threads.cpu, batch, reason)
+            cores = self._policy.cpu_cores
+        cpu = self.model.cpu
+        return await self._measured(cpu, self._threads.cpu.run(cores, cpu.run, batch), reason)
 
-    async def _run_on(
-        self, copy: ModelCopy[R], thread: ComputeThread, batch: Sequence[Tokens], reason: str
+    async def _measured(
+        self, copy: ModelCopy[R], computed: Awaitable[Sequence[R | None]], reason: str
     ) -> Sequence[Answered[R]]:
         started_s = time.monotonic()
-        results = await thread.run(copy.run, batch)
+        results = await computed
         self._metrics.retrieval_batch_seconds.labels(self.name, copy.device).observe(time.monotonic() - started_s)
-        self._metrics.retrieval_batch_texts.labels(self.name, copy.device).observe(len(batch))
+        self._metrics.retrieval_batch_texts.labels(self.name, copy.device).observe(len(results))
         return [Answered(result, copy.device, reason) for result in results]
 
 

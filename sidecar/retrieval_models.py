@@ -11,9 +11,9 @@ import importlib.util
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sidecar.retrieval_engine import (
     CPU,
@@ -30,6 +30,8 @@ from sidecar.retrieval_engine import (
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+T = TypeVar("T")
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 
@@ -65,17 +67,23 @@ def find_gpu(index: int) -> str | None:
     return f"cuda:{index if index < count else 0}"
 
 
-def prepare_thread(threads: int, nice: int) -> None:
-    """Prepare the thread that computes on the CPU, before it computes.
+def prepare_thread(nice: int) -> None:
+    """Prepare a thread that computes on the CPU, before it computes.
 
     Its helpers inherit its priority, which is a little below that of the workers that read pages: OCR comes first, and
     neither starves the other.
     """
-    import torch
-
-    torch.set_num_threads(threads)
     with contextlib.suppress(OSError, AttributeError):  # another priority is better, none is needed
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + NICE_BELOW_OCR))
+
+
+def compute_on(cores: int, run: Callable[[Sequence[Tokens]], T], batch: Sequence[Tokens]) -> T:
+    """Run a batch in this thread, with a helper on each further core."""
+    import torch
+
+    if torch.get_num_threads() != cores:  # each thread has its own number; to set it is not free
+        torch.set_num_threads(cores)
+    return run(batch)
 
 
 # ── loading ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from aiohttp import web
 from sidecar import retrieval, retrieval_models
 from sidecar.background import beside
 from sidecar.compute_thread import ComputeThread
+from sidecar.cpu_threads import CpuThreads
 from sidecar.device_placement import Placement, PlacementLimits
 from sidecar.keys import (
     EMBEDDER,
@@ -49,11 +50,10 @@ class GpuSeam:
 
 def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> None:
     """Compose embedding and reranking, which rank in this order on the GPU, behind the LLM and OCR."""
-    prepare = partial(
-        retrieval_models.prepare_thread, settings.retrieval_threads or usable_cores(), settings.worker_nice
-    )
+    prepare = partial(retrieval_models.prepare_thread, settings.worker_nice)
+    cores = settings.retrieval_threads or usable_cores()
     threads = app[RETRIEVAL_THREADS] = Threads(
-        cpu=ComputeThread("retrieval-cpu", prepare),
+        cpu=CpuThreads(prepare, retrieval_models.compute_on),
         gpu=ComputeThread("retrieval-gpu"),
         tokens=ComputeThread("retrieval-tokens"),
     )
@@ -76,7 +76,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
 
         return load
 
-    means = RetrievalMeans(retrieval_policy(settings), threads, placement, app[METRICS])
+    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS])
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
     app[EMBEDDER] = Retriever(EMBED, loader(retrieval_models.Embedder, embedder), _absent(embedder), means)
     app[RERANKER] = Retriever(RERANK, loader(retrieval_models.Reranker, reranker), _absent(reranker), means)
@@ -93,11 +93,12 @@ async def _no_models() -> None:
     return None
 
 
-def retrieval_policy(settings: Settings) -> RetrievalPolicy:
+def retrieval_policy(settings: Settings, cores: int) -> RetrievalPolicy:
     """Pick out what embedding and reranking need."""
     return RetrievalPolicy(
         timeout_s=settings.retrieval_timeout_s,
         max_queued=settings.retrieval_max_queued_items,
+        cpu_cores=cores,
         cpu_batch_tokens=settings.retrieval_batch_tokens,
         gpu_batch_tokens=settings.retrieval_gpu_batch_tokens,
         padding=settings.retrieval_max_padding,

@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -97,7 +98,10 @@ class Spool:
 
     def _make_folder(self) -> None:
         self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._base.stat().st_uid != os.getuid():
+        about = self._base.lstat()
+        if stat.S_ISLNK(about.st_mode):  # laid by anybody in /tmp; what it leads to would be cleared as if it were ours
+            raise SpoolError("the spool folder is a link: set OCR_SPOOL_DIR to a folder itself")
+        if about.st_uid != os.getuid():
             raise SpoolError("the spool folder belongs to another user: set OCR_SPOOL_DIR")
         new = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=self._base))
         self._lock = (new / LOCK_NAME).open("wb")

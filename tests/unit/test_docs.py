@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from sidecar import (
@@ -41,8 +42,8 @@ from sidecar.warning import WarningCode
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
-DEPLOY = ROOT / "docs" / "deploy.md"
-PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, DEPLOY]
+DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
+PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, DEPLOY, THREATS, CRITIQUES]
 
 Row = tuple[str, ...]
 
@@ -368,6 +369,39 @@ def test_links_and_documents_named_are_there(page):
         assert not anchor or anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}
     named = set(re.findall(r"tests/data/[\w.-]*\w", text))
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+# ── the threat model ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def threats() -> list[Row]:
+    """The tables of threats: threat, what stops it, where that is tested, what remains."""
+    headings = [line for line in THREATS.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
+    tables = [rows(THREATS, heading) for heading in headings]
+    found = [row for table in tables for row in table if len(row) == 4]
+    assert len(found) > 20, "what this test looks for is no longer written so"
+    return found
+
+
+def test_modules_and_tests_that_the_threat_model_names_are_there():
+    tracked = [str(path.relative_to(ROOT)) for path in tracked_files()]
+    named = set(re.findall(r"`([^`\n]+\.(?:py|yaml|toml|lock))`", THREATS.read_text(encoding="utf-8")))
+    assert len(named) > 40
+    short = [path.rpartition("/")[2] for path in tracked]
+    counts = {name: (tracked if "/" in name else short).count(name) for name in named}
+    assert {name: count for name, count in counts.items() if count != 1} == {}
+
+
+def test_what_stops_a_threat_is_tested_or_what_remains_is_told():
+    assert [row for row in threats() if not (row[2] or row[3])] == []
+
+
+def test_what_the_controllers_token_may_do_is_what_its_role_allows():
+    *_, role, _ = yaml.safe_load_all((ROOT / "manifests/rbac/controller.yaml").read_text(encoding="utf-8"))
+    allowed = [(kind, ", ".join(sorted(rule["verbs"]))) for rule in role["rules"] for kind in rule["resources"]]
+    table = rows(THREATS, "### The controller's token")
+    told = [(kind, ", ".join(sorted(verbs.split(", ")))) for kind, verbs, _ in table]
+    assert sorted(told) == sorted(allowed)
 
 
 # ── every file ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -219,7 +219,9 @@ async def test_more_than_may_wait_is_refused_with_a_time_to_come_back(start, mod
 
 
 async def test_a_deadline_frees_the_place(start, models):
-    running = await loaded(await start(**models.environment | {"RETRIEVAL_TIMEOUT_SECONDS": "0.3"}))
+    running = await loaded(
+        await start(**models.environment | {"RETRIEVAL_TIMEOUT_SECONDS": "0.3", "RETRIEVAL_THREADS": "1"})
+    )
     slow = await slowed(running)
     embedder = running.service.api[EMBEDDER]
     answers = await asyncio.gather(*(post(running, "/embed", {"text": "a"}) for _ in range(3)))

@@ -1,4 +1,4 @@
-"""What the pods mount, and what the kubelet asks of them."""
+"""What the pods mount, what the kubelet asks of them, and how they come and go."""
 
 from typing import Any
 
@@ -106,3 +106,9 @@ def test_metrics_of_a_pod_that_is_not_ready_are_read_all_the_same():
     for name in ("ocr-sidecar-ops", "ocr-controller-ops"):
         assert find(objects(), "Service", name)["spec"]["publishNotReadyAddresses"] is True
     assert "publishNotReadyAddresses" not in find(objects(), "Service", "ocr-sidecar")["spec"]
+
+
+@pytest.mark.parametrize(("case", "there"), [("default", 1), ("the mirror", 0)])
+def test_the_example_profile_is_left_out_where_the_database_decides(case, there):
+    profiles = [one for one in objects(CASES[case]) if one["kind"] == "OcrProfile"]
+    assert len(profiles) == there

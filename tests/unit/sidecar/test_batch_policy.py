@@ -1,10 +1,12 @@
 """Which texts go together, and how long they wait for company."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.batch_policy import BatchLimits, LastBatch, next_batch, wait_for_company_s
+from sidecar.batch_policy import BatchLimits, LastBatch, next_batch, plan_batch, wait_for_company_s
 
 LIMITS = BatchLimits(tokens=100, padding=0.2, max_wait_s=0.02)
 
@@ -81,3 +83,37 @@ def test_callers_just_answered_have_a_moment_to_come_back(waiting, tokens, last,
 @given(st.integers(1, 99), st.integers(1, 9999), st.integers(0, 99), st.floats(0, 60), st.floats(0, 60), limits_values)
 def test_no_text_waits_longer_for_company_than_it_may(waiting, tokens, texts, took_s, ago_s, limits):
     assert 0 <= wait_for_company_s(waiting, tokens, LastBatch(texts, took_s, ago_s), limits) <= limits.max_wait_s
+
+
+@pytest.mark.parametrize(
+    ("lengths", "free_cores", "planned"),
+    [
+        ([10], 1, ([0], 1)),
+        ([10], 4, ([0], 4)),  # alone, it has them all
+        ([10, 10], 4, ([0, 1], 4)),
+        ([10] * 3, 4, ([0, 1, 2], 4)),
+        ([130] * 3, 4, ([0, 1, 2], 4)),  # four times a core's limit of 100 tokens
+        ([130] * 3 + [1], 4, ([0], 1)),
+        ([10] * 4, 4, ([0], 1)),  # one each
+        ([10] * 3, 3, ([0], 1)),  # something is computed already
+        ([10] * 2, 3, ([0], 1)),
+        ([10] * 3, 2, ([0], 1)),  # 15 tokens are a core's share: two texts would be too many
+        ([10] * 8, 2, ([0, 1, 2, 3], 1)),
+        ([10] * 8, 1, ([0, 1, 2, 3, 4, 5, 6, 7], 1)),
+        ([10] * 40, 2, ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 1)),  # no more than the limit
+        ([500, 10], 2, ([0], 1)),
+    ],
+)
+def test_what_waits_is_divided_between_the_free_cores(lengths, free_cores, planned):
+    assert plan_batch(lengths, replace(LIMITS, cores=4), free_cores) == planned
+
+
+@given(lengths_lists, limits_values, st.integers(1, 64))
+def test_batches_planned_one_after_the_other_take_no_more_cores_than_are_free(lengths, limits, cores):
+    free, line, limits = cores, list(lengths), replace(limits, cores=cores)
+    while line and free:
+        chosen, taken = plan_batch(line, limits, free)
+        assert 1 <= taken <= free
+        assert 0 in chosen
+        free -= taken
+        line = [one for position, one in enumerate(line) if position not in set(chosen)]

@@ -21,14 +21,16 @@ class Model:
 
     def __init__(self, poison: int = -1):
         self.batches: list[list[int]] = []
+        self.cores: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.poison = poison
         self.limits = LIMITS
 
-    async def run(self, batch):
+    async def run(self, batch, cores):
         ids = [one.ids[0] for one in batch]
         self.batches.append(ids)
+        self.cores.append(cores)
         await self.gate.wait()
         if self.poison in ids:
             raise ValueError("poison")
@@ -67,6 +69,51 @@ async def test_what_arrives_while_a_batch_runs_forms_the_next_together():
         model.gate.set()
     assert [call.result() for call in calls] == [[0], [1], [2], [3]]
     assert model.batches == [[0], [1, 2, 3]]
+
+
+async def test_each_free_core_takes_a_batch_and_answers_without_waiting_for_the_others():
+    model = Model()
+    model.limits = BatchLimits(100, 0.5, 0.0, cores=3)
+    model.gate.clear()
+    async with working(model) as batcher:
+        calls = [asyncio.create_task(results(batcher.submit([text(number)]))) for number in range(5)]
+        await until(lambda: len(model.batches) == 3)
+        assert (model.batches, model.cores) == ([[0], [1, 2], [3, 4]], [1, 1, 1])
+        model.gate.set()
+        assert await asyncio.gather(*calls) == [[0], [1], [2], [3], [4]]
+    assert not batcher.running
+
+
+async def test_a_text_that_comes_alone_has_all_cores_and_those_that_come_meanwhile_wait():
+    model = Model()
+    model.limits = BatchLimits(100, 0.5, 0.0, cores=3)
+    model.gate.clear()
+    async with working(model) as batcher:
+        first = asyncio.create_task(results(batcher.submit([text(0)])))
+        await until(lambda: model.batches)
+        others = asyncio.create_task(results(batcher.submit([text(1), text(2)])))
+        await until(lambda: batcher.waiting == 2)
+        model.gate.set()
+        assert (await first, await others) == ([0], [1, 2])
+    assert (model.batches, model.cores) == ([[0], [1, 2]], [3, 3])
+
+
+async def test_a_core_that_is_free_again_takes_what_waits_while_the_others_compute():
+    class Uneven(Model):
+        async def run(self, batch, cores):
+            if batch[0].ids[0] == 0:
+                await self.gate.wait()
+            return await Model().run(batch, cores)
+
+    model = Uneven()
+    model.limits = BatchLimits(10, 0.5, 0.0, cores=2)
+    model.gate.clear()
+    async with working(model) as batcher:
+        slow, *quick = (asyncio.create_task(results(batcher.submit([text(number)]))) for number in range(4))
+        assert await asyncio.gather(*quick) == [[1], [2], [3]]
+        assert not slow.done()
+        model.gate.set()
+        assert await slow == [0]
 
 
 async def test_a_caller_that_leaves_takes_its_texts_along():
@@ -130,8 +177,8 @@ async def test_an_array_with_such_a_text_names_its_place_and_computes_no_further
 class DyingModel(Model):
     """Gives fewer answers than there were texts, which no worker survives."""
 
-    async def run(self, batch):
-        await super().run(batch)
+    async def run(self, batch, cores):
+        await super().run(batch, cores)
         return []
 
 

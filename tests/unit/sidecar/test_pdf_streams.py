@@ -1,3 +1,4 @@
+import time
 import zlib
 
 import pytest
@@ -93,3 +94,27 @@ def test_a_file_that_is_hardly_one_passes(tmp_path, content):
     path.write_bytes(content)
 
     check_streams(path, MIB)
+
+
+NESTING = b"1 0 obj << /Filter /FlateDecode >>\nstream\n"
+
+
+def nested(size: int) -> bytes:
+    """Streams without an end, each valid and holding all that follow: a stored block of deflate spans to the next."""
+    inner = NESTING + b"x\x01"
+    block = b"\x00" + len(inner).to_bytes(2, "little") + (len(inner) ^ 0xFFFF).to_bytes(2, "little")
+    return inner + (block + inner) * (size // len(block + inner))
+
+
+@pytest.mark.parametrize("content", [NESTING * (MIB // len(NESTING)), nested(MIB)], ids=["not deflate", "deflate"])
+def test_streams_in_one_another_are_refused_as_soon_as_they_are_seen(tmp_path, content):
+    started = time.process_time()
+    with pytest.raises(ExpansionBombError):
+        check_streams(pdf(tmp_path, content), MIB)
+    assert time.process_time() - started < 2  # seconds; what is quadratic takes 20 and more
+
+
+def test_many_streams_that_end_are_no_nest(tmp_path):
+    drawing = b"".join(b"%d %d m %d l\n" % (n, n * 7919 % 9973, n * 31 % 1009) for n in range(8_000))
+
+    check_streams(pdf(tmp_path, *[deflated(len(drawing), fill=drawing)] * 40), MIB)

@@ -76,7 +76,7 @@ SETTINGS = [
     ("RETRIEVAL_DEVICE", "retrieval_device", "auto", "cpu", "cpu"),
     ("RETRIEVAL_THREADS", "retrieval_threads", 0, "256", 256),
     ("RETRIEVAL_MAX_WAIT_MS", "retrieval_max_wait_ms", 20, "0", 0),
-    ("RETRIEVAL_BATCH_TOKENS", "retrieval_batch_tokens", 2048, "16", 16),
+    ("RETRIEVAL_BATCH_TOKENS", "retrieval_batch_tokens", 1024, "16", 16),
     ("RETRIEVAL_GPU_BATCH_TOKENS", "retrieval_gpu_batch_tokens", 16_384, "1000000", 1_000_000),
     ("RETRIEVAL_MAX_PADDING", "retrieval_max_padding", 0.1, "0", 0),
     ("RETRIEVAL_GPU_OVERHEAD_MB", "retrieval_gpu_overhead_mb", 1500, "0", 0),

@@ -273,6 +273,19 @@ def test_a_folder_of_somebody_else_is_refused(base):
     assert list(base.iterdir()) == []
 
 
+def test_a_link_is_not_followed_to_a_folder_that_is_cleared_as_if_it_were_ours(base, tmp_path):
+    """In a folder that all write to, anybody can lay a link where the spool will be looked for."""
+    results = tmp_path / "home" / f"{NEW_PREFIX}results"
+    results.mkdir(parents=True)
+    os.utime(results, (time.time() - NEW_GRACE_S - 10,) * 2)
+    base.symlink_to(results.parent)
+
+    with pytest.raises(SpoolError, match="is a link: set OCR_SPOOL_DIR to a folder itself"):
+        Spool(base).open()
+
+    assert [path.name for path in results.parent.iterdir()] == [results.name]
+
+
 @pytest.mark.parametrize("place", ["/dev/null/spool", "/proc/spool"])
 def test_a_folder_that_cannot_be_made_is_told(place, tmp_path):
     with pytest.raises(SpoolError, match="the spool folder "):

@@ -1,0 +1,53 @@
+"""The threads that compute batches on the CPU: as many as there are batches at a time, each on cores of its own."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from sidecar.compute_thread import ComputeThread
+from sidecar.retrieval_engine import Tokens
+
+R = TypeVar("R")
+
+Run = Callable[[Sequence[Tokens]], Sequence[R]]
+
+
+class Compute(Protocol):
+    """Runs a batch in the calling thread, with the help of others where there are several cores for it."""
+
+    def __call__(self, cores: int, run: Run[R], batch: Sequence[Tokens]) -> Sequence[R]:
+        """Give what ``run`` gives."""
+
+
+class CpuThreads:
+    """Threads, made as they are needed and kept. ``prepare`` runs first in each.
+
+    One of them computes all batches that take several cores. If each had helpers, there were more of those than cores,
+    and the library that they belong to, libgomp, would put them to sleep at every step: a text then took half as long
+    again.
+    """
+
+    def __init__(self, prepare: Callable[[], None], compute: Compute) -> None:
+        self._prepare = prepare
+        self._compute = compute
+        self._with_helpers = ComputeThread("retrieval-cpu-all", prepare)
+        self._threads: list[ComputeThread] = []
+        self._idle: list[ComputeThread] = []
+
+    async def run(self, cores: int, run: Run[R], batch: Sequence[Tokens]) -> Sequence[R]:
+        """Run a batch on so many cores."""
+        if cores > 1:
+            return await self._with_helpers.run(self._compute, cores, run, batch)
+        thread = self._idle.pop() if self._idle else self._new_thread()
+        try:
+            return await thread.run(self._compute, 1, run, batch)
+        finally:
+            self._idle.append(thread)
+
+    def _new_thread(self) -> ComputeThread:
+        self._threads.append(ComputeThread(f"retrieval-cpu-{len(self._threads)}", self._prepare))
+        return self._threads[-1]
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        """Let the threads end after what they run, and wait so many seconds at most for each."""
+        for thread in (self._with_helpers, *self._threads):
+            thread.stop(wait_s)
