@@ -1,6 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers image image-check helm-template manifests \
+  k3d-up k3d-test k3d-down lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,9 +13,25 @@ FAKE_PORT ?= 11434
 TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 # Debian's mariadb-server, less the service that would start with it: the tests start a private one.
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
+IMAGE_CHECK_PACKAGES := debootstrap buildah
+
+# The images. BASE_IMAGE, TORCH (cpu, cu130, …), TORCH_INDEX, PIP_CONF and BUILD_OPTIONS: docs/deploy.md.
+REGISTRY ?=
+VERSION = $(shell sed -nE 's/^__version__ = "(.*)"/\1/p' sidecar/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
+# The first of them that works: a docker without its daemon does not.
+BUILDER ?= $(shell for one in docker podman buildah; do $$one info >/dev/null 2>&1 && echo $$one && break; done)
+# docker calls it build and takes BuildKit's format; podman and buildah drop the HEALTHCHECK from the OCI format.
+BUILD_docker = DOCKER_BUILDKIT=1 docker build
+BUILD_podman = podman build --format docker
+BUILD_buildah = buildah bud --format docker
+BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out undefined,$(origin $(name))),--build-arg $(name)='$($(name))')) \
+  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(BUILD_OPTIONS)
+, := ,
+IMAGE_FOLDER ?= build/image
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: packages  ## Make .venv with the locked packages; install Tesseract's data where that is possible
 	@$(BIN)/python -m sidecar doctor || true
@@ -81,11 +98,38 @@ $(PEERS)/.installed:
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check 'infinity-emb[torch,server]==0.0.78'
 	@touch $@
 
+image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
+	@[ -n "$(BUILD_$(BUILDER))" ] || { echo "make image: BUILDER is '$(BUILDER)'; docker, podman or buildah, running, is needed"; exit 2; }
+	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target controller --tag $(REGISTRY)ocr-controller:$(VERSION) .
+	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target sidecar --tag $(REGISTRY)ocr-sidecar:$(VERSION) .
+
+image-check: packages  ## Build both images without an engine (root, Debian), run them and look inside; takes minutes
+	@[ "$$(id -u)" = 0 ] || { echo "make image-check needs root: debootstrap and chroots do"; exit 2; }
+	@dpkg -s $(IMAGE_CHECK_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(IMAGE_CHECK_PACKAGES) >/dev/null; }
+	$(BIN)/python -m tests.image.build $(IMAGE_FOLDER) --version $(VERSION) --revision $(REVISION)
+	OCR_IMAGES=$(IMAGE_FOLDER) $(BIN)/pytest tests/image
+
+helm-template: packages  ## Print what the chart renders to; VALUES="helm/values-gpu.yaml other.yaml" adds values
+	@$(BIN)/python -m tests.charts.rendering $(VALUES)
+
+manifests: packages  ## Write manifests/base from the chart
+	$(BIN)/python -m tests.charts.base
+
+k3d-up:  ## Make a cluster on this machine with k3d, and install everything in it
+	@scripts/k3d.sh up
+
+k3d-test:  ## Read a document in that cluster from a pod that may; see one refused that may not
+	@scripts/k3d.sh test
+
+k3d-down:  ## Remove that cluster
+	@scripts/k3d.sh down
+
 lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
 	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
-	$(LOCK_VENV)/bin/pip freeze --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
+	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	rm -rf $(LOCK_VENV) build
 
 clean:  ## Remove what make made

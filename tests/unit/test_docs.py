@@ -42,8 +42,8 @@ from sidecar.warning import WarningCode
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
-THREATS, CRITIQUES = ROOT / "docs" / "threat-model.md", ROOT / "docs" / "critiques.md"
-PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, THREATS, CRITIQUES]
+DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
+PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, DEPLOY, THREATS, CRITIQUES]
 
 Row = tuple[str, ...]
 
@@ -339,8 +339,8 @@ def code_of(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page):
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z-]+)", code_of(page))) <= targets
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z0-9-]+)", code_of(page))) <= targets
 
 
 def test_readme_shows_the_two_commands():

@@ -1,0 +1,213 @@
+{{/* Names. One release a namespace: the ConfigMap ocr-profiles exists once there. So they do not hold the release's. */}}
+{{- define "ocr.fullname" -}}
+{{ .Values.fullnameOverride | default "ocr-sidecar" | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "ocr.controllerName" -}}
+{{ .Values.controller.fullnameOverride | default "ocr-controller" | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* What a selector looks at. It never changes: a Deployment's selector is immutable. Argument: (list . name) */}}
+{{- define "ocr.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ index . 1 }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+{{- end }}
+
+{{/* The labels of an object. Argument: (list . name) */}}
+{{- define "ocr.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "ocr.selectorLabels" . }}
+app.kubernetes.io/part-of: ocr-sidecar
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* metadata of an object of the namespace. Argument: (list . name-of-the-object name-label [annotations]) */}}
+{{- define "ocr.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $annotations := merge (dict) (ternary (index . (sub (len .) 1)) (dict) (gt (len .) 3)) $root.Values.commonAnnotations -}}
+name: {{ index . 1 }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "ocr.labels" (list $root (index . 2)) | nindent 2 }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Likewise, of an object that is in no namespace. */}}
+{{- define "ocr.clusterMetadata" -}}
+{{ regexReplaceAll "(?m)^namespace: .*\n" (include "ocr.metadata" .) "" }}
+{{- end }}
+
+{{/* A port's peers as one rule, or nothing: in Kubernetes an empty list means everybody.
+     Argument: (list "from"|"to" peers ports), a port being a number. */}}
+{{- define "ocr.rule" -}}
+{{- $direction := index . 0 -}}
+{{- $ports := index . 2 -}}
+{{- with index . 1 -}}
+- {{ $direction }}:
+    {{- toYaml . | nindent 4 }}
+  ports:
+    {{- range $ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether Ollama is called outside this pod, which is when the sidecar has to reach anything at all. */}}
+{{- define "ocr.ollamaOutside" -}}
+{{- if and .Values.ollama.url (not .Values.ollama.inPod.enabled) }}true{{ end }}
+{{- end }}
+
+{{/* OLLAMA_API_URL, or nothing. */}}
+{{- define "ocr.ollamaUrl" -}}
+{{- if .Values.ollama.inPod.enabled }}http://127.0.0.1:11434{{ else }}{{ .Values.ollama.url }}{{ end }}
+{{- end }}
+
+{{/* The port that a policy sees: after the Service's translation, so it may differ from the URL's. */}}
+{{- define "ocr.ollamaPort" -}}
+{{- $host := (urlParse .Values.ollama.url).host -}}
+{{- $said := regexFind ":[0-9]+$" $host | trimPrefix ":" -}}
+{{- .Values.networkPolicy.ollama.port | default $said | default (ternary "443" "80" (hasPrefix "https:" .Values.ollama.url)) -}}
+{{- end }}
+
+{{/* Who Ollama is, for a policy: as given, or the address in the URL. */}}
+{{- define "ocr.ollamaPeers" -}}
+{{- $host := regexReplaceAll ":[0-9]+$" (urlParse .Values.ollama.url).host "" -}}
+{{- if .Values.networkPolicy.ollama.to -}}
+{{ toYaml .Values.networkPolicy.ollama.to }}
+{{- else if regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$" $host -}}
+- ipBlock:
+    cidr: {{ $host }}/32
+{{- else -}}
+{{ fail (printf "networkPolicy.ollama.to is empty, and ollama.url names %s: a policy knows no names. List the peers, such as the pods that Ollama runs in" $host) }}
+{{- end -}}
+{{- end }}
+
+{{/* A direction's rules, or none. Argument: (list "ingress"|"egress" rules) */}}
+{{- define "ocr.rules" -}}
+{{- with trim (index . 1) -}}
+{{ index $ 0 }}:
+  {{- . | nindent 2 }}
+{{- else -}}
+{{ index $ 0 }}: []
+{{- end }}
+{{- end }}
+
+{{/* An egress rule for DNS, at the peers of networkPolicy.dns. */}}
+{{- define "ocr.dnsRule" -}}
+{{- with .Values.networkPolicy.dns.to -}}
+- to:
+    {{- toYaml . | nindent 4 }}
+  ports:
+    - {protocol: UDP, port: {{ $.Values.networkPolicy.dns.port }}}
+    - {protocol: TCP, port: {{ $.Values.networkPolicy.dns.port }}}
+{{- end }}
+{{- end }}
+
+{{/* A scalar as text. YAML's numbers come as floats, and 52428800 would turn into 5.24288e+07. */}}
+{{- define "ocr.scalar" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* A map of settings as environment variables, sorted by name. */}}
+{{- define "ocr.settings" -}}
+{{- range $name, $value := . -}}
+- name: {{ $name }}
+  value: {{ include "ocr.scalar" $value | quote }}
+{{ end }}
+{{- end }}
+
+{{/* An image. Argument: (list . image) */}}
+{{- define "ocr.image" -}}
+{{- $image := index . 1 -}}
+image: {{ printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) | quote }}
+imagePullPolicy: {{ $image.pullPolicy }}
+{{- end }}
+
+{{/* securityContext of a pod: the standard "restricted", as the image's own user. Argument: supplemental groups. */}}
+{{- define "ocr.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+# So that volumes are writable; not of each file again, which takes minutes with many.
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+{{- with . }}
+supplementalGroups:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* securityContext of a container, likewise. */}}
+{{- define "ocr.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Where a pod may run, from the values of sidecar or controller. */}}
+{{- define "ocr.scheduling" -}}
+{{- $said := dict -}}
+{{- range $name := list "priorityClassName" "tolerations" "affinity" -}}
+{{- with get $ $name }}{{ $_ := set $said $name . }}{{ end -}}
+{{- end -}}
+{{- with $said }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* Labels of nodes that the sidecars need. */}}
+{{- define "ocr.nodeSelector" -}}
+{{- $labels := merge (dict) .Values.sidecar.nodeSelector (ternary .Values.gpu.nodeSelector (dict) .Values.gpu.enabled) -}}
+{{- with $labels -}}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Names of the volumes' claims. */}}
+{{- define "ocr.modelsClaim" -}}
+{{ .Values.retrieval.storage.existingClaim | default (printf "%s-models" (include "ocr.fullname" .)) }}
+{{- end }}
+{{- define "ocr.ollamaClaim" -}}
+{{ .Values.ollama.inPod.storage.existingClaim | default (printf "%s-ollama" (include "ocr.fullname" .)) }}
+{{- end }}
+
+{{/* Whether the loader has something to bring, for each kind of model. */}}
+{{- define "ocr.loadsWeights" -}}
+{{- if and .Values.modelLoader.enabled .Values.retrieval.enabled (or .Values.retrieval.embedModel .Values.retrieval.rerankModel) }}true{{ end }}
+{{- end }}
+{{- define "ocr.loadsOllama" -}}
+{{- if and .Values.modelLoader.enabled .Values.ollama.inPod.enabled (or .Values.ollama.inPod.pull .Values.ollama.inPod.modelfile) }}true{{ end }}
+{{- end }}
+
+{{/* Models of embedding and reranking, for the sidecar and the loader. */}}
+{{- define "ocr.retrievalEnv" -}}
+- name: BGE_M3_MODEL
+  value: {{ ternary .Values.retrieval.embedModel "" .Values.retrieval.enabled | quote }}
+- name: RERANKER_MODEL
+  value: {{ ternary .Values.retrieval.rerankModel "" .Values.retrieval.enabled | quote }}
+{{- end }}
+
+{{/* Where Ollama keeps what it writes: the models on their volume, all else in /tmp. */}}
+{{- define "ocr.ollamaEnv" -}}
+# The image's own is 0.0.0.0; only this pod is to reach it.
+- name: OLLAMA_HOST
+  value: 127.0.0.1:11434
+- name: OLLAMA_MODELS
+  value: /ollama/models
+- name: HOME
+  value: /tmp
+# A server that starts would remove what another one, here or in the loader, has half pulled.
+- name: OLLAMA_NOPRUNE
+  value: "1"
+{{- end }}
