@@ -1,6 +1,8 @@
 """Proves that the NetworkPolicy is enforced: the controller, whom it does not let in, knocks at the sidecars' API port.
 
-A CNI that does not enforce policies takes them all the same: the door looks shut and is open. No request is ever sent.
+A CNI that does not enforce policies takes them all the same: the door looks shut and is open. A shut door proves
+something only of a sidecar that can be reached at all, so its ops port, which is open to the controller, is knocked at,
+too. No request is ever sent.
 """
 
 import asyncio
@@ -15,6 +17,12 @@ API_KEY_MODE = Condition(
     CONDITION, "Unknown", "ApiKeyMode", "callers are known by their key; the network is not what keeps others out"
 )
 NO_SIDECARS = Condition(CONDITION, "Unknown", "NoSidecars", "no sidecar is ready, so there was no door to knock at")
+UNREACHABLE = Condition(
+    CONDITION,
+    "Unknown",
+    "SidecarsUnreachable",
+    "no ready sidecar takes a connection on any port, so a shut one proves nothing",
+)
 
 
 async def is_open(address: str, port: int, timeout_s: float) -> bool:
@@ -28,16 +36,30 @@ async def is_open(address: str, port: int, timeout_s: float) -> bool:
     return True
 
 
-async def prove(sidecars: Sequence[Sidecar], port: int, timeout_s: float) -> tuple[Condition, Sequence[Sidecar]]:
-    """Knock at the API port of every ready sidecar. With the condition, gives those that let us in."""
+async def prove(
+    sidecars: Sequence[Sidecar], api_port: int, ops_port: int, timeout_s: float
+) -> tuple[Condition, Sequence[Sidecar]]:
+    """Knock at both ports of every ready sidecar. With the condition, gives those whose API port lets us in."""
     ready = [sidecar for sidecar in sidecars if sidecar.is_ready]
     if not ready:
         return NO_SIDECARS, ()
-    answers = await asyncio.gather(*(is_open(sidecar.address, port, timeout_s) for sidecar in ready))
-    doors = [sidecar for sidecar, answered in zip(ready, answers, strict=True) if answered]
-    if not doors:
-        message = f"port {port} of all ready sidecars is shut to the controller"
-        return Condition(CONDITION, "True", "ConnectionRefused", message), ()
-    shown = ", ".join(sidecar.name for sidecar in doors[:SHOWN_PODS])
-    message = f"port {port} is open to the controller, and so to anybody, on {len(doors)} of {len(ready)}: {shown}"
-    return Condition(CONDITION, "False", "ConnectionAccepted", message), doors
+    doors = await _open_to_us(ready, api_port, timeout_s)
+    if doors:
+        message = f"port {api_port} is open to the controller, and so to anybody, on {_count(doors, ready)}"
+        return Condition(CONDITION, "False", "ConnectionAccepted", message), doors
+    reached = await _open_to_us(ready, ops_port, timeout_s)
+    if not reached:
+        return UNREACHABLE, ()
+    message = f"port {api_port} of all ready sidecars is shut to the controller"
+    if len(reached) < len(ready):
+        message += f", which reaches port {ops_port} on {_count(reached, ready)}"
+    return Condition(CONDITION, "True", "ConnectionRefused", message), ()
+
+
+async def _open_to_us(sidecars: Sequence[Sidecar], port: int, timeout_s: float) -> list[Sidecar]:
+    answers = await asyncio.gather(*(is_open(sidecar.address, port, timeout_s) for sidecar in sidecars))
+    return [sidecar for sidecar, answered in zip(sidecars, answers, strict=True) if answered]
+
+
+def _count(some: Sequence[Sidecar], ready: Sequence[Sidecar]) -> str:
+    return f"{len(some)} of {len(ready)}: " + ", ".join(sidecar.name for sidecar in some[:SHOWN_PODS])

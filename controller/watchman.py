@@ -88,8 +88,8 @@ class Watchman:
     async def _prove(self, namespace: str, beat: _Beat) -> None:
         beat.proved = self._ready(beat)
         before = beat.proof
-        port, timeout_s = self.settings.sidecar_api_port, self.settings.isolation_timeout_s
-        beat.proof, doors = await isolation.prove(beat.sidecars, port, timeout_s)
+        port, ops_port = self.settings.sidecar_api_port, self.settings.sidecar_ops_port
+        beat.proof, doors = await isolation.prove(beat.sidecars, port, ops_port, self.settings.isolation_timeout_s)
         self.metrics.isolation.labels(namespace).set(GAUGE[beat.proof.status])
         beat.is_fresh = True  # also when it says the same: somebody else may have told something else meanwhile
         if beat.proof == before:

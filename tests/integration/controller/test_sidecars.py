@@ -171,3 +171,17 @@ async def test_what_somebody_else_told_of_the_isolation_is_corrected_by_the_next
             condition.update(status="False", reason="ConnectionAccepted")
     await kube.admin.merge("ocrprofiles", "a", {"status": status}, "/status")
     await until(lambda: isolation(kube), lambda seen: seen == ("True", "ConnectionRefused"))
+
+
+async def test_where_nobody_can_be_reached_a_shut_door_proves_nothing(kube, sidecars, run_controller):
+    await kube.admin.create_pod("sidecar-1", "127.0.0.9")
+    await kube.admin.create_profile("a")
+    controller = await run_controller(kube, OCR_AUTH_MODE="network")
+    await until(lambda: isolation(kube), lambda seen: seen == ("Unknown", "SidecarsUnreachable"))
+    assert await controller.metric("ocr_controller_isolation_enforced") == -1
+
+    await sidecars.start("127.0.0.1")
+    await kube.admin.create_pod("sidecar-2", "127.0.0.1")
+    await until(lambda: isolation(kube), lambda seen: seen == ("True", "ConnectionRefused"))
+    told = await kube.admin.message("a", "IsolationEnforced")
+    assert told.endswith(f"which reaches port {sidecars.ops_port} on 1 of 2: sidecar-2")
