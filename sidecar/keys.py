@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from sidecar.admission import Admission
 from sidecar.device_placement import Placement
 from sidecar.drain import Drain
 from sidecar.key_file import KeyFile
@@ -36,6 +37,7 @@ EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
 PLACEMENT = web.AppKey("PLACEMENT", Placement)
 RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
+RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

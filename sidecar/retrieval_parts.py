@@ -12,6 +12,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from sidecar import retrieval, retrieval_models
+from sidecar.admission import Admission
 from sidecar.background import beside
 from sidecar.compute_thread import ComputeThread
 from sidecar.cpu_threads import CpuThreads
@@ -21,6 +22,7 @@ from sidecar.keys import (
     METRICS,
     PLACEMENT,
     RERANKER,
+    RETRIEVAL_BODIES,
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
     TESSERACT_ENGINE,
@@ -35,6 +37,8 @@ M = TypeVar("M", retrieval_models.Embedder, retrieval_models.Reranker)
 
 OCR_FIRST_S = 20.0
 """The models for embedding and reranking wait so long, in seconds at most, for documents to be readable."""
+SECONDS_A_BYTE = 1e-7
+"""A request over the limit on all bodies should come back after about so long: at 10 MB/s they have arrived then."""
 LAST_BATCH_S = 5.0
 """A batch that still runs at the end has so long, in seconds, before the process goes on to end without it."""
 
@@ -76,6 +80,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
 
         return load
 
+    app[RETRIEVAL_BODIES] = Admission(settings.retrieval_max_bodies_bytes, "bytes of requests", SECONDS_A_BYTE)
     means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS])
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
     app[EMBEDDER] = Retriever(EMBED, loader(retrieval_models.Embedder, embedder), _absent(embedder), means)

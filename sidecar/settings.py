@@ -308,6 +308,13 @@ class Settings(BaseModel):
         ge=1024,
         description="Largest body of a request to embed or rerank, in bytes: 2,048 texts of 4,000 characters.",
     )
+    retrieval_max_bodies_bytes: int = Field(
+        256 * MIB,
+        alias="RETRIEVAL_MAX_BODIES_BYTES",
+        ge=1024,
+        description="Bytes of all bodies of requests to embed or rerank that are arriving or in work, as their "
+        "Content-Length says; beyond that a request gets 429 with Retry-After. 32 of the largest: they lie in memory.",
+    )
 
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────
     char_threshold: int = Field(

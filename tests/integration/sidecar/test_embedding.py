@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from sidecar.keys import RETRIEVAL_BODIES
+from tests.conftest import until
 from tests.fakes import tiny_models
 from tests.integration.sidecar.retrieving import loaded, post
 
@@ -191,3 +193,20 @@ async def test_a_query_that_is_too_long_is_cut_and_says_so(retrieving):
     assert (status, answer["truncated"]) == (200, True)
     status, answer = await post(retrieving, "/rerank", body | {"truncate": False})
     assert (status, answer["code"]) == (422, "invalid_value")
+
+
+async def test_bodies_that_never_arrive_hold_no_more_memory_than_they_may(start):
+    running = await start(RETRIEVAL_MAX_BODIES_BYTES="1024")
+    host, port = running.url.removeprefix("http://").split(":")
+    _, stalled = await asyncio.open_connection(host, int(port))
+    stalled.write(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{")
+    await until(lambda: running.service.api[RETRIEVAL_BODIES].admitted == 900)
+
+    async with running.client.post(f"{running.url}/embed", data=b'{"text": "%s"}' % (b"a" * 200)) as response:
+        assert (response.status, (await response.json())["code"]) == (429, "queue_full")
+        assert response.headers["Retry-After"] == "1"
+    async with running.client.post(f"{running.url}/rerank", data=b'{"query": "a", "chunks": []}') as response:
+        assert response.status == 200  # there is room for that one
+
+    stalled.transport.abort()
+    await until(lambda: running.service.api[RETRIEVAL_BODIES].admitted == 0)

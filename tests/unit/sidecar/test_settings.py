@@ -83,6 +83,7 @@ SETTINGS = [
     ("RETRIEVAL_MAX_ITEMS", "retrieval_max_items", 2048, "1", 1),
     ("RETRIEVAL_MAX_QUEUED_ITEMS", "retrieval_max_queued_items", 4096, "1", 1),
     ("RETRIEVAL_MAX_BODY_BYTES", "retrieval_max_body_bytes", 8 * MIB, "1024", 1024),
+    ("RETRIEVAL_MAX_BODIES_BYTES", "retrieval_max_bodies_bytes", 256 * MIB, "1024", 1024),
 ]
 REFUSED = [
     ("OCR_PORT", ["-1", "65536", "http", "8765.5"]),
@@ -148,6 +149,7 @@ REFUSED = [
     ("RETRIEVAL_MAX_ITEMS", ["0"]),
     ("RETRIEVAL_MAX_QUEUED_ITEMS", ["0"]),
     ("RETRIEVAL_MAX_BODY_BYTES", ["1023"]),
+    ("RETRIEVAL_MAX_BODIES_BYTES", ["1023"]),
 ]
 
 
