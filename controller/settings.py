@@ -102,9 +102,10 @@ class Settings(BaseModel):
         description="Deadline for a sidecar to answer `/profiles`, in seconds: it answers from memory.",
     )
     isolation_interval_s: Seconds = Field(
-        300,
+        240,
         alias="CONTROLLER_ISOLATION_SECONDS",
-        description="How often the isolation is proved, in seconds; also at start and when a sidecar is new.",
+        description="How often the isolation is proved, in seconds; also at start and when a sidecar is new. An open "
+        "door is told within five minutes.",
     )
     isolation_timeout_s: Seconds = Field(
         3,

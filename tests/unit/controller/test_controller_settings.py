@@ -7,7 +7,7 @@ def test_defaults_are_those_of_the_design():
     settings = parse_settings({})
     assert (settings.ops_port, settings.mirror_interval_s, settings.mirror_delete_after_s) == (8080, 2, 600)
     assert (settings.mirrored_models, settings.mirror_prompt_type) == (("np-dms-ocr",), "ocr_extraction")
-    assert (settings.mirrors, settings.cluster_wide, settings.isolation_interval_s) == (False, False, 300)
+    assert (settings.mirrors, settings.cluster_wide, settings.isolation_interval_s) == (False, False, 240)
 
 
 def test_names_are_those_of_the_environment():
