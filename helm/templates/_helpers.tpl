@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{/* metadata of an object. Argument: (list . name-of-the-object name-label [annotations]) */}}
+{{/* metadata of an object of the namespace. Argument: (list . name-of-the-object name-label [annotations]) */}}
 {{- define "ocr.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $annotations := merge (dict) (ternary (index . (sub (len .) 1)) (dict) (gt (len .) 3)) $root.Values.commonAnnotations -}}
@@ -38,6 +38,26 @@ labels:
 {{- with $annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Likewise, of an object that is in no namespace. */}}
+{{- define "ocr.clusterMetadata" -}}
+{{ regexReplaceAll "(?m)^namespace: .*\n" (include "ocr.metadata" .) "" }}
+{{- end }}
+
+{{/* A port's peers as one rule, or nothing: in Kubernetes an empty list means everybody.
+     Argument: (list "from"|"to" peers ports), a port being a number. */}}
+{{- define "ocr.rule" -}}
+{{- $direction := index . 0 -}}
+{{- $ports := index . 2 -}}
+{{- with index . 1 -}}
+- {{ $direction }}:
+    {{- toYaml . | nindent 4 }}
+  ports:
+    {{- range $ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
 {{- end }}
 {{- end }}
 
@@ -73,9 +93,111 @@ annotations:
 
 {{/* An egress rule for DNS, at the peers of networkPolicy.dns. */}}
 {{- define "ocr.dnsRule" -}}
+{{- with .Values.networkPolicy.dns.to -}}
 - to:
-    {{- toYaml .Values.networkPolicy.dns.to | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
   ports:
-    - {protocol: UDP, port: {{ .Values.networkPolicy.dns.port }}}
-    - {protocol: TCP, port: {{ .Values.networkPolicy.dns.port }}}
+    - {protocol: UDP, port: {{ $.Values.networkPolicy.dns.port }}}
+    - {protocol: TCP, port: {{ $.Values.networkPolicy.dns.port }}}
+{{- end }}
+{{- end }}
+
+{{/* A scalar as text. YAML's numbers come as floats, and 52428800 would turn into 5.24288e+07. */}}
+{{- define "ocr.scalar" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* A map of settings as environment variables, sorted by name. */}}
+{{- define "ocr.settings" -}}
+{{- range $name, $value := . -}}
+- name: {{ $name }}
+  value: {{ include "ocr.scalar" $value | quote }}
+{{ end }}
+{{- end }}
+
+{{/* An image. Argument: (list . image) */}}
+{{- define "ocr.image" -}}
+{{- $image := index . 1 -}}
+image: {{ printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) | quote }}
+imagePullPolicy: {{ $image.pullPolicy }}
+{{- end }}
+
+{{/* securityContext of a pod: the standard "restricted", as the image's own user. Argument: supplemental groups. */}}
+{{- define "ocr.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+# So that volumes are writable; not of each file again, which takes minutes with many.
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+{{- with . }}
+supplementalGroups:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* securityContext of a container, likewise. */}}
+{{- define "ocr.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Where a pod may run, from the values of sidecar or controller. */}}
+{{- define "ocr.scheduling" -}}
+{{- $said := dict -}}
+{{- range $name := list "priorityClassName" "tolerations" "affinity" -}}
+{{- with get $ $name }}{{ $_ := set $said $name . }}{{ end -}}
+{{- end -}}
+{{- with $said }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* Labels of nodes that the sidecars need. */}}
+{{- define "ocr.nodeSelector" -}}
+{{- $labels := merge (dict) .Values.sidecar.nodeSelector (ternary .Values.gpu.nodeSelector (dict) .Values.gpu.enabled) -}}
+{{- with $labels -}}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Names of the volumes' claims. */}}
+{{- define "ocr.modelsClaim" -}}
+{{ .Values.retrieval.storage.existingClaim | default (printf "%s-models" (include "ocr.fullname" .)) }}
+{{- end }}
+{{- define "ocr.ollamaClaim" -}}
+{{ .Values.ollama.inPod.storage.existingClaim | default (printf "%s-ollama" (include "ocr.fullname" .)) }}
+{{- end }}
+
+{{/* Whether the loader has something to bring, for each kind of model. */}}
+{{- define "ocr.loadsWeights" -}}
+{{- if and .Values.modelLoader.enabled .Values.retrieval.enabled (or .Values.retrieval.embedModel .Values.retrieval.rerankModel) }}true{{ end }}
+{{- end }}
+{{- define "ocr.loadsOllama" -}}
+{{- if and .Values.modelLoader.enabled .Values.ollama.inPod.enabled (or .Values.ollama.inPod.pull .Values.ollama.inPod.modelfile) }}true{{ end }}
+{{- end }}
+
+{{/* Models of embedding and reranking, for the sidecar and the loader. */}}
+{{- define "ocr.retrievalEnv" -}}
+- name: BGE_M3_MODEL
+  value: {{ ternary .Values.retrieval.embedModel "" .Values.retrieval.enabled | quote }}
+- name: RERANKER_MODEL
+  value: {{ ternary .Values.retrieval.rerankModel "" .Values.retrieval.enabled | quote }}
+{{- end }}
+
+{{/* Where Ollama keeps what it writes: the models on their volume, all else in /tmp. */}}
+{{- define "ocr.ollamaEnv" -}}
+# The image's own is 0.0.0.0; only this pod is to reach it.
+- name: OLLAMA_HOST
+  value: 127.0.0.1:11434
+- name: OLLAMA_MODELS
+  value: /ollama/models
+- name: HOME
+  value: /tmp
+# A server that starts would remove what another one, here or in the loader, has half pulled.
+- name: OLLAMA_NOPRUNE
+  value: "1"
 {{- end }}
