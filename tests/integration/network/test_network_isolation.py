@@ -1,0 +1,270 @@
+"""Who reaches the sidecar and whom it reaches, under the policies that the chart renders, by real packets.
+
+Kernel namespaces are the pods, `tests/fakes/policy_rules.py` is the network plugin, the sidecar is the real one.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from controller.isolation import prove
+from controller.pods import Sidecar
+from controller.status import Condition
+from tests.conftest import DATA
+from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
+from tests.integration.network.cluster import API, OPS, Cluster, Running, ask, session, start, who_gets_in
+from tests.integration.network.release import API_KEY, NETWORK, Release, render, with_policy
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEY = "a-key-of-these-tests"
+PROMETHEUS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+}
+MODES = {"api-key": API_KEY, "network": NETWORK}
+DIGITAL = (DATA / "digital.pdf").read_bytes()
+SCAN = (DATA / "fax.tiff").read_bytes()
+NOBODY: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def key_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text(KEY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def launch(cluster, key_file, tmp_path_factory) -> Iterator[Callable[..., Running]]:
+    """Start sidecars; those that still run at the end are killed."""
+    running: list[Running] = []
+
+    def _launch(name: str, release: Release, **environ: str) -> Running:
+        keys = {"OCR_SIDECAR_API_KEY_FILE": str(key_file)} if "OCR_SIDECAR_API_KEY_FILE" in release.environment else {}
+        running.append(start(cluster, name, release, tmp_path_factory.mktemp(name), **keys, **environ))
+        return running[-1]
+
+    yield _launch
+    for one in running:
+        one.kill()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES)
+async def service(request, cluster, launch) -> AsyncIterator[Running]:
+    """The sidecar in one mode; as the chart's defaults have it, but for the mode."""
+    one = launch("sidecar", render(MODES[request.param]))
+    await one.become_ready()
+    yield one
+    one.kill()
+
+
+@pytest.fixture
+def values(service, request) -> Mapping[str, Any]:
+    """The values of the service's mode."""
+    return MODES[request.node.callspec.params["service"]]
+
+
+# ── who gets in ───────────────────────────────────────────────────────────────────────────────────────────────
+async def test_by_default_callers_get_in_at_the_api_and_the_controller_at_the_ops_port(cluster, service, values):
+    cluster.apply(render(values))
+
+    assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller"}}
+
+
+async def test_a_plugin_that_refuses_at_once_keeps_the_same_people_out(cluster, service, values):
+    cluster.apply(render(values), refusal="reject")
+
+    assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller"}}
+
+
+async def test_prometheus_gets_in_at_the_ops_port_once_it_is_named(cluster, service, values):
+    cluster.apply(render(with_policy(values, prometheus=[PROMETHEUS])))
+
+    assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller", "prometheus"}}
+
+
+async def test_without_callers_the_api_is_closed_to_all(cluster, service, values):
+    cluster.apply(render(with_policy(values, callers=[], prometheus=[PROMETHEUS])))
+
+    assert await who_gets_in(service) == {API: NOBODY, OPS: {"controller", "prometheus"}}
+
+
+async def test_several_callers_get_in_each_by_its_own_entry(cluster, service, values):
+    shop = {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}
+    office = f"{cluster['office'].v4}/32"
+    callers = [
+        {"podSelector": {"matchLabels": {"app": "web"}}},
+        {"namespaceSelector": shop, "podSelector": {"matchLabels": {"app": "backend"}}},
+        {"ipBlock": {"cidr": office}},
+    ]
+    cluster.apply(render(with_policy(values, callers=callers)))
+
+    assert await who_gets_in(service) == {API: {"outsider", "shop-backend", "office"}, OPS: {"controller"}}
+
+
+async def test_a_block_of_addresses_gets_in_less_its_exceptions(cluster, service, values):
+    but = sorted({"internet", "outsider", "controller"})
+    block = {"cidr": "10.77.0.0/24", "except": [f"{cluster[name].v4}/32" for name in but]}
+    cluster.apply(render(with_policy(values, callers=[{"ipBlock": block}])))
+
+    assert (await who_gets_in(service))[API] == set(cluster.callers(service.pod.name, *but))
+
+
+async def test_without_a_controller_nobody_gets_in_at_the_ops_port(cluster, service, values):
+    cluster.apply(render({**values, "controller": {"enabled": False}}))
+
+    assert await who_gets_in(service) == {API: {"backend"}, OPS: NOBODY}
+
+
+async def test_without_any_policy_everybody_gets_in(cluster, service, values):
+    """What the other tests find shut is shut by the policies, and by nothing else."""
+    cluster.apply(render(values), policies=[])
+
+    everybody = set(cluster.callers(service.pod.name))
+    assert await who_gets_in(service) == {API: everybody, OPS: everybody}
+
+
+async def test_ipv6_is_shut_alike(cluster, service, values):
+    doors = [Door(service.pod, port, family=V6) for port in (API, OPS)]
+    cluster.apply(render(values))
+
+    async with answering(*doors):
+        asked = [(name, door) for name in cluster.callers(service.pod.name) for door in doors]
+        answers = await asyncio.gather(*(answer(cluster[name], door) for name, door in asked))
+
+    let_in = {(name, door.port) for (name, door), said in zip(asked, answers, strict=True) if said is not None}
+    assert let_in == {("backend", API), ("controller", OPS)}
+
+
+# ── a document ────────────────────────────────────────────────────────────────────────────────────────────────
+async def upload(
+    client: aiohttp.ClientSession, host: str, content: bytes, **headers: str
+) -> tuple[int, dict[str, Any]] | None:
+    """Have a document read; None if no connection comes about."""
+    form = aiohttp.FormData()
+    form.add_field("file", io.BytesIO(content), filename="upload.pdf")
+    timeout = aiohttp.ClientTimeout(total=30, sock_connect=1)
+    try:
+        async with client.post(f"http://{host}:{API}/ocr-upload", data=form, headers=headers, timeout=timeout) as said:
+            return said.status, await said.json()
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        return None
+
+
+async def test_a_document_is_read_for_the_backend_and_for_no_key_in_the_world_for_an_outsider(cluster, service, values):
+    cluster.apply(render(values))
+    host = str(service.pod.v4)
+    headers = {"X-API-Key": KEY}
+
+    async with session(cluster["backend"]) as backend, session(cluster["outsider"]) as outsider:
+        refused, read = await asyncio.gather(
+            upload(outsider, host, SCAN, **headers), upload(backend, host, SCAN, **headers)
+        )
+        without_key = await upload(backend, host, DIGITAL)
+
+    assert refused is None
+    assert read is not None
+    assert (read[0], read[1]["engineUsed"], read[1]["pageCount"] > 0) == (200, "tesseract", True)
+    assert without_key is not None
+    assert without_key[0] == (401 if values is API_KEY else 200)
+
+
+# ── whom it reaches ───────────────────────────────────────────────────────────────────────────────────────────
+DOORS = {
+    "dns": [(53, UDP), (53, TCP), (9153, TCP)],
+    "false-dns": [(53, UDP), (53, TCP)],
+    "ollama": [(11434, TCP), (22, TCP)],
+    "backend": [(8080, TCP)],
+    "outsider": [(8080, TCP)],
+    "internet": [(443, TCP), (80, TCP), (53, UDP)],
+    "apiserver": [(6443, TCP), (443, TCP)],
+    "database": [(3306, TCP), (22, TCP)],
+    "controller": [(8080, TCP)],
+    "second": [(API, TCP), (OPS, TCP)],
+}
+"""What listens where while it is looked at who goes out: of another sidecar, too."""
+DNS = {("dns", 53, UDP), ("dns", 53, TCP)}
+OLLAMA_PEER = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "llm"}},
+    "podSelector": {"matchLabels": {"app": "ollama"}},
+}
+BY_URL = {"ollama": {"url": "http://ollama.llm.svc:11434"}}
+IN_THE_POD = {"ollama": {"inPod": {"enabled": True}}}
+DATABASE = {"controller": {"database": {"existingSecret": "database"}}}
+
+Reached = set[tuple[str, int, int]]
+
+
+@asynccontextmanager
+async def doors_open(cluster: Cluster) -> AsyncIterator[Sequence[Door]]:
+    """Everything listens, over both families, as the node proves before and after."""
+    doors = [Door(cluster[name], *one, family) for name, ports in DOORS.items() for one in ports for family in (V4, V6)]
+    async with answering(*doors):
+        assert await asyncio.gather(*(answer(cluster.node, door) for door in doors if door.family == V4)) == [
+            door.pod.name for door in doors if door.family == V4
+        ]
+        yield doors
+        assert await asyncio.gather(*(answer(cluster.node, door) for door in doors if door.family == V4)) == [
+            door.pod.name for door in doors if door.family == V4
+        ]
+
+
+async def whom_it_reaches(cluster: Cluster, name: str) -> Reached:
+    """Knock at every door from a pod; the families must agree."""
+    async with doors_open(cluster) as doors:
+        answers = await asyncio.gather(*(answer(cluster[name], door) for door in doors))
+    reached: dict[int, Reached] = {V4: set(), V6: set()}
+    for door, said in zip(doors, answers, strict=True):
+        if said is not None:
+            assert said == door.pod.name
+            reached[door.family].add((door.pod.name, door.port, door.kind))
+    assert reached[V4] == reached[V6]
+    return reached[V4]
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("ollama", [{}, IN_THE_POD], ids=["no Ollama", "Ollama in the pod"])
+async def test_the_sidecar_reaches_nothing(cluster, mode, ollama):
+    cluster.apply(render({**mode, **ollama}))
+
+    assert await whom_it_reaches(cluster, "sidecar") == set()
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+async def test_the_sidecar_reaches_names_and_an_ollama_elsewhere_and_nothing_else(cluster, mode):
+    cluster.apply(render(with_policy({**mode, **BY_URL}, ollama={"to": [OLLAMA_PEER]})))
+
+    assert await whom_it_reaches(cluster, "sidecar") == {*DNS, ("ollama", 11434, TCP)}
+
+
+async def test_without_any_policy_the_sidecar_reaches_everything(cluster):
+    cluster.apply(render(), policies=[])
+
+    everything = {(name, port, kind) for name, ports in DOORS.items() for port, kind in ports}
+    assert await whom_it_reaches(cluster, "sidecar") == everything
+
+
+CLUSTER_SERVICES = {*DNS, *((name, port, TCP) for name in ("apiserver", "internet") for port in (443,))}
+
+
+async def test_the_controller_reaches_names_the_api_server_and_the_sidecars_ops_port(cluster):
+    """Not their API port, though its own policy lets it knock there: that one is shut by theirs."""
+    api_server = [{"ipBlock": {"cidr": f"{cluster['apiserver'].v4}/32"}}, {"ipBlock": {"cidr": "fd77::/120"}}]
+    cluster.apply(render(with_policy({}, apiServer={"to": api_server[:1], "ports": [6443]})))
+
+    async with doors_open(cluster) as doors:
+        answers = await asyncio.gather(*(answer(cluster["controller"], door) for door in doors if door.family == V4))
+    reached = {
+        (door.pod.name, door.port, door.kind)
+        for door, said in zip([door for door in doors if door.family == V4], answers, strict=True)
+        if said is not None
+    }
+    assert reached == {*DNS, ("apiserver", 6443, TCP), ("second", OPS, TCP)}
