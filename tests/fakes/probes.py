@@ -41,7 +41,7 @@ async def answering(*doors: Door) -> AsyncIterator[None]:
             await close()
 
 
-async def answer(caller: Pod, door: Door, deadline_s: float = REFUSED_S) -> str | None:
+async def answer(caller: Pod, door: Door, deadline_s: float) -> str | None:
     """Call at a door; give what is said there, None if nothing comes in time or the caller is refused."""
     made = caller.open_socket(door.family, door.kind)
     loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
 REASON = why_not()
 needs_packets = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 NAMES = [f"{namespace}/{pod}" for namespace in "xyz" for pod in "abc"]
+SLOW_S = 5
 NUMBERS = {name: 1 + number for number, name in enumerate(NAMES)}
 """The last part of each pod's address: x/a has 10.77.0.1 and fd77::1."""
 
@@ -368,7 +369,7 @@ async def table(network: Network, port: int, kind: int, family: int) -> dict[tup
     """Who answers whom; nobody calls himself, which upstream leaves out as well."""
     pairs = [(source, target) for source in NAMES for target in NAMES if source != target]
     pods = network.pods
-    calls = (answer(pods[source], Door(pods[target], port, kind, family)) for source, target in pairs)
+    calls = (answer(pods[source], Door(pods[target], port, kind, family), SLOW_S) for source, target in pairs)
     return dict(zip(pairs, await asyncio.gather(*calls), strict=True))
 
 

@@ -19,7 +19,7 @@ from tests.integration.network.release import CONTROLLER, LOADER, NAMESPACE, SID
 API, OPS = 8765, 9090
 PROBES = {API: "/health", OPS: "/readyz"}
 """What is asked at a port: answered without a key, in either mode."""
-START_S, END_S = 30, 10
+START_S, END_S, SLOW_S = 30, 10, 5
 CLIENT = {"ocr.np-dms.work/client": "true"}
 SIDECARS = ("sidecar", "first", "second")
 """Three pods of the sidecar, of which tests use one or two."""
@@ -45,6 +45,8 @@ class Cluster:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.patience_s = REFUSED_S
+        """How long a caller waits: where refusals are said, silence only means that this machine is slow."""
         for name in (*CHARTS_OWN, *STRANGERS, *OUTSIDE):
             network.add(name)
 
@@ -56,12 +58,13 @@ class Cluster:
         """The node, where the kubelet is: policies do not hold it up."""
         return self.network.router
 
-    def apply(self, release: Release, policies: Sequence[Policy] | None = None, refusal: Refusal = "drop") -> None:
+    def apply(self, release: Release, policies: Sequence[Policy] | None = None, refusal: Refusal = "reject") -> None:
         """Bring a release's policies into force, or these in their place, for its own pods and all others."""
         endpoints = [
             Endpoint(pod.name, pod.addresses, *self._identity(pod.name, release)) for pod in self.network.pods.values()
         ]
         in_force = release.policies if policies is None else policies
+        self.patience_s = REFUSED_S if refusal == "drop" else SLOW_S
         self.network.load(render_rules(World(endpoints), in_force, refusal))
 
     @staticmethod
@@ -129,7 +132,7 @@ def session(caller: Namespace, *, keeps_connections: bool = False) -> aiohttp.Cl
     return aiohttp.ClientSession(connector=connector)
 
 
-async def ask(caller: Namespace, host: str, port: int, path: str, deadline_s: float = REFUSED_S) -> int | None:
+async def ask(caller: Namespace, host: str, port: int, path: str, deadline_s: float = SLOW_S) -> int | None:
     """GET; give the status, None if no connection comes about in time."""
     timeout = aiohttp.ClientTimeout(total=START_S, sock_connect=deadline_s)
     async with session(caller) as client:
@@ -148,7 +151,8 @@ async def who_gets_in(service: Running) -> dict[int, set[str]]:
     callers = service.cluster.callers(service.pod.name)
     assert await service.is_ready()
     pairs = [(name, port) for name in callers for port in PROBES]
-    asked = (ask(service.cluster[name], str(service.pod.v4), port, PROBES[port]) for name, port in pairs)
+    cluster, host = service.cluster, str(service.pod.v4)
+    asked = (ask(cluster[name], host, port, PROBES[port], cluster.patience_s) for name, port in pairs)
     answers = dict(zip(pairs, await asyncio.gather(*asked), strict=True))
     assert await service.is_ready()
     assert set(answers.values()) <= {200, None}

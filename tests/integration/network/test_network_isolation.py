@@ -6,7 +6,6 @@ Kernel namespaces are the pods, `tests/fakes/policy_rules.py` is the network plu
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,19 @@ from controller.isolation import prove
 from controller.pods import Sidecar
 from controller.status import Condition
 from tests.conftest import DATA
+from tests.fakes.network import Namespace, Pod
 from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
-from tests.integration.network.cluster import API, OPS, Cluster, Running, ask, session, start, who_gets_in
+from tests.integration.network.cluster import (
+    API,
+    OPS,
+    SIDECARS,
+    SLOW_S,
+    Cluster,
+    Running,
+    session,
+    start,
+    who_gets_in,
+)
 from tests.integration.network.release import API_KEY, NETWORK, Release, render, with_policy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,6 +82,11 @@ def values(service, request) -> Mapping[str, Any]:
     return MODES[request.node.callspec.params["service"]]
 
 
+def addresses(pod: Pod) -> list[dict[str, Any]]:
+    """A pod as peers, by its addresses."""
+    return [{"ipBlock": {"cidr": f"{pod.v4}/32"}}, {"ipBlock": {"cidr": f"{pod.v6}/128"}}]
+
+
 # ── who gets in ───────────────────────────────────────────────────────────────────────────────────────────────
 async def test_by_default_callers_get_in_at_the_api_and_the_controller_at_the_ops_port(cluster, service, values):
     cluster.apply(render(values))
@@ -79,8 +94,8 @@ async def test_by_default_callers_get_in_at_the_api_and_the_controller_at_the_op
     assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller"}}
 
 
-async def test_a_plugin_that_refuses_at_once_keeps_the_same_people_out(cluster, service, values):
-    cluster.apply(render(values), refusal="reject")
+async def test_a_plugin_that_drops_packets_keeps_the_same_people_out(cluster, service, values):
+    cluster.apply(render(values), refusal="drop")
 
     assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller"}}
 
@@ -115,7 +130,7 @@ async def test_a_block_of_addresses_gets_in_less_its_exceptions(cluster, service
     block = {"cidr": "10.77.0.0/24", "except": [f"{cluster[name].v4}/32" for name in but]}
     cluster.apply(render(with_policy(values, callers=[{"ipBlock": block}])))
 
-    assert (await who_gets_in(service))[API] == set(cluster.callers(service.pod.name, *but))
+    assert (await who_gets_in(service))[API] == set(cluster.callers(*SIDECARS, *but))
 
 
 async def test_without_a_controller_nobody_gets_in_at_the_ops_port(cluster, service, values):
@@ -138,7 +153,7 @@ async def test_ipv6_is_shut_alike(cluster, service, values):
 
     async with answering(*doors):
         asked = [(name, door) for name in cluster.callers(service.pod.name) for door in doors]
-        answers = await asyncio.gather(*(answer(cluster[name], door) for name, door in asked))
+        answers = await asyncio.gather(*(answer(cluster[name], door, cluster.patience_s) for name, door in asked))
 
     let_in = {(name, door.port) for (name, door), said in zip(asked, answers, strict=True) if said is not None}
     assert let_in == {("backend", API), ("controller", OPS)}
@@ -200,34 +215,36 @@ BY_URL = {"ollama": {"url": "http://ollama.llm.svc:11434"}}
 IN_THE_POD = {"ollama": {"inPod": {"enabled": True}}}
 DATABASE = {"controller": {"database": {"existingSecret": "database"}}}
 
+RETRIEVAL = {"retrieval": {"enabled": True}}
+
 Reached = set[tuple[str, int, int]]
 
 
-@asynccontextmanager
-async def doors_open(cluster: Cluster) -> AsyncIterator[Sequence[Door]]:
-    """Everything listens, over both families, as the node proves before and after."""
-    doors = [Door(cluster[name], *one, family) for name, ports in DOORS.items() for one in ports for family in (V4, V6)]
-    async with answering(*doors):
-        assert await asyncio.gather(*(answer(cluster.node, door) for door in doors if door.family == V4)) == [
-            door.pod.name for door in doors if door.family == V4
-        ]
-        yield doors
-        assert await asyncio.gather(*(answer(cluster.node, door) for door in doors if door.family == V4)) == [
-            door.pod.name for door in doors if door.family == V4
-        ]
+async def all_answer(caller: Namespace, doors: Sequence[Door]) -> bool:
+    answers = await asyncio.gather(*(answer(caller, door, SLOW_S) for door in doors))
+    return answers == [door.pod.name for door in doors]
 
 
 async def whom_it_reaches(cluster: Cluster, name: str) -> Reached:
-    """Knock at every door from a pod; the families must agree."""
-    async with doors_open(cluster) as doors:
-        answers = await asyncio.gather(*(answer(cluster[name], door) for door in doors))
-    reached: dict[int, Reached] = {V4: set(), V6: set()}
-    for door, said in zip(doors, answers, strict=True):
-        if said is not None:
-            assert said == door.pod.name
-            reached[door.family].add((door.pod.name, door.port, door.kind))
-    assert reached[V4] == reached[V6]
-    return reached[V4]
+    """Knock from a pod at every door but its own, over both families, which must agree.
+
+    The node knocks before and after, so that no silence comes from a door where nobody is.
+    """
+    ways = [(other, *one) for other, ports in DOORS.items() if other != name for one in ports]
+    doors = {family: [Door(cluster[other], port, kind, family) for other, port, kind in ways] for family in (V4, V6)}
+    async with answering(*doors[V4], *doors[V6]):
+        assert await all_answer(cluster.node, doors[V4])
+        reached = [await _reached(cluster, name, one) for one in doors.values()]
+        assert await all_answer(cluster.node, doors[V4])
+    assert reached[0] == reached[1]
+    return reached[0]
+
+
+async def _reached(cluster: Cluster, name: str, doors: Sequence[Door]) -> Reached:
+    answers = await asyncio.gather(*(answer(cluster[name], door, cluster.patience_s) for door in doors))
+    through = [(door, said) for door, said in zip(doors, answers, strict=True) if said is not None]
+    assert all(said == door.pod.name for door, said in through)
+    return {(door.pod.name, door.port, door.kind) for door, _ in through}
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -252,19 +269,97 @@ async def test_without_any_policy_the_sidecar_reaches_everything(cluster):
     assert await whom_it_reaches(cluster, "sidecar") == everything
 
 
-CLUSTER_SERVICES = {*DNS, *((name, port, TCP) for name in ("apiserver", "internet") for port in (443,))}
-
-
 async def test_the_controller_reaches_names_the_api_server_and_the_sidecars_ops_port(cluster):
     """Not their API port, though its own policy lets it knock there: that one is shut by theirs."""
-    api_server = [{"ipBlock": {"cidr": f"{cluster['apiserver'].v4}/32"}}, {"ipBlock": {"cidr": "fd77::/120"}}]
-    cluster.apply(render(with_policy({}, apiServer={"to": api_server[:1], "ports": [6443]})))
+    cluster.apply(render(with_policy({}, apiServer={"to": addresses(cluster["apiserver"]), "ports": [6443]})))
 
-    async with doors_open(cluster) as doors:
-        answers = await asyncio.gather(*(answer(cluster["controller"], door) for door in doors if door.family == V4))
-    reached = {
-        (door.pod.name, door.port, door.kind)
-        for door, said in zip([door for door in doors if door.family == V4], answers, strict=True)
-        if said is not None
-    }
-    assert reached == {*DNS, ("apiserver", 6443, TCP), ("second", OPS, TCP)}
+    assert await whom_it_reaches(cluster, "controller") == {*DNS, ("apiserver", 6443, TCP), ("second", OPS, TCP)}
+
+
+async def test_by_default_the_controller_takes_anybody_at_two_ports_for_the_api_server(cluster):
+    cluster.apply(render())
+
+    api_server = {("apiserver", 443, TCP), ("apiserver", 6443, TCP), ("internet", 443, TCP)}
+    assert await whom_it_reaches(cluster, "controller") == {*DNS, *api_server, ("second", OPS, TCP)}
+
+
+async def test_the_controller_reaches_the_database_that_it_mirrors(cluster):
+    where = {"database": {"to": addresses(cluster["database"])}, "apiServer": {"to": [], "ports": [6443]}}
+    cluster.apply(render(with_policy(DATABASE, **where)))
+
+    assert await whom_it_reaches(cluster, "controller") == {*DNS, ("database", 3306, TCP), ("second", OPS, TCP)}
+
+
+async def test_only_the_model_loader_reaches_the_hubs(cluster):
+    cluster.apply(render(RETRIEVAL))
+
+    hubs = {("internet", 443, TCP), ("apiserver", 443, TCP)}
+    assert await whom_it_reaches(cluster, "loader") == {*DNS, *hubs}
+    assert await whom_it_reaches(cluster, "sidecar") == set()
+
+
+@pytest.mark.parametrize("name", ["sidecar", "controller", "loader"])
+async def test_an_empty_list_of_destinations_means_none(cluster, name):
+    """In Kubernetes it means all."""
+    nobody = {"dns": {"to": []}, "apiServer": {"to": []}, "modelLoader": {"to": []}, "ollama": {"to": [OLLAMA_PEER]}}
+    cluster.apply(render(with_policy({**RETRIEVAL, **BY_URL}, **nobody)))
+
+    left = {"sidecar": {("ollama", 11434, TCP)}, "controller": {("second", OPS, TCP)}, "loader": set()}
+    assert await whom_it_reaches(cluster, name) == left[name]
+
+
+@pytest.mark.parametrize(("prometheus", "let_in"), [([], NOBODY), ([PROMETHEUS], {"prometheus"})])
+async def test_at_the_controllers_port_prometheus_gets_in_if_it_is_named(cluster, prometheus, let_in):
+    door = Door(cluster["controller"], 8080)
+    cluster.apply(render(with_policy({}, prometheus=prometheus)))
+
+    async with answering(door):
+        assert await all_answer(cluster.node, [door])
+        callers = cluster.callers("controller")
+        answers = await asyncio.gather(*(answer(cluster[name], door, cluster.patience_s) for name in callers))
+        assert await all_answer(cluster.node, [door])
+
+    assert {name for name, said in zip(callers, answers, strict=True) if said is not None} == let_in
+
+
+# ── the proof ─────────────────────────────────────────────────────────────────────────────────────────────────
+async def proof(cluster: Cluster, *services: Running) -> tuple[str, str, list[str]]:
+    """Let the controller's own code knock from the controller's pod; give what it finds, and whose doors are open."""
+    sidecars = [Sidecar(one.pod.name, one.pod.name, str(one.pod.v4), is_ready=True, stamped=None) for one in services]
+    assert all([await one.is_ready() for one in services])
+
+    def knock() -> tuple[Condition, Sequence[Sidecar]]:
+        return asyncio.run(prove(sidecars, API, cluster.patience_s))
+
+    condition, doors = await asyncio.to_thread(cluster["controller"].run, knock)
+    assert all([await one.is_ready() for one in services])
+    return condition.status, condition.reason, [one.name for one in doors]
+
+
+SHUT = ("True", "ConnectionRefused", [])
+OPEN = ("False", "ConnectionAccepted", ["sidecar"])
+
+
+@pytest.mark.parametrize("refusal", ["drop", "reject"])
+async def test_the_controller_finds_out_when_the_policy_goes_and_when_it_is_back(cluster, service, values, refusal):
+    """The controller's own policy stays: it must not be what keeps the knock back."""
+    release = render(values)
+    found = []
+    for policies in (release.policies, release.without("ocr-sidecar"), release.policies):
+        cluster.apply(release, policies, refusal=refusal)
+        found.append(await proof(cluster, service))
+
+    assert found == [SHUT, OPEN, SHUT]
+
+
+async def test_the_controller_finds_out_when_all_policies_go(cluster, service, values):
+    cluster.apply(render(values), policies=[])
+
+    assert await proof(cluster, service) == OPEN
+
+
+async def test_the_controller_finds_out_when_anybody_may_call(cluster, service, values):
+    everybody = [{"namespaceSelector": {}}]
+    cluster.apply(render(with_policy(values, callers=everybody)))
+
+    assert await proof(cluster, service) == OPEN
