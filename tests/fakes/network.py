@@ -27,6 +27,8 @@ FIRST_V4, FIRST_V6 = IPv4Address("10.77.0.0"), IPv6Address("fd77::")
 GATEWAY_V4, GATEWAY_V6 = "169.254.1.1", "fe80::1"
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 COMMAND_S = 20
+NO_ICMP_LIMITS = {"ipv4__icmp_ratelimit": "0", "ipv6__icmp__ratelimit": "0"}
+"""Each refusal of a datagram is an ICMP message; the kernel would hold most of them back."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -138,7 +140,7 @@ class Network:
         self.router = Namespace()
         self._open.callback(self.router.close)
         self.pods: dict[str, Pod] = {}
-        self.router.set(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1", ipv4__icmp_ratelimit="0")
+        self.router.set(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1", **NO_ICMP_LIMITS)
         self.router.command("ip", "link", "set", "lo", "up")
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
 """What NetworkPolicies of `networking.k8s.io/v1` mean, written as rules for nftables. Pure; tests alone use it.
 
-It stands for the network plugin of a cluster. Strict where an API server would be: a field it does not know, a peer that
+It stands for the network plugin of a cluster. Strict where an API server would be: an unknown field, a peer that
 names nobody, a label that is no text is an error, never a rule that quietly says something else.
 """
 

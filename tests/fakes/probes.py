@@ -88,5 +88,5 @@ class _Echo(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+    def datagram_received(self, _: bytes, addr: tuple[str, int]) -> None:
         self._transport.sendto(self._name, addr)

@@ -1,6 +1,6 @@
 """The translator of NetworkPolicies, held against Kubernetes' own end-to-end cases by real packets.
 
-The cases' titles and tables are those of `test/e2e/network/netpol` in kubernetes/kubernetes: three namespaces with three
+The titles and tables are those of `test/e2e/network/netpol` in kubernetes/kubernetes: three namespaces with three
 pods each, all of which reach all, but for what a case says. Where it says nothing, the API's documentation does.
 """
 

@@ -80,7 +80,9 @@ class Cluster:
 class Running:
     """A sidecar that runs in a pod, as a release says."""
 
-    def __init__(self, cluster: Cluster, pod: Pod, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, cluster: Cluster, pod: Pod, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.folder = folder
+        """Where its spool and its log are."""
         self.cluster = cluster
         self.pod = pod
         self._process = process
@@ -95,6 +97,7 @@ class Running:
             while not await self.is_ready():
                 assert self._process.poll() is None, "the sidecar has ended"
                 await asyncio.sleep(0.02)
+        assert self._process.poll() is None, "somebody else answers in the sidecar's place"
 
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -121,7 +124,7 @@ def start(cluster: Cluster, name: str, release: Release, folder: Path, **environ
             stdout=log,
             stderr=log,
         )
-    return Running(cluster, cluster[name], process)
+    return Running(cluster, cluster[name], process, folder)
 
 
 def session(caller: Namespace, *, keeps_connections: bool = False) -> aiohttp.ClientSession:

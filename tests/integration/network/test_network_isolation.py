@@ -5,7 +5,10 @@ Kernel namespaces are the pods, `tests/fakes/policy_rules.py` is the network plu
 
 import asyncio
 import io
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import pytest_asyncio
 from controller.isolation import prove
 from controller.pods import Sidecar
 from controller.status import Condition
-from tests.conftest import DATA
+from tests.conftest import DATA, until
 from tests.fakes.network import Namespace, Pod
 from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
 from tests.integration.network.cluster import (
@@ -31,6 +34,8 @@ from tests.integration.network.cluster import (
     who_gets_in,
 )
 from tests.integration.network.release import API_KEY, NETWORK, Release, render, with_policy
+from tests.integration.sidecar.documents import as_tiff, picture_of_text
+from tests.integration.sidecar.model import PAGE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,8 +45,9 @@ PROMETHEUS = {
     "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
 }
 MODES = {"api-key": API_KEY, "network": NETWORK}
+LONG = as_tiff([picture_of_text(12)] * 2)
+"""A document that takes about a second."""
 DIGITAL = (DATA / "digital.pdf").read_bytes()
-SCAN = (DATA / "fax.tiff").read_bytes()
 NOBODY: set[str] = set()
 
 
@@ -52,28 +58,39 @@ def key_file(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def launch(cluster, key_file, tmp_path_factory) -> Iterator[Callable[..., Running]]:
-    """Start sidecars; those that still run at the end are killed."""
+Launch = Callable[..., Running]
+
+
+@contextmanager
+def launching(cluster: Cluster, key_file: Path, folder: Path) -> Iterator[Launch]:
+    """Start sidecars; those that still run at the end of the block are killed."""
     running: list[Running] = []
 
-    def _launch(name: str, release: Release, **environ: str) -> Running:
+    def _launch(name: str, release: Release) -> Running:
         keys = {"OCR_SIDECAR_API_KEY_FILE": str(key_file)} if "OCR_SIDECAR_API_KEY_FILE" in release.environment else {}
-        running.append(start(cluster, name, release, tmp_path_factory.mktemp(name), **keys, **environ))
+        running.append(start(cluster, name, release, folder / name, **keys))
         return running[-1]
 
-    yield _launch
-    for one in running:
-        one.kill()
+    try:
+        yield _launch
+    finally:
+        for one in running:
+            one.kill()
+
+
+@pytest.fixture
+def launch(cluster, key_file, tmp_path) -> Iterator[Launch]:
+    with launching(cluster, key_file, tmp_path) as one:
+        yield one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES)
-async def service(request, cluster, launch) -> AsyncIterator[Running]:
+async def service(request, cluster, key_file, tmp_path_factory) -> AsyncIterator[Running]:
     """The sidecar in one mode; as the chart's defaults have it, but for the mode."""
-    one = launch("sidecar", render(MODES[request.param]))
-    await one.become_ready()
-    yield one
-    one.kill()
+    with launching(cluster, key_file, tmp_path_factory.mktemp(request.param)) as launch:
+        one = launch("sidecar", render(MODES[request.param]))
+        await one.become_ready()
+        yield one
 
 
 @pytest.fixture
@@ -181,7 +198,7 @@ async def test_a_document_is_read_for_the_backend_and_for_no_key_in_the_world_fo
 
     async with session(cluster["backend"]) as backend, session(cluster["outsider"]) as outsider:
         refused, read = await asyncio.gather(
-            upload(outsider, host, SCAN, **headers), upload(backend, host, SCAN, **headers)
+            upload(outsider, host, PAGE, **headers), upload(backend, host, PAGE, **headers)
         )
         without_key = await upload(backend, host, DIGITAL)
 
@@ -363,3 +380,148 @@ async def test_the_controller_finds_out_when_anybody_may_call(cluster, service, 
     cluster.apply(render(with_policy(values, callers=everybody)))
 
     assert await proof(cluster, service) == OPEN
+
+
+# ── an Ollama elsewhere ───────────────────────────────────────────────────────────────────────────────────────
+@pytest_asyncio.fixture(loop_scope="module")
+async def ollama(cluster) -> AsyncIterator[str]:
+    """A stand-in for Ollama in a pod of its own; gives its address."""
+    address = str(cluster["ollama"].v4)
+    words = [sys.executable, "-m", "tests.fakes.ollama", "--host", address, "--port", "11434"]
+    process = cluster["ollama"].spawn(words, stdout=subprocess.PIPE)
+    try:
+        assert await asyncio.to_thread(process.stdout.readline) == f"http://{address}:11434\n".encode()
+        yield address
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_a_page_is_read_by_an_ollama_elsewhere_while_the_policy_names_it(cluster, launch, ollama):
+    """The sidecar's own calls go out and come back; without the rule for them they do not."""
+    release = render({**NETWORK, "ollama": {"url": f"http://{ollama}:11434"}})
+    shut = [one for one in render(NETWORK).policies if one.metadata.name == "ocr-sidecar"]
+    cluster.apply(release)
+    one = launch("first", release)
+    await one.become_ready()
+    host = str(one.pod.v4)
+
+    async with session(cluster["backend"]) as backend:
+        read = await upload(backend, host, PAGE)
+        cluster.apply(release, [*release.without("ocr-sidecar"), *shut])
+        elsewhere = await upload(backend, host, PAGE)
+
+    assert [(status, body["engineUsed"]) for status, body in (read, elsewhere)] == [
+        (200, "np-dms-ocr"),
+        (200, "tesseract"),
+    ]
+
+
+# ── from one mode to the other ────────────────────────────────────────────────────────────────────────────────
+SERVICE_ADDRESS = "10.96.0.10"
+PROPAGATION_S = 0.3
+"""How long kube-proxy goes on sending new connections to a pod that is on its way out; in a cluster it may be seconds.
+The order counts, and that is Kubernetes': without a hook the pod is told to end before all nodes know of it."""
+
+
+class Traffic:
+    """Requests of one caller, one after the other, until it is told to stop."""
+
+    def __init__(self, cluster: Cluster, name: str, *, keeps_connections: bool = False) -> None:
+        self.answers: list[int | str] = []
+        """A status, or what went wrong, for each."""
+        self.sent_away = 0
+        """How often it asked again, over a new connection, because a pod said that it is shutting down."""
+        self._client = session(cluster[name], keeps_connections=keeps_connections)
+        self._afresh = session(cluster[name])
+        self._task = asyncio.create_task(self._call())
+
+    async def _call(self) -> None:
+        while True:
+            self.answers.append(await self._one())
+            await asyncio.sleep(0.03)  # a pace, so that two cores are left for what is called
+
+    async def _one(self) -> int | str:
+        try:
+            answered = await upload(self._client, SERVICE_ADDRESS, DIGITAL, **{"X-API-Key": KEY})
+            if answered is not None and answered[1].get("code") == "shutting_down":
+                self.sent_away += 1
+                answered = await upload(self._afresh, SERVICE_ADDRESS, DIGITAL, **{"X-API-Key": KEY})
+        except aiohttp.ClientError as exc:
+            return type(exc).__name__
+        return "no connection" if answered is None else answered[0]
+
+    async def more(self, number: int = 3) -> None:
+        """Wait for some more answers."""
+        enough = len(self.answers) + number
+        async with asyncio.timeout(30):
+            while len(self.answers) < enough:
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._client.close()
+        await self._afresh.close()
+
+
+def pre_stop_s(release: Release) -> float:
+    """How long the kubelet waits before it tells the sidecar to end."""
+    hook = release.container.get("lifecycle", {}).get("preStop", {})
+    return float(hook.get("sleep", {}).get("seconds", 0))
+
+
+async def replace(cluster: Cluster, old: Running, new: Running, waits_s: float) -> None:
+    """What a Deployment does once the new pod is ready: the old one ends while it is taken out of the Service."""
+
+    async def leave_the_service() -> None:
+        await asyncio.sleep(PROPAGATION_S)
+        cluster.network.publish(SERVICE_ADDRESS, API, [str(new.pod.v4)])
+
+    async def end() -> None:
+        await asyncio.sleep(min(waits_s, 2 * PROPAGATION_S))  # no longer than is needed to be the later one
+        old.terminate()
+        assert await old.end() == 0
+
+    await asyncio.gather(leave_the_service(), end())
+
+
+@pytest.mark.parametrize(("before", "after"), [("api-key", "network"), ("network", "api-key")])
+async def test_the_mode_changes_while_the_backend_goes_on_calling(cluster, launch, before, after):
+    """The backend sends its key all the time, as docs/deploy.md has it; an outsider with the key gets no word.
+
+    A caller that keeps connections may be told by the old pod that it is shutting down; it asks again over a new one.
+    """
+    releases = [render(MODES[mode]) for mode in (before, after)]
+    cluster.apply(releases[0])
+    old = launch("first", releases[0])
+    await old.become_ready()
+    cluster.network.publish(SERVICE_ADDRESS, API, [str(old.pod.v4)])
+    backend, outsider = Traffic(cluster, "backend"), Traffic(cluster, "outsider")
+    pooled = Traffic(cluster, "backend", keeps_connections=True)
+    try:
+        await backend.more()
+        cluster.apply(releases[1])
+        new = launch("second", releases[1])
+        await new.become_ready()
+        cluster.network.publish(SERVICE_ADDRESS, API, [str(old.pod.v4), str(new.pod.v4)])
+        await backend.more()
+        async with session(cluster["backend"]) as client:
+            long_one = asyncio.create_task(upload(client, str(old.pod.v4), LONG, **{"X-API-Key": KEY}))
+            await until(lambda: list(old.folder.glob("spool/*/document-*")))
+            await replace(cluster, old, new, pre_stop_s(releases[0]))
+            assert long_one.done()
+            in_work = await long_one
+            await backend.more()
+            without_key = await upload(client, SERVICE_ADDRESS, DIGITAL)
+    finally:
+        for one in (backend, pooled, outsider):
+            await one.stop()
+
+    assert in_work is not None
+    assert (in_work[0], in_work[1].get("pageCount")) == (200, 2)
+    assert without_key is not None
+    assert without_key[0] == (401 if after == "api-key" else 200)
+    assert (set(backend.answers), backend.sent_away) == ({200}, 0)
+    assert set(outsider.answers) == {"no connection"}
+    assert set(pooled.answers) == {200}
