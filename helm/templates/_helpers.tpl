@@ -91,6 +91,16 @@ annotations:
 {{- end -}}
 {{- end }}
 
+{{/* A direction's rules, or none. Argument: (list "ingress"|"egress" rules) */}}
+{{- define "ocr.rules" -}}
+{{- with trim (index . 1) -}}
+{{ index $ 0 }}:
+  {{- . | nindent 2 }}
+{{- else -}}
+{{ index $ 0 }}: []
+{{- end }}
+{{- end }}
+
 {{/* An egress rule for DNS, at the peers of networkPolicy.dns. */}}
 {{- define "ocr.dnsRule" -}}
 {{- with .Values.networkPolicy.dns.to -}}

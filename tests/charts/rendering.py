@@ -1,0 +1,110 @@
+"""Renders the chart with Helm's own library, as `helm template` does. No cluster is asked.
+
+`python -m tests.charts.rendering [VALUES_FILE...]` prints the rendering; `make helm-template` is that.
+"""
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from helm_python import Chart
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm"
+RELEASE, NAMESPACE = "ocr-sidecar", "ocr"
+
+Values = Mapping[str, Any]
+Object = dict[str, Any]
+
+
+@functools.cache
+def chart() -> Chart:
+    """The chart, loaded once."""
+    return Chart.load(CHART)
+
+
+def render(values: Values | None = None, **options: Any) -> dict[str, str]:
+    """Give what the engine gives, each rendering once."""
+    return _render(json.dumps(values or {}), json.dumps({"name": RELEASE, "namespace": NAMESPACE} | options))
+
+
+@functools.cache
+def _render(values: str, options: str) -> dict[str, str]:
+    return chart().render(json.loads(values), **json.loads(options))
+
+
+def texts(values: Values | None = None, **options: Any) -> dict[str, str]:
+    """Give what each template renders to, by the template's path below templates/; without those that give nothing."""
+    rendered = render(values, **options)
+    by_path = {path.partition("/templates/")[2]: text for path, text in rendered.items()}
+    return {path: text for path, text in sorted(by_path.items()) if path.endswith(".yaml") and text.strip()}
+
+
+def notes(values: Values | None = None, **options: Any) -> str:
+    """Give what Helm prints after an installation."""
+    rendered = render(values, **options)
+    return next(text for path, text in rendered.items() if path.endswith("NOTES.txt"))
+
+
+def parse(text: str) -> list[Object]:
+    """Read the objects of a manifest."""
+    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
+
+
+def objects(values: Values | None = None, **options: Any) -> list[Object]:
+    """Give all objects that the chart renders to, its tests included."""
+    return [one for text in texts(values, **options).values() for one in parse(text)]
+
+
+def is_test(one: Object) -> bool:
+    """Tell whether an object is there for `helm test` alone."""
+    return "helm.sh/hook" in one["metadata"].get("annotations", {})
+
+
+def find(wanted: Iterable[Object], kind: str, name: str) -> Object:
+    """Give the one object of that kind and name."""
+    (found,) = [one for one in wanted if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pods(wanted: Iterable[Object]) -> Iterator[tuple[str, Object]]:
+    """Give the pod (metadata and spec) that each object makes, with the object's kind and name."""
+    for one in wanted:
+        title = f"{one['kind']}/{one['metadata']['name']}"
+        if one["kind"] == "Pod":
+            yield title, one
+        elif one["kind"] in ("Deployment", "Job"):
+            yield title, one["spec"]["template"]
+
+
+def values_file(name: str) -> dict[str, Any]:
+    """Read helm/values-NAME.yaml."""
+    return yaml.safe_load((CHART / f"values-{name}.yaml").read_text(encoding="utf-8"))
+
+
+def main(files: Iterable[str]) -> None:
+    """Print the rendering, with the values of these files."""
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = merge(merged, yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+    for path, text in texts(merged).items():
+        body = re.sub(r"^---\n", "", text.strip())
+        sys.stdout.write(f"---\n# Source: helm/templates/{path}\n{body}\n")
+
+
+def merge(low: Values, high: Values) -> dict[str, Any]:
+    """Put values over values, map by map, as Helm does with several files."""
+    both = dict(low)
+    for key, value in high.items():
+        inner = both.get(key)
+        both[key] = merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return both
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,102 @@
+"""Dashboard, alerts and autoscaling ask for metrics, labels and values that there are."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from controller.telemetry import Metrics as ControllerMetrics
+from sidecar.app import build_app
+from sidecar.keys import METRICS
+from sidecar.settings import parse_settings
+from tests.charts.cases import CASES
+from tests.charts.rendering import CHART, find, objects
+from tests.unit.test_docs import OPERATIONS, rows
+
+DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
+ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+NAME = r"\b(?:ocr|retrieval)_[a-z0-9_]+\b"
+OF_PROMETHEUS = {"namespace", "le"}
+
+
+def metrics() -> dict[str, set[str]]:
+    """Every name that Prometheus gets, with its labels."""
+    settings = parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"})
+    controller = ControllerMetrics()
+    controller.watch_mirror(lambda: None)
+    labels: dict[str, set[str]] = {}
+    for heading in ("## Metrics", "## Controller: metrics"):  # a test of the documentation compares these with the code
+        labels |= {row[0]: {one for one in row[2].split(", ") if one} for row in rows(OPERATIONS, heading)}
+    found: dict[str, set[str]] = {}
+    for registry in (build_app(settings)[METRICS].registry, controller.registry):
+        for one in registry.collect():
+            full = one.name + ("_total" if one.type == "counter" else "")
+            suffixes = ("_bucket", "_sum", "_count") if one.type == "histogram" else ("",)
+            found |= {full + suffix: labels[full] for suffix in suffixes}
+    return found
+
+
+def expressions() -> list[str]:
+    rendered = [*objects(CASES["scaled by an adapter"]), *objects(CASES["scaled by KEDA"])]
+    asked = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    asked += [one["query"]["query"] for one in DASHBOARD["templating"]["list"] if one["type"] == "query"]
+    asked += [alert["expr"] for alert in ALERTS]
+    asked += [
+        one["pods"]["metric"]["name"]
+        for one in find(rendered, "HorizontalPodAutoscaler", "ocr-sidecar")["spec"]["metrics"]
+    ]
+    asked += [find(rendered, "ScaledObject", "ocr-sidecar")["spec"]["triggers"][0]["metadata"]["query"]]
+    return asked
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_every_metric_asked_for_is_there_with_its_labels(expression):
+    known = metrics()
+    names = set(re.findall(NAME, re.sub(r'"[^"]*"', '""', expression)))
+    assert names
+    assert names <= set(known)
+    grouped = {one.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for one in group.split(",")}
+    matched = set(re.findall(r"(\w+)\s*=~?\s*\"", expression))
+    assert grouped | matched <= OF_PROMETHEUS.union(*(known[name] for name in names))
+
+
+def test_each_panel_names_what_it_shows():
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            shown = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            grouped = {
+                one.strip() for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for one in group.split(",")
+            }
+            assert shown <= grouped
+            assert grouped - shown <= {"le"}
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_alerts_look_at_the_namespace_of_the_release_alone():
+    rule = find(objects(CASES["watched"], namespace="there"), "PrometheusRule", "ocr-sidecar")
+    for one in rule["spec"]["groups"][0]["rules"]:
+        assert len(re.findall(NAME + r"\{", one["expr"])) == one["expr"].count('namespace="there"')
+        assert "NAMESPACE" not in one["expr"]
+
+
+def test_an_open_door_is_critical():
+    (alert,) = [one for one in ALERTS if "isolation" in one["expr"]]
+    assert alert["labels"] == {"severity": "critical"}
+    assert "for" not in alert
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor"])
+def test_prometheus_finds_a_service_with_the_port(kind):
+    rendered = objects(CASES["watched"])
+    for monitor in (one for one in rendered if one["kind"] == kind):
+        selector = monitor["spec"]["selector"]["matchLabels"]
+        services: list[dict[str, Any]] = [
+            one
+            for one in rendered
+            if one["kind"] == "Service" and selector.items() <= one["metadata"]["labels"].items()
+        ]
+        (endpoint,) = monitor["spec"]["endpoints"]
+        having = [one for one in services if endpoint["port"] in [port["name"] for port in one["spec"]["ports"]]]
+        assert len(having) == 1

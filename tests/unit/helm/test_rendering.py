@@ -1,0 +1,275 @@
+"""What the chart renders to is what the API server takes, in the newest three versions of Kubernetes."""
+
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from helm_python import HelmError, lint
+from kubernetes_validate.utils import all_versions
+
+from controller.spec import read_resource
+from tests.charts.cases import CASES, PEER
+from tests.charts.rendering import CHART, ROOT, chart, find, is_test, notes, objects, pods, texts
+
+VERSIONS = list(dict.fromkeys(all_versions()))[-3:]
+CRD = yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text(encoding="utf-8"))
+
+LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
+CUSTOM: dict[str, Any] = {
+    # Shapes of the fields that we use, from the definitions of the Prometheus operator and of KEDA.
+    "ServiceMonitor": {
+        "additionalProperties": False,
+        "required": ["selector", "endpoints"],
+        "properties": {
+            "selector": {
+                "additionalProperties": False,
+                "required": ["matchLabels"],
+                "properties": {"matchLabels": LABELS},
+            },
+            "endpoints": {
+                "type": "array",
+                "items": {
+                    "additionalProperties": False,
+                    "properties": {
+                        "port": {"type": "string"},
+                        "path": {"type": "string"},
+                        "interval": {"type": "string", "pattern": "^[0-9]+(s|m)$"},
+                    },
+                },
+            },
+        },
+    },
+    "PrometheusRule": {
+        "additionalProperties": False,
+        "required": ["groups"],
+        "properties": {
+            "groups": {
+                "type": "array",
+                "items": {
+                    "additionalProperties": False,
+                    "required": ["name", "rules"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "rules": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {
+                                "additionalProperties": False,
+                                "required": ["alert", "expr", "labels", "annotations"],
+                                "properties": {
+                                    "alert": {"type": "string"},
+                                    "expr": {"type": "string"},
+                                    "for": {"type": "string", "pattern": "^[0-9]+m$"},
+                                    "labels": LABELS,
+                                    "annotations": LABELS,
+                                },
+                            },
+                        },
+                    },
+                },
+            }
+        },
+    },
+    "ScaledObject": {
+        "additionalProperties": False,
+        "required": ["scaleTargetRef", "triggers"],
+        "properties": {
+            "scaleTargetRef": {"additionalProperties": False, "properties": {"name": {"type": "string"}}},
+            "minReplicaCount": {"type": "integer"},
+            "maxReplicaCount": {"type": "integer"},
+            "triggers": {
+                "type": "array",
+                "items": {
+                    "additionalProperties": False,
+                    "required": ["type", "metadata"],
+                    "properties": {
+                        "type": {"const": "prometheus"},
+                        "metricType": {"enum": ["AverageValue", "Value"]},
+                        "metadata": LABELS | {"required": ["serverAddress", "query", "threshold"]},
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def check_custom(one: dict[str, Any]) -> None:
+    if one["kind"] != "OcrProfile":
+        return jsonschema.validate(one["spec"], CUSTOM[one["kind"]])
+    known = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    assert set(one["spec"]) <= set(known), "the API server would prune the rest"
+    metadata = one["metadata"] | {"uid": "u"}
+    assert read_resource(one | {"metadata": metadata}).problem is None
+    return None
+
+
+def is_custom(one: dict[str, Any]) -> bool:
+    return one["kind"] == "OcrProfile" or one["kind"] in CUSTOM
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid(version):
+    seen: list[dict[str, Any]] = []
+    for values in CASES.values():
+        for one in objects(values):
+            if one not in seen and not is_custom(one):
+                seen.append(one)
+                kubernetes_validate.validate(one, version, strict=True)
+    assert {"Deployment", "Service", "NetworkPolicy", "Job", "Pod", "HorizontalPodAutoscaler"} <= {
+        one["kind"] for one in seen
+    }
+
+
+def test_the_validation_refuses_what_is_wrong():
+    policy = find(objects(), "NetworkPolicy", "ocr-sidecar")
+    policy["spec"]["ingres"] = []
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)
+
+
+def test_every_custom_resource_is_valid():
+    custom = [one for values in CASES.values() for one in objects(values) if is_custom(one)]
+    assert {one["kind"] for one in custom} == {"OcrProfile", *CUSTOM}
+    for one in custom:
+        check_custom(one)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_helm_finds_nothing_to_say(case):
+    said = [one for one in lint(CHART, dict(CASES[case]), strict=True)["messages"] if "icon" not in one["error"]]
+    assert said == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_object_is_rendered_twice_and_each_is_in_its_namespace(case):
+    rendered = objects(CASES[case], namespace="elsewhere")
+    names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in rendered]
+    assert len(names) == len(set(names))
+    of_the_cluster = {one["kind"] for one in rendered if "namespace" not in one["metadata"]}
+    assert of_the_cluster <= {"ClusterRole", "ClusterRoleBinding"}
+    assert {one["metadata"].get("namespace", "elsewhere") for one in rendered} == {"elsewhere"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_selectors_find_the_pods_they_are_for(case):
+    rendered = objects(CASES[case])
+    by_labels = [pod["metadata"]["labels"] for _, pod in pods(rendered)]
+    for one in rendered:
+        match one:
+            case {"kind": "Service", "spec": {"selector": selector}}:
+                pass
+            case {"kind": "Deployment" | "PodDisruptionBudget", "spec": {"selector": {"matchLabels": selector}}}:
+                pass
+            case {"kind": "NetworkPolicy", "spec": {"podSelector": {"matchLabels": selector}}}:
+                pass
+            case _:
+                continue
+        assert any(selector.items() <= labels.items() for labels in by_labels), one["metadata"]["name"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_services_name_ports_that_the_pods_have(case):
+    rendered = objects(CASES[case])
+    for service in (one for one in rendered if one["kind"] == "Service"):
+        (pod,) = [
+            pod for _, pod in pods(rendered) if service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        ]
+        ports = {
+            port["name"]: port["containerPort"] for one in pod["spec"]["containers"] for port in one.get("ports", ())
+        }
+        assert all(ports[port["targetPort"]] == port["port"] for port in service["spec"]["ports"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_volume_is_there_and_mounted(case):
+    rendered = objects(CASES[case])
+    for title, pod in pods(rendered):
+        volumes = {one["name"] for one in pod["spec"].get("volumes", ())}
+        mounts = [one for container in pod["spec"]["containers"] for one in container.get("volumeMounts", ())]
+        assert volumes == {one["name"] for one in mounts}, title
+        assert not any("subPath" in one for one in mounts), "a file mounted by subPath never changes"
+
+
+def test_names_follow_no_release():
+    assert {one["metadata"]["name"] for one in objects(name="other")} == {
+        one["metadata"]["name"] for one in objects(name="ocr-sidecar")
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"auth": {"mode": "api-key"}}, "auth.existingSecret is empty"),
+        ({"networkPolicy": {"enabled": False}}, "anybody could call"),
+        ({"ollama": {"url": "http://ollama.llm.svc:11434"}}, "networkPolicy.ollama.to is empty"),
+        ({"ollama": {"url": "http://10.1.1.1", "inPod": {"enabled": True}}}, "needs no URL"),
+        ({"metrics": {"serviceMonitor": {"enabled": True}}}, "Prometheus could not get in"),
+        ({"autoscaling": {"kind": "keda"}}, "keda.serverAddress is empty"),
+        ({"autoscaling": {"minReplicas": 5}}, "more than maxReplicas, 4"),
+        ({"controller": {"database": {"existingSecret": "a"}}}, "networkPolicy.database.to is empty"),
+        ({"controller": {"enabled": False, "database": {"existingSecret": "a"}}}, "nobody would read the database"),
+        ({"gpu": {"enabled": True, "sidecar": "none"}}, "no container uses the GPU"),
+    ],
+)
+def test_values_that_do_not_fit_together_are_refused(values, sentence):
+    with pytest.raises(HelmError, match=sentence):
+        chart().render(values, name="ocr-sidecar")
+
+
+def test_api_key_mode_does_without_the_policy():
+    values = CASES["api-key"] | {"networkPolicy": {"enabled": False}}
+    assert [one for one in objects(values) if one["kind"] == "NetworkPolicy"] == []
+
+
+def test_the_crd_of_the_chart_is_the_one_there_is():
+    (copied,) = chart().crds
+    assert copied["data"] == (ROOT / "manifests" / "crd.yaml").read_text(encoding="utf-8")
+
+
+def test_the_version_is_that_of_the_code():
+    from sidecar import __version__  # noqa: PLC0415 - for this alone
+
+    assert chart().metadata["appVersion"] == __version__
+    images = {container["image"] for _, pod in pods(objects()) for container in pod["spec"]["containers"]}
+    assert images == {f"ocr-sidecar:{__version__}", f"ocr-controller:{__version__}"}
+
+
+def test_the_notes_say_what_to_do_next():
+    said = notes()
+    assert "http://ocr-sidecar.ocr.svc:8765/ocr-upload" in said
+    assert "label pod POD ocr.np-dms.work/client=true" in said
+    assert "X-API-Key" in notes(CASES["api-key"])
+    assert "kubectl apply --server-side" in notes(is_upgrade=True, is_install=False)
+    assert "the database decides" in notes(CASES["the mirror"])
+
+
+def test_another_task_for_the_loader_is_another_job():
+    def job(**values: Any) -> str:
+        (one,) = [one for one in objects(values) if one["kind"] == "Job"]
+        return one["metadata"]["name"]
+
+    first = job(retrieval={"enabled": True})
+    assert job(retrieval={"enabled": True}, sidecar={"replicas": 2}) == first
+    assert job(retrieval={"enabled": True, "rerankModel": "other"}) != first
+    assert job(retrieval={"enabled": True}, ollama={"inPod": {"enabled": True, "pull": ["a"]}}) != first
+
+
+def test_only_tests_are_hooks():
+    hooks = {one["metadata"]["name"] for one in objects() if is_test(one)}
+    assert hooks == {"ocr-sidecar-test-caller", "ocr-sidecar-test-outsider"}
+
+
+def test_the_caller_is_tested_before_the_outsider():
+    def weight(name: str) -> int:
+        pod = find(objects(), "Pod", f"ocr-sidecar-test-{name}")
+        return int(pod["metadata"]["annotations"]["helm.sh/hook-weight"])
+
+    assert weight("caller") < weight("outsider")
+
+
+def test_comments_reach_those_who_read_manifests():
+    text = texts({"networkPolicy": {"prometheus": [PEER]}})["sidecar-networkpolicy.yaml"]
+    assert "its proof of isolation knocks here" in text

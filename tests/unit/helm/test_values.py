@@ -1,0 +1,258 @@
+"""Every value is documented where it stands, is in the schema, and changes what is rendered."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+from helm_python import HelmError
+
+from tests.charts.cases import CASES, PEER
+from tests.charts.rendering import CHART, chart, merge, render, texts
+
+TEXT = (CHART / "values.yaml").read_text(encoding="utf-8")
+VALUES = yaml.safe_load(TEXT)
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+OVERLAYS = ("k3d", "gpu", "api-key")
+
+Path = tuple[str, ...]
+
+
+def resolve(schema: Any) -> dict[str, Any]:
+    """Follow a reference."""
+    if isinstance(schema, dict) and "$ref" in schema:
+        return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema if isinstance(schema, dict) else {}
+
+
+def is_fixed(schema: dict[str, Any]) -> bool:
+    """Tell whether an object has keys of the chart's, not of the user's."""
+    return bool(schema.get("properties")) and schema.get("additionalProperties") is False
+
+
+def leaves(schema: Any = SCHEMA, path: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every value by its path: what has no keys of the chart's below it."""
+    schema = resolve(schema)
+    if path != () and (not is_fixed(schema) or path in WHOLE):
+        yield path, schema
+        return
+    for name, inner in schema["properties"].items():
+        yield from leaves(inner, (*path, name))
+
+
+WHOLE = {
+    ("sidecar", "strategy"),
+    ("sidecar", "resources"),
+    ("ollama", "inPod", "resources"),
+    ("modelLoader", "resources"),
+    ("controller", "resources"),
+    ("exampleProfile", "spec"),
+}
+"""Values whose shape is Kubernetes' or the CRD's: documented and tried as one."""
+LEAVES = dict(leaves())
+
+
+def at(values: Any, path: Path) -> Any:
+    for part in path:
+        values = values[part]
+    return values
+
+
+def with_value(path: Path, value: Any) -> dict[str, Any]:
+    for part in reversed(path):
+        value = {part: value}
+    return value
+
+
+# ── documented ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def commented(text: str) -> dict[Path, str]:
+    """The comment right above each key of a YAML text, by the key's path."""
+    found: dict[Path, str] = {}
+    stack: list[tuple[int, str]] = []
+    comment: list[str] = []
+    for line in text.splitlines():
+        if match := re.match(r"( *)# ?(.*)", line):
+            comment.append(match[2])
+        elif match := re.match(r"( *)([\w./-]+):", line):
+            stack = [one for one in stack if one[0] < len(match[1])] + [(len(match[1]), match[2])]
+            found[tuple(name for _, name in stack)] = " ".join(comment)
+            comment = []
+        else:
+            comment = []
+    return found
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_every_value_has_its_comment(path):
+    comment = commented(TEXT)[path]
+    assert comment.startswith("-- ")
+    assert comment.endswith("."), comment
+    assert len(comment) > 12
+
+
+def test_values_and_schema_have_the_same_keys():
+    def keys(values: Any, path: Path = ()) -> set[Path]:
+        if path in LEAVES:
+            return {path}
+        return {leaf for name, inner in values.items() for leaf in keys(inner, (*path, name))}
+
+    assert keys(VALUES) == set(LEAVES)
+
+
+def test_the_defaults_are_valid():
+    chart().validate_schema({})
+
+
+# ── refused ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fixed_objects(schema: Any = SCHEMA, path: Path = ()) -> Iterator[Path]:
+    schema = resolve(schema)
+    if is_fixed(schema):
+        yield path
+        for name, inner in schema["properties"].items():
+            yield from fixed_objects(inner, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(fixed_objects()), ids=lambda path: ".".join(path) or "(top)")
+def test_a_name_that_is_none_is_refused(path):
+    with pytest.raises(HelmError, match="additional properties 'tyop' not allowed"):
+        chart().render(with_value((*path, "tyop"), 1))
+
+
+def objects_without_a_bound(schema: Any, path: str = "") -> Iterator[str]:
+    match schema:
+        case {"type": "object"} if not {"additionalProperties", "propertyNames"} & set(schema):
+            yield path
+    if isinstance(schema, dict):
+        for name, inner in schema.items():
+            yield from objects_without_a_bound(inner, f"{path}/{name}")
+
+
+def test_only_what_is_kubernetes_own_is_left_open():
+    allowed = {"affinity", "valueFrom", "matchExpressions", "list"}
+    names = {path.removesuffix("/items").rpartition("/")[2] for path in objects_without_a_bound(SCHEMA)}
+    assert names == allowed
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"auth": {"mode": "none"}},
+        {"ollama": {"url": "ollama:11434"}},
+        {"ollama": {"url": "http://user:password@ollama:11434"}},
+        {"networkPolicy": {"callers": [{}]}},
+        {"networkPolicy": {"callers": [{"podSelektor": {}}]}},
+        {"networkPolicy": {"callers": [{"podSelector": {"matchLabel": {}}}]}},
+        {"networkPolicy": {"apiServer": {"ports": []}}},
+        {"networkPolicy": {"modelLoader": {"ports": []}}},
+        {"networkPolicy": {"callers": None}},
+        {"sidecar": {"podLabels": {"app.kubernetes.io/name": "ocr-controller"}}},
+        {"controller": {"podLabels": {"app.kubernetes.io/instance": "x"}}},
+        {"commonLabels": {"helm.sh/chart": "x"}},
+        {"sidecar": {"settings": {"OCR_HOST": "127.0.0.1"}}},
+        {"sidecar": {"settings": {"OCR_SIDECAR_API_KEY": "never in values"}}},
+        {"controller": {"settings": {"DATABASE_URL": "never in values"}}},
+        {"sidecar": {"replicas": -1}},
+        {"sidecar": {"replicas": "2"}},
+        {"gpu": {"sidecar": "both"}},
+    ],
+    ids=str,
+)
+def test_values_that_would_do_harm_are_refused(values):
+    with pytest.raises(HelmError):
+        chart().validate_schema(values)
+
+
+# ── used ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OTHER: dict[Path, Any] = {
+    ("auth", "existingSecret"): "other-secret",
+    ("sidecar", "uploads", "mountPath"): "/mnt/other",
+    ("sidecar", "uploads", "supplementalGroups"): [4000],
+    ("sidecar", "strategy"): {"type": "Recreate"},
+    ("ollama", "url"): "http://10.9.9.9:1",
+    ("networkPolicy", "apiServer", "ports"): [7443],
+    ("networkPolicy", "modelLoader", "ports"): [8443],
+    ("metrics", "serviceMonitor", "interval"): "17s",
+    ("exampleProfile", "spec"): {"canonicalModel": "np-dms-ocr", "temperature": 0.7},
+    ("ollama", "inPod", "storage", "accessModes"): ["ReadWriteMany"],
+    ("retrieval", "storage", "accessModes"): ["ReadWriteMany"],
+    ("imagePullSecrets",): [{"name": "other"}],
+}
+"""Values other than the default, where the schema alone does not give one."""
+
+NOT_SEEN_ALONE = {
+    ("networkPolicy", "external"): "it only lets networkPolicy.enabled be false in network mode, tried here",
+}
+
+
+def other_value(path: Path, schema: dict[str, Any]) -> list[Any]:
+    """Give values that are not the default."""
+    default = at(VALUES, path)
+    if path in OTHER:
+        return [OTHER[path]]
+    if "enum" in schema:
+        return [one for one in schema["enum"] if one != default]
+    match default:
+        case bool():
+            return [not default]
+        case int():
+            return [default + 1]
+        case str():
+            return ["other"]
+    if path in WHOLE:
+        return [{"limits": {"cpu": "3", "memory": "9Gi"}}]
+    if schema == SCHEMA["$defs"]["peers"]:
+        return [[PEER | {"namespaceSelector": {}}]]
+    if schema == SCHEMA["$defs"]["env"]:
+        return [[{"name": "OTHER", "value": "one"}]]
+    if isinstance(default, list):
+        return [["other"] if resolve(schema.get("items")).get("type") == "string" else [{"key": "other"}]]
+    return [{"other": "one"}]
+
+
+def shown(values: Mapping[str, Any]) -> str:
+    """What is rendered, or the sentence that refuses it."""
+    try:
+        return json.dumps(render(values))
+    except HelmError as exc:
+        return str(exc)
+
+
+@pytest.mark.parametrize("path", sorted(set(LEAVES) - set(NOT_SEEN_ALONE)), ids=".".join)
+def test_every_value_changes_what_is_rendered(path):
+    for value in other_value(path, LEAVES[path]):
+        assert at(VALUES, path) != value
+        for values in CASES.values():
+            changed = shown(merge(values, with_value(path, value)))
+            assert "additional properties" not in changed
+            assert "values don't meet the specifications" not in changed, changed
+            if changed != shown(values):
+                break
+        else:
+            pytest.fail(f"{'.'.join(path)} = {value} changes nothing")
+
+
+def test_a_policy_of_ones_own_is_a_reason_to_switch_ours_off():
+    assert "anybody could call" in shown({"networkPolicy": {"enabled": False}})
+    assert texts({"networkPolicy": {"enabled": False, "external": True}})
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_files_for_an_occasion_say_only_what_differs(name):
+    said = yaml.safe_load((CHART / f"values-{name}.yaml").read_text(encoding="utf-8"))
+
+    def check(values: Any, path: Path) -> None:
+        for key, value in values.items():
+            here = (*path, key)
+            if here in LEAVES or not isinstance(value, dict):
+                assert at(VALUES, here) != value, f"{'.'.join(here)} is the default"
+            else:
+                check(value, here)
+
+    check(said, ())
