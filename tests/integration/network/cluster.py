@@ -11,10 +11,11 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.charts.rendering import NAMESPACE
 from tests.fakes.network import Namespace, Network, Pod
 from tests.fakes.policy_rules import Endpoint, Policy, Refusal, World, render_rules
 from tests.fakes.probes import REFUSED_S
-from tests.integration.network.release import CONTROLLER, LOADER, NAMESPACE, SIDECAR, Release
+from tests.integration.network.release import CONTROLLER, LOADER, SIDECAR, Release
 
 API, OPS = 8765, 9090
 PROBES = {API: "/health", OPS: "/readyz"}
@@ -89,8 +90,10 @@ class Running:
 
     async def is_ready(self) -> bool:
         """Tell what the kubelet would find."""
-        found = [await ask(self.cluster.node, str(self.pod.v4), port, path) for port, path in PROBES.items()]
-        return found == [200, 200]
+        host = str(self.pod.v4)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            return [await ask(self.cluster.node, host, port, path) for port, path in PROBES.items()] == [200, 200]
+        return False
 
     async def become_ready(self) -> None:
         async with asyncio.timeout(START_S):
@@ -106,10 +109,14 @@ class Running:
         """Wait for its end; give its exit status."""
         return await asyncio.to_thread(self._process.wait, END_S)
 
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
+    def stop(self) -> None:
+        """End it, with its workers, which hold its ports as long as they live."""
+        self.terminate()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-        self._process.wait(END_S)
+            self._process.wait(END_S)
 
 
 def start(cluster: Cluster, name: str, release: Release, folder: Path, **environ: str) -> Running:
@@ -117,7 +124,7 @@ def start(cluster: Cluster, name: str, release: Release, folder: Path, **environ
     own = {key: value for key, value in os.environ.items() if not key.startswith(("OCR_", "OLLAMA_"))}
     folder.mkdir(parents=True, exist_ok=True)
     ours = {"OCR_SPOOL_DIR": str(folder / "spool"), "OCR_PROFILE_DIR": str(folder), "OCR_WORKERS": "1"}
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         process = cluster[name].spawn(
             [sys.executable, "-m", "sidecar", "serve"],
             env=own | release.environment | ours | environ,
@@ -137,7 +144,7 @@ def session(caller: Namespace, *, keeps_connections: bool = False) -> aiohttp.Cl
 
 async def ask(caller: Namespace, host: str, port: int, path: str, deadline_s: float = SLOW_S) -> int | None:
     """GET; give the status, None if no connection comes about in time."""
-    timeout = aiohttp.ClientTimeout(total=START_S, sock_connect=deadline_s)
+    timeout = aiohttp.ClientTimeout(total=deadline_s + SLOW_S, sock_connect=deadline_s)
     async with session(caller) as client:
         with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             async with client.get(f"http://{host}:{port}{path}", timeout=timeout) as response:

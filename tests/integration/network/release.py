@@ -1,17 +1,12 @@
 """What the chart makes of values, as these tests look at it: policies, pods' labels, the sidecar's environment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-from helm_python import Chart
-
+from tests.charts.rendering import find, objects
 from tests.fakes.policy_rules import Policy, parse_policies
 
-CHART = Path(__file__).parents[3] / "helm"
-NAME, NAMESPACE = "ocr-sidecar", "ocr"
 SIDECAR, CONTROLLER, LOADER = "ocr-sidecar", "ocr-controller", "ocr-model-loader"
 """What `app.kubernetes.io/name` says of the chart's pods."""
 API_KEY = {"auth": {"mode": "api-key", "existingSecret": "keys"}}
@@ -22,7 +17,7 @@ NETWORK = {"auth": {"mode": "network"}}
 class Release:
     """The rendered objects."""
 
-    objects: tuple[Mapping[str, Any], ...]
+    objects: tuple[dict[str, Any], ...]
 
     @property
     def policies(self) -> list[Policy]:
@@ -41,18 +36,10 @@ class Release:
         return next((labels for labels in every if labels["app.kubernetes.io/name"] == name), {})
 
     @property
-    def sidecar(self) -> Mapping[str, Any]:
-        """The spec of the sidecar's pods."""
-        (deployment,) = (
-            one
-            for one in self.objects
-            if one["kind"] == "Deployment" and one["metadata"]["labels"]["app.kubernetes.io/name"] == SIDECAR
-        )
-        return deployment["spec"]["template"]["spec"]
-
-    @property
     def container(self) -> Mapping[str, Any]:
-        return next(one for one in self.sidecar["containers"] if one["name"] == "sidecar")
+        """The sidecar's container."""
+        template = find(self.objects, "Deployment", SIDECAR)["spec"]["template"]
+        return next(one for one in template["spec"]["containers"] if one["name"] == "sidecar")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,17 +49,9 @@ class Release:
 
 def render(values: Mapping[str, Any] | None = None) -> Release:
     """Render the chart with Helm's own engine."""
-    with Chart.load(CHART) as chart:
-        files = chart.render(dict(values or {}), name=NAME, namespace=NAMESPACE)
-    return Release(tuple(_objects(files)))
+    return Release(tuple(objects(values)))
 
 
 def with_policy(values: Mapping[str, Any], **policy: Any) -> dict[str, Any]:
     """The values, with some of `networkPolicy`."""
     return {**values, "networkPolicy": {**values.get("networkPolicy", {}), **policy}}
-
-
-def _objects(files: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-    for path, text in files.items():
-        if path.endswith((".yaml", ".yml")):
-            yield from (one for one in yaml.safe_load_all(text) if one)
