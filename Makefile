@@ -11,6 +11,8 @@ FAKE_PORT ?= 11434
 TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 # Debian's mariadb-server, less the service that would start with it: the tests start a private one.
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
+# For the tests that send real packets past the NetworkPolicies. They need root as well.
+NETWORK_PACKAGES := iproute2 nftables
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,6 +43,9 @@ system-packages:
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    $(MARIADB_PACKAGES) >/dev/null; } || echo "MariaDB cannot be installed here: its tests are skipped"; \
 	else echo "for the tests on a real database, please run: sudo apt-get install $(MARIADB_PACKAGES)"; fi
+	@if dpkg -s $(NETWORK_PACKAGES) >/dev/null 2>&1 || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then :; \
+	else { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    $(NETWORK_PACKAGES) >/dev/null; } || echo "nftables cannot be installed here: tests of packets are skipped"; fi
 
 demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and print its text
 	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf

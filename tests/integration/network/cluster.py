@@ -15,7 +15,14 @@ from tests.charts.rendering import NAMESPACE
 from tests.fakes.network import Namespace, Network, Pod
 from tests.fakes.policy_rules import Endpoint, Policy, Refusal, World, render_rules
 from tests.fakes.probes import REFUSED_S
-from tests.integration.network.release import CONTROLLER, LOADER, SIDECAR, Release
+from tests.integration.network.release import (
+    CONTROLLER,
+    LOADER,
+    SIDECAR,
+    TEST_CALLER,
+    TEST_OUTSIDER,
+    Release,
+)
 
 API, OPS = 8765, 9090
 PROBES = {API: "/health", OPS: "/readyz"}
@@ -24,7 +31,14 @@ START_S, END_S, SLOW_S = 30, 10, 5
 CLIENT = {"ocr.np-dms.work/client": "true"}
 SIDECARS = ("sidecar", "first", "second")
 """Three pods of the sidecar, of which tests use one or two."""
-CHARTS_OWN = {**dict.fromkeys(SIDECARS, SIDECAR), "controller": CONTROLLER, "loader": LOADER}
+CHARTS_OWN = {
+    **dict.fromkeys(SIDECARS, SIDECAR),
+    "controller": CONTROLLER,
+    "loader": LOADER,
+    "test-caller": TEST_CALLER,
+    "test-outsider": TEST_OUTSIDER,
+}
+"""Name of the pods that the chart makes; their labels are in the rendering."""
 STRANGERS = {
     "backend": (NAMESPACE, CLIENT),
     "outsider": (NAMESPACE, {"app": "web"}),

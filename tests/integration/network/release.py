@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.charts.rendering import find, objects
+from tests.charts.rendering import find, objects, pods
 from tests.fakes.policy_rules import Policy, parse_policies
 
 SIDECAR, CONTROLLER, LOADER = "ocr-sidecar", "ocr-controller", "ocr-model-loader"
+TEST_CALLER, TEST_OUTSIDER = "ocr-test-caller", "ocr-test-outsider"
 """What `app.kubernetes.io/name` says of the chart's pods."""
 API_KEY = {"auth": {"mode": "api-key", "existingSecret": "keys"}}
 NETWORK = {"auth": {"mode": "network"}}
@@ -31,9 +32,13 @@ class Release:
 
     def labels(self, name: str) -> dict[str, str]:
         """The labels of the pods that go by this name; none where there are no such pods."""
-        templates = (one["spec"]["template"] for one in self.objects if one["kind"] in ("Deployment", "Job"))
-        every = (template["metadata"]["labels"] for template in templates)
+        every = (pod["metadata"]["labels"] for _, pod in pods(self.objects))
         return next((labels for labels in every if labels["app.kubernetes.io/name"] == name), {})
+
+    def test_command(self, name: str) -> list[str]:
+        """What a pod of `helm test` runs, word by word."""
+        container = find(self.objects, "Pod", f"{SIDECAR}-test-{name}")["spec"]["containers"][0]
+        return [*container["command"], *container["args"]]
 
     @property
     def container(self) -> Mapping[str, Any]:

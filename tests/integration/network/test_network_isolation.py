@@ -19,6 +19,7 @@ import pytest_asyncio
 from controller.isolation import prove
 from controller.pods import Sidecar
 from controller.status import Condition
+from tests.charts.rendering import NAMESPACE
 from tests.conftest import DATA, until
 from tests.fakes.network import Namespace, Pod
 from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
@@ -48,6 +49,8 @@ MODES = {"api-key": API_KEY, "network": NETWORK}
 LONG = as_tiff([picture_of_text(30)])
 """A document that takes about a second."""
 DIGITAL = (DATA / "digital.pdf").read_bytes()
+CALLERS = {"backend", "test-caller"}
+"""Who has the label that the default asks for."""
 NOBODY: set[str] = set()
 
 
@@ -108,19 +111,19 @@ def addresses(pod: Pod) -> list[dict[str, Any]]:
 async def test_by_default_callers_get_in_at_the_api_and_the_controller_at_the_ops_port(cluster, service, values):
     cluster.apply(render(values))
 
-    assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller"}}
+    assert await who_gets_in(service) == {API: CALLERS, OPS: {"controller"}}
 
 
 async def test_a_plugin_that_drops_packets_keeps_the_same_people_out(cluster, service, values):
     cluster.apply(render(values), refusal="drop")
 
-    assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller"}}
+    assert await who_gets_in(service) == {API: CALLERS, OPS: {"controller"}}
 
 
 async def test_prometheus_gets_in_at_the_ops_port_once_it_is_named(cluster, service, values):
     cluster.apply(render(with_policy(values, prometheus=[PROMETHEUS])))
 
-    assert await who_gets_in(service) == {API: {"backend"}, OPS: {"controller", "prometheus"}}
+    assert await who_gets_in(service) == {API: CALLERS, OPS: {"controller", "prometheus"}}
 
 
 async def test_without_callers_the_api_is_closed_to_all(cluster, service, values):
@@ -153,7 +156,7 @@ async def test_a_block_of_addresses_gets_in_less_its_exceptions(cluster, service
 async def test_without_a_controller_nobody_gets_in_at_the_ops_port(cluster, service, values):
     cluster.apply(render({**values, "controller": {"enabled": False}}))
 
-    assert await who_gets_in(service) == {API: {"backend"}, OPS: NOBODY}
+    assert await who_gets_in(service) == {API: CALLERS, OPS: NOBODY}
 
 
 async def test_without_any_policy_everybody_gets_in(cluster, service, values):
@@ -173,7 +176,7 @@ async def test_ipv6_is_shut_alike(cluster, service, values):
         answers = await asyncio.gather(*(answer(cluster[name], door, cluster.patience_s) for name, door in asked))
 
     let_in = {(name, door.port) for (name, door), said in zip(asked, answers, strict=True) if said is not None}
-    assert let_in == {("backend", API), ("controller", OPS)}
+    assert let_in == {("backend", API), ("test-caller", API), ("controller", OPS)}
 
 
 # ── a document ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -380,6 +383,29 @@ async def test_the_controller_finds_out_when_anybody_may_call(cluster, service, 
     cluster.apply(render(with_policy(values, callers=everybody)))
 
     assert await proof(cluster, service) == OPEN
+
+
+# ── helm test ─────────────────────────────────────────────────────────────────────────────────────────────────
+async def helm_test(cluster: Cluster, release: Release, name: str, service: Running) -> int:
+    """Run what a pod of `helm test` runs, in its place; names become addresses, for nobody resolves them here."""
+    addresses = {f"ocr-sidecar.{NAMESPACE}.svc": service.pod.v4, "kubernetes.default.svc": cluster["apiserver"].v4}
+    python, *rest = [str(addresses.get(word, word)) for word in release.test_command(name)]
+    assert python == "python"
+    process = cluster[f"test-{name}"].spawn([sys.executable, *rest], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    await asyncio.to_thread(process.communicate, timeout=SLOW_S + 15)
+    return process.returncode
+
+
+async def test_helm_test_passes_behind_the_policy_and_fails_in_the_open_and_where_nobody_may(cluster, service, values):
+    usual, nobody = render(values), render(with_policy(values, callers=[]))
+    found = []
+    async with answering(Door(cluster["apiserver"], 443)):
+        for release, policies in ((usual, usual.policies), (usual, []), (nobody, nobody.policies)):
+            cluster.apply(release, policies)
+            assert await service.is_ready()
+            found.append([await helm_test(cluster, release, name, service) for name in ("caller", "outsider")])
+
+    assert found == [[0, 0], [0, 1], [1, 0]]
 
 
 # ── an Ollama elsewhere ───────────────────────────────────────────────────────────────────────────────────────
