@@ -35,10 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _serve(os.environ)
             case "ocr":
                 return asyncio.run(_ocr(options, os.environ))
-            case "doctor":
-                from sidecar.doctor import doctor  # noqa: PLC0415 - serve must start fast
-
-                return doctor(os.environ)
+            case "doctor" | "fetch":
+                return _prepare(options.command, os.environ)
     except (SettingsError, SpoolError) as exc:
         print(f"ocr-sidecar: {exc}", file=sys.stderr)
         return EXIT_USAGE
@@ -62,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         help="tell what is installed and what is not",
         description="Tell what is there, and how to get the rest.",
+    )
+    commands.add_parser(
+        "fetch",
+        help="download the models of embed and rerank",
+        description="Download the models that BGE_M3_MODEL and RERANKER_MODEL name into the cache (HF_HOME), where "
+        "serve finds them without a network. Exit status 1 if one cannot be had.",
     )
     return parser
 
@@ -94,6 +98,31 @@ def _serve(environ: Mapping[str, str]) -> int:
     configure_logging(settings.log_level)
     asyncio.run(serve(settings))
     return 0
+
+
+def _prepare(command: str, environ: Mapping[str, str]) -> int:
+    from sidecar.doctor import doctor  # noqa: PLC0415 - serve must start fast
+
+    return doctor(environ) if command == "doctor" else _fetch(environ)
+
+
+def _fetch(environ: Mapping[str, str]) -> int:
+    settings = parse_settings(environ)
+    from sidecar.retrieval_engine import ModelLoadError  # noqa: PLC0415 - as above
+    from sidecar.retrieval_models import find_model, is_installed  # noqa: PLC0415 - as above
+
+    if not is_installed():
+        raise SettingsError("torch or FlagEmbedding is not installed: pip install '.[retrieval]'")
+    status = 0
+    for source in filter(None, (settings.bge_m3_model, settings.reranker_model)):
+        print(f"{source}: ", end="", flush=True)  # a download takes minutes
+        try:
+            print(f"in {find_model(source)}")
+        except ModelLoadError as exc:
+            print(exc)
+            print(f"{source}: {exc.__cause__ or exc}", file=sys.stderr)
+            status = EXIT_FAILED
+    return status
 
 
 # ── reading documents ─────────────────────────────────────────────────────────────────────────────────────────────

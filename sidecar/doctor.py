@@ -1,13 +1,13 @@
 """Tells what is there and what is not, each lack with its remedy. Changes nothing."""
 
 import asyncio
-import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
+from sidecar import retrieval_models
 from sidecar.key_file import KeyFile
 from sidecar.settings import Settings, SettingsError, parse_settings
 from sidecar.tesseract import ORIENTATION_DATA, find_tessdata
@@ -54,7 +54,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
     yield _ollama(settings)
     yield _gpu()
-    yield _retrieval()
+    yield from _retrieval(settings)
 
 
 def _keys(settings: Settings) -> Finding:
@@ -122,10 +122,15 @@ def _gpu() -> Finding:
     )
 
 
-def _retrieval() -> Finding:
-    there = all(importlib.util.find_spec(name) for name in ("torch", "FlagEmbedding"))
-    return Finding(
-        "embed and rerank",
-        ok=False,
-        detail="not part of this version; their packages are " + ("installed" if there else "not installed"),
-    )
+def _retrieval(settings: Settings) -> Iterator[Finding]:
+    if not retrieval_models.is_installed():
+        remedy = "pip install --constraint requirements.lock '.[retrieval]'"
+        yield Finding("embed and rerank", ok=False, detail="torch or FlagEmbedding is not installed", remedy=remedy)
+        return
+    for route, setting, source in (
+        ("/embed", "BGE_M3_MODEL", settings.bge_m3_model),
+        ("/rerank", "RERANKER_MODEL", settings.reranker_model),
+    ):
+        there = bool(source) and retrieval_models.is_at_hand(source)
+        detail = f"{source} is " + ("at hand" if there else "not at hand") if source else f"{setting} is set to nothing"
+        yield Finding(route, ok=there, detail=detail, remedy="python -m sidecar fetch" if source else "")

@@ -131,8 +131,13 @@ def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Respon
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask for a key where keys are in force; a path nobody serves is refused like any other."""
-    if request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS:
-        presented = request.headers.get(API_KEY_HEADER)
-        if not request.config_dict[KEY_FILE].ring().accepts(presented):
-            raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
+    is_guarded = request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS
+    if is_guarded and not request.config_dict[KEY_FILE].ring().accepts(_presented_key(request)):
+        raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
     return await handler(request)
+
+
+def _presented_key(request: web.Request) -> str | None:
+    """Give the key a caller shows; clients made for OpenAI's or Cohere's routes can only show it as a bearer's."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return request.headers.get(API_KEY_HEADER, credentials.strip() if scheme.lower() == "bearer" else None)

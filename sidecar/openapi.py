@@ -69,8 +69,11 @@ def openapi_document(settings: Settings) -> dict[str, Any]:
         "components": {"schemas": _schemas()},
     }
     if settings.auth_mode == "api-key":
-        document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-        document["security"] = [{"key": []}]
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        document["security"] = [{"key": []}, {"bearer": []}]
     return document
 
 

@@ -150,11 +150,11 @@ class Retriever(Generic[I, R]):
 
     async def _try_to_load(self) -> None:
         thread = ComputeThread(f"load-{self.name}")
-        before = self._failure
+        before, cause = self._failure, None
         try:
             model = await thread.run(self._load)
         except ModelLoadError as exc:
-            self._failure = str(exc)
+            self._failure, cause = str(exc), type(exc.__cause__).__name__ if exc.__cause__ else None
         except Exception:  # whatever a model's files make its library raise, the service goes on without it
             self._failure = UNUSABLE
             log.exception("a model cannot be loaded")
@@ -166,7 +166,7 @@ class Retriever(Generic[I, R]):
         finally:
             thread.stop()
         if self.model is None and self._failure != before:  # once, not each time it is tried again
-            log.warning("a model is not there", extra={"model": self.name, "reason": self._failure})
+            log.warning("a model is not there", extra={"model": self.name, "reason": self._failure, "cause": cause})
 
     # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -44,6 +44,8 @@ MIN_CUDA_BF16 = (8, 0)
 NICE_BELOW_OCR = 2
 """Steps of priority below OCR's workers: beside a load of texts, pages then get half of the cores, and not less, since
 the event loop serves the texts, too."""
+UNUSED_FILES = ["onnx/*", "*.onnx*", "imgs/*"]
+"""What hubs hold beside a model, and what is not downloaded."""
 LOAD_LOCK = threading.Lock()
 """Models are loaded one after the other: the libraries import themselves lazily, which two threads must not do."""
 
@@ -180,18 +182,48 @@ def find_model(source: str) -> Path:
     Raises:
         ModelLoadError: it is neither here nor there.
     """
+    try:
+        return _find_here(source)
+    except ModelLoadError:
+        if _is_path(source):
+            raise
+    return _find_at_hub(source, local_only=False)
+
+
+def is_at_hand(source: str) -> bool:
+    """Tell whether a model's folder is there without a download."""
+    try:
+        _find_here(source)
+    except ModelLoadError:
+        return False
+    return True
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "/", "~"))
+
+
+def _find_here(source: str) -> Path:
     if Path(source).is_dir():
         return Path(source)
-    if source.startswith((".", "/", "~")):
+    if _is_path(source):
         raise ModelLoadError("model-missing: there is no such folder")
-    from huggingface_hub import snapshot_download
+    return _find_at_hub(source, local_only=True)
 
-    for local_only in (True, False):
-        with contextlib.suppress(OSError, ValueError), _quiet():  # the hub's own errors are OSErrors
-            folder = Path(snapshot_download(source, local_files_only=local_only, ignore_patterns=["onnx/*", "*.onnx*"]))
-            if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")):
-                return folder
-    raise ModelLoadError("model-missing: it is not in the cache, and the hub does not give it")
+
+def _find_at_hub(source: str, *, local_only: bool) -> Path:
+    """Give the folder of a model of the hub, from the cache alone or else downloaded."""
+    missing = "model-missing: it is not in the cache, and the hub does not give it"
+    try:
+        with _quiet():
+            from huggingface_hub import snapshot_download
+
+            folder = Path(snapshot_download(source, local_files_only=local_only, ignore_patterns=UNUSED_FILES))
+    except (OSError, ValueError) as exc:  # the hub's own errors are OSErrors
+        raise ModelLoadError(missing) from exc
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        raise ModelLoadError(missing)
+    return folder
 
 
 def _require(folder: Path, *names: str) -> None:

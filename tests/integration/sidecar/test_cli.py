@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.fakes.hub import Hub, running_hub
+
 
 async def run(*arguments: object, **environ: str) -> tuple[int, str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
@@ -159,7 +161,9 @@ async def test_doctor_is_content_with_this_machine():
     assert "MISSING" not in out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["ocr", "--help"], ["serve", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["ocr", "--help"], ["serve", "--help"], ["doctor", "--help"], ["fetch", "--help"]]
+)
 async def test_help_needs_nothing_installed_or_configured(arguments):
     status, out, err = await run(*arguments, OCR_NONSENSE="1")
 
@@ -176,3 +180,42 @@ async def test_the_version_is_told():
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["ocr"]])
 async def test_wrong_usage_is_status_two(arguments):
     assert (await run(*arguments))[0] == 2
+
+
+# ── models ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_models_are_fetched_once_and_then_found_without_a_network(tmp_path, models):
+    hub = Hub("owner/embedder", models.embedder)
+    hub.add("onnx/model.onnx", b"not needed")
+    environ = {"BGE_M3_MODEL": "owner/embedder", "RERANKER_MODEL": str(models.reranker), "HF_HOME": str(tmp_path)}
+    async with running_hub(hub) as url:
+        before = await run("doctor", **environ)
+        status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
+        again = await run("fetch", HF_ENDPOINT=url, **environ)
+
+    assert "absent   /embed: owner/embedder is not at hand\n         -> python -m sidecar fetch\n" in before[1]
+    assert (status, err) == (0, "")
+    assert [line.split(":")[0] for line in out.splitlines()] == ["owner/embedder", str(models.reranker)]
+    assert sorted(hub.downloaded) == sorted(path.name for path in models.embedder.iterdir())
+    assert again == (0, out, "")
+    assert "ok       /embed: owner/embedder is at hand" in (await run("doctor", **environ))[1]
+    fetched = await run("fetch", HF_HUB_OFFLINE="1", **environ)
+    assert fetched == (0, out, "")
+
+
+async def test_what_cannot_be_fetched_is_told_and_the_other_one_fetched(tmp_path, models):
+    hub = Hub("owner/reranker", models.reranker)
+    environ = {"BGE_M3_MODEL": "owner/other", "RERANKER_MODEL": "owner/reranker", "HF_HOME": str(tmp_path)}
+    async with running_hub(hub) as url:
+        status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
+
+    assert status == 1
+    missing, fetched = out.splitlines()
+    assert missing == "owner/other: model-missing: it is not in the cache, and the hub does not give it"
+    assert "404" in err
+    assert fetched.startswith("owner/reranker: in ")
+
+
+async def test_with_no_models_configured_there_is_nothing_to_fetch():
+    assert await run("fetch", BGE_M3_MODEL="", RERANKER_MODEL="") == (0, "", "")

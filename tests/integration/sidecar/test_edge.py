@@ -101,7 +101,25 @@ async def test_every_key_of_the_ring_opens(guarded, data, key):
     assert (await guarded.upload(data / "digital.pdf", {"X-API-Key": key}))[0] == 200
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"X-API-Key": "wrong"}, {"X-API-Key": "new-key\told-key"}])
+@pytest.mark.parametrize("value", ["Bearer new-key", "bearer  old-key"])
+async def test_a_key_may_come_as_a_bearer_s(guarded, data, value):
+    assert (await guarded.upload(data / "digital.pdf", {"Authorization": value}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-API-Key": ""},
+        {"X-API-Key": "wrong"},
+        {"X-API-Key": "new-key\told-key"},
+        {"Authorization": "new-key"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic new-key"},
+        {"Authorization": "Bearer new-key", "X-API-Key": "wrong"},
+    ],
+)
 async def test_missing_and_wrong_keys_are_refused_alike(guarded, data, headers):
     status, body = await guarded.upload(data / "digital.pdf", headers)
 

@@ -121,8 +121,7 @@ async def test_a_model_that_is_not_whole_is_told_and_the_other_one_works(start, 
         ("no-such-owner/no-such-model", "model-missing: it is not in the cache, and the hub does not give it"),
     ],
 )
-async def test_a_model_that_cannot_be_had_says_so_soon(start, source, reason, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+async def test_a_model_that_cannot_be_had_says_so_soon(start, source, reason):
     running = await start(BGE_M3_MODEL=source)
     await until(lambda: running.service.api[EMBEDDER].capability.state == "unavailable", 30)
     _, body = await readyz(running)
@@ -277,9 +276,7 @@ async def openai_client(start, models):
     running = await loaded(
         await start(**models.environment | {"OCR_AUTH_MODE": "api-key", "OCR_SIDECAR_API_KEY": "key-1"})
     )
-    async with openai.AsyncOpenAI(
-        base_url=f"{running.url}/v1", api_key="unused", default_headers={"X-API-Key": "key-1"}, max_retries=0
-    ) as client:
+    async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="key-1", max_retries=0) as client:
         yield client
 
 
@@ -305,9 +302,7 @@ async def test_openai_s_client_meets_its_own_errors(openai_client):
             await openai_client.embeddings.create(model="any", **wrong)
         assert caught.value.body["code"] == "invalid_value"
     with pytest.raises(openai.AuthenticationError):
-        await openai_client.with_options(default_headers={"X-API-Key": "wrong"}).embeddings.create(
-            model="any", input="a"
-        )
+        await openai_client.with_options(api_key="wrong").embeddings.create(model="any", input="a")
 
 
 async def test_base64_is_little_endian_float32(retrieving):
