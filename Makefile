@@ -29,6 +29,8 @@ BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out 
   --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(BUILD_OPTIONS)
 , := ,
 IMAGE_FOLDER ?= build/image
+# For the tests that send real packets past the NetworkPolicies. They need root as well.
+NETWORK_PACKAGES := iproute2 nftables
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -59,6 +61,9 @@ system-packages:
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    $(MARIADB_PACKAGES) >/dev/null; } || echo "MariaDB cannot be installed here: its tests are skipped"; \
 	else echo "for the tests on a real database, please run: sudo apt-get install $(MARIADB_PACKAGES)"; fi
+	@if dpkg -s $(NETWORK_PACKAGES) >/dev/null 2>&1 || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then :; \
+	else { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    $(NETWORK_PACKAGES) >/dev/null; } || echo "nftables cannot be installed here: tests of packets are skipped"; fi
 
 demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and print its text
 	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf

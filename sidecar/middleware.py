@@ -14,7 +14,7 @@ from sidecar.errors import (
     TooLargeError,
     UnauthorizedError,
 )
-from sidecar.keys import KEY_FILE, METRICS, REQUEST_ID, SETTINGS
+from sidecar.keys import DRAIN, KEY_FILE, METRICS, REQUEST_ID, SETTINGS
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("sidecar.access")
@@ -42,9 +42,16 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Put the request's id on every answer, and a name that tells no versions."""
+    """Put the request's id on every answer, and a name that tells no versions.
+
+    Once the service stops, an answer is its connection's last: a caller that keeps connections would be refused on this
+    one again and again, and finds another pod by a new one.
+    """
     response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
     response.headers["Server"] = "ocr-sidecar"
+    if isinstance(request, web.Request) and request.config_dict[DRAIN].stopping:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def _record(request: web.Request, request_id: str, status: int, duration_s: float) -> None:

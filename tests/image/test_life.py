@@ -199,4 +199,5 @@ async def test_the_controller_serves_a_cluster_and_ends_when_told_to(controller,
         await asyncio.sleep(0.05)
     healthy = await asyncio.to_thread(container.execute, *health_command(controller))
     assert healthy.returncode == 0, healthy.stderr
+    assert container.execute("ls", "-A", "/tmp").stdout == "", "it needs no folder to write to"
     assert await container.terminate() == 0, container.said()

@@ -122,6 +122,24 @@ async def test_sigterm_lets_running_documents_finish(launch, some_pages):
     assert not one.spool.exists()
 
 
+async def test_once_it_stops_an_answer_is_the_last_of_its_connection(launch, some_pages):
+    """So a caller that keeps its connections is refused once, not until the last document is read."""
+    one = await launch(OCR_SHUTDOWN_SECONDS="100")
+    async with one.client.get(f"{one.url}/health") as usual:
+        assert "Connection" not in usual.headers
+    reading = asyncio.create_task(one.upload(some_pages))
+    await until(lambda: documents(one.spool))
+
+    one.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(2):
+        while await one.status(f"{one.ops}/readyz") != 503:
+            await asyncio.sleep(0.01)
+
+    async with one.client.post(f"{one.url}/ocr-upload", data=b"") as refused:
+        assert (refused.status, refused.headers["Connection"]) == (503, "close")
+    assert (await reading)[0] == 200
+
+
 async def test_documents_that_take_too_long_to_finish_are_told_so(launch, some_pages):
     one = await launch(OCR_SHUTDOWN_SECONDS="0.3")
     reading = asyncio.create_task(one.upload(some_pages))
