@@ -17,7 +17,7 @@ from bench.figure import Figure
 from bench.load import DATA, send, upload
 from bench.reference import Page, read_as_drawn_by_service, reference_processes
 from bench.service import running_service
-from sidecar.workers import usable_cores
+from sidecar.cores import usable_cores
 
 Documents = dict[str, tuple[int, ...]]
 """Page numbers, from 1, by document."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar import document
+from sidecar.cores import usable_cores
 from sidecar.document import DocumentLimits
 from sidecar.settings import parse_settings
 from sidecar.tesseract import find_tessdata
-from sidecar.workers import usable_cores
 
 if TYPE_CHECKING:
     from tesserocr import PyTessBaseAPI

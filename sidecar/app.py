@@ -8,6 +8,7 @@ from aiohttp import web
 from sidecar import handlers, retrieval_handlers
 from sidecar.admission import Admission
 from sidecar.background import beside
+from sidecar.cores import usable_cores
 from sidecar.document import DocumentLimits
 from sidecar.drain import Drain
 from sidecar.engine import NP_DMS_OCR, TESSERACT, OcrEngine
@@ -43,7 +44,7 @@ from sidecar.telemetry import Metrics
 from sidecar.tesseract import TesseractEngine
 from sidecar.vision import PageDrawer, VisionEngine, VisionPolicy
 from sidecar.vram_monitor import DeviceMemory, Nvml, VramMonitor
-from sidecar.workers import WorkerLimits, WorkerPool, usable_cores
+from sidecar.workers import WorkerLimits, WorkerPool
 
 API_ROUTES = (
     web.post("/ocr-upload", handlers.ocr_upload),

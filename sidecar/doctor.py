@@ -8,11 +8,11 @@ from pathlib import Path
 import aiohttp
 
 from sidecar import retrieval_models
+from sidecar.cores import usable_cores
 from sidecar.key_file import KeyFile
 from sidecar.settings import Settings, SettingsError, parse_settings
 from sidecar.tesseract import ORIENTATION_DATA, find_tessdata
 from sidecar.vram import full_name
-from sidecar.workers import usable_cores
 
 OLLAMA_S = 3.0
 NVIDIA_DEVICE = Path("/dev/nvidiactl")

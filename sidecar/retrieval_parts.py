@@ -15,6 +15,7 @@ from sidecar import retrieval, retrieval_models
 from sidecar.admission import Admission
 from sidecar.background import beside
 from sidecar.compute_thread import ComputeThread
+from sidecar.cores import usable_cores
 from sidecar.cpu_threads import CpuThreads
 from sidecar.device_placement import Placement, PlacementLimits
 from sidecar.keys import (
@@ -31,7 +32,6 @@ from sidecar.retrieval import RetrievalMeans, RetrievalPolicy, Retriever, Thread
 from sidecar.retrieval_engine import EMBED, RERANK
 from sidecar.settings import Settings
 from sidecar.vram_monitor import Nvml, ReadDevice, VramMonitor
-from sidecar.workers import usable_cores
 
 M = TypeVar("M", retrieval_models.Embedder, retrieval_models.Reranker)
 

@@ -5,10 +5,8 @@ Knows nothing of documents: it runs functions. The only door to pebble.
 
 import asyncio
 import concurrent.futures
-import contextlib
 import logging
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -45,13 +43,6 @@ class WorkerLimits:
     memory_bytes: int
     tasks: int
     nice: int
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, which in a pod can be fewer than the machine has."""
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _timed(function: Callable[..., T], *args: Any) -> tuple[T, float]:  # noqa: ANN401 - as the function takes them
