@@ -16,6 +16,8 @@ class Hub:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.downloaded: list[str] = []
+        self.withheld: set[str] = set()
+        """Files that are listed and not given."""
         self._files = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def add(self, path: str, content: bytes) -> None:
@@ -49,7 +51,7 @@ class Hub:
 
     async def _file(self, request: web.Request) -> web.Response:
         content = self._files.get(request.match_info["path"])
-        if content is None or not self._is_ours(request):
+        if content is None or not self._is_ours(request) or request.match_info["path"] in self.withheld:
             raise web.HTTPNotFound(headers={"X-Error-Code": "EntryNotFound"})
         if request.method == "GET":
             self.downloaded.append(request.match_info["path"])

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -202,6 +203,22 @@ async def test_models_are_fetched_once_and_then_found_without_a_network(tmp_path
     assert "ok       /embed: owner/embedder is at hand" in (await run("doctor", **environ))[1]
     fetched = await run("fetch", HF_HUB_OFFLINE="1", **environ)
     assert fetched == (0, out, "")
+
+
+@pytest.mark.parametrize("withheld", ["tokenizer.json", "config.json", "model.safetensors", "sparse_linear.pt"])
+async def test_a_download_that_was_broken_off_is_finished_by_the_next(tmp_path, models, withheld):
+    hub = Hub("owner/embedder", models.embedder)
+    hub.withheld = {withheld}
+    environ = {"BGE_M3_MODEL": "owner/embedder", "RERANKER_MODEL": "", "HF_HOME": str(tmp_path)}
+    async with running_hub(hub) as url:
+        assert (await run("fetch", HF_ENDPOINT=url, **environ))[0] == 1
+        hub.withheld = set()
+        status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
+
+    assert (status, err) == (0, "")
+    folder = Path(out.split(": in ")[1].strip())
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in models.embedder.iterdir())
+    assert hub.downloaded.count(withheld) == 1
 
 
 async def test_what_cannot_be_fetched_is_told_and_the_other_one_fetched(tmp_path, models):
