@@ -5,8 +5,10 @@ a single capability. The network is the host's, so ports are given by the caller
 """
 
 import asyncio
+import contextlib
 import os
 import shlex
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -125,8 +127,16 @@ async def started(
     try:
         yield Container(image, environ, process, log)
     finally:
-        process.kill()
-        process.wait()
+        _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The first process inside, too, and with it all others: the kernel forgets --kill-child when the user changes."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def free_port() -> int:
