@@ -15,18 +15,20 @@ class BatchLimits:
     """``tokens``: most padded tokens. ``padding``: most of them that may be padding, as a share.
 
     ``max_wait_s``: longest wait for company, in seconds. ``cores``: what all batches together are computed on.
+    ``ahead``: full batches that may wait behind those, so that a device has its next one when it is done.
     """
 
     tokens: int
     padding: float
     max_wait_s: float
     cores: int = 1
+    ahead: int = 0
 
 
 def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
-    """Choose from the waiting texts, whose lengths in tokens are given oldest first; give their positions.
+    """Choose from the waiting texts, whose lengths in tokens are given in the order of their turns; give positions.
 
-    The oldest always goes, alone if it is over the limit itself, so that none waits for ever; its neighbours by length
+    The first always goes, alone if it is over the limit itself, so that none waits for ever; its neighbours by length
     go along, the nearest first, while the batch stays within its limits.
     """
     order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
@@ -57,15 +59,25 @@ def _fits(count: int, longest: int, total: int, limits: BatchLimits) -> bool:
     return padded <= limits.tokens and padded - total <= limits.padding * padded
 
 
-def plan_batch(lengths: Sequence[int], limits: BatchLimits, free_cores: int) -> tuple[list[int], int]:
+def free_cores(taken: int, waiting_tokens: int, limits: BatchLimits) -> int:
+    """Count the cores that the next batch may have, when batches that are not done have so many.
+
+    Where none is free, a full batch may still go ahead. One that is not full would only lose the company to come.
+    """
+    if taken < limits.cores:
+        return limits.cores - taken
+    return int(taken < limits.cores + limits.ahead and waiting_tokens >= limits.tokens)
+
+
+def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[list[int], int]:
     """Choose the next batch, and how many of the free cores compute it: one, or all there are.
 
     What waits is divided between the cores, since several on one batch wait for each other a hundred times in it. But
     few texts that come while nothing is computed would leave cores idle, and go together.
     """
-    if free_cores == limits.cores > len(lengths):
-        return next_batch(lengths, replace(limits, tokens=limits.tokens * free_cores)), free_cores
-    parts = min(free_cores, len(lengths))
+    if free == limits.cores > len(lengths):
+        return next_batch(lengths, replace(limits, tokens=limits.tokens * free)), free
+    parts = min(free, len(lengths))
     return next_batch(lengths, replace(limits, tokens=min(limits.tokens, -(-sum(lengths) // parts)))), 1
 
 

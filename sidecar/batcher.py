@@ -1,9 +1,9 @@
 """Brings together what waits for one model, and hands it over batch by batch.
 
-Callers submit one text or many; all texts wait in one line, oldest first. While cores are free, one worker takes the
-next batch as :mod:`sidecar.batch_policy` chooses, and has it answered; its callers are told at once. A caller that
-leaves, by its deadline or its connection's end, takes its texts out of the line; a text that the model fails on fails
-alone. How many texts may wait at all is :class:`sidecar.admission.Admission`'s business, before they come here.
+Callers submit one text or many; all texts wait in one line, where callers take turns. While cores are free, one worker
+takes the next batch as :mod:`sidecar.batch_policy` chooses, and has it answered; its callers are told at once. A caller
+that leaves, by its deadline or its connection's end, takes its texts out of the line; a text that the model fails on
+fails alone. How many texts may wait at all is :class:`sidecar.admission.Admission`'s business, before they come here.
 """
 
 import asyncio
@@ -63,6 +63,7 @@ class _Waiting(Generic[R]):
     call: _Call[R]
     place: int
     tokens: Tokens
+    turn: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +87,7 @@ class Batcher(Generic[R]):
         self._learn_pace = learn_pace
         self._clock = clock
         self._line: list[_Waiting[R]] = []
+        self._turn = 0
         self._changed = asyncio.Event()
         self._last = LastBatch(0, 0.0, 0.0)
         self._last_ended_s = 0.0
@@ -109,7 +111,9 @@ class Batcher(Generic[R]):
         if not self.alive:
             raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
         call: _Call[R] = _Call(len(texts))
-        self._line.extend(_Waiting(call, place, tokens) for place, tokens in enumerate(texts))
+        # Its first text waits for the next turn, its second for the one after: a caller with one text is not kept
+        # waiting by another's two thousand, and each has one text in every turn at least.
+        self._line.extend(_Waiting(call, place, tokens, self._turn + 1 + place) for place, tokens in enumerate(texts))
         self._changed.set()
         try:
             await call.done
@@ -153,22 +157,25 @@ class Batcher(Generic[R]):
     def _wait_s(self) -> float | None:
         """Tell how long to wait, in seconds; None: until something changes."""
         limits = self._limits()
-        if not self._line or self._free_cores(limits) <= 0:
+        tokens = sum(len(one.tokens.ids) for one in self._line)
+        if not self._line or not self._free_cores(tokens, limits):
             return None
         last = LastBatch(self._last.texts, self._last.took_s, self._clock() - self._last_ended_s)
-        tokens = sum(len(one.tokens.ids) for one in self._line)
         return batch_policy.wait_for_company_s(len(self._line), tokens, last, limits)
 
-    def _free_cores(self, limits: BatchLimits) -> int:
-        return limits.cores - sum(batch.cores for batch in self.running)
+    def _free_cores(self, waiting_tokens: int, limits: BatchLimits) -> int:
+        return batch_policy.free_cores(sum(batch.cores for batch in self.running), waiting_tokens, limits)
 
     def _take(self) -> _Batch[R] | None:
         self._line = [one for one in self._line if not one.call.done.done()]  # callers are told, and leave, later
+        self._line.sort(key=lambda one: one.turn)  # of one turn, those that came first stay first
         limits = self._limits()
-        free_cores = self._free_cores(limits)
-        if not self._line or free_cores <= 0:
+        lengths = [len(one.tokens.ids) for one in self._line]
+        free = self._free_cores(sum(lengths), limits)
+        if not self._line or not free:
             return None  # the only caller left while company was waited for, or the model changed its place
-        chosen, cores = batch_policy.plan_batch([len(one.tokens.ids) for one in self._line], limits, free_cores)
+        self._turn = self._line[0].turn
+        chosen, cores = batch_policy.plan_batch(lengths, limits, free)
         batch = _Batch([self._line[position] for position in chosen], cores)
         going = set(chosen)
         self._line = [one for position, one in enumerate(self._line) if position not in going]

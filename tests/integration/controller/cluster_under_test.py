@@ -54,10 +54,12 @@ class Admin:
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": kind}
         async with self._session.request(method, self.url + path, data=data, headers=headers, params=query) as response:
-            answer = await response.json(content_type=None)
+            text = await response.text()
             if response.status >= 300:
-                raise ApiRefusalError(response.status, answer)
-            return answer
+                # Of a group that it does not know yet, an API server says no more than "404 page not found".
+                is_status = response.content_type == "application/json"
+                raise ApiRefusalError(response.status, json.loads(text) if is_status else {"message": text})
+            return json.loads(text)
 
     def path(self, resource: str, name: str = "") -> str:
         base = f"{GROUPS.get(resource, '/api/v1')}/namespaces/{self.namespace}/{resource}"

@@ -248,6 +248,29 @@ async def test_a_caller_that_leaves_takes_its_texts_out_of_the_line(retrieving):
     assert slow.batches == 1
 
 
+async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retrieving):
+    """One thread makes tokens; while it is at a large array's, a single text has its turn."""
+    embedder = retrieving.service.api[EMBEDDER]
+    asked, held, tokenize = [], threading.Event(), embedder.model.tokenize
+
+    def slowly(inputs):
+        asked.append(len(inputs))
+        assert held.wait(30)
+        return tokenize(inputs)
+
+    embedder.model.tokenize = slowly
+    try:
+        array = asyncio.create_task(embedder.answer(["many"] * (3 * retrieval.PORTION), truncate=True))
+        await until(lambda: asked)
+        single = asyncio.create_task(embedder.answer(["one"], truncate=True))
+        await asyncio.sleep(0)  # it stands in the thread's line now
+        held.set()
+        await asyncio.gather(array, single)
+    finally:
+        del embedder.model.tokenize
+    assert asked == [retrieval.PORTION, 1, retrieval.PORTION, retrieval.PORTION]
+
+
 async def test_a_dead_worker_is_seen_by_readiness(retrieving):
     embedder = retrieving.service.api[EMBEDDER]
     embedder.batcher.alive = False

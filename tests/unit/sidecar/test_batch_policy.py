@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.batch_policy import BatchLimits, LastBatch, next_batch, plan_batch, wait_for_company_s
+from sidecar.batch_policy import BatchLimits, LastBatch, free_cores, next_batch, plan_batch, wait_for_company_s
 
 LIMITS = BatchLimits(tokens=100, padding=0.2, max_wait_s=0.02)
 
@@ -27,7 +27,7 @@ LIMITS = BatchLimits(tokens=100, padding=0.2, max_wait_s=0.02)
         ([40, 1, 45, 38], [3, 0]),  # the nearer of two that do not both fit
     ],
 )
-def test_the_oldest_goes_with_its_nearest_neighbours_by_length(lengths, chosen):
+def test_the_first_in_line_goes_with_its_nearest_neighbours_by_length(lengths, chosen):
     assert next_batch(lengths, LIMITS) == chosen
 
 
@@ -38,7 +38,7 @@ limits_values = st.builds(
 
 
 @given(lengths_lists, limits_values)
-def test_every_batch_has_the_oldest_and_stays_within_its_limits(lengths, limits):
+def test_every_batch_has_the_first_in_line_and_stays_within_its_limits(lengths, limits):
     chosen = next_batch(lengths, limits)
     assert 0 in chosen
     assert len(set(chosen)) == len(chosen)
@@ -86,7 +86,24 @@ def test_no_text_waits_longer_for_company_than_it_may(waiting, tokens, texts, to
 
 
 @pytest.mark.parametrize(
-    ("lengths", "free_cores", "planned"),
+    ("cores", "ahead", "taken", "waiting_tokens", "free"),
+    [
+        (4, 0, 0, 10, 4),
+        (4, 0, 3, 10, 1),
+        (4, 0, 4, 1000, 0),
+        (1, 1, 0, 10, 1),
+        (1, 1, 1, 99, 0),  # not a full batch: company may come
+        (1, 1, 1, 100, 1),
+        (1, 1, 2, 1000, 0),  # one goes ahead, and no more
+        (2, 0, 3, 1000, 0),  # the model has just left a larger device
+    ],
+)
+def test_a_full_batch_may_wait_behind_those_that_are_computed(cores, ahead, taken, waiting_tokens, free):
+    assert free_cores(taken, waiting_tokens, replace(LIMITS, cores=cores, ahead=ahead)) == free
+
+
+@pytest.mark.parametrize(
+    ("lengths", "free", "planned"),
     [
         ([10], 1, ([0], 1)),
         ([10], 4, ([0], 4)),  # alone, it has them all
@@ -104,8 +121,8 @@ def test_no_text_waits_longer_for_company_than_it_may(waiting, tokens, texts, to
         ([500, 10], 2, ([0], 1)),
     ],
 )
-def test_what_waits_is_divided_between_the_free_cores(lengths, free_cores, planned):
-    assert plan_batch(lengths, replace(LIMITS, cores=4), free_cores) == planned
+def test_what_waits_is_divided_between_the_free_cores(lengths, free, planned):
+    assert plan_batch(lengths, replace(LIMITS, cores=4), free) == planned
 
 
 @given(lengths_lists, limits_values, st.integers(1, 64))

@@ -1,6 +1,7 @@
 """The line and its worker: batches, callers that leave, texts that fail, a worker that dies."""
 
 import asyncio
+import itertools
 from contextlib import asynccontextmanager
 
 import pytest
@@ -114,6 +115,58 @@ async def test_a_core_that_is_free_again_takes_what_waits_while_the_others_compu
         assert not slow.done()
         model.gate.set()
         assert await slow == [0]
+
+
+async def test_the_next_batch_is_at_hand_when_it_is_full():
+    model = Model()
+    model.limits = BatchLimits(100, 0.5, 0.0, ahead=1)
+    model.gate.clear()
+    async with working(model) as batcher:
+        calls = [asyncio.create_task(results(batcher.submit([text(0)])))]
+        await until(lambda: model.batches == [[0]])
+        calls += [asyncio.create_task(results(batcher.submit([text(number)]))) for number in range(1, 10)]
+        await until(lambda: batcher.waiting == 9)
+        calls.append(asyncio.create_task(results(batcher.submit([text(10)]))))  # with it they are a hundred tokens
+        await until(lambda: len(model.batches) == 2)
+        calls += [asyncio.create_task(results(batcher.submit([text(number)]))) for number in range(11, 31)]
+        await until(lambda: batcher.waiting == 20)
+        assert model.batches == [[0], list(range(1, 11))]
+        model.gate.set()
+        assert await asyncio.gather(*calls) == [[number] for number in range(31)]
+
+
+async def test_one_text_is_not_kept_waiting_by_anothers_array():
+    model = Model()
+    model.limits = BatchLimits(10, 0.5, 0.0)  # one text a batch
+    model.gate.clear()
+    async with working(model) as batcher:
+        first = asyncio.create_task(batcher.submit([text(number) for number in range(50)]))
+        await until(lambda: model.batches == [[0]])
+        second = asyncio.create_task(batcher.submit([text(number) for number in range(100, 103)]))
+        third = asyncio.create_task(batcher.submit([text(200)]))
+        await until(lambda: batcher.waiting == 53)
+        model.gate.set()
+        await asyncio.gather(first, second, third)
+    assert [number for (number,) in model.batches[:9]] == [0, 1, 100, 200, 2, 101, 3, 102, 4]
+
+
+async def test_an_array_is_not_kept_waiting_by_ever_new_texts():
+    model = Model()
+    model.limits = BatchLimits(10, 0.5, 0.0)
+    async with working(model) as batcher:
+        array = asyncio.create_task(batcher.submit([text(number) for number in range(20)]))
+
+        async def ask_again():
+            for _ in range(100):
+                if not array.done():
+                    await batcher.submit([text(99)])
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(3):
+                tasks.create_task(ask_again())
+    order = [number for (number,) in model.batches]
+    places = [order.index(number) for number in range(20)]
+    assert max(later - before for before, later in itertools.pairwise(places)) <= 4  # a turn: each of the four, once
 
 
 async def test_a_caller_that_leaves_takes_its_texts_along():
