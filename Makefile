@@ -15,14 +15,17 @@ TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
 IMAGE_CHECK_PACKAGES := debootstrap buildah
 
-# The images. BASE_IMAGE, TORCH (cpu, cu130, …), TORCH_INDEX, PIP_CONF and BUILD_OPTIONS: docs/deploy.md.
+# The images. TAG, BASE_IMAGE, TORCH (cpu, cu130, …), TORCH_INDEX, PIP_CONF and BUILD_OPTIONS: docs/deploy.md.
 REGISTRY ?=
 VERSION = $(shell sed -nE 's/^__version__ = "(.*)"/\1/p' sidecar/__init__.py)
+# Another build of torch is another image, so it gets another tag: a node keeps what it has pulled under the first.
+TAG ?= $(VERSION)$(addprefix -,$(filter-out cpu,$(TORCH)))
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
 # The first of them that works: a docker without its daemon does not.
 BUILDER ?= $(shell for one in docker podman buildah; do $$one info >/dev/null 2>&1 && echo $$one && break; done)
 # docker calls it build and takes BuildKit's format; podman and buildah drop the HEALTHCHECK from the OCI format.
-BUILD_docker = DOCKER_BUILDKIT=1 docker build
+# Without attestations: k3d cannot import an image that has some from Docker's newer image store.
+BUILD_docker = DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build
 BUILD_podman = podman build --format docker
 BUILD_buildah = buildah bud --format docker
 BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out undefined,$(origin $(name))),--build-arg $(name)='$($(name))')) \
@@ -106,7 +109,7 @@ $(PEERS)/.installed:
 image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
 	@[ -n "$(BUILD_$(BUILDER))" ] || { echo "make image: BUILDER is '$(BUILDER)'; docker, podman or buildah, running, is needed"; exit 2; }
 	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target controller --tag $(REGISTRY)ocr-controller:$(VERSION) .
-	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target sidecar --tag $(REGISTRY)ocr-sidecar:$(VERSION) .
+	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target sidecar --tag $(REGISTRY)ocr-sidecar:$(TAG) .
 
 image-check: packages  ## Build both images without an engine (root, Debian), run them and look inside; takes minutes
 	@[ "$$(id -u)" = 0 ] || { echo "make image-check needs root: debootstrap and chroots do"; exit 2; }

@@ -42,8 +42,11 @@ up() {
     docker image inspect "$image:$VERSION" >/dev/null 2>&1 || fail "the image $image:$VERSION is missing: make image"
   done
   # Nothing here listens outside the cluster, so neither the load balancer nor Traefik is needed.
-  k3d cluster list "$CLUSTER" >/dev/null 2>&1 ||
+  if k3d cluster list "$CLUSTER" >/dev/null 2>&1; then
+    k3d cluster start "$CLUSTER" --wait --timeout 5m # it may have been stopped, or the machine
+  else
     k3d cluster create "$CLUSTER" --no-lb --k3s-arg "--disable=traefik@server:0" --wait --timeout 5m
+  fi
   k3d image import --cluster "$CLUSTER" "ocr-sidecar:$VERSION" "ocr-controller:$VERSION"
   kubectl --context "k3d-$CLUSTER" apply --server-side -f - <<NAMESPACE
 apiVersion: v1
@@ -52,7 +55,15 @@ metadata:
   name: $NAMESPACE
   labels: {pod-security.kubernetes.io/enforce: restricted}
 NAMESPACE
-  with_helm upgrade --install ocr-sidecar helm --values helm/values-k3d.yaml --wait --timeout 5m
+  local again=
+  in_cluster get deployment ocr-sidecar >/dev/null 2>&1 && again=yes
+  with_helm upgrade --install ocr-sidecar helm --values helm/values-k3d.yaml --wait --timeout 5m || {
+    in_cluster get pods,events
+    fail "the release is not ready: what the pods say is above"
+  }
+  # The image may be another one under the same tag.
+  [[ -z $again ]] || in_cluster rollout restart deployment/ocr-sidecar deployment/ocr-controller
+  in_cluster rollout status deployment/ocr-sidecar deployment/ocr-controller --timeout 5m
   in_cluster get pods,ocrp
 }
 
@@ -77,7 +88,7 @@ check() {
   [[ $text =~ [[:alpha:]] ]] || fail "no text came back"
   in_cluster wait --for=condition=IsolationEnforced ocrp/ocr-extract --timeout 2m
   in_cluster wait --for=condition=Ready ocrp/ocr-extract --timeout 2m
-  in_cluster delete pod backend --wait=false
+  in_cluster delete pod backend --now
   echo "all as it should be"
 }
 

@@ -14,27 +14,27 @@ app.kubernetes.io/name: {{ index . 1 }}
 app.kubernetes.io/instance: {{ $root.Release.Name }}
 {{- end }}
 
-{{/* The labels of an object. Argument: (list . name) */}}
+{{/* The labels of an object: the chart's, then more, then commonLabels; the former win. Argument: (list . name [more]) */}}
 {{- define "ocr.labels" -}}
 {{- $root := index . 0 -}}
-{{ include "ocr.selectorLabels" . }}
-app.kubernetes.io/part-of: ocr-sidecar
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := include "ocr.selectorLabels" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "ocr-sidecar" -}}
+{{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{ toYaml (merge $labels (index (append . dict) 2) $root.Values.commonLabels) }}
 {{- end }}
 
-{{/* metadata of an object of the namespace. Argument: (list . name-of-the-object name-label [annotations]) */}}
+{{/* metadata of an object of the namespace.
+     Argument: (list . name-of-the-object name-label [(dict "labels" more "annotations" more)]) */}}
 {{- define "ocr.metadata" -}}
 {{- $root := index . 0 -}}
-{{- $annotations := merge (dict) (ternary (index . (sub (len .) 1)) (dict) (gt (len .) 3)) $root.Values.commonAnnotations -}}
+{{- $more := index (append . dict) 3 -}}
+{{- $annotations := merge (dict) ($more.annotations | default dict) $root.Values.commonAnnotations -}}
 name: {{ index . 1 }}
 namespace: {{ $root.Release.Namespace }}
 labels:
-  {{- include "ocr.labels" (list $root (index . 2)) | nindent 2 }}
+  {{- include "ocr.labels" (list $root (index . 2) ($more.labels | default dict)) | nindent 2 }}
 {{- with $annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -171,6 +171,22 @@ capabilities:
 {{- with $labels -}}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* How pods are replaced: as said; else the old one goes first where a new one would wait for what it has, for ever. */}}
+{{- define "ocr.strategy" -}}
+{{- $shared := list -}}
+{{- if .Values.retrieval.enabled }}{{ $shared = append $shared .Values.retrieval.storage }}{{ end -}}
+{{- if .Values.ollama.inPod.enabled }}{{ $shared = append $shared .Values.ollama.inPod.storage }}{{ end -}}
+{{- $alone := .Values.gpu.enabled -}}
+{{- range $shared }}{{ if not (has "ReadWriteMany" .accessModes) }}{{ $alone = true }}{{ end }}{{ end -}}
+{{- if .Values.sidecar.strategy -}}
+{{ toYaml .Values.sidecar.strategy }}
+{{- else -}}
+type: RollingUpdate
+rollingUpdate:
+  {{- ternary "maxUnavailable: 1\nmaxSurge: 0" "maxUnavailable: 0\nmaxSurge: 1" $alone | nindent 2 }}
 {{- end }}
 {{- end }}
 

@@ -1,4 +1,4 @@
-{{/* The pod of the model loader: one container for each kind of model. It runs where the sidecars run, since a volume may
+{{/* The pod of the model loader: one container for each kind of model. It runs where a sidecar runs, since a volume may
      belong to one node. */}}
 {{- define "ocr.loaderPod" -}}
 restartPolicy: OnFailure
@@ -13,9 +13,16 @@ securityContext:
 {{- with include "ocr.nodeSelector" . }}
 {{ . }}
 {{- end }}
-{{- with include "ocr.scheduling" .Values.sidecar }}
+{{- with include "ocr.scheduling" (omit .Values.sidecar "affinity") }}
 {{ . }}
 {{- end }}
+affinity:
+  podAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "ocr.selectorLabels" (list . "ocr-sidecar") | nindent 12 }}
 containers:
   {{- if include "ocr.loadsWeights" . }}
   - name: weights

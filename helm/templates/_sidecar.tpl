@@ -2,7 +2,7 @@
 {{- define "ocr.sidecarEnv" -}}
 {{- $sidecar := .Values.sidecar -}}
 - name: OCR_HOST
-  value: 0.0.0.0
+  value: {{ .Values.listenAddress | quote }}
 - name: OCR_AUTH_MODE
   value: {{ .Values.auth.mode }}
 {{- if eq .Values.auth.mode "api-key" }}
@@ -88,6 +88,7 @@
 - name: ollama
   {{- include "ocr.image" (list . $ollama.image) | nindent 2 }}
   args: [serve]
+  restartPolicy: Always
   env:
     {{- include "ocr.ollamaEnv" . | nindent 4 }}
     - name: OLLAMA_NUM_PARALLEL

@@ -45,6 +45,18 @@ CASES: dict[str, Values] = {
     },
     "a GPU asked for twice": {"gpu": {"enabled": True, "sidecar": "request"}},
     "a GPU for Ollama alone": {"gpu": {"enabled": True, "sidecar": "none"}, "ollama": {"inPod": {"enabled": True}}},
+    "models on a volume": {"retrieval": {"enabled": True}},
+    "models on a volume for all": {"retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}}},
+    "replaced as said": {
+        "gpu": {"enabled": True},
+        "sidecar": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 2}}},
+    },
+    "Cilium": {"networkPolicy": {"apiServer": {"cilium": True}}},
+    "callers elsewhere": {
+        "networkPolicy": {"callers": [PEER | {"namespaceSelector": {}}]},
+        "tests": {"caller": False},
+        "listenAddress": "::",
+    },
     "no controller": {"controller": {"enabled": False}},
     "no policy of ours": {"networkPolicy": {"enabled": False, "external": True}},
     "nobody may": {
@@ -58,6 +70,8 @@ CASES: dict[str, Values] = {
     },
     "everything said": {
         "fullnameOverride": "reader",
+        "networkPolicy": {"prometheus": [PEER]},
+        "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
         "commonLabels": {"team": "documents"},
         "commonAnnotations": {"contact": "documents@example.org"},
         "imagePullSecrets": [{"name": "registry"}],

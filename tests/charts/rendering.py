@@ -93,6 +93,13 @@ def values_file(name: str) -> dict[str, Any]:
     return yaml.safe_load((CHART / f"values-{name}.yaml").read_text(encoding="utf-8"))
 
 
+def containers_of(pod: Object) -> list[Object]:
+    """Give the containers of a pod that run all the time: Ollama's starts before the others, and ends after them."""
+    before = pod["spec"].get("initContainers", [])
+    assert all(one["restartPolicy"] == "Always" for one in before)
+    return [*before, *pod["spec"]["containers"]]
+
+
 def main(files: Iterable[str]) -> None:
     """Print the rendering, with the values of these files."""
     merged: dict[str, Any] = {}

@@ -18,7 +18,7 @@ from tests.integration.controller.cluster_under_test import CRD, Admin, ApiRefus
 
 pytestmark = pytest.mark.envtest
 
-OF_OTHERS = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
+OF_OTHERS = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1", "cilium.io/v2"}
 """Kinds whose CRDs belong to other projects; their shape is checked in tests/unit/helm."""
 PLURALS = {"NetworkPolicy": "networkpolicies"}
 OF_THE_CLUSTER = {"ClusterRole", "ClusterRoleBinding", "Namespace", "CustomResourceDefinition"}

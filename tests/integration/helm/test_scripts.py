@@ -65,12 +65,12 @@ def shut() -> Iterator[int]:
 # ── helm test ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def knock(expected: str, port: int, control: int, host: str = "127.0.0.1") -> tuple[int, str]:
+def knock(expected: str, port: int, control: int, host: str = "127.0.0.1", patience_s: float = 0) -> tuple[int, str]:
     """Run the script as the test's pod does: with what the chart puts into its command."""
     pod = find(objects(), "Pod", "ocr-sidecar-test-caller")
     python, *options = pod["spec"]["containers"][0]["command"]
     assert python == "python"
-    given = [expected, host, str(port), "127.0.0.1", str(control)]
+    given = [expected, host, str(port), "127.0.0.1", str(control), str(patience_s)]
     done = subprocess.run(
         [sys.executable, *options, *given], capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
@@ -85,6 +85,25 @@ def test_a_caller_that_does_not_is_told_where_to_look(shut, healthy):
     status, said = knock("open", shut, healthy)
     assert status == 1
     assert "networkPolicy.callers" in said
+
+
+def test_a_new_pod_is_given_time_until_the_network_knows_it():
+    """The service begins to answer while the caller knocks: to it that is the same as a door that is opened."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        done: list[tuple[int, str]] = []
+        caller = threading.Thread(target=lambda: done.append(knock("open", port, port, patience_s=20)))
+        caller.start()
+        caller.join(2)
+        assert caller.is_alive(), "it gave up at once"
+    with ThreadingHTTPServer(("127.0.0.1", port), Healthy) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        caller.join(DEADLINE_S)
+        server.shutdown()
+        serving.join()
+    assert done[0][0] == 0, done
 
 
 def test_a_caller_of_a_service_that_is_not_well_fails(ailing, healthy):
@@ -181,7 +200,7 @@ TOOL = """#!/bin/sh
 [ "$1" = exec ] || cat > /dev/null < /dev/null
 echo "${0##*/} $*" >> "$CALLS"
 case "${0##*/} $*" in
-  "k3d cluster list"*) [ -n "${CLUSTER_IS_THERE:-}" ] ;;
+  "k3d cluster list"* | *"get deployment ocr-sidecar") [ -n "${CLUSTER_IS_THERE:-}" ] ;;
   *"$FAILS"*) exit 1 ;;
   *"sidecar ocr --url"*) echo "$TEXT" ;;
 esac
@@ -232,7 +251,16 @@ def test_up_makes_the_cluster_once_and_installs(tmp_path):
     assert steps[:3] == ["k3d cluster list", "k3d cluster create", "k3d image import"]
     assert any(one.startswith("helm") and "upgrade --install ocr-sidecar helm" in one for one in first)
     assert not any("cluster create" in one for one in again)
-    assert len(again) == len(first) - 1
+    assert not any("cluster start" in one or "rollout restart" in one for one in first)
+    assert any(one.startswith("k3d cluster start ocr") for one in again), "it may have been stopped"
+    assert any("rollout restart" in one for one in again), "the image may be another one under the same tag"
+
+
+def test_a_release_that_does_not_get_ready_shows_its_pods(tmp_path):
+    status, said, ran = k3d(tmp_path / "bin", "up", FAILS="upgrade --install")
+    assert status == 1
+    assert "not ready" in said
+    assert "get pods,events" in ran[-1]
 
 
 def test_the_test_reads_a_document_and_has_an_outsider_refused(tmp_path):

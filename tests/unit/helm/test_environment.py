@@ -9,7 +9,7 @@ from controller.settings import parse_settings as parse_controller_settings
 from sidecar.cli import _parser
 from sidecar.settings import environment_names, parse_settings
 from tests.charts.cases import CASES
-from tests.charts.rendering import chart, objects, pods
+from tests.charts.rendering import chart, containers_of, objects, pods
 
 OF_LIBRARIES = {
     "HF_HOME",
@@ -23,7 +23,7 @@ MIB = {"Mi": 1, "Gi": 1024}
 
 
 def containers(case: str, name: str) -> list[dict[str, Any]]:
-    every = [one for _, pod in pods(objects(CASES[case])) for one in pod["spec"]["containers"]]
+    every = [one for _, pod in pods(objects(CASES[case])) for one in containers_of(pod)]
     return [one for one in every if one["name"] == name]
 
 
@@ -51,7 +51,7 @@ def test_the_sidecar_takes_its_environment(case):
     found = environment(container)
     assert set(found) <= set(environment_names()) | OF_LIBRARIES
     settings = parse_settings(found)
-    assert settings.host == "0.0.0.0"
+    assert settings.host == ("::" if case == "callers elsewhere" else "0.0.0.0")
     assert settings.profile_dir is not None
 
 
@@ -61,7 +61,7 @@ def test_the_controller_takes_its_environment(case):
     found = environment(container)
     assert set(found) <= set(controller_names())
     settings = parse_controller_settings(found)
-    assert settings.host == "0.0.0.0"
+    assert settings.host == ("::" if case == "callers elsewhere" else "0.0.0.0")
     assert settings.mirrors == ("mirror" in case)
     assert settings.cluster_wide == ("cluster-wide" in case)
 
@@ -118,7 +118,7 @@ def test_the_memory_limit_has_room_for_the_workers(case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_pod_outlives_its_own_shutdown(case):
     for _, pod in pods(objects(CASES[case])):
-        for container in pod["spec"]["containers"]:
+        for container in containers_of(pod):
             if container["name"] == "sidecar":
                 assert (
                     pod["spec"]["terminationGracePeriodSeconds"]
@@ -129,7 +129,7 @@ def test_the_pod_outlives_its_own_shutdown(case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_spool_has_room_for_what_the_setting_lets_in(case):
     for _, pod in pods(objects(CASES[case])):
-        for container in pod["spec"]["containers"]:
+        for container in containers_of(pod):
             if container["name"] == "sidecar":
                 (spool,) = [one for one in pod["spec"]["volumes"] if one["name"] == "spool"]
                 used = parse_settings(environment(container)).max_spool_bytes
@@ -183,7 +183,7 @@ def test_one_gpu_does_for_the_pod_unless_it_is_asked_for_twice():
         return [
             one["name"]
             for _, pod in pods(objects(CASES[case]))
-            for one in pod["spec"]["containers"]
+            for one in containers_of(pod)
             if "nvidia.com/gpu" in one["resources"]["limits"]
         ]
 

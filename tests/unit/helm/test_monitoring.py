@@ -12,7 +12,7 @@ from sidecar.app import build_app
 from sidecar.keys import METRICS
 from sidecar.settings import parse_settings
 from tests.charts.cases import CASES
-from tests.charts.rendering import CHART, find, objects
+from tests.charts.rendering import CHART, find, merge, objects
 from tests.unit.test_docs import OPERATIONS, rows
 
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
@@ -82,9 +82,50 @@ def test_alerts_look_at_the_namespace_of_the_release_alone():
 
 
 def test_an_open_door_is_critical():
-    (alert,) = [one for one in ALERTS if "isolation" in one["expr"]]
+    (alert,) = [one for one in ALERTS if one["expr"].startswith("ocr_controller_isolation") and "== 0" in one["expr"]]
     assert alert["labels"] == {"severity": "critical"}
     assert "for" not in alert
+
+
+def alerts_of(values: dict[str, Any]) -> set[str]:
+    rule = find(objects(merge(CASES["watched"], values)), "PrometheusRule", "ocr-sidecar")
+    return {one["alert"] for one in rule["spec"]["groups"][0]["rules"]}
+
+
+def test_there_is_no_alert_that_would_never_be_still():
+    every = {one["alert"] for one in ALERTS}
+    assert alerts_of({}) == every
+    assert alerts_of({"controller": {"enabled": False}}) == every - {"OcrControllerAway"}
+    assert alerts_of(CASES["api-key"]) == every - {"OcrIsolationUnproven"}
+
+
+@pytest.mark.parametrize("case", ["watched", "everything said"])
+def test_what_looks_for_labels_finds_them(case):
+    """Also where all objects have annotations in common: those stand right below the labels."""
+    labels = {"release": "prometheus"}
+    values = {
+        "metrics": {
+            "serviceMonitor": {"labels": labels},
+            "prometheusRule": {"labels": labels},
+            "dashboard": {"labels": {"grafana_dashboard": "1"}},
+        }
+    }
+    rendered = objects(merge(CASES[case], values))
+    watched = [one for one in rendered if one["kind"] in ("ServiceMonitor", "PrometheusRule")]
+    assert len(watched) == 3
+    assert all(labels.items() <= one["metadata"]["labels"].items() for one in watched)
+    (dashboard,) = [one for one in rendered if one["metadata"]["name"].endswith("-dashboard")]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_the_controller_says_itself_whose_its_metrics_are():
+    rendered = objects(CASES["watched"])
+    honor = {
+        one["metadata"]["name"]: one["spec"]["endpoints"][0]["honorLabels"]
+        for one in rendered
+        if one["kind"] == "ServiceMonitor"
+    }
+    assert honor == {"ocr-sidecar": False, "ocr-controller": True}
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor"])

@@ -87,13 +87,29 @@ def test_a_new_sidecar_is_ready_before_an_old_one_goes_unless_it_holds_what_the_
         return find(objects(CASES[case]), "Deployment", "ocr-sidecar")["spec"]["strategy"]["rollingUpdate"]
 
     assert strategy("default") == {"maxUnavailable": 0, "maxSurge": 1}
-    assert strategy("gpu") == {"maxUnavailable": 1, "maxSurge": 0}
+    assert strategy("gpu") == strategy("a GPU asked for twice") == {"maxUnavailable": 1, "maxSurge": 0}
+    assert strategy("models on a volume") == {"maxUnavailable": 1, "maxSurge": 0}
+    assert strategy("models on a volume for all") == {"maxUnavailable": 0, "maxSurge": 1}
+    assert strategy("replaced as said") == {"maxUnavailable": 0, "maxSurge": 2}
+
+
+def test_ollama_is_there_for_as_long_as_the_sidecar_is():
+    """A container of the kind that starts before the others and ends after them: pages in work are still read."""
+    spec = spec_of("gpu", "ocr-sidecar")
+    (ollama,) = spec["initContainers"]
+    assert (ollama["name"], ollama["restartPolicy"]) == ("ollama", "Always")
+    assert [one["name"] for one in spec["containers"]] == ["sidecar"]
 
 
 @pytest.mark.parametrize("case", ["scaled by an adapter", "scaled by KEDA"])
 def test_who_is_scaled_has_no_number_of_its_own(case):
     assert "replicas" not in find(objects(CASES[case]), "Deployment", "ocr-sidecar")["spec"]
     assert find(objects(), "Deployment", "ocr-sidecar")["spec"]["replicas"] == 1
+
+
+def test_the_first_profile_stays_when_it_is_switched_off():
+    profile = find(objects(), "OcrProfile", "ocr-extract")
+    assert profile["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_models_stay_when_the_release_goes():

@@ -1,24 +1,38 @@
 """What the chart renders to is what the API server takes, in the newest three versions of Kubernetes."""
 
+import shutil
 from typing import Any
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from helm_python import HelmError, lint
+from helm_python import Chart, HelmError, lint
 from kubernetes_validate.utils import all_versions
 
 from controller.spec import read_resource
 from tests.charts.cases import CASES, PEER
-from tests.charts.rendering import CHART, ROOT, chart, find, is_test, notes, objects, pods, texts
+from tests.charts.rendering import (
+    CHART,
+    ROOT,
+    chart,
+    containers_of,
+    find,
+    is_test,
+    merge,
+    notes,
+    objects,
+    parse,
+    pods,
+    texts,
+)
 
 VERSIONS = list(dict.fromkeys(all_versions()))[-3:]
 CRD = yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text(encoding="utf-8"))
 
 LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
 CUSTOM: dict[str, Any] = {
-    # Shapes of the fields that we use, from the definitions of the Prometheus operator and of KEDA.
+    # Shapes of the fields that we use, from the definitions of the Prometheus operator, of Cilium and of KEDA.
     "ServiceMonitor": {
         "additionalProperties": False,
         "required": ["selector", "endpoints"],
@@ -36,6 +50,7 @@ CUSTOM: dict[str, Any] = {
                         "port": {"type": "string"},
                         "path": {"type": "string"},
                         "interval": {"type": "string", "pattern": "^[0-9]+(s|m)$"},
+                        "honorLabels": {"type": "boolean"},
                     },
                 },
             },
@@ -70,6 +85,20 @@ CUSTOM: dict[str, Any] = {
                     },
                 },
             }
+        },
+    },
+    "CiliumNetworkPolicy": {
+        "additionalProperties": False,
+        "required": ["endpointSelector", "egress"],
+        "properties": {
+            "endpointSelector": {"additionalProperties": False, "properties": {"matchLabels": LABELS}},
+            "egress": {
+                "type": "array",
+                "items": {
+                    "additionalProperties": False,
+                    "properties": {"toEntities": {"type": "array", "items": {"enum": ["kube-apiserver"]}}},
+                },
+            },
         },
     },
     "ScaledObject": {
@@ -188,7 +217,7 @@ def test_every_volume_is_there_and_mounted(case):
     rendered = objects(CASES[case])
     for title, pod in pods(rendered):
         volumes = {one["name"] for one in pod["spec"].get("volumes", ())}
-        mounts = [one for container in pod["spec"]["containers"] for one in container.get("volumeMounts", ())]
+        mounts = [one for container in containers_of(pod) for one in container.get("volumeMounts", ())]
         assert volumes == {one["name"] for one in mounts}, title
         assert not any("subPath" in one for one in mounts), "a file mounted by subPath never changes"
 
@@ -212,6 +241,12 @@ def test_names_follow_no_release():
         ({"controller": {"database": {"existingSecret": "a"}}}, "networkPolicy.database.to is empty"),
         ({"controller": {"enabled": False, "database": {"existingSecret": "a"}}}, "nobody would read the database"),
         ({"gpu": {"enabled": True, "sidecar": "none"}}, "no container uses the GPU"),
+        ({"sidecar": {"resources": {"limits": {"cpu": None}}}}, "a worker for each core of the node"),
+        ({"sidecar": {"extraEnv": [{"name": "OCR_AUTH_MODE", "value": "network"}]}}, "OCR_AUTH_MODE is set twice"),
+        (
+            {"sidecar": {"settings": {"OCR_DPI": 200}, "extraEnv": [{"name": "OCR_DPI", "value": "300"}]}},
+            "OCR_DPI is set twice",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(values, sentence):
@@ -244,6 +279,7 @@ def test_the_notes_say_what_to_do_next():
     assert "X-API-Key" in notes(CASES["api-key"])
     assert "kubectl apply --server-side" in notes(is_upgrade=True, is_install=False)
     assert "the database decides" in notes(CASES["the mirror"])
+    assert "label pod POD" not in notes({"networkPolicy": {"callers": [PEER]}})
 
 
 def test_another_task_for_the_loader_is_another_job():
@@ -255,6 +291,55 @@ def test_another_task_for_the_loader_is_another_job():
     assert job(retrieval={"enabled": True}, sidecar={"replicas": 2}) == first
     assert job(retrieval={"enabled": True, "rerankModel": "other"}) != first
     assert job(retrieval={"enabled": True}, ollama={"inPod": {"enabled": True, "pull": ["a"]}}) != first
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("gpu", {}), ("ollama fills itself", {}), ("gpu", {"sidecar": {"image": {"tag": "1.2.3"}}})],
+)
+def test_a_job_of_the_same_name_is_the_same_job(tmp_path, name, more):
+    """What a Job does cannot be changed, so another version of the chart, or labels, must not."""
+
+    def templates(values: dict[str, Any], chart_folder: Any = CHART) -> dict[str, Any]:
+        rendered = Chart.load(chart_folder).render(merge(merge(CASES[name], more), values), name="a", namespace="b")
+        every = [one for path, text in rendered.items() if path.endswith("model-loader.yaml") for one in parse(text)]
+        return {one["metadata"]["name"]: one["spec"]["template"] for one in every if one["kind"] == "Job"}
+
+    shutil.copytree(CHART, tmp_path / "chart")
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8")) | {"version": "9.9.9"}
+    about["appVersion"] = "9.9.9"
+    (tmp_path / "chart" / "Chart.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    first = templates({})
+    for other in (
+        templates({"commonLabels": {"team": "documents"}}),
+        templates({"commonAnnotations": {"team": "documents"}}),
+        templates({}, tmp_path / "chart"),
+    ):
+        assert all(other[same] == first[same] for same in other.keys() & first.keys())
+    assert first.keys() == templates({"commonLabels": {"team": "documents"}}).keys()
+
+
+def test_the_loader_is_where_a_sidecar_is():
+    """A volume may belong to one node, and the scheduler does not keep those together that use it."""
+    (job,) = [one for one in objects(CASES["gpu"]) if one["kind"] == "Job"]
+    (term,) = job["spec"]["template"]["spec"]["affinity"]["podAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    labels = find(objects(CASES["gpu"]), "Deployment", "ocr-sidecar")["spec"]["template"]["metadata"]["labels"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert term["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_the_logs_of_tests_can_still_be_read():
+    """Helm 3 deletes a pod with hook-succeeded before `helm test --logs` reads its log, and fails."""
+    for one in (one for one in objects() if is_test(one)):
+        assert one["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+
+
+def test_the_callers_pod_has_what_a_policy_may_ask_for():
+    labels = {"app.kubernetes.io/name": "backend"}
+    caller = find(objects({"tests": {"callerLabels": labels}}), "Pod", "ocr-sidecar-test-caller")
+    assert labels.items() <= caller["metadata"]["labels"].items()
 
 
 def test_only_tests_are_hooks():

@@ -2,15 +2,16 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml
-from helm_python import HelmError
+from helm_python import Chart, HelmError
 
 from tests.charts.cases import CASES, PEER
-from tests.charts.rendering import CHART, chart, merge, render, texts
+from tests.charts.rendering import CHART, chart, merge, parse, render, texts
 
 TEXT = (CHART / "values.yaml").read_text(encoding="utf-8")
 VALUES = yaml.safe_load(TEXT)
@@ -51,7 +52,9 @@ WHOLE = {
     ("exampleProfile", "spec"),
 }
 """Values whose shape is Kubernetes' or the CRD's: documented and tried as one."""
-LEAVES = dict(leaves())
+OF_PARENTS: set[Path] = {("global",), ("enabled",)}
+"""What Helm hands to a chart that is part of another one; this one makes nothing of it."""
+LEAVES = {path: schema for path, schema in leaves() if path not in OF_PARENTS}
 
 
 def at(values: Any, path: Path) -> Any:
@@ -134,7 +137,7 @@ def objects_without_a_bound(schema: Any, path: str = "") -> Iterator[str]:
 
 
 def test_only_what_is_kubernetes_own_is_left_open():
-    allowed = {"affinity", "valueFrom", "matchExpressions", "list"}
+    allowed = {"affinity", "valueFrom", "matchExpressions", "list", "global"}
     names = {path.removesuffix("/items").rpartition("/")[2] for path in objects_without_a_bound(SCHEMA)}
     assert names == allowed
 
@@ -160,12 +163,28 @@ def test_only_what_is_kubernetes_own_is_left_open():
         {"sidecar": {"replicas": -1}},
         {"sidecar": {"replicas": "2"}},
         {"gpu": {"sidecar": "both"}},
+        {"retrieval": {"storage": {"accessModes": ["ReadWriteOncePod"]}}},  # the loader needs it, too
+        {"listenAddress": "127.0.0.1"},
     ],
     ids=str,
 )
 def test_values_that_would_do_harm_are_refused(values):
     with pytest.raises(HelmError):
         chart().validate_schema(values)
+
+
+def test_the_chart_can_be_part_of_another_one(tmp_path):
+    """Helm then hands it `global`, and keeps the condition `enabled` among its values."""
+    shutil.copytree(CHART, tmp_path / "charts" / "ocr-sidecar")
+    depends = {"name": "ocr-sidecar", "version": "0.1.0", "condition": "ocr-sidecar.enabled"}
+    parent = {"apiVersion": "v2", "name": "documents", "version": "1.0.0", "dependencies": [depends]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent), encoding="utf-8")
+    values = {"global": {"team": "documents"}, "ocr-sidecar": {"enabled": True, "sidecar": {"replicas": 2}}}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    rendered = Chart.load(tmp_path).render({}, name="documents", namespace="ocr")
+    text = next(text for path, text in rendered.items() if path.endswith("sidecar-deployment.yaml"))
+    (deployment,) = [one for one in parse(text) if one["kind"] == "Deployment"]
+    assert deployment["spec"]["replicas"] == 2
 
 
 # ── used ──────────────────────────────────────────────────────────────────────────────────────────────────────────
