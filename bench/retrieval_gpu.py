@@ -66,7 +66,7 @@ def measure(count: int, rounds: int) -> Measured | None:
         waiting = list(line)
         while waiting:
             chosen = set(next_batch([len(one.ids) for one in waiting], limits))
-            held[0].run([one for place, one in enumerate(waiting) if place in chosen])
+            held[0].run([one for place, one in enumerate(waiting) if place in chosen], lambda: True)
             waiting = [one for place, one in enumerate(waiting) if place not in chosen]
 
     def bare() -> None:

@@ -49,20 +49,59 @@ class Admission:
         Raises:
             QueueFullError: they do not fit. One document is let in whatever its size when nothing else is there.
         """
-        if self.admitted and self.admitted + pages > self._max_pages:
-            raise self._full(pages)
+        self.refuse_unless_fits(pages, self.admitted)
         self.admitted += pages
         try:
             yield
         finally:
             self.admitted -= pages
 
+    @contextmanager
+    def growing(self) -> Iterator["Growing"]:
+        """Count in, piece by piece, what is held for as long as the block."""
+        held = Growing(self)
+        try:
+            yield held
+        finally:
+            self.admitted -= held.count
+
     def page_done(self, took_s: float, at_a_time: int) -> None:
         """Learn the pace: a page took so long, and so many are worked on at a time."""
         self._page_s += PACE_WEIGHT * (took_s / at_a_time - self._page_s)
+
+    def refuse_unless_fits(self, pages: int, others: int) -> None:
+        """Refuse so many more, where others hold so many. When those hold none, any number fits.
+
+        Raises:
+            QueueFullError: they do not fit.
+        """
+        if others and self.admitted + pages > self._max_pages:
+            raise self._full(pages)
 
     def _full(self, pages: int) -> QueueFullError:
         return QueueFullError(
             f"{self.admitted} {self._noun} are in work, {pages} more do not fit; the limit is {self._max_pages}",
             retry_after_s=self.retry_after_s,
         )
+
+
+class Growing:
+    """What one holder has of an admission; ``count`` is how much that is by now."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self.count = 0
+
+    def take(self, pages: int) -> None:
+        """Count in more.
+
+        Raises:
+            QueueFullError: it does not fit.
+        """
+        self._admission.refuse_unless_fits(pages, self._admission.admitted - self.count)
+        self.take_anyway(pages)
+
+    def take_anyway(self, pages: int) -> None:
+        """Count in more, whether it fits or not: it is there already."""
+        self._admission.admitted += pages
+        self.count += pages

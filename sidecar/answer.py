@@ -1,13 +1,11 @@
 """Results in the wire's terms: as one body, or as lines while pages finish; and what is counted of them."""
 
-import asyncio
 import time
-from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
 
-from sidecar import schema
+from sidecar import delivery, schema
 from sidecar.document import DocumentFacts
 from sidecar.engine import Attempt, PageVerdict
 from sidecar.errors import SidecarError
@@ -126,17 +124,10 @@ class StreamedAnswer:
 
     async def finish(self) -> None:
         """End the response."""
-        await self._in_time(self.response.write_eof())
+        await delivery.in_time(self._request, self.response.write_eof(), self._stall_s)
 
     async def _write(self, body: schema.Wire) -> None:
-        await self._in_time(self.response.write(schema.render(body) + b"\n"))
-
-    async def _in_time(self, writing: Awaitable[None]) -> None:
-        try:
-            async with asyncio.timeout(self._stall_s):
-                await writing
-        except TimeoutError as exc:
-            raise ConnectionAbortedError(f"the caller read nothing for {self._stall_s:g} s") from exc
+        await delivery.in_time(self._request, self.response.write(schema.render(body) + b"\n"), self._stall_s)
 
 
 def _verdict(page: PageResult) -> str:

@@ -53,6 +53,7 @@ API_ROUTES = (
     web.post("/rerank", retrieval_handlers.rerank),
     web.post("/v1/embeddings", retrieval_handlers.v1_embeddings),
     web.post("/v1/rerank", retrieval_handlers.v1_rerank),
+    web.post("/v2/rerank", retrieval_handlers.v1_rerank),
     web.get("/health", handlers.get_health),
     web.get("/openapi.json", handlers.get_openapi),
 )
@@ -106,7 +107,8 @@ def _add_model(app: web.Application, settings: Settings, url: str, limits: Docum
     monitor = app[VRAM_MONITOR] = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
     app[VISION_ENGINE] = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
-    app[VISION_ENGINE].make_room = app[PLACEMENT].make_room
+    if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, where no copies of ours are
+        app[VISION_ENGINE].make_room = app[PLACEMENT].make_room
     app[MODEL_WATCH] = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
 
 

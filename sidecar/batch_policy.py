@@ -73,10 +73,12 @@ def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[
     """Choose the next batch, and how many of the free cores compute it: one, or all there are.
 
     What waits is divided between the cores, since several on one batch wait for each other a hundred times in it. But
-    few texts that come while nothing is computed would leave cores idle, and go together.
+    few texts that come while nothing is computed would leave cores idle, and go together. All but one core, if that is
+    longer than a full batch for each would be: somebody with a word may come meanwhile.
     """
     if free == limits.cores > len(lengths):
-        return next_batch(lengths, replace(limits, tokens=limits.tokens * free)), free
+        together = replace(limits, tokens=limits.tokens * free)
+        return next_batch(lengths, together), max(1, free - (lengths[0] > together.tokens))
     parts = min(free, len(lengths))
     return next_batch(lengths, replace(limits, tokens=min(limits.tokens, -(-sum(lengths) // parts)))), 1
 

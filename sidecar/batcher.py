@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from sidecar import batch_policy
 from sidecar.batch_policy import BatchLimits, LastBatch
 from sidecar.errors import EngineFailedError, EngineUnavailableError, SidecarError
-from sidecar.retrieval_engine import Tokens
+from sidecar.retrieval_engine import AbandonedError, IsWanted, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,17 @@ class Answered(Generic[R]):
     reason: str
 
 
-RunBatch = Callable[[Sequence[Tokens], int], Awaitable[Sequence[Answered[R]]]]
-"""Answers a batch on so many cores."""
+RunBatch = Callable[[Sequence[Tokens], int, IsWanted], Awaitable[Sequence[Answered[R]]]]
+"""Answers a batch on so many cores, while it is wanted.
+
+Raises:
+    AbandonedError: it was no longer wanted.
+    PutBackError: where it ran it cannot be computed any more; its texts want to be planned anew.
+"""
+
+
+class PutBackError(Exception):
+    """The batch did not come about where it was meant to be computed, and the model has left there."""
 
 
 class _Call(Generic[R]):
@@ -70,6 +79,10 @@ class _Waiting(Generic[R]):
 class _Batch(Generic[R]):
     texts: Sequence[_Waiting[R]]
     cores: int
+
+    def is_wanted(self) -> bool:
+        """Tell whether any of its callers still waits."""
+        return any(not one.call.done.done() for one in self.texts)
 
 
 class Batcher(Generic[R]):
@@ -174,7 +187,7 @@ class Batcher(Generic[R]):
         free = self._free_cores(sum(lengths), limits)
         if not self._line or not free:
             return None  # the only caller left while company was waited for, or the model changed its place
-        self._turn = self._line[0].turn
+        self._turn = max(self._turn, self._line[0].turn)  # what was put back had its turn before
         chosen, cores = batch_policy.plan_batch(lengths, limits, free)
         batch = _Batch([self._line[position] for position in chosen], cores)
         going = set(chosen)
@@ -185,29 +198,37 @@ class Batcher(Generic[R]):
 
     async def _answer(self, batch: _Batch[R]) -> None:
         started_s = self._clock()
-        await self._compute(batch.texts, batch.cores)
+        await self._compute(batch)
         self._last_ended_s = self._clock()
         self._last = LastBatch(len(batch.texts), self._last_ended_s - started_s, 0.0)
         self._learn_pace(self._last.took_s / len(batch.texts), len(self.running))
         self.running.remove(batch)
         self._changed.set()
 
-    async def _compute(self, texts: Sequence[_Waiting[R]], cores: int) -> None:
+    async def _compute(self, batch: _Batch[R]) -> None:
         """Have texts answered; if they fail together, each alone, so that the one it fails on takes no other down."""
         try:
-            answers = await self._run([one.tokens for one in texts], cores)
-        except Exception as exc:  # whatever a model raises is its verdict on one of these texts
-            if len(texts) == 1:
-                log.warning("a model failed on a text", exc_info=exc)
-                place = texts[0].place
-                texts[0].call.fail(EngineFailedError(f"the model failed on text {place} of the request, from 0"))
-                return
-            for one in texts:
-                if not one.call.done.done():
-                    await self._compute([one], cores)
+            answers = await self._run([one.tokens for one in batch.texts], batch.cores, batch.is_wanted)
+        except AbandonedError:
+            return
+        except PutBackError:
+            self._line = [*batch.texts, *self._line]
+        except Exception as exc:  # noqa: BLE001 - whatever a model raises is its verdict on one of these texts
+            await self._compute_apart(batch, exc)
         else:
-            for one, answered in zip(texts, answers, strict=True):
+            for one, answered in zip(batch.texts, answers, strict=True):
                 one.call.answer(one.place, answered)
+
+    async def _compute_apart(self, batch: _Batch[R], exc: Exception) -> None:
+        if len(batch.texts) == 1:
+            log.warning("a model failed on a text", exc_info=exc)
+            (text,) = batch.texts
+            text.call.fail(EngineFailedError(f"the model failed on text {text.place} of the request, from 0"))
+            return
+        for text in batch.texts:
+            alone = _Batch([text], batch.cores)
+            if alone.is_wanted():
+                await self._compute(alone)
 
     def _fail_all(self, error: SidecarError) -> None:
         for one in [*(one for batch in self.running for one in batch.texts), *self._line]:

@@ -24,10 +24,15 @@ LOOK_EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PlacementLimits:
-    """``threshold_mb`` of the GPU stays free, in MiB; ``overhead_mb`` is what a copy takes beside its weights."""
+    """``threshold_mb`` of the GPU stays free, in MiB; ``overhead_mb`` is what a copy takes beside its weights.
+
+    ``room_s``: how long, in seconds, who wants room waits for it. A copy has given its memory back within that, unless
+    the GPU hangs.
+    """
 
     threshold_mb: int
     overhead_mb: int
+    room_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ class Placement:
         self._clock = clock
         self._tenants: dict[str, _Tenant] = {}
         self._turn = asyncio.Lock()
+        self._following: set[asyncio.Task[None]] = set()
 
     def admit(self, model: RetrievalModel[Any, Any]) -> None:
         """Take in a model that is loaded; it starts on the CPU."""
@@ -68,9 +74,9 @@ class Placement:
         tenant = self._tenants.get(name)
         if self._read is None or tenant is None or not tenant.model.can_use_gpu:
             return None, device_policy.NO_CUDA
-        if tenant.copy is None and tenant.state.on_gpu:
-            return None, device_policy.WARMING_UP
-        return tenant.copy, tenant.state.reason
+        if not tenant.state.on_gpu:  # its copy may still be there, waiting to be freed
+            return None, tenant.state.reason
+        return tenant.copy, tenant.state.reason if tenant.copy else device_policy.WARMING_UP
 
     def on_gpu(self) -> dict[str, bool]:
         """Tell for each model whether it has a copy on the GPU."""
@@ -88,6 +94,8 @@ class Placement:
                     log.exception("the placement of the models failed")
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
+            for following in self._following:
+                following.cancel()
             for tenant in self._tenants.values():
                 tenant.copy = None
 
@@ -98,41 +106,51 @@ class Placement:
         if self._read is None or not tenants:
             return
         headroom = await self._read()
-        async with self._turn:
-            states = [tenant.state for tenant in tenants]
-            placed = device_policy.place(states, headroom, self._limits.threshold_mb, self._clock())
-            for tenant, state in zip(tenants, placed, strict=True):
-                tenant.state = state
-            await self._follow(tenants)
+        states = [tenant.state for tenant in tenants]
+        placed = device_policy.place(states, headroom, self._limits.threshold_mb, self._clock())
+        for tenant, state in zip(tenants, placed, strict=True):
+            tenant.state = state
+        await self._follow(tenants)
 
     async def make_room(self) -> bool:
-        """Drop all copies, because OCR needs their memory; tell whether there were any. Returns when it is free."""
-        async with self._turn:
-            gone = [tenant for tenant in self._tenants.values() if tenant.state.on_gpu]
-            for tenant in gone:
-                tenant.state = device_policy.bar(tenant.state, device_policy.BELOW_THRESHOLD, self._clock())
-            await self._follow(gone)
+        """Drop all copies, because OCR needs their memory; tell whether there were any. Returns when it is free.
+
+        But no later than after ``room_s``: a page waits for it.
+        """
+        gone = [tenant for tenant in self._tenants.values() if tenant.state.on_gpu]
+        for tenant in gone:
+            tenant.state = device_policy.bar(tenant.state, device_policy.BELOW_THRESHOLD, self._clock())
+        await self._follow(gone, self._limits.room_s)
         return bool(gone)
 
     async def failed(self, name: str, reason: str) -> None:
         """Drop a copy that failed a batch, for a while."""
         log.warning("a copy on the GPU failed", extra={"model": name, "reason": reason})
-        async with self._turn:
-            tenant = self._tenants[name]
-            tenant.state = device_policy.bar(tenant.state, reason, self._clock())
-            await self._follow([tenant])
+        tenant = self._tenants[name]
+        tenant.state = device_policy.bar(tenant.state, reason, self._clock())
+        await self._follow([tenant])
 
-    async def _follow(self, tenants: list[_Tenant]) -> None:
-        """Make true what the states say: first those that leave, then those that come."""
-        for tenant in tenants:
-            if tenant.copy is not None and not tenant.state.on_gpu:
-                tenant.copy = None
-                await self._thread.run(_nothing)  # the batch that still runs ends, and lets go of the copy
-                await self._thread.run(tenant.model.free_gpu)
-                self._tell(tenant)
-        for tenant in tenants:
-            if tenant.copy is None and tenant.state.on_gpu:
-                await self._make(tenant)
+    async def _follow(self, tenants: list[_Tenant], wait_s: float | None = None) -> None:
+        """Make true what the states say, and wait for it. Who waits may leave: what was begun is done all the same."""
+        following = asyncio.create_task(self._carry_out(tenants))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+        await asyncio.wait({following}, timeout=wait_s)
+        if following.done():
+            following.result()
+
+    async def _carry_out(self, tenants: list[_Tenant]) -> None:
+        """First those that leave, then those that come."""
+        async with self._turn:
+            for tenant in tenants:
+                if tenant.copy is not None and not tenant.state.on_gpu:
+                    tenant.copy = None
+                    await self._thread.run(_nothing)  # the batch that still runs ends, and lets go of the copy
+                    await self._free(tenant)
+                    self._tell(tenant)
+            for tenant in tenants:
+                if tenant.copy is None and tenant.state.on_gpu:
+                    await self._make(tenant)
 
     async def _make(self, tenant: _Tenant) -> None:
         reason = None
@@ -140,10 +158,19 @@ class Placement:
             tenant.copy = await self._thread.run(tenant.model.copy_to_gpu)
         except (GpuOutOfMemoryError, GpuFailedError) as exc:
             reason = reason_of(exc)
-        if reason:  # outside of the except clause: the exception holds on to what was made of the copy
+        except Exception:  # whatever a driver or its library makes of it: there is no copy
+            log.exception("no copy can be made on the GPU")
+            reason = device_policy.NO_CUDA
+        if reason:  # outside of the except clauses: the exception holds on to what was made of the copy
             tenant.state = device_policy.bar(tenant.state, reason, self._clock())
-            await self._thread.run(tenant.model.free_gpu)
+            await self._free(tenant)
         self._tell(tenant)
+
+    async def _free(self, tenant: _Tenant) -> None:
+        try:
+            await self._thread.run(tenant.model.free_gpu)
+        except Exception:  # after some errors CUDA answers nothing more; that is no reason to answer nothing on the CPU
+            log.exception("the memory of a copy cannot be given back")
 
     def _tell(self, tenant: _Tenant) -> None:
         log.info(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,10 +82,11 @@ def _refuse_early(request: web.Request) -> Profiles:
     return request.app[PROFILE_STORE].current
 
 
-async def read_body(request: web.Request, max_bytes: int) -> bytes:
-    """Read a body that must not be empty, and refuse it at the first byte over the limit."""
+async def read_body(request: web.Request, max_bytes: int, hold: Callable[[int], None] = lambda _size: None) -> bytes:
+    """Read a body that must not be empty, and refuse it at the first byte over the limit; ``hold`` is told of each."""
     body = bytearray()
     async for chunk in request.content.iter_any():
+        hold(len(chunk))
         body += chunk
         if len(body) > max_bytes:
             raise TooLargeError(f"the body has more than {max_bytes} bytes, which is the limit")

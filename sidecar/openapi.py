@@ -24,7 +24,7 @@ ERROR_STATUSES = {
     "503": "The engine or its model is not there, the GPU is full, or the service is shutting down; see Retry-After.",
     "504": "It took longer than its deadline.",
 }
-RETRIEVAL_ERRORS = ("400", "401", "408", "413", "422", "429", "500", "502", "503", "504")
+RETRIEVAL_ERRORS = ("400", "401", "408", "413", "415", "422", "429", "500", "502", "503", "504")
 RETRIEVAL: dict[str, tuple[str, type[BaseModel], tuple[type[BaseModel], ...]]] = {
     "/embed": (
         "Embed one text or several",
@@ -38,6 +38,7 @@ RETRIEVAL: dict[str, tuple[str, type[BaseModel], tuple[type[BaseModel], ...]]] =
         (retrieval_schema.EmbeddingsBody,),
     ),
     "/v1/rerank": ("Rank, as Cohere and Jina do", retrieval_schema.RerankV1Request, (retrieval_schema.RerankV1Body,)),
+    "/v2/rerank": ("Rank, as Cohere does", retrieval_schema.RerankV1Request, (retrieval_schema.RerankV1Body,)),
 }
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
 

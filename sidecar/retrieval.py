@@ -10,11 +10,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from sidecar.admission import Admission
 from sidecar.batch_policy import BatchLimits
-from sidecar.batcher import Answered, Batcher
+from sidecar.batcher import Answered, Batcher, PutBackError
 from sidecar.compute_thread import ComputeThread
 from sidecar.cpu_threads import CpuThreads
 from sidecar.device_placement import Placement, reason_of
@@ -31,6 +32,7 @@ from sidecar.retrieval_engine import (
     GPU,
     GpuFailedError,
     GpuOutOfMemoryError,
+    IsWanted,
     ModelCopy,
     ModelLoadError,
     RetrievalModel,
@@ -162,7 +164,8 @@ class Retriever(Generic[I, R]):
             self._failure, cause = str(exc), type(exc.__cause__).__name__ if exc.__cause__ else None
         except Exception:  # whatever a model's files make its library raise, the service goes on without it
             self._failure = UNUSABLE
-            log.exception("a model cannot be loaded")
+            if before != UNUSABLE:
+                log.exception("a model cannot be loaded")
         else:
             self._placement.admit(model)
             self.model = model
@@ -234,20 +237,20 @@ class Retriever(Generic[I, R]):
     def _limits(self) -> BatchLimits:
         return self._policy.limits(on_gpu=self._placement.where(self.name)[0] is not None)
 
-    async def _run(self, batch: Sequence[Tokens], cores: int) -> Sequence[Answered[R]]:
-        """Run a batch where the model is now; on the CPU if the GPU fails it."""
+    async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
+        """Run a batch where the model is now. What the GPU fails the CPU answers, in batches of its own size."""
         assert self.model
         copy, reason = self._placement.where(self.name)
-        if copy:
-            try:
-                return await self._measured(copy, self._threads.gpu.run(copy.run, batch), reason)
-            except (GpuOutOfMemoryError, GpuFailedError) as exc:
-                reason = reason_of(exc)
-            del copy  # nothing may hold on to it while its memory is freed
-            await self._placement.failed(self.name, reason)
-            cores = self._policy.cpu_cores
-        cpu = self.model.cpu
-        return await self._measured(cpu, self._threads.cpu.run(cores, cpu.run, batch), reason)
+        if copy is None:
+            cpu = self.model.cpu
+            return await self._measured(cpu, self._threads.cpu.run(cores, partial(cpu.run, batch, is_wanted)), reason)
+        try:
+            return await self._measured(copy, self._threads.gpu.run(copy.run, batch, is_wanted), reason)
+        except (GpuOutOfMemoryError, GpuFailedError) as exc:
+            reason = reason_of(exc)
+        del copy  # nothing may hold on to it while its memory is freed
+        await self._placement.failed(self.name, reason)
+        raise PutBackError
 
     async def _measured(
         self, copy: ModelCopy[R], computed: Awaitable[Sequence[R | None]], reason: str

@@ -1,6 +1,6 @@
 """What a retrieval model is to the rest of the service: values, and the seams its copies hide behind. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -52,6 +52,14 @@ class GpuFailedError(Exception):
     """The GPU, or what drives it, failed."""
 
 
+class AbandonedError(Exception):
+    """Nobody waits for the batch any more, so it was not computed to its end."""
+
+
+IsWanted = Callable[[], bool]
+"""Tells whether anybody still waits for a batch. Asked from the thread that computes it."""
+
+
 class ModelCopy(Protocol[Result_co]):
     """Weights on one device."""
 
@@ -59,11 +67,12 @@ class ModelCopy(Protocol[Result_co]):
     def device(self) -> str:
         """Tell where: ``cpu`` or ``cuda``."""
 
-    def run(self, batch: Sequence[Tokens]) -> Sequence[Result_co | None]:
+    def run(self, batch: Sequence[Tokens], is_wanted: IsWanted) -> Sequence[Result_co | None]:
         """Answer a batch; None for an input that the model gave no finite numbers for. Blocks.
 
         Raises:
             GpuOutOfMemoryError, GpuFailedError: nothing is answered; the CPU's copy can.
+            AbandonedError: it was no longer wanted.
         """
 
 

@@ -1,97 +1,106 @@
 """Embedding and reranking, one function per endpoint: read, parse, call, render."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
 
-from sidecar import multipart, retrieval_schema
+from sidecar import delivery, multipart, retrieval_schema
+from sidecar.errors import UnsupportedMediaError
 from sidecar.handlers import JSON, read_body
 from sidecar.keys import DRAIN, EMBEDDER, REQUEST_ID, RERANKER, RETRIEVAL_BODIES, SETTINGS
 from sidecar.retrieval import Answers
 
 Q = TypeVar("Q", bound=BaseModel)
 
+Body = dict[str, Any]
+
 
 async def embed(request: web.Request) -> web.Response:
     """Give dense and sparse vectors of one text or of several."""
-    async with _received(request, retrieval_schema.EmbedRequest) as asked:
-        texts = asked.texts if asked.text is None else [asked.text]
-        async with request.app[DRAIN].request():
-            found = await request.app[EMBEDDER].answer(texts or [], truncate=asked.truncate)
-        bodies = [
-            retrieval_schema.embedding_body(one, truncated=truncated)
-            for one, truncated in zip(found.results, found.truncated, strict=True)
-        ]
-        where = {"device": found.device, "reason": found.reason}
-        return _json({**bodies[0], **where} if asked.texts is None else {"embeddings": bodies, **where})
+    return await _answer(request, retrieval_schema.EmbedRequest, _embed)
+
+
+async def _embed(request: web.Request, asked: retrieval_schema.EmbedRequest) -> Body:
+    texts = asked.texts if asked.text is None else [asked.text]
+    found = await request.app[EMBEDDER].answer(texts or [], truncate=asked.truncate)
+    bodies = [
+        retrieval_schema.embedding_body(one, truncated=truncated)
+        for one, truncated in zip(found.results, found.truncated, strict=True)
+    ]
+    where = {"device": found.device, "reason": found.reason}
+    return {**bodies[0], **where} if asked.texts is None else {"embeddings": bodies, **where}
 
 
 async def rerank(request: web.Request) -> web.Response:
     """Give each chunk a score, and their order."""
-    async with _received(request, retrieval_schema.RerankRequest) as asked:
-        found = await _scores(request, asked.query, asked.chunks, truncate=asked.truncate)
-        order = retrieval_schema.ranked(found.results, asked.top_n)
-        body = {
-            "scores": found.results,
-            "ranked_indices": order,
-            "rankedIndices": order,
-            "device": found.device,
-            "reason": found.reason,
-            "truncated": any(found.truncated),
-        }
-        return _json(body)
+    return await _answer(request, retrieval_schema.RerankRequest, _rerank)
+
+
+async def _rerank(request: web.Request, asked: retrieval_schema.RerankRequest) -> Body:
+    found = await _scores(request, asked.query, asked.chunks, truncate=asked.truncate)
+    order = retrieval_schema.ranked(found.results, asked.top_n)
+    return {
+        "scores": found.results,
+        "ranked_indices": order,
+        "rankedIndices": order,
+        "device": found.device,
+        "reason": found.reason,
+        "truncated": any(found.truncated),
+    }
 
 
 async def v1_embeddings(request: web.Request) -> web.Response:
     """Give dense vectors, as OpenAI does."""
-    async with _received(request, retrieval_schema.EmbeddingsRequest) as asked:
-        async with request.app[DRAIN].request():
-            found = await request.app[EMBEDDER].answer(asked.texts, truncate=asked.truncate)
-        retrieval_schema.check_dimensions(asked.dimensions, len(found.results[0].dense))
-        data = [
-            {
-                "object": "embedding",
-                "index": index,
-                "embedding": retrieval_schema.written(one.dense, asked.encoding_format),
-                "truncated": truncated,
-            }
-            for index, (one, truncated) in enumerate(zip(found.results, found.truncated, strict=True))
-        ]
-        body = {
-            "object": "list",
-            "data": data,
-            "model": request.app[SETTINGS].bge_m3_name,
-            "usage": retrieval_schema.usage(found.tokens),
-            "device": found.device,
-            "reason": found.reason,
+    return await _answer(request, retrieval_schema.EmbeddingsRequest, _v1_embeddings)
+
+
+async def _v1_embeddings(request: web.Request, asked: retrieval_schema.EmbeddingsRequest) -> Body:
+    found = await request.app[EMBEDDER].answer(asked.texts, truncate=asked.truncate)
+    retrieval_schema.check_dimensions(asked.dimensions, len(found.results[0].dense))
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": retrieval_schema.written(one.dense, asked.encoding_format),
+            "truncated": truncated,
         }
-        return _json(body)
+        for index, (one, truncated) in enumerate(zip(found.results, found.truncated, strict=True))
+    ]
+    return {
+        "object": "list",
+        "data": data,
+        "model": request.app[SETTINGS].bge_m3_name,
+        "usage": retrieval_schema.usage(found.tokens),
+        "device": found.device,
+        "reason": found.reason,
+    }
 
 
 async def v1_rerank(request: web.Request) -> web.Response:
     """Rank documents, as Cohere and Jina do."""
-    async with _received(request, retrieval_schema.RerankV1Request) as asked:
-        found = await _scores(request, asked.query, asked.texts, truncate=asked.truncate)
-        results: list[dict[str, Any]] = [
-            {"index": index, "relevance_score": retrieval_schema.relevance(found.results[index])}
-            for index in retrieval_schema.ranked(found.results, asked.top_n)
-        ]
-        if asked.return_documents:
-            for result in results:
-                result["document"] = {"text": asked.texts[result["index"]]}
-        body = {
-            "id": request[REQUEST_ID],
-            "model": request.app[SETTINGS].reranker_name,
-            "results": results,
-            "usage": retrieval_schema.usage(found.tokens),
-            "device": found.device,
-            "reason": found.reason,
-            "truncated": any(found.truncated),
-        }
-        return _json(body)
+    return await _answer(request, retrieval_schema.RerankV1Request, _v1_rerank)
+
+
+async def _v1_rerank(request: web.Request, asked: retrieval_schema.RerankV1Request) -> Body:
+    found = await _scores(request, asked.query, asked.texts, truncate=asked.truncate)
+    results: list[Body] = [
+        {"index": index, "relevance_score": retrieval_schema.relevance(found.results[index])}
+        for index in retrieval_schema.ranked(found.results, asked.top_n)
+    ]
+    if asked.return_documents:
+        for result in results:
+            result["document"] = {"text": asked.texts[result["index"]]}
+    return {
+        "id": request[REQUEST_ID],
+        "model": request.app[SETTINGS].reranker_name,
+        "results": results,
+        "usage": retrieval_schema.usage(found.tokens),
+        "device": found.device,
+        "reason": found.reason,
+        "truncated": any(found.truncated),
+    }
 
 
 async def _scores(request: web.Request, query: str, texts: list[str], *, truncate: bool) -> Answers[float]:
@@ -99,21 +108,23 @@ async def _scores(request: web.Request, query: str, texts: list[str], *, truncat
     reranker = request.app[RERANKER]
     if not texts:
         return Answers([], [], 0, *reranker.where())
-    async with request.app[DRAIN].request():
-        return await reranker.answer([(query, text) for text in texts], truncate=truncate)
+    return await reranker.answer([(query, text) for text in texts], truncate=truncate)
 
 
-@asynccontextmanager
-async def _received(request: web.Request, model: type[Q]) -> AsyncIterator[Q]:
-    """Give the parsed body, which counts as being in memory for as long as the block."""
+async def _answer(
+    request: web.Request, model: type[Q], compute: Callable[[web.Request, Q], Awaitable[Body]]
+) -> web.Response:
+    """Read, parse, compute, write. What of it lies in memory is counted meanwhile, the answer included."""
     settings = request.app[SETTINGS]
     limit = settings.retrieval_max_body_bytes
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaError("the body is compressed, which is not accepted here")
     multipart.refuse_length(request, limit, limit)
-    with request.app[RETRIEVAL_BODIES].admit(request.content_length or limit):
-        async with request.app[DRAIN].request(), multipart.receiving(settings.receive_timeout_s):
-            body = await read_body(request, limit)
-        yield retrieval_schema.parse(model, body, settings.retrieval_max_items)
-
-
-def _json(body: dict[str, Any]) -> web.Response:
-    return web.Response(body=retrieval_schema.render(body), content_type=JSON)
+    with request.app[RETRIEVAL_BODIES].growing() as held:
+        async with request.app[DRAIN].request():
+            async with multipart.receiving(settings.receive_timeout_s):
+                body = await read_body(request, limit, held.take)
+            asked = retrieval_schema.parse(model, body, settings.retrieval_max_items)
+            answer = retrieval_schema.render(await compute(request, asked))
+        held.take_anyway(len(answer))
+        return await delivery.deliver(request, web.Response(body=answer, content_type=JSON), settings.receive_timeout_s)

@@ -9,6 +9,7 @@ import copy
 import gc
 import importlib.util
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,11 @@ from sidecar.retrieval_engine import (
     EMBED,
     GPU,
     RERANK,
+    AbandonedError,
     Embedding,
     GpuFailedError,
     GpuOutOfMemoryError,
+    IsWanted,
     ModelLoadError,
     Tokens,
 )
@@ -63,6 +66,8 @@ def find_gpu(index: int) -> str | None:
     """Name the GPU of that number, or the only one there is; None where CUDA is of no use."""
     import torch
 
+    # By their place on the bus, as NVML counts them, or another one would be watched than is computed on.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if not torch.cuda.is_available():
         return None
     count = torch.cuda.device_count()
@@ -79,13 +84,13 @@ def prepare_thread(nice: int) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + NICE_BELOW_OCR))
 
 
-def compute_on(cores: int, run: Callable[[Sequence[Tokens]], T], batch: Sequence[Tokens]) -> T:
+def compute_on(cores: int, run: Callable[[], T]) -> T:
     """Run a batch in this thread, with a helper on each further core."""
     import torch
 
     if torch.get_num_threads() != cores:  # each thread has its own number; to set it is not free
         torch.set_num_threads(cores)
-    return run(batch)
+    return run()
 
 
 # ── loading ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -107,7 +112,7 @@ class Embedder:
             from FlagEmbedding import BGEM3FlagModel
 
             loaded = BGEM3FlagModel(str(folder), use_fp16=False, devices="cpu")
-        encoder = loaded.model.model
+        encoder = _interruptible(loaded.model.model)
         self._tokenizer = _Tokenizer(loaded.tokenizer, encoder.config)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
@@ -150,7 +155,7 @@ class Reranker:
             loaded = FlagReranker(str(folder), use_fp16=False, devices="cpu")
         if loaded.model.config.num_labels != 1:
             raise ModelLoadError("model-unusable: it is no reranker, it has more than one label")
-        encoder = loaded.model.base_model
+        encoder = _interruptible(loaded.model.base_model)
         self._tokenizer = _Tokenizer(loaded.tokenizer, encoder.config)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
@@ -300,10 +305,15 @@ def _gpu_errors() -> Iterator[None]:
 
     try:
         yield
-    except torch.OutOfMemoryError as exc:
-        raise GpuOutOfMemoryError from exc
     except RuntimeError as exc:
-        raise GpuFailedError from exc
+        # What its libraries could not allocate, CUDA tells in words alone.
+        is_memory = isinstance(exc, torch.OutOfMemoryError) or re.search(r"out of memory|ALLOC_FAILED", str(exc))
+        raise (GpuOutOfMemoryError if is_memory else GpuFailedError) from exc
+
+
+def _errors_of(device: str) -> contextlib.AbstractContextManager[None]:
+    """Turn what a device raises into the seam's errors; what the CPU raises is about the texts."""
+    return _gpu_errors() if device == GPU else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -341,6 +351,7 @@ class _Tokenizer:
         self._first, self._last = tokenizer.cls_token_id, tokenizer.sep_token_id
         special = (tokenizer.cls_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token)
         self.unused_ids = sorted(tokenizer.convert_tokens_to_ids([token for token in special if token]))
+        self._known_ids: int = config.vocab_size
         positions = config.max_position_embeddings - config.pad_token_id - 1
         self.max_tokens = min(MODEL_LIMIT_TOKENS, positions, tokenizer.model_max_length)
         if tokenizer("a", "b")["input_ids"] != self.pair(*(ids for ids, _ in self.ids(["a", "b"], 8))):
@@ -368,10 +379,41 @@ class _Tokenizer:
         ids = np.full((len(batch), longest), self.pad_id, dtype=np.int64)
         for row, one in zip(ids, batch, strict=True):
             row[: len(one.ids)] = one.ids
+        if ids.max() >= self._known_ids:  # a GPU that meets one computes nothing more in this process
+            raise ValueError("a token that the model does not know")
         return ids
 
 
 # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_computed = threading.local()
+"""What each thread computes: ``is_wanted`` of its batch."""
+
+
+def _interruptible(encoder: Any) -> Any:  # noqa: ANN401 - transformers' own types say no more
+    """Have each layer ask first whether the batch is still wanted: a long text takes minutes on few cores.
+
+    Copies of the module ask as well.
+    """
+    for layer in encoder.encoder.layer:
+        layer.register_forward_pre_hook(_stop_if_unwanted)
+    return encoder
+
+
+def _stop_if_unwanted(_layer: object, _inputs: object) -> None:
+    is_wanted: IsWanted | None = getattr(_computed, "is_wanted", None)
+    if is_wanted and not is_wanted():
+        raise AbandonedError
+
+
+@contextlib.contextmanager
+def _while_wanted(is_wanted: IsWanted) -> Iterator[None]:
+    """Have the layers that this thread computes ask."""
+    _computed.is_wanted = is_wanted
+    try:
+        yield
+    finally:
+        del _computed.is_wanted
 
 
 class EmbedderCopy:
@@ -383,12 +425,12 @@ class EmbedderCopy:
         self.sparse = sparse
         self._tokenizer = tokenizer
 
-    def run(self, batch: Sequence[Tokens]) -> list[Embedding | None]:
+    def run(self, batch: Sequence[Tokens], is_wanted: IsWanted) -> list[Embedding | None]:
         """Embed a batch: the first token's vector, normalised, and a weight for each token."""
         import torch
 
         ids = self._tokenizer.pad(batch)
-        with torch.inference_mode(), _gpu_errors() if self.device == GPU else contextlib.nullcontext():
+        with torch.inference_mode(), _while_wanted(is_wanted), _errors_of(self.device):
             tensor = torch.from_numpy(ids).to(self.sparse.weight.device)
             hidden = self.encoder(tensor, attention_mask=_mask(batch, tensor.device))[0]
             dense = torch.nn.functional.normalize(hidden[:, 0].float(), dim=-1)
@@ -427,13 +469,13 @@ class RerankerCopy:
         self.head = head
         self._tokenizer = tokenizer
 
-    def run(self, batch: Sequence[Tokens]) -> list[float | None]:
+    def run(self, batch: Sequence[Tokens], is_wanted: IsWanted) -> list[float | None]:
         """Score a batch: the raw logit, as FlagEmbedding's ``compute_score`` gives it."""
         import numpy as np
         import torch
 
         ids = self._tokenizer.pad(batch)
-        with torch.inference_mode(), _gpu_errors() if self.device == GPU else contextlib.nullcontext():
+        with torch.inference_mode(), _while_wanted(is_wanted), _errors_of(self.device):
             tensor = torch.from_numpy(ids).to(self.encoder.device)
             hidden = self.encoder(tensor, attention_mask=_mask(batch, tensor.device))[0]
             scores = self.head(hidden[:, :1].float()).view(-1).cpu().numpy()

@@ -6,6 +6,7 @@ No text of a caller is quoted in an error.
 import base64
 import json
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
@@ -15,10 +16,12 @@ from pydantic_core import ErrorDetails
 from sidecar.errors import InvalidValueError, MalformedBodyError
 from sidecar.profile import NO_BOOL
 from sidecar.retrieval_engine import Embedding, Vector
-from sidecar.schema import SHOWN_VALUE_CHARS, Wire, fold_names, is_text, refuse_keep_alive
+from sidecar.schema import MAX_NAME_CHARS, SHOWN_VALUE_CHARS, Wire, fold_names, is_text, refuse_keep_alive
 
 TopCount = Annotated[int, Field(ge=1), NO_BOOL]
 Text = Annotated[str, Field(min_length=1)]
+MAX_FIELDS = 32
+"""Most fields of a body or of an object in it; the conventions know fewer than half as many."""
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -60,9 +63,17 @@ class EmbeddingsRequest(Convention):
 
     input: Text | Annotated[list[Text], Field(min_length=1)] = Field(description="One text or several, no token ids.")
     encoding_format: Literal["float", "base64"] = Field("float", description="How vectors are written.")
-    dimensions: int | None = Field(None, description="Refused, unless it is what the model has.")
+    dimensions: Annotated[int, NO_BOOL] | None = Field(None, description="Refused, unless it is what the model has.")
     user: str | None = Field(None, description="Taken and ignored.")
     truncate: bool = Field(True, description="Ours: cut texts that are too long; else they are refused with 422.")
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _is_text(cls, given: object) -> object:
+        """Say what is wrong with token ids, which OpenAI's own service takes."""
+        if isinstance(given, list) and any(isinstance(one, int | list) for one in given):
+            raise ValueError("token ids are not taken, only texts")
+        return given
 
     @property
     def texts(self) -> list[str]:
@@ -71,20 +82,24 @@ class EmbeddingsRequest(Convention):
 
 
 class RerankDocument(BaseModel):
-    """A document in its long form."""
+    """A document in its long form; whatever else it holds is not looked at."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     text: Text
 
 
 class RerankV1Request(Convention):
-    """Body of ``POST /v1/rerank``, Cohere's and Jina's."""
+    """Body of ``POST /v1/rerank`` and ``/v2/rerank``, Cohere's and Jina's."""
 
     query: Text = Field(description="What is looked for.")
     documents: list[RerankDocument] = Field(description="The texts to rank, each as it is or as `{text}`.")
     top_n: TopCount | None = Field(None, description="Answer with the best so many.")
     return_documents: bool = Field(False, description="Repeat each document in its result.")
+    rank_fields: list[Literal["text"]] | None = Field(None, description="Only the text of a document can be ranked.")
+    max_tokens_per_doc: TopCount | None = Field(None, description="Taken and ignored: see `truncate`.")
+    max_chunks_per_doc: TopCount | None = Field(None, description="Taken and ignored: no document is divided.")
+    priority: int | None = Field(None, description="Taken and ignored: callers take turns.")
     truncate: bool = Field(True, description="Ours: cut texts that are too long; else they are refused with 422.")
 
     @field_validator("documents", mode="before")
@@ -114,10 +129,12 @@ def parse(model: type[Q], body: bytes, max_items: int) -> Q:
     values = _parse_json(body)
     if not isinstance(values, dict):
         raise MalformedBodyError("the body must be a JSON object")
-    refuse_keep_alive(values)
+    _refuse_masses(values, max_items)
+    refuse_keep_alive([_names(values), *(_names(one) for one in _objects_below(values))])
+    values = {name: value for name, value in values.items() if value is not None}  # null means not set
     values = fold_names(values) if issubclass(model, Wire) else values
     for name, value in values.items():
-        _check_texts(name, value, max_items)
+        _check_texts(name, value)
     try:
         return model.model_validate(values)
     except ValidationError as exc:
@@ -135,13 +152,32 @@ def _parse_json(body: bytes) -> object:
         raise MalformedBodyError("the body is not JSON") from exc
 
 
-def _check_texts(name: str, value: object, max_items: int) -> None:
-    """Refuse too many texts, and what is no text, before pydantic would quote it. Deeper than this no text lies."""
+def _refuse_masses(values: dict[str, Any], max_items: int) -> None:
+    """Refuse what would take long to look at, by its size alone: the event loop looks, and serves others, too."""
+    if len(values) > MAX_FIELDS:
+        raise InvalidValueError(f"the body has {len(values)} fields, the limit is {MAX_FIELDS}")
+    for name, value in values.items():
+        if isinstance(value, list) and len(value) > max_items:
+            raise InvalidValueError(f"{name[:SHOWN_VALUE_CHARS]} has {len(value)} items, the limit is {max_items}")
+    if any(len(one) > MAX_FIELDS for one in _objects_below(values)):
+        raise InvalidValueError(f"an object in the body has more fields than {MAX_FIELDS}, which is the limit")
+
+
+def _objects_below(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the objects right below the body, and in its lists. Deeper ones nobody looks at."""
+    for value in values.values():
+        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict))
+
+
+def _names(values: dict[str, Any]) -> dict[str, None]:
+    return dict.fromkeys(name[:MAX_NAME_CHARS] for name in values)
+
+
+def _check_texts(name: str, value: object) -> None:
+    """Refuse what is no text, before pydantic would quote it. Deeper than this no text lies."""
     if not isinstance(value, list):
         _check_text(name, value)
         return
-    if len(value) > max_items:
-        raise InvalidValueError(f"{name[:SHOWN_VALUE_CHARS]} has {len(value)} items, the limit is {max_items}")
     for place, one in enumerate(value):
         _check_text(f"{name}.{place}", one.get("text") if isinstance(one, dict) else one)
 

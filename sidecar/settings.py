@@ -312,8 +312,9 @@ class Settings(BaseModel):
         256 * MIB,
         alias="RETRIEVAL_MAX_BODIES_BYTES",
         ge=1024,
-        description="Bytes of all bodies of requests to embed or rerank that are arriving or in work, as their "
-        "Content-Length says; beyond that a request gets 429 with Retry-After. 32 of the largest: they lie in memory.",
+        description="Bytes of all requests to embed or rerank that have arrived and not been answered, and of the "
+        "answers that are being sent; beyond that a request gets 429 with Retry-After. They lie in memory: 32 of the "
+        "largest requests.",
     )
 
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────

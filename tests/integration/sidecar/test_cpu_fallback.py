@@ -103,7 +103,7 @@ class Broken:
     def __init__(self, error):
         self.error = error
 
-    def run(self, _batch):
+    def run(self, _batch, _is_wanted):
         raise self.error
 
 
@@ -123,6 +123,21 @@ async def test_what_the_gpu_fails_is_answered_by_the_cpu_and_the_copy_goes(runni
     del running.service.api[EMBEDDER].model.copy_to_gpu
     await replay(running, clock, 41)
     assert await place(running) == ("cuda", "headroom-sufficient")
+
+
+async def test_what_the_gpu_fails_the_cpu_answers_in_batches_of_its_own_size(start, models, card, clock):
+    """A batch that a GPU takes a moment for would take the CPU longer than its callers wait."""
+    environment = models.environment | {"RETRIEVAL_DEVICE": "auto", "RETRIEVAL_BATCH_TOKENS": "64"}
+    running = await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
+    embedder = running.service.api[EMBEDDER]
+    embedder.model.copy_to_gpu = lambda: Broken(GpuOutOfMemoryError())
+    await replay(running, clock, 11)
+    status, answer = await post(running, "/embed", {"texts": ["one and two and three"] * 40})
+    assert (status, answer["device"], answer["reason"]) == (200, "cpu", "gpu-out-of-memory")
+    sample = running.service.api[METRICS].registry.get_sample_value
+    of_embed = {"model": "embed", "device": "cpu"}
+    assert sample("retrieval_batch_texts_sum", of_embed) == 40
+    assert sample("retrieval_batch_texts_count", of_embed) > 5
 
 
 async def test_a_copy_that_does_not_fit_after_all_is_no_error(running, clock):

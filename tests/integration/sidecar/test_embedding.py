@@ -1,12 +1,16 @@
 """``/embed`` and ``/rerank`` with small models, loaded by the real code, beside FlagEmbedding's own answers."""
 
 import asyncio
+import contextlib
+import gzip
 import json
+import socket
 
 import numpy as np
 import pytest
 
-from sidecar.keys import RETRIEVAL_BODIES
+from sidecar.keys import EMBEDDER, METRICS, RETRIEVAL_BODIES
+from sidecar.retrieval_engine import Tokens
 from tests.conftest import until
 from tests.fakes import tiny_models
 from tests.integration.sidecar.retrieving import loaded, post
@@ -103,6 +107,11 @@ async def test_many_texts_are_answered_as_each_alone(retrieving):
         assert alone["sparse"]["indices"] == one["sparse"]["indices"]
 
 
+async def test_a_token_that_the_model_does_not_know_is_refused_before_a_gpu_would_meet_it(retrieving):
+    with pytest.raises(ValueError, match="does not know"):
+        retrieving.service.api[EMBEDDER].model.cpu.run([Tokens([0, 10**6, 2])], lambda: True)
+
+
 async def test_a_text_that_is_too_long_is_cut_and_says_so_or_is_refused(retrieving):
     long = " ".join(tiny_models.words(1, 5) * 9000)
     status, answer = await post(retrieving, "/embed", {"texts": [long, "short"]})
@@ -168,7 +177,7 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not(start, models):
 
 async def test_without_a_key_nothing_is_embedded(start):
     running = await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY="k")
-    for path in ("/embed", "/rerank", "/v1/embeddings", "/v1/rerank"):
+    for path in ("/embed", "/rerank", "/v1/embeddings", "/v1/rerank", "/v2/rerank"):
         status, answer = await post(running, path, {})
         assert (status, answer["code"]) == (401, "unauthorized")
 
@@ -199,7 +208,7 @@ async def test_bodies_that_never_arrive_hold_no_more_memory_than_they_may(start)
     running = await start(RETRIEVAL_MAX_BODIES_BYTES="1024")
     host, port = running.url.removeprefix("http://").split(":")
     _, stalled = await asyncio.open_connection(host, int(port))
-    stalled.write(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{")
+    stalled.write(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + b" " * 900)
     await until(lambda: running.service.api[RETRIEVAL_BODIES].admitted == 900)
 
     async with running.client.post(f"{running.url}/embed", data=b'{"text": "%s"}' % (b"a" * 200)) as response:
@@ -210,3 +219,65 @@ async def test_bodies_that_never_arrive_hold_no_more_memory_than_they_may(start)
 
     stalled.transport.abort()
     await until(lambda: running.service.api[RETRIEVAL_BODIES].admitted == 0)
+
+
+async def test_a_body_that_is_only_announced_holds_nothing(start):
+    """Its length is what somebody says who may never send it; proxies do not even say it."""
+    running = await start(RETRIEVAL_MAX_BODIES_BYTES="1024")
+    host, port = running.url.removeprefix("http://").split(":")
+    _, stalled = await asyncio.open_connection(host, int(port))
+    stalled.write(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{")
+    await until(lambda: running.service.api[RETRIEVAL_BODIES].admitted == 1)
+
+    async def undeclared():
+        yield b'{"query": "a", '
+        yield b'"chunks": []}'
+
+    async def ask():
+        async with running.client.post(f"{running.url}/rerank", data=undeclared()) as response:
+            return response.status
+
+    assert await asyncio.gather(*(ask() for _ in range(20))) == [200] * 20
+    stalled.transport.abort()
+
+
+async def test_a_compressed_body_is_refused(start):
+    """It would be larger in memory than anybody has counted."""
+    running = await start()
+    body = gzip.compress(b'{"query": "a", "chunks": []}')
+    headers = {"Content-Encoding": "gzip"}
+    async with running.client.post(f"{running.url}/rerank", data=body, headers=headers) as response:
+        assert (response.status, (await response.json())["code"]) == (415, "unsupported_media_type")
+
+
+async def test_a_caller_that_does_not_read_its_answer_is_broken_off(start, models):
+    running = await loaded(await start(**models.environment | {"OCR_RECEIVE_SECONDS": "0.5"}))
+    bodies = running.service.api[RETRIEVAL_BODIES]
+    host, port = running.url.removeprefix("http://").split(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(deaf, (host, int(port)))
+        body = json.dumps({"texts": ["a"] * 2048}).encode()
+        head = f"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        await loop.sock_sendall(deaf, (head + body) * 16)  # the kernel takes the first few of their answers
+        await until(lambda: bodies.admitted > 20 * len(body), 30)  # an answer is counted while it is sent
+        await until(lambda: bodies.admitted == 0, 30)
+        taken = b""
+        async with asyncio.timeout(30):
+            with contextlib.suppress(ConnectionResetError):
+                while more := await loop.sock_recv(deaf, 1 << 20):
+                    taken += more
+    # What the kernel had taken is all that comes: the answer that was being sent has no end.
+    assert taken.count(b"HTTP/1.1 200 ") == taken.count(b'"cuda-not-available"') + 1
+    requests = running.service.api[METRICS].registry.get_sample_value
+    assert requests("ocr_http_requests_total", {"route": "/embed", "method": "POST", "status": "499"}) == 1
+
+
+async def test_cohere_s_newer_clients_find_it_where_they_look(retrieving):
+    body = {"query": "a", "documents": ["b", "c"], "model": "rerank-v3.5", "top_n": 1, "max_tokens_per_doc": None}
+    status, answer = await post(retrieving, "/v2/rerank", body)
+    _, first = await post(retrieving, "/v1/rerank", body)
+    assert status == 200
+    assert answer["results"] == first["results"]

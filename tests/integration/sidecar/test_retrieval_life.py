@@ -187,10 +187,10 @@ class Slow:
         self.go = threading.Event()
         self.batches = 0
 
-    def run(self, batch):
+    def run(self, batch, is_wanted):
         self.batches += 1
         assert self.go.wait(30)
-        return self.copy.run(batch)
+        return self.copy.run(batch, is_wanted)
 
 
 async def slowed(running):
@@ -231,6 +231,60 @@ async def test_a_deadline_frees_the_place(start, models):
     await until(lambda: not embedder.batcher.running)
     assert slow.batches == 1  # what waited was never computed
     assert (await post(running, "/embed", {"text": "a"}))[0] == 200
+
+
+class Watched:
+    """A copy whose batches tell how they ended."""
+
+    device = "cpu"
+
+    def __init__(self, copy):
+        self.copy = copy
+        self.ended: list[str] = []
+        self.asked = threading.Event()
+        self.go = threading.Event()
+
+    def run(self, batch, is_wanted):
+        def is_wanted_later():
+            """The first layer asks, and is held up there as long as a long text takes."""
+            self.asked.set()
+            assert self.go.wait(30)
+            return is_wanted()
+
+        try:
+            results = self.copy.run(batch, is_wanted_later)
+        except BaseException as exc:
+            self.ended.append(type(exc).__name__)
+            raise
+        self.ended.append("computed")
+        return results
+
+
+async def test_what_nobody_waits_for_any_more_is_not_computed_to_its_end(start, models):
+    running = await loaded(
+        await start(**models.environment | {"RETRIEVAL_TIMEOUT_SECONDS": "0.3", "RETRIEVAL_THREADS": "1"})
+    )
+    model = running.service.api[EMBEDDER].model
+    model.cpu = watched = Watched(model.cpu)
+    assert (await post(running, "/embed", {"text": "long " * 500}))[0] == 504
+    watched.go.set()
+    await until(lambda: watched.ended)
+    assert watched.ended == ["AbandonedError"]
+    assert (await post(running, "/embed", {"text": "short"}))[0] == 200
+    assert watched.ended == ["AbandonedError", "computed"]
+
+
+async def test_a_long_text_leaves_a_core_to_others(start, models):
+    running = await loaded(await start(**models.environment | {"RETRIEVAL_THREADS": "2"}))
+    model = running.service.api[EMBEDDER].model
+    model.cpu = watched = Watched(model.cpu)
+    long = asyncio.create_task(post(running, "/embed", {"text": "long " * 5000}))
+    await until(watched.asked.is_set)
+    model.cpu = watched.copy  # for those that come meanwhile
+    assert (await post(running, "/embed", {"text": "short"}))[0] == 200
+    assert not long.done()
+    watched.go.set()
+    assert (await long)[0] == 200
 
 
 async def test_a_caller_that_leaves_takes_its_texts_out_of_the_line(retrieving):

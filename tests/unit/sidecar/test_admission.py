@@ -29,6 +29,26 @@ def test_a_document_that_needs_no_engine_is_never_refused():
         assert admission.admitted == 10
 
 
+def test_what_grows_is_counted_piece_by_piece_and_refused_where_it_does_not_fit():
+    admission = Admission(10)
+    with admission.growing() as one, admission.growing() as other:
+        one.take(6)
+        other.take(4)
+        with pytest.raises(QueueFullError, match="10 pages are in work, 1 more do not fit; the limit is 10"):
+            one.take(1)
+        one.take_anyway(5)
+        assert (admission.admitted, one.count) == (15, 11)
+    assert admission.admitted == 0
+
+
+def test_what_grows_always_fits_while_nothing_else_is_there():
+    admission = Admission(10)
+    with admission.growing() as one:
+        one.take(8)
+        one.take(8)
+        assert admission.admitted == 16
+
+
 def test_the_time_to_come_back_follows_the_recent_pace():
     admission = Admission(10_000)
     with admission.admit(20):

@@ -111,6 +111,9 @@ def test_a_full_batch_may_wait_behind_those_that_are_computed(cores, ahead, take
         ([10] * 3, 4, ([0, 1, 2], 4)),
         ([130] * 3, 4, ([0, 1, 2], 4)),  # four times a core's limit of 100 tokens
         ([130] * 3 + [1], 4, ([0], 1)),
+        ([400], 4, ([0], 4)),
+        ([401], 4, ([0], 3)),  # longer than four full batches: a core is left to others
+        ([500, 10], 4, ([0], 3)),
         ([10] * 4, 4, ([0], 1)),  # one each
         ([10] * 3, 3, ([0], 1)),  # something is computed already
         ([10] * 2, 3, ([0], 1)),
@@ -123,6 +126,10 @@ def test_a_full_batch_may_wait_behind_those_that_are_computed(cores, ahead, take
 )
 def test_what_waits_is_divided_between_the_free_cores(lengths, free, planned):
     assert plan_batch(lengths, replace(LIMITS, cores=4), free) == planned
+
+
+def test_a_long_text_on_the_only_core_has_it():
+    assert plan_batch([500], LIMITS, 1) == ([0], 1)
 
 
 @given(lengths_lists, limits_values, st.integers(1, 64))

@@ -8,9 +8,9 @@ import pytest
 
 from sidecar.background import beside
 from sidecar.batch_policy import BatchLimits
-from sidecar.batcher import Answered, Batcher
+from sidecar.batcher import Answered, Batcher, PutBackError
 from sidecar.errors import EngineFailedError, EngineUnavailableError
-from sidecar.retrieval_engine import Tokens
+from sidecar.retrieval_engine import AbandonedError, Tokens
 from tests.conftest import until
 from tests.fakes.ollama import ManualClock
 
@@ -28,10 +28,11 @@ class Model:
         self.poison = poison
         self.limits = LIMITS
 
-    async def run(self, batch, cores):
+    async def run(self, batch, cores, is_wanted):
         ids = [one.ids[0] for one in batch]
         self.batches.append(ids)
         self.cores.append(cores)
+        self.is_wanted = is_wanted
         await self.gate.wait()
         if self.poison in ids:
             raise ValueError("poison")
@@ -101,10 +102,10 @@ async def test_a_text_that_comes_alone_has_all_cores_and_those_that_come_meanwhi
 
 async def test_a_core_that_is_free_again_takes_what_waits_while_the_others_compute():
     class Uneven(Model):
-        async def run(self, batch, cores):
+        async def run(self, batch, cores, is_wanted):
             if batch[0].ids[0] == 0:
                 await self.gate.wait()
-            return await Model().run(batch, cores)
+            return await Model().run(batch, cores, is_wanted)
 
     model = Uneven()
     model.limits = BatchLimits(10, 0.5, 0.0, cores=2)
@@ -227,11 +228,75 @@ async def test_an_array_with_such_a_text_names_its_place_and_computes_no_further
     assert sum(map(len, model.batches)) < 30
 
 
+async def test_what_is_put_back_has_its_turn_again_in_batches_as_they_are_now():
+    class Leaving(Model):
+        """Leaves its device with the first batch; where it goes batches are small."""
+
+        async def run(self, batch, cores, is_wanted):
+            if self.limits.tokens > 20:
+                await self.gate.wait()
+                self.limits = BatchLimits(20, 0.5, 0.0)
+                raise PutBackError
+            return await super().run(batch, cores, is_wanted)
+
+    model = Leaving()
+    model.gate.clear()
+    async with working(model) as batcher:
+        first = asyncio.create_task(results(batcher.submit([text(number) for number in range(5)])))
+        await until(lambda: batcher.running)
+        later = asyncio.create_task(results(batcher.submit([text(9)])))
+        await until(lambda: batcher.waiting == 1)
+        model.gate.set()
+        assert (await first, await later) == ([0, 1, 2, 3, 4], [9])
+    assert model.batches == [[0, 1], [9, 2], [3, 4]]
+
+
+async def test_a_batch_is_wanted_while_any_of_its_callers_waits():
+    model = Model()
+    model.gate.clear()
+    async with working(model) as batcher:
+        blocker = asyncio.create_task(batcher.submit([text(0)]))
+        await until(lambda: model.batches)
+        first, second = (asyncio.create_task(batcher.submit([text(number)])) for number in (1, 2))
+        await until(lambda: batcher.waiting == 2)
+        model.gate.set()
+        await blocker
+        model.gate.clear()
+        await until(lambda: len(model.batches) == 2)
+        first.cancel()
+        await asyncio.wait({first})
+        assert model.is_wanted()
+        second.cancel()
+        await asyncio.wait({second})
+        assert not model.is_wanted()
+        model.gate.set()
+
+
+async def test_a_batch_that_is_abandoned_harms_nobody():
+    class Abandoning(Model):
+        async def run(self, batch, cores, is_wanted):
+            if batch[0].ids[0] == 0:
+                await self.gate.wait()
+                raise AbandonedError
+            return await super().run(batch, cores, is_wanted)
+
+    model = Abandoning()
+    model.gate.clear()
+    async with working(model) as batcher:
+        leaving = asyncio.create_task(batcher.submit([text(0)]))
+        await until(lambda: batcher.running)
+        leaving.cancel()
+        staying = asyncio.create_task(results(batcher.submit([text(1)])))
+        model.gate.set()
+        assert await staying == [1]
+        assert batcher.alive
+
+
 class DyingModel(Model):
     """Gives fewer answers than there were texts, which no worker survives."""
 
-    async def run(self, batch, cores):
-        await super().run(batch, cores)
+    async def run(self, batch, cores, is_wanted):
+        await super().run(batch, cores, is_wanted)
         return []
 
 

@@ -53,8 +53,19 @@ def refusal(model, body):
             {"query": "a", "chunks": ["a"], "topN": 1, "top_n": 1},
             "topN is given twice, in both spellings",
         ),
-        (EmbeddingsRequest, {"input": [1, 2]}, None),
-        (EmbeddingsRequest, {"input": [[1], [2]]}, None),
+        (EmbeddingsRequest, {"input": [1, 2]}, "input is not accepted: token ids are not taken, only texts"),
+        (EmbeddingsRequest, {"input": [[1], [2]]}, "input is not accepted: token ids are not taken, only texts"),
+        (EmbeddingsRequest, {"input": "a", "dimensions": True}, None),
+        (EmbedRequest, {f"field{number}": 1 for number in range(33)}, "the body has 33 fields, the limit is 32"),
+        (EmbedRequest, {"texts": [[]] * 2049}, "texts has 2049 items, the limit is 2048"),
+        (EmbedRequest, {"unknown": [{}] * 2049}, "unknown has 2049 items, the limit is 2048"),
+        (
+            RerankV1Request,
+            {"query": "a", "documents": [{f"field{number}": 1 for number in range(33)}]},
+            "an object in the body has more fields than 32, which is the limit",
+        ),
+        (EmbedRequest, {"text": {"secret": "a"}}, "text is not accepted: a valid string"),
+        (RerankV1Request, {"query": "a", "documents": ["a"], "rank_fields": ["title"]}, None),
         (EmbeddingsRequest, {"input": "a", "encoding_format": "int8"}, None),
         (RerankV1Request, {"query": "a", "documents": [{"text": ""}]}, "documents.0.text is empty, a text is accepted"),
         (RerankV1Request, {"query": "a", "documents": [{"text": "\ud800"}]}, "documents.0 is not Unicode text"),
@@ -79,9 +90,38 @@ def test_nesting_is_refused_however_deep(depth):
         parse(EmbedRequest, b'{"texts": ' + b"[" * depth + b"]" * depth + b"}", 2048)
 
 
-def test_keep_alive_is_refused_in_any_spelling():
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text": "a", "keepAlive": 5},
+        {"text": "a", "keep_alive": None},
+        {"text": "a", "options": {"keep-alive": 5}},
+        {"query": "a", "documents": [{"text": "a"}, {"text": "b", "KEEP_ALIVE": 5}]},
+    ],
+)
+def test_keep_alive_is_refused_in_any_spelling(body):
     with pytest.raises(KeepAliveRefusedError):
-        parse(EmbedRequest, b'{"text": "a", "keepAlive": 5}', 2048)
+        parse(EmbedRequest, json.dumps(body).encode(), 2048)
+
+
+def test_what_clients_of_the_conventions_send_besides_is_taken():
+    """Cohere's and LangChain's send fields that mean nothing here, and null for what is not set."""
+    body = {
+        "model": "rerank-v3.5",
+        "query": "a",
+        "documents": [{"text": "b", "title": "c"}, "d"],
+        "top_n": None,
+        "max_tokens_per_doc": 4096,
+        "max_chunks_per_doc": 10,
+        "rank_fields": ["text"],
+        "return_documents": None,
+        "priority": 1,
+    }
+    asked = parse(RerankV1Request, json.dumps(body).encode(), 9)
+    assert (asked.texts, asked.top_n, asked.return_documents) == (["b", "d"], None, False)
+    asked = parse(EmbeddingsRequest, b'{"input": "a", "encoding_format": null, "user": null, "dimensions": null}', 9)
+    assert asked.encoding_format == "float"
+    assert parse(EmbedRequest, b'{"text": "a", "texts": null, "truncate": null}', 9).truncate is True
 
 
 @given(

@@ -1,0 +1,31 @@
+"""Hands an answer to a caller in bounded time: one that does not read it must not hold its memory for ever."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from aiohttp import web
+
+CANCELLED_WITHIN_S = 5.0
+"""The server cancels a request at once when its connection is lost; it is not waited for any longer, in seconds."""
+
+
+async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float) -> None:
+    """Wait for a write; break the connection off where the caller takes nothing for so many seconds.
+
+    A request whose connection is broken off is cancelled, as when its caller leaves.
+    """
+    try:
+        async with asyncio.timeout(stall_s):
+            await writing
+    except TimeoutError as exc:
+        if request.transport:
+            request.transport.abort()  # to close it would be to wait for what is not taken
+        await asyncio.sleep(CANCELLED_WITHIN_S)
+        raise ConnectionAbortedError(f"the caller read nothing for {stall_s:g} s") from exc
+
+
+async def deliver(request: web.Request, response: web.Response, stall_s: float) -> web.Response:
+    """Write a whole response."""
+    await response.prepare(request)
+    await in_time(request, response.write_eof(), stall_s)
+    return response

@@ -1,0 +1,56 @@
+"""Batches on the CPU: several cores for one, or one core each."""
+
+import asyncio
+import threading
+
+import pytest
+
+from sidecar.cpu_threads import CpuThreads
+from tests.conftest import until
+
+
+@pytest.fixture
+def computed():
+    return []
+
+
+@pytest.fixture
+def threads(computed):
+    def compute(cores, run):
+        computed.append((cores, threading.get_ident()))
+        return run()
+
+    one = CpuThreads(lambda: None, compute)
+    yield one
+    one.stop(5)
+
+
+async def test_a_batch_for_all_cores_does_not_wait_for_another_one_of_that_kind(threads, computed):
+    """The other is another model's, and may take minutes."""
+    held = threading.Event()
+    long = asyncio.create_task(threads.run(2, lambda: held.wait(20)))
+    await until(lambda: computed)
+    assert await threads.run(2, lambda: "quick") == "quick"
+    held.set()
+    assert await long
+    assert [cores for cores, _ in computed] == [2, 1]
+    assert await threads.run(2, lambda: "again") == "again"
+    assert computed[2] == computed[0], "the thread with the helpers is the same one each time"
+
+
+async def test_batches_on_one_core_each_run_at_the_same_time(threads):
+    meeting = threading.Barrier(3)
+    assert sorted(await asyncio.gather(*(threads.run(1, lambda: meeting.wait(10)) for _ in range(3)))) == [0, 1, 2]
+
+
+async def test_the_end_waits_once_for_all_threads_together(threads, computed):
+    held = threading.Event()
+    running = [asyncio.create_task(threads.run(1, lambda: held.wait(20))) for _ in range(4)]
+    await until(lambda: len(computed) == 4)
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    await asyncio.to_thread(threads.stop, 0.5)
+    taken_s = loop.time() - started_s
+    held.set()
+    await asyncio.gather(*running)
+    assert 0.4 < taken_s < 1.5
