@@ -117,8 +117,9 @@ class Embedder:
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
         sparse = _ready(loaded.model.sparse_linear)
-        self.cpu = EmbedderCopy(CPU, _ready(encoder, cpu_dtype(dtype)), sparse, self._tokenizer)
-        self.gpu_mb = _weights_mb(encoder, 2)
+        self.cpu = EmbedderCopy(CPU, _ready(encoder, _dtype_on(CPU, dtype)), sparse, self._tokenizer)
+        self._dtype = dtype
+        self.gpu_mb = _weights_mb(encoder, 4 if dtype == "float32" else 2)
         self.can_use_gpu = gpu is not None
 
     def tokenize(self, inputs: Sequence[str]) -> list[Tokens]:
@@ -130,8 +131,8 @@ class Embedder:
     def copy_to_gpu(self) -> "EmbedderCopy":
         """Make a copy on the GPU."""
         with _gpu_errors():
-            encoder = _copy_to(self.cpu.encoder, self._gpu)
-            return EmbedderCopy(GPU, encoder, _copy_to(self.cpu.sparse, self._gpu, keep_dtype=True), self._tokenizer)
+            encoder = _copy_to(self.cpu.encoder, self._gpu, self._dtype)
+            return EmbedderCopy(GPU, encoder, _copy_to(self.cpu.sparse, self._gpu), self._tokenizer)
 
     def free_gpu(self) -> None:
         """Give back what copies left."""
@@ -160,9 +161,10 @@ class Reranker:
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
         self.cpu = RerankerCopy(
-            CPU, _ready(encoder, cpu_dtype(dtype)), _ready(loaded.model.classifier), self._tokenizer
+            CPU, _ready(encoder, _dtype_on(CPU, dtype)), _ready(loaded.model.classifier), self._tokenizer
         )
-        self.gpu_mb = _weights_mb(encoder, 2)
+        self._dtype = dtype
+        self.gpu_mb = _weights_mb(encoder, 4 if dtype == "float32" else 2)
         self.can_use_gpu = gpu is not None
 
     def tokenize(self, inputs: Sequence[tuple[str, str]]) -> list[Tokens]:
@@ -183,8 +185,8 @@ class Reranker:
     def copy_to_gpu(self) -> "RerankerCopy":
         """Make a copy on the GPU."""
         with _gpu_errors():
-            encoder = _copy_to(self.cpu.encoder, self._gpu)
-            return RerankerCopy(GPU, encoder, _copy_to(self.cpu.head, self._gpu, keep_dtype=True), self._tokenizer)
+            encoder = _copy_to(self.cpu.encoder, self._gpu, self._dtype)
+            return RerankerCopy(GPU, encoder, _copy_to(self.cpu.head, self._gpu), self._tokenizer)
 
     def free_gpu(self) -> None:
         """Give back what copies left."""
@@ -247,12 +249,14 @@ def _require(folder: Path, *names: str) -> None:
             raise ModelLoadError(f"model-unusable: {name} is missing")
 
 
-def cpu_dtype(wanted: Dtype) -> "torch.dtype":
-    """Choose what the CPU computes in: bfloat16 where it has instructions for it, where it is twice as fast."""
+def _dtype_on(device: str, wanted: Dtype) -> "torch.dtype":
+    """Choose what a device computes in: half precision, where it has instructions for it and is twice as fast."""
     import torch
 
     if wanted != "auto":
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device != CPU:
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= MIN_CUDA_BF16 else torch.float16
     can = torch.cpu.get_capabilities()
     fast = any(can.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile"))
     return torch.bfloat16 if fast else torch.float32
@@ -269,11 +273,14 @@ def _weights_mb(module: "torch.nn.Module", bytes_each: int) -> int:
     return -(-sum(weight.numel() for weight in module.parameters()) * bytes_each // MIB)
 
 
-def _copy_to(module: Any, device: str | None, *, keep_dtype: bool = False) -> Any:  # noqa: ANN401 - as deepcopy
-    """Copy a module to the GPU, weight by weight: there is never a second copy beside the first in main memory."""
+def _copy_to(module: Any, device: str | None, wanted: Dtype | None = None) -> Any:  # noqa: ANN401 - as deepcopy
+    """Copy a module to the GPU, weight by weight: there is never a second copy beside the first in main memory.
+
+    The weights keep their dtype, unless another one is wanted.
+    """
     if device is None:
         raise GpuFailedError
-    dtype = None if keep_dtype else _gpu_dtype(device)
+    dtype = _dtype_on(device, wanted) if wanted else None
     memo: dict[int, Any] = {}
     for weight in module.parameters():
         moved = weight.detach().to(device, dtype, copy=True)
@@ -281,13 +288,6 @@ def _copy_to(module: Any, device: str | None, *, keep_dtype: bool = False) -> An
     for buffer in module.buffers():
         memo[id(buffer)] = buffer.to(device, copy=True)
     return copy.deepcopy(module, memo)
-
-
-def _gpu_dtype(device: str) -> "torch.dtype":
-    import torch
-
-    old = device.startswith("cuda") and torch.cuda.get_device_capability(device) < MIN_CUDA_BF16
-    return torch.float16 if old else torch.bfloat16
 
 
 def _free_gpu() -> None:

@@ -234,8 +234,9 @@ class Settings(BaseModel):
     retrieval_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         alias="RETRIEVAL_DTYPE",
-        description="What the CPU computes in. `auto`: bfloat16 where the processor has instructions for it (AMX, "
-        "AVX512-BF16) and is twice as fast with them, else float32. A GPU always computes in half precision.",
+        description="What embed and rerank compute in. `auto`: bfloat16 where the processor has instructions for it "
+        "(AMX, AVX512-BF16) and is twice as fast with them, else float32; half precision on a GPU. `float32` makes all "
+        "machines alike, and a copy on a GPU twice as large.",
     )
     retrieval_device: Literal["auto", "cpu"] = Field(
         "auto",

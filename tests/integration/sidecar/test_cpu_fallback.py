@@ -95,6 +95,17 @@ async def test_both_devices_give_the_same_vectors(running, clock):
     assert product >= 0.999  # the GPU computes in half precision
 
 
+@pytest.mark.parametrize(("dtype", "mb"), [("float32", 2), ("bfloat16", 1)])
+async def test_what_is_computed_in_is_the_same_on_both_devices_where_it_is_said(start, models, card, clock, dtype, mb):
+    environment = models.environment | {"RETRIEVAL_DEVICE": "auto", "RETRIEVAL_DTYPE": dtype}
+    running = await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
+    await replay(running, clock, 11)
+    model = running.service.api[EMBEDDER].model
+    copies = (model.cpu, running.service.api[PLACEMENT].where("embed")[0])
+    assert [str(copy.encoder.dtype) for copy in copies] == [f"torch.{dtype}"] * 2
+    assert model.gpu_mb == mb
+
+
 class Broken:
     """A copy that fails each batch."""
 
