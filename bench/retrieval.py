@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench import load, retrieval_infinity
 from bench.figure import Figure, at_least, in_turn, rate, ratio
-from bench.retrieval_gpu import gpu_figures
+from bench.retrieval_gpu import gpu_figures, line_figures
 from bench.retrieval_infinity import running_infinity
 from bench.retrieval_reference import Reference, call, prepare
 from bench.service import HOST, Service, running_service
@@ -62,7 +63,7 @@ def run(*, quick: bool) -> list[Figure]:
         figures += _beside_infinity(bench, rounds)
         figures += _latencies(bench, quick=quick)
         figures += _beside_ocr(bench, rounds)
-    return figures + gpu_figures(quick=quick)
+    return figures + line_figures(quick=quick) + gpu_figures(quick=quick)
 
 
 @contextmanager
@@ -207,6 +208,30 @@ def _beside_ocr(bench: Bench, rounds: int) -> list[Figure]:
         Figure("OCR alone", rate(single, "pages/s")),
         at_least("OCR beside an embed load, of alone", shown, share, TARGET_OCR),
         Figure("embed beside OCR, of alone", ratio(embedded, texts)[1]),
+        *_single_beside_ocr(bench, scans, rounds),
+    ]
+
+
+def _single_beside_ocr(bench: Bench, scans: Sequence[bytes], rounds: int) -> list[Figure]:
+    """Compare the latency of a caller with a text at a time while all cores read pages with that alone."""
+    requests = [_embed_request([text]) for text in bench.texts[:SINGLES]]
+
+    async def beside() -> float:
+        reading = asyncio.create_task(load.send(bench.service.port, scans, len(scans)))
+        latencies_ms: list[float] = []
+        async with load.Connection.open(bench.service.port) as connection:
+            while not reading.done():
+                latencies_ms += [(await connection.ask(request)).latency_s * 1000 for request in requests]
+        await reading
+        return median(latencies_ms)
+
+    def alone() -> float:
+        return median(reply.latency_s * 1000 for reply in asyncio.run(load.send(bench.service.port, requests, 1)))
+
+    single, shared = in_turn(rounds, alone, lambda: asyncio.run(beside()))
+    return [
+        Figure("embed: one caller beside OCR, p50", rate(shared, "ms")),
+        Figure("embed: one caller beside OCR, of alone", ratio(shared, single)[1]),
     ]
 
 

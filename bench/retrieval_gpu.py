@@ -1,16 +1,22 @@
 """Texts a second on a GPU, in the real BGE-M3's shape with random weights: our line of texts beside the bare forward.
 
 Runs in a process of its own, and only where CUDA is there. Also tells what a copy that has gone leaves behind.
+Everywhere the line is measured before a stand-in that computes nothing: how much of the time does it keep that busy?
 """
 
 import asyncio
+import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
+
+import numpy as np
 
 from bench.figure import Figure, at_least, below, in_turn, rate, ratio
 from sidecar.background import beside
@@ -18,6 +24,7 @@ from sidecar.batcher import Answered, Batcher
 from sidecar.compute_thread import ComputeThread
 from sidecar.retrieval_engine import Embedding, IsWanted, ModelCopy, Tokens
 from sidecar.retrieval_parts import retrieval_policy
+from sidecar.retrieval_schema import render
 from sidecar.settings import parse_settings
 
 TEXTS, QUICK_TEXTS = 512, 64
@@ -27,6 +34,13 @@ CONTEXT_MB = 64
 """What may stay allocated of a copy that has gone, in MiB: torch's own rests, not weights."""
 
 
+LIMITS = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).limits(on_gpu=True)
+FULL_BATCH_S = 0.02
+"""What a large GPU takes for a full batch of BGE-M3: 10 TFLOP."""
+VECTOR = np.random.default_rng(0).standard_normal(1024).astype(np.float32)
+LOADS = ((8, 64), (128, 1))
+
+
 class Measured(NamedTuple):
     """Texts a second, each round's; MiB that torch holds with a copy, and once it has gone."""
 
@@ -34,6 +48,52 @@ class Measured(NamedTuple):
     bare: list[float]
     with_copy_mb: float
     without_mb: float
+
+
+class StandIn:
+    """Takes as long for a batch as a large GPU does, and counts that."""
+
+    device = "cuda"
+
+    def __init__(self) -> None:
+        self.busy_s = 0.0
+
+    def run(self, batch: Sequence[Tokens], _is_wanted: IsWanted) -> Sequence[Embedding]:
+        """Give vectors of BGE-M3's size."""
+        takes_s = FULL_BATCH_S * sum(len(one.ids) for one in batch) / LIMITS.tokens
+        time.sleep(takes_s)
+        self.busy_s += takes_s
+        return [Embedding(VECTOR, VECTOR[:0], VECTOR[:0])] * len(batch)
+
+
+def line_figures(*, quick: bool) -> list[Figure]:
+    """Tell how busy the line keeps a device: each caller has its answer written, then asks again."""
+    seconds = 1.0 if quick else 4.0
+    figures = []
+    for callers, texts in LOADS:
+        busy = [asyncio.run(_busy_share(callers, texts, seconds)) for _ in range(ROUNDS)]
+        shown = f"{median(busy):.3f} ({', '.join(f'{one:.3f}' for one in busy)})"
+        figures.append(
+            at_least(f"a stand-in for a GPU, {callers} callers x {texts} texts: busy", shown, median(busy), TARGET)
+        )
+    return figures
+
+
+async def _busy_share(callers: int, texts: int, seconds: float) -> float:
+    chance = random.Random(callers)
+    device = StandIn()
+    started = time.perf_counter()
+    async with _line_before(device) as batcher, asyncio.TaskGroup() as tasks:
+
+        async def ask_again() -> None:
+            while time.perf_counter() < started + seconds:
+                asked = [Tokens(range(chance.randint(104, 430))) for _ in range(texts)]
+                answers = await batcher.submit(asked)
+                render({"dense": [one.result.dense for one in answers if one.result]})
+
+        for _ in range(callers):
+            tasks.create_task(ask_again())
+    return device.busy_s / (time.perf_counter() - started)
 
 
 def gpu_figures(*, quick: bool) -> list[Figure]:
@@ -98,15 +158,21 @@ def measure(count: int, rounds: int) -> Measured | None:
 
 
 async def _through_the_line(copy: ModelCopy[Embedding], texts: Sequence[Tokens]) -> None:
-    """Have as many callers as texts wait for them, as in the service with its defaults, but for HTTP."""
+    """Have as many callers as texts wait for them."""
+    async with _line_before(copy) as batcher:
+        await asyncio.gather(*(batcher.submit([text]) for text in texts))
+
+
+@asynccontextmanager
+async def _line_before(copy: ModelCopy[Embedding]) -> AsyncIterator[Batcher[Embedding]]:
+    """Run the line of texts as in the service with its defaults, but for HTTP."""
     thread = ComputeThread("bench-gpu")
 
     async def run(batch: Sequence[Tokens], _cores: int, is_wanted: IsWanted) -> Sequence[Answered[Embedding]]:
         results = await thread.run(copy.run, batch, is_wanted)
         return [Answered(result, copy.device, "headroom-sufficient") for result in results]
 
-    limits = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).limits(on_gpu=True)
-    batcher: Batcher[Embedding] = Batcher(run, lambda: limits, lambda _took_s, _at_a_time: None)
+    batcher: Batcher[Embedding] = Batcher(run, lambda: LIMITS, lambda _took_s, _at_a_time: None)
     async with beside(batcher.keep_working()):
-        await asyncio.gather(*(batcher.submit([text]) for text in texts))
+        yield batcher
     thread.stop()

@@ -6,6 +6,8 @@ A batch is padded to its longest text, and what it costs grows with its padded t
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+MANY = 1 << 16
+"""More cores than there are."""
 PATIENCE = 0.1
 """Share of the last batch's time that may be spent on waiting: more would cost more than company saves."""
 
@@ -16,6 +18,7 @@ class BatchLimits:
 
     ``max_wait_s``: longest wait for company, in seconds. ``cores``: what all batches together are computed on.
     ``ahead``: full batches that may wait behind those, so that a device has its next one when it is done.
+    ``idle``: how many of the cores nobody else uses.
     """
 
     tokens: int
@@ -23,15 +26,16 @@ class BatchLimits:
     max_wait_s: float
     cores: int = 1
     ahead: int = 0
+    idle: int = MANY
 
 
 def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
-    """Choose from the waiting texts, whose lengths in tokens are given in the order of their turns; give positions.
+    """Choose from the waiting texts, whose lengths in tokens are given in the order they are due in; give positions.
 
     The first always goes, alone if it is over the limit itself, so that none waits for ever; its neighbours by length
     go along, the nearest first, while the batch stays within its limits.
     """
-    order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
     low = high = order.index(0)
     total = lengths[0]
     while True:
@@ -73,12 +77,14 @@ def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[
     """Choose the next batch, and how many of the free cores compute it: one, or all there are.
 
     What waits is divided between the cores, since several on one batch wait for each other a hundred times in it. But
-    few texts that come while nothing is computed would leave cores idle, and go together. All but one core, if that is
-    longer than a full batch for each would be: somebody with a word may come meanwhile.
+    few texts that come while nothing is computed would leave cores idle, and go together on those that are: one that
+    others use as well would be waited for each time. One core less, if the text is longer than a full batch for each
+    would be: somebody with a word may come meanwhile.
     """
-    if free == limits.cores > len(lengths):
-        together = replace(limits, tokens=limits.tokens * free)
-        return next_batch(lengths, together), max(1, free - (lengths[0] > together.tokens))
+    several = min(free, limits.idle)
+    if free == limits.cores > len(lengths) and several > 1:
+        together = replace(limits, tokens=limits.tokens * several)
+        return next_batch(lengths, together), several - (lengths[0] > together.tokens)
     parts = min(free, len(lengths))
     return next_batch(lengths, replace(limits, tokens=min(limits.tokens, -(-sum(lengths) // parts)))), 1
 

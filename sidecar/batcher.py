@@ -1,9 +1,10 @@
 """Brings together what waits for one model, and hands it over batch by batch.
 
-Callers submit one text or many; all texts wait in one line, where callers take turns. While cores are free, one worker
-takes the next batch as :mod:`sidecar.batch_policy` chooses, and has it answered; its callers are told at once. A caller
-that leaves, by its deadline or its connection's end, takes its texts out of the line; a text that the model fails on
-fails alone. How many texts may wait at all is :class:`sidecar.admission.Admission`'s business, before they come here.
+Callers submit one text or many, which all wait in one line: small requests before large ones, though none lets pass
+more than it brings. While cores are free, one worker takes the next batch as :mod:`sidecar.batch_policy` chooses, and
+has it answered; its callers are told at once. A caller that leaves, by its deadline or its connection's end, takes its
+texts out of the line; a text that the model fails on fails alone. How many texts may wait at all is
+:class:`sidecar.admission.Admission`'s business, before they come here.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from sidecar import batch_policy
@@ -72,7 +74,7 @@ class _Waiting(Generic[R]):
     call: _Call[R]
     place: int
     tokens: Tokens
-    turn: int
+    due: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +102,7 @@ class Batcher(Generic[R]):
         self._learn_pace = learn_pace
         self._clock = clock
         self._line: list[_Waiting[R]] = []
-        self._turn = 0
+        self._taken_tokens = 0
         self._changed = asyncio.Event()
         self._last = LastBatch(0, 0.0, 0.0)
         self._last_ended_s = 0.0
@@ -124,9 +126,10 @@ class Batcher(Generic[R]):
         if not self.alive:
             raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
         call: _Call[R] = _Call(len(texts))
-        # Its first text waits for the next turn, its second for the one after: a caller with one text is not kept
-        # waiting by another's two thousand, and each has one text in every turn at least.
-        self._line.extend(_Waiting(call, place, tokens, self._turn + 1 + place) for place, tokens in enumerate(texts))
+        # A request lets pass as many tokens of others as it has itself, counted from now, and no more: a question is
+        # not kept waiting by an array of two thousand texts, nor that by ever new questions.
+        due = self._taken_tokens + sum(len(one.ids) for one in texts)
+        self._line.extend(_Waiting(call, place, tokens, due) for place, tokens in enumerate(texts))
         self._changed.set()
         try:
             await call.done
@@ -181,15 +184,15 @@ class Batcher(Generic[R]):
 
     def _take(self) -> _Batch[R] | None:
         self._line = [one for one in self._line if not one.call.done.done()]  # callers are told, and leave, later
-        self._line.sort(key=lambda one: one.turn)  # of one turn, those that came first stay first
+        self._line.sort(key=attrgetter("due"))  # of those that are due at once, the first to come stays first
         limits = self._limits()
         lengths = [len(one.tokens.ids) for one in self._line]
         free = self._free_cores(sum(lengths), limits)
         if not self._line or not free:
             return None  # the only caller left while company was waited for, or the model changed its place
-        self._turn = max(self._turn, self._line[0].turn)  # what was put back had its turn before
         chosen, cores = batch_policy.plan_batch(lengths, limits, free)
         batch = _Batch([self._line[position] for position in chosen], cores)
+        self._taken_tokens += sum(lengths[position] for position in chosen)
         going = set(chosen)
         self._line = [one for position, one in enumerate(self._line) if position not in going]
         return batch

@@ -69,11 +69,12 @@ class RetrievalPolicy:
     padding: float
     max_wait_s: float
 
-    def limits(self, *, on_gpu: bool) -> BatchLimits:
+    def limits(self, *, on_gpu: bool, cores_of_others: int = 0) -> BatchLimits:
         """Give the limits of batches; the GPU computes one at a time, and has the next at hand."""
         if on_gpu:
             return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, ahead=1)
-        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, self.cpu_cores)
+        idle = max(1, self.cpu_cores - cores_of_others)
+        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, self.cpu_cores, idle=idle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,13 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalMeans:
-    """What the models share."""
+    """What the models share. ``cores_of_others`` tells how many cores are in use by those who come first, now."""
 
     policy: RetrievalPolicy
     threads: Threads
     placement: Placement
     metrics: Metrics
+    cores_of_others: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class Retriever(Generic[I, R]):
         self._threads = means.threads
         self._placement = means.placement
         self._metrics = means.metrics
+        self._cores_of_others = means.cores_of_others
         self._failure: str | None = None
         self.model: RetrievalModel[I, R] | None = None
         self.first_retry_s = FIRST_RETRY_S
@@ -235,7 +238,8 @@ class Retriever(Generic[I, R]):
         return (GPU if copy else CPU), reason
 
     def _limits(self) -> BatchLimits:
-        return self._policy.limits(on_gpu=self._placement.where(self.name)[0] is not None)
+        on_gpu = self._placement.where(self.name)[0] is not None
+        return self._policy.limits(on_gpu=on_gpu, cores_of_others=self._cores_of_others())
 
     async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
         """Run a batch where the model is now. What the GPU fails the CPU answers, in batches of its own size."""

@@ -27,6 +27,7 @@ from sidecar.keys import (
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
     TESSERACT_ENGINE,
+    WORKERS,
 )
 from sidecar.retrieval import RetrievalMeans, RetrievalPolicy, Retriever, Threads
 from sidecar.retrieval_engine import EMBED, RERANK
@@ -81,7 +82,8 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
         return load
 
     app[RETRIEVAL_BODIES] = Admission(settings.retrieval_max_bodies_bytes, "bytes of requests", SECONDS_A_BYTE)
-    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS])
+    workers = app[WORKERS]
+    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], lambda: workers.busy)
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
     app[EMBEDDER] = Retriever(EMBED, loader(retrieval_models.Embedder, embedder), _absent(embedder), means)
     app[RERANKER] = Retriever(RERANK, loader(retrieval_models.Reranker, reranker), _absent(reranker), means)

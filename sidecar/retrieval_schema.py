@@ -99,7 +99,7 @@ class RerankV1Request(Convention):
     rank_fields: list[Literal["text"]] | None = Field(None, description="Only the text of a document can be ranked.")
     max_tokens_per_doc: TopCount | None = Field(None, description="Taken and ignored: see `truncate`.")
     max_chunks_per_doc: TopCount | None = Field(None, description="Taken and ignored: no document is divided.")
-    priority: int | None = Field(None, description="Taken and ignored: callers take turns.")
+    priority: int | None = Field(None, description="Taken and ignored: small requests come first.")
     truncate: bool = Field(True, description="Ours: cut texts that are too long; else they are refused with 422.")
 
     @field_validator("documents", mode="before")

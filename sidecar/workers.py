@@ -66,11 +66,17 @@ class WorkerPool:
         self._broken_in_a_row = 0
         self.replaced = 0
         """How often the pool broke and was replaced."""
+        self._tasks = 0
 
     @property
     def alive(self) -> bool:
         """Tell whether tasks can be run: not after the end, nor when every new pool breaks like the one before."""
         return not self._stopped and self._broken_in_a_row < BROKEN_IN_A_ROW
+
+    @property
+    def busy(self) -> int:
+        """Count the workers that have something to do."""
+        return min(self._tasks, self.limits.count)
 
     async def run_timed(self, function: Callable[..., T], *args: Any, deadline_s: float) -> tuple[T, float]:  # noqa: ANN401 - likewise
         """Do as :meth:`run`; also tell the seconds it took, from the moment a worker took it on."""
@@ -88,6 +94,13 @@ class WorkerPool:
             DeadlineError: it took longer; its worker was killed.
             WorkerDiedError: its worker died, twice.
         """
+        self._tasks += 1
+        try:
+            return await self._try(function, args, deadline_s)
+        finally:
+            self._tasks -= 1
+
+    async def _try(self, function: Callable[..., T], args: tuple[Any, ...], deadline_s: float) -> T:
         for _ in range(TRIES):
             pool = self._pool
             try:

@@ -44,6 +44,18 @@ async def test_tasks_run_elsewhere_at_a_lower_priority(make_pool):
     assert await pool.run(misdeeds.priority, deadline_s=10) - os.nice(0) == 5
 
 
+async def test_it_tells_how_many_workers_have_something_to_do(make_pool):
+    pool = make_pool(count=2)
+    assert pool.busy == 0
+    tasks = [asyncio.create_task(pool.run(misdeeds.hang, deadline_s=60)) for _ in range(3)]
+    await until(lambda: pool.busy == 2)  # and one task waits
+    tasks[0].cancel()
+    tasks[1].cancel()
+    await until(lambda: pool.busy == 1)
+    tasks[2].cancel()
+    await until(lambda: pool.busy == 0)
+
+
 async def test_a_task_over_its_deadline_is_killed(make_pool):
     pool = make_pool(count=1)
     worker = await pool.run(misdeeds.pid, deadline_s=10)

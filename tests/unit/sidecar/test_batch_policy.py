@@ -128,6 +128,19 @@ def test_what_waits_is_divided_between_the_free_cores(lengths, free, planned):
     assert plan_batch(lengths, replace(LIMITS, cores=4), free) == planned
 
 
+@pytest.mark.parametrize(
+    ("lengths", "idle", "planned"),
+    [
+        ([10], 3, ([0], 3)),
+        ([10], 1, ([0], 1)),  # a core that pages are read on as well would be waited for at each step
+        ([10, 10], 1, ([0], 1)),  # one each
+        ([250], 2, ([0], 1)),  # longer than two full batches
+    ],
+)
+def test_several_cores_go_together_only_as_far_as_nobody_else_uses_them(lengths, idle, planned):
+    assert plan_batch(lengths, replace(LIMITS, cores=4, idle=idle), 4) == planned
+
+
 def test_a_long_text_on_the_only_core_has_it():
     assert plan_batch([500], LIMITS, 1) == ([0], 1)
 

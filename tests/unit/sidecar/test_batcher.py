@@ -1,7 +1,6 @@
 """The line and its worker: batches, callers that leave, texts that fail, a worker that dies."""
 
 import asyncio
-import itertools
 from contextlib import asynccontextmanager
 
 import pytest
@@ -148,7 +147,7 @@ async def test_one_text_is_not_kept_waiting_by_anothers_array():
         await until(lambda: batcher.waiting == 53)
         model.gate.set()
         await asyncio.gather(first, second, third)
-    assert [number for (number,) in model.batches[:9]] == [0, 1, 100, 200, 2, 101, 3, 102, 4]
+    assert [number for (number,) in model.batches[:7]] == [0, 200, 100, 101, 102, 1, 2]
 
 
 async def test_an_array_is_not_kept_waiting_by_ever_new_texts():
@@ -166,8 +165,7 @@ async def test_an_array_is_not_kept_waiting_by_ever_new_texts():
             for _ in range(3):
                 tasks.create_task(ask_again())
     order = [number for (number,) in model.batches]
-    places = [order.index(number) for number in range(20)]
-    assert max(later - before for before, later in itertools.pairwise(places)) <= 4  # a turn: each of the four, once
+    assert order.index(19) <= 20 + 20  # as many others have passed as it is long itself
 
 
 async def test_a_caller_that_leaves_takes_its_texts_along():
@@ -228,7 +226,7 @@ async def test_an_array_with_such_a_text_names_its_place_and_computes_no_further
     assert sum(map(len, model.batches)) < 30
 
 
-async def test_what_is_put_back_has_its_turn_again_in_batches_as_they_are_now():
+async def test_what_is_put_back_is_planned_anew_in_batches_as_they_are_now():
     class Leaving(Model):
         """Leaves its device with the first batch; where it goes batches are small."""
 
@@ -248,7 +246,7 @@ async def test_what_is_put_back_has_its_turn_again_in_batches_as_they_are_now():
         await until(lambda: batcher.waiting == 1)
         model.gate.set()
         assert (await first, await later) == ([0, 1, 2, 3, 4], [9])
-    assert model.batches == [[0, 1], [9, 2], [3, 4]]
+    assert model.batches == [[0, 1], [2, 3], [4, 9]]
 
 
 async def test_a_batch_is_wanted_while_any_of_its_callers_waits():
