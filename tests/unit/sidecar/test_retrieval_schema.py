@@ -1,6 +1,7 @@
 """What requests to embed and rerank may hold, and how answers are written."""
 
 import base64
+import gc
 import json
 import math
 import struct
@@ -82,6 +83,20 @@ def test_a_request_outside_the_contract_is_refused_by_name_and_quotes_no_text(mo
 def test_a_body_that_is_no_json_object_is_malformed(body):
     with pytest.raises(MalformedBodyError):
         parse(EmbedRequest, body, 2048)
+
+
+@pytest.mark.parametrize("body", [b'{"texts": [' + b",".join([b"[]"] * 100_000) + b"]}", b"[" * 100_000])
+def test_a_body_of_very_many_parts_is_not_looked_at_by_the_garbage_collector(body):
+    """It would, again and again while they become more, and hold up all other callers meanwhile."""
+    looks: list[str] = []
+    gc.callbacks.append(lambda phase, _info: looks.append(phase))
+    try:
+        with pytest.raises((InvalidValueError, MalformedBodyError)):
+            parse(EmbedRequest, body, 2048)
+    finally:
+        gc.callbacks.pop()
+    assert len(looks) <= 4  # those after it was refused
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("depth", [10, 900])
