@@ -6,6 +6,7 @@
 import functools
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -65,6 +66,18 @@ def _as_json(text: str) -> str:
 def objects(values: Values | None = None, **options: Any) -> list[Object]:
     """Give all objects that the chart renders to, its tests included."""
     return [one for text in texts(values, **options).values() for one in parse(text)]
+
+
+def objects_of_the_next_version(folder: Path, values: Values | None = None, **options: Any) -> list[Object]:
+    """Give what the chart would render to if nothing but its version and the code's had changed. Uses the folder."""
+    shutil.copytree(CHART, folder / "next")
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    about |= {"version": "9.9.9", "appVersion": "9.9.9"}
+    (folder / "next" / "Chart.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    rendered = Chart.load(folder / "next").render(
+        dict(values or {}), **{"name": RELEASE, "namespace": NAMESPACE} | options
+    )
+    return [one for path, text in rendered.items() if path.endswith(".yaml") for one in parse(text)]
 
 
 def is_test(one: Object) -> bool:

@@ -12,7 +12,7 @@ import yaml
 from tests.charts import base
 from tests.charts.cases import CASES
 from tests.charts.kustomization import build
-from tests.charts.rendering import ROOT, Object, objects
+from tests.charts.rendering import ROOT, Object, is_test, merge, objects, objects_of_the_next_version
 from tests.integration.controller import envtest
 from tests.integration.controller.cluster_under_test import CRD, Admin, ApiRefusalError, until
 
@@ -88,6 +88,19 @@ async def test_everything_applies(admin, case):
     await prepare(admin, wanted)
     answers = await asyncio.gather(*(apply(admin, one, dryRun="All") for one in wanted))
     assert [answer["metadata"]["name"] for answer in answers] == [one["metadata"]["name"] for one in wanted]
+
+
+@pytest.mark.parametrize("case", ["default", "gpu", "ollama fills itself", "everything said", "the mirror"])
+async def test_an_upgrade_applies(admin, case, tmp_path):
+    """What cannot be changed stays as it is: selectors, what Jobs do, what claims ask for."""
+    values = merge(CASES[case], {"sidecar": {"image": {"tag": "1.2.3"}}})
+    first = objects(values, namespace=admin.namespace)
+    later = objects_of_the_next_version(
+        tmp_path, merge(values, {"commonLabels": {"team": "others"}}), namespace=admin.namespace
+    )
+    for one in (*first, *later):
+        if one["apiVersion"] not in OF_OTHERS and not is_test(one):
+            await apply(admin, one)
 
 
 async def prepare(admin: Admin, wanted: list[Object]) -> None:
