@@ -34,7 +34,7 @@ CONTEXT_MB = 64
 """What may stay allocated of a copy that has gone, in MiB: torch's own rests, not weights."""
 
 
-LIMITS = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).limits(on_gpu=True)
+LIMITS = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).limits(on_gpu=True, idle_cores=1)
 FULL_BATCH_S = 0.02
 """What a large GPU takes for a full batch of BGE-M3: 10 TFLOP."""
 VECTOR = np.random.default_rng(0).standard_normal(1024).astype(np.float32)

@@ -6,27 +6,26 @@ A batch is padded to its longest text, and what it costs grows with its padded t
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-MANY = 1 << 16
-"""More cores than there are."""
 PATIENCE = 0.1
 """Share of the last batch's time that may be spent on waiting: more would cost more than company saves."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """``tokens``: most padded tokens. ``padding``: most of them that may be padding, as a share.
+    """What holds where the model is now. ``tokens``: most padded tokens of a batch.
 
-    ``max_wait_s``: longest wait for company, in seconds. ``cores``: what all batches together are computed on.
-    ``ahead``: full batches that may wait behind those, so that a device has its next one when it is done.
-    ``idle``: how many of the cores nobody else uses.
+    ``padding``: most of them that may be padding, as a share. ``max_wait_s``: longest wait for company, in seconds.
+    ``device``: what computes. ``cores``: what of it all batches together are computed on. ``idle``: how many of these
+    nobody else uses. ``ahead``: full batches that may wait behind, so that a device has its next one when it is done.
     """
 
     tokens: int
     padding: float
     max_wait_s: float
+    device: str = "cpu"
     cores: int = 1
+    idle: int = 1
     ahead: int = 0
-    idle: int = MANY
 
 
 def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
@@ -74,17 +73,18 @@ def free_cores(taken: int, waiting_tokens: int, limits: BatchLimits) -> int:
 
 
 def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[list[int], int]:
-    """Choose the next batch, and how many of the free cores compute it: one, or all there are.
+    """Choose the next batch, and how many of the free cores compute it: one, or several.
 
     What waits is divided between the cores, since several on one batch wait for each other a hundred times in it. But
     few texts that come while nothing is computed would leave cores idle, and go together on those that are: one that
-    others use as well would be waited for each time. One core less, if the text is longer than a full batch for each
-    would be: somebody with a word may come meanwhile.
+    others use as well would be waited for each time.
     """
     several = min(free, limits.idle)
-    if free == limits.cores > len(lengths) and several > 1:
+    would_leave_cores_idle = free == limits.cores and len(lengths) < free
+    if would_leave_cores_idle and several > 1:
         together = replace(limits, tokens=limits.tokens * several)
-        return next_batch(lengths, together), several - (lengths[0] > together.tokens)
+        takes_long = lengths[0] > together.tokens  # then one core is left to somebody who comes with a word
+        return next_batch(lengths, together), several - 1 if takes_long else several
     parts = min(free, len(lengths))
     return next_batch(lengths, replace(limits, tokens=min(limits.tokens, -(-sum(lengths) // parts)))), 1
 

@@ -80,6 +80,7 @@ class _Waiting(Generic[R]):
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch(Generic[R]):
     texts: Sequence[_Waiting[R]]
+    device: str
     cores: int
 
     def is_wanted(self) -> bool:
@@ -180,7 +181,8 @@ class Batcher(Generic[R]):
         return batch_policy.wait_for_company_s(len(self._line), tokens, last, limits)
 
     def _free_cores(self, waiting_tokens: int, limits: BatchLimits) -> int:
-        return batch_policy.free_cores(sum(batch.cores for batch in self.running), waiting_tokens, limits)
+        taken = sum(batch.cores for batch in self.running if batch.device == limits.device)
+        return batch_policy.free_cores(taken, waiting_tokens, limits)
 
     def _take(self) -> _Batch[R] | None:
         self._line = [one for one in self._line if not one.call.done.done()]  # callers are told, and leave, later
@@ -191,7 +193,7 @@ class Batcher(Generic[R]):
         if not self._line or not free:
             return None  # the only caller left while company was waited for, or the model changed its place
         chosen, cores = batch_policy.plan_batch(lengths, limits, free)
-        batch = _Batch([self._line[position] for position in chosen], cores)
+        batch = _Batch([self._line[position] for position in chosen], limits.device, cores)
         self._taken_tokens += sum(lengths[position] for position in chosen)
         going = set(chosen)
         self._line = [one for position, one in enumerate(self._line) if position not in going]
@@ -201,37 +203,44 @@ class Batcher(Generic[R]):
 
     async def _answer(self, batch: _Batch[R]) -> None:
         started_s = self._clock()
-        await self._compute(batch)
-        self._last_ended_s = self._clock()
-        self._last = LastBatch(len(batch.texts), self._last_ended_s - started_s, 0.0)
-        self._learn_pace(self._last.took_s / len(batch.texts), len(self.running))
+        await self._compute(batch, started_s)
         self.running.remove(batch)
         self._changed.set()
 
-    async def _compute(self, batch: _Batch[R]) -> None:
+    async def _compute(self, batch: _Batch[R], started_s: float) -> None:
         """Have texts answered; if they fail together, each alone, so that the one it fails on takes no other down."""
         try:
             answers = await self._run([one.tokens for one in batch.texts], batch.cores, batch.is_wanted)
         except AbandonedError:
             return
         except PutBackError:
-            self._line = [*batch.texts, *self._line]
-        except Exception as exc:  # noqa: BLE001 - whatever a model raises is its verdict on one of these texts
-            await self._compute_apart(batch, exc)
-        else:
-            for one, answered in zip(batch.texts, answers, strict=True):
-                one.call.answer(one.place, answered)
-
-    async def _compute_apart(self, batch: _Batch[R], exc: Exception) -> None:
-        if len(batch.texts) == 1:
-            log.warning("a model failed on a text", exc_info=exc)
-            (text,) = batch.texts
-            text.call.fail(EngineFailedError(f"the model failed on text {text.place} of the request, from 0"))
+            self._put_back(batch)
             return
+        except Exception as exc:  # whatever a model raises is its verdict on one of these texts
+            if len(batch.texts) == 1:
+                log.warning("a model failed on a text", exc_info=exc)
+                (text,) = batch.texts
+                text.call.fail(EngineFailedError(f"the model failed on text {text.place} of the request, from 0"))
+                return
+        else:
+            self._tell(batch, answers, self._clock() - started_s)
+            return
+        # Outside of the except clause: the exception holds on to the copy of the model that it was raised by.
         for text in batch.texts:
-            alone = _Batch([text], batch.cores)
+            alone = _Batch([text], batch.device, batch.cores)
             if alone.is_wanted():
-                await self._compute(alone)
+                await self._compute(alone, self._clock())
+
+    def _put_back(self, batch: _Batch[R]) -> None:
+        self._line = [*(one for one in batch.texts if not one.call.done.done()), *self._line]
+        self._taken_tokens -= sum(len(one.tokens.ids) for one in batch.texts)
+
+    def _tell(self, batch: _Batch[R], answers: Sequence[Answered[R]], took_s: float) -> None:
+        for one, answered in zip(batch.texts, answers, strict=True):
+            one.call.answer(one.place, answered)
+        self._last_ended_s = self._clock()
+        self._last = LastBatch(len(batch.texts), took_s, 0.0)
+        self._learn_pace(took_s / len(batch.texts), len(self.running))
 
     def _fail_all(self, error: SidecarError) -> None:
         for one in [*(one for batch in self.running for one in batch.texts), *self._line]:

@@ -7,6 +7,8 @@ from aiohttp import web
 
 CANCELLED_WITHIN_S = 5.0
 """The server cancels a request at once when its connection is lost; it is not waited for any longer, in seconds."""
+SLICE_BYTES = 256 * 1024
+"""Written at a time: a caller that takes less than that in the time it has counts as one that takes nothing."""
 
 
 async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float) -> None:
@@ -24,8 +26,13 @@ async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float
         raise ConnectionAbortedError(f"the caller read nothing for {stall_s:g} s") from exc
 
 
-async def deliver(request: web.Request, response: web.Response, stall_s: float) -> web.Response:
-    """Write a whole response."""
+async def deliver(request: web.Request, body: bytes, content_type: str, stall_s: float) -> web.StreamResponse:
+    """Write a whole answer, which may take as long as it likes while the caller goes on reading."""
+    response = web.StreamResponse()
+    response.content_type = content_type
+    response.content_length = len(body)
     await response.prepare(request)
+    for first in range(0, len(body), SLICE_BYTES):
+        await in_time(request, response.write(body[first : first + SLICE_BYTES]), stall_s)
     await in_time(request, response.write_eof(), stall_s)
     return response

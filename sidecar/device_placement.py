@@ -115,20 +115,21 @@ class Placement:
     async def make_room(self) -> bool:
         """Drop all copies, because OCR needs their memory; tell whether there were any. Returns when it is free.
 
-        But no later than after ``room_s``: a page waits for it.
+        But no later than after ``room_s``: a page waits for it. Who comes while others have it made waits as well.
         """
+        was_being_made = bool(self._following)
         gone = [tenant for tenant in self._tenants.values() if tenant.state.on_gpu]
         for tenant in gone:
             tenant.state = device_policy.bar(tenant.state, device_policy.BELOW_THRESHOLD, self._clock())
         await self._follow(gone, self._limits.room_s)
-        return bool(gone)
+        return was_being_made or bool(gone)
 
     async def failed(self, name: str, reason: str) -> None:
         """Drop a copy that failed a batch, for a while."""
         log.warning("a copy on the GPU failed", extra={"model": name, "reason": reason})
         tenant = self._tenants[name]
         tenant.state = device_policy.bar(tenant.state, reason, self._clock())
-        await self._follow([tenant])
+        await self._follow([tenant], self._limits.room_s)
 
     async def _follow(self, tenants: list[_Tenant], wait_s: float | None = None) -> None:
         """Make true what the states say, and wait for it. Who waits may leave: what was begun is done all the same."""
@@ -179,7 +180,7 @@ class Placement:
         )
 
 
-def reason_of(error: GpuOutOfMemoryError | GpuFailedError) -> str:
+def reason_of(error: Exception) -> str:
     """Name the reason for the CPU after the GPU failed so."""
     return device_policy.OUT_OF_MEMORY if isinstance(error, GpuOutOfMemoryError) else device_policy.NO_CUDA
 

@@ -69,12 +69,12 @@ class RetrievalPolicy:
     padding: float
     max_wait_s: float
 
-    def limits(self, *, on_gpu: bool, cores_of_others: int = 0) -> BatchLimits:
+    def limits(self, *, on_gpu: bool, idle_cores: int) -> BatchLimits:
         """Give the limits of batches; the GPU computes one at a time, and has the next at hand."""
         if on_gpu:
-            return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, ahead=1)
-        idle = max(1, self.cpu_cores - cores_of_others)
-        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, self.cpu_cores, idle=idle)
+            return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, GPU, ahead=1)
+        idle = max(1, min(self.cpu_cores, idle_cores))
+        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, CPU, self.cpu_cores, idle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,13 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalMeans:
-    """What the models share. ``cores_of_others`` tells how many cores are in use by those who come first, now."""
+    """What the models share. ``idle_cores`` tells how many cores no page is read on now."""
 
     policy: RetrievalPolicy
     threads: Threads
     placement: Placement
     metrics: Metrics
-    cores_of_others: Callable[[], int] = lambda: 0
+    idle_cores: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,13 @@ class Retriever(Generic[I, R]):
         self._threads = means.threads
         self._placement = means.placement
         self._metrics = means.metrics
-        self._cores_of_others = means.cores_of_others
+        self._idle_cores = means.idle_cores
         self._failure: str | None = None
         self.model: RetrievalModel[I, R] | None = None
         self.first_retry_s = FIRST_RETRY_S
         self.loaded = asyncio.Event()
         self.admission = Admission(means.policy.max_queued, "texts", FIRST_PACE_S)
-        self.batcher: Batcher[R] = Batcher(self._run, self._limits, self.admission.page_done)
+        self.batcher: Batcher[R] = Batcher(self._run, self.limits, self.admission.page_done)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,9 +237,10 @@ class Retriever(Generic[I, R]):
         copy, reason = self._placement.where(self.name)
         return (GPU if copy else CPU), reason
 
-    def _limits(self) -> BatchLimits:
+    def limits(self) -> BatchLimits:
+        """Give the limits of batches where the model is now."""
         on_gpu = self._placement.where(self.name)[0] is not None
-        return self._policy.limits(on_gpu=on_gpu, cores_of_others=self._cores_of_others())
+        return self._policy.limits(on_gpu=on_gpu, idle_cores=self._idle_cores())
 
     async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
         """Run a batch where the model is now. What the GPU fails the CPU answers, in batches of its own size."""
@@ -249,8 +250,9 @@ class Retriever(Generic[I, R]):
             cpu = self.model.cpu
             return await self._measured(cpu, self._threads.cpu.run(cores, partial(cpu.run, batch, is_wanted)), reason)
         try:
-            return await self._measured(copy, self._threads.gpu.run(copy.run, batch, is_wanted), reason)
-        except (GpuOutOfMemoryError, GpuFailedError) as exc:
+            async with asyncio.timeout(self._policy.timeout_s):  # a GPU that hangs; no caller waits longer
+                return await self._measured(copy, self._threads.gpu.run(copy.run, batch, is_wanted), reason)
+        except (GpuOutOfMemoryError, GpuFailedError, TimeoutError) as exc:
             reason = reason_of(exc)
         del copy  # nothing may hold on to it while its memory is freed
         await self._placement.failed(self.name, reason)

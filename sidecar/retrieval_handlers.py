@@ -17,7 +17,7 @@ Q = TypeVar("Q", bound=BaseModel)
 Body = dict[str, Any]
 
 
-async def embed(request: web.Request) -> web.Response:
+async def embed(request: web.Request) -> web.StreamResponse:
     """Give dense and sparse vectors of one text or of several."""
     return await _answer(request, retrieval_schema.EmbedRequest, _embed)
 
@@ -33,7 +33,7 @@ async def _embed(request: web.Request, asked: retrieval_schema.EmbedRequest) -> 
     return {**bodies[0], **where} if asked.texts is None else {"embeddings": bodies, **where}
 
 
-async def rerank(request: web.Request) -> web.Response:
+async def rerank(request: web.Request) -> web.StreamResponse:
     """Give each chunk a score, and their order."""
     return await _answer(request, retrieval_schema.RerankRequest, _rerank)
 
@@ -51,7 +51,7 @@ async def _rerank(request: web.Request, asked: retrieval_schema.RerankRequest) -
     }
 
 
-async def v1_embeddings(request: web.Request) -> web.Response:
+async def v1_embeddings(request: web.Request) -> web.StreamResponse:
     """Give dense vectors, as OpenAI does."""
     return await _answer(request, retrieval_schema.EmbeddingsRequest, _v1_embeddings)
 
@@ -78,7 +78,7 @@ async def _v1_embeddings(request: web.Request, asked: retrieval_schema.Embedding
     }
 
 
-async def v1_rerank(request: web.Request) -> web.Response:
+async def v1_rerank(request: web.Request) -> web.StreamResponse:
     """Rank documents, as Cohere and Jina do."""
     return await _answer(request, retrieval_schema.RerankV1Request, _v1_rerank)
 
@@ -113,18 +113,18 @@ async def _scores(request: web.Request, query: str, texts: list[str], *, truncat
 
 async def _answer(
     request: web.Request, model: type[Q], compute: Callable[[web.Request, Q], Awaitable[Body]]
-) -> web.Response:
+) -> web.StreamResponse:
     """Read, parse, compute, write. What of it lies in memory is counted meanwhile, the answer included."""
     settings = request.app[SETTINGS]
     limit = settings.retrieval_max_body_bytes
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaError("the body is compressed, which is not accepted here")
     multipart.refuse_length(request, limit, limit)
-    with request.app[RETRIEVAL_BODIES].growing() as held:
-        async with request.app[DRAIN].request():
+    async with request.app[DRAIN].request():
+        with request.app[RETRIEVAL_BODIES].growing() as held:
             async with multipart.receiving(settings.receive_timeout_s):
                 body = await read_body(request, limit, held.take)
             asked = retrieval_schema.parse(model, body, settings.retrieval_max_items)
             answer = retrieval_schema.render(await compute(request, asked))
-        held.take_anyway(len(answer))
-        return await delivery.deliver(request, web.Response(body=answer, content_type=JSON), settings.receive_timeout_s)
+            held.take_anyway(len(answer))
+            return await delivery.deliver(request, answer, JSON, settings.receive_timeout_s)

@@ -83,7 +83,10 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
 
     app[RETRIEVAL_BODIES] = Admission(settings.retrieval_max_bodies_bytes, "bytes of requests", SECONDS_A_BYTE)
     workers = app[WORKERS]
-    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], lambda: workers.busy)
+    machine_cores = usable_cores()
+    means = RetrievalMeans(
+        retrieval_policy(settings, cores), threads, placement, app[METRICS], lambda: machine_cores - workers.busy
+    )
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
     app[EMBEDDER] = Retriever(EMBED, loader(retrieval_models.Embedder, embedder), _absent(embedder), means)
     app[RERANKER] = Retriever(RERANK, loader(retrieval_models.Reranker, reranker), _absent(reranker), means)

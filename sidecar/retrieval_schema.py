@@ -7,7 +7,6 @@ import base64
 import gc
 import json
 import math
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
@@ -130,8 +129,8 @@ def parse(model: type[Q], body: bytes, max_items: int) -> Q:
     values = _parse_json(body)
     if not isinstance(values, dict):
         raise MalformedBodyError("the body must be a JSON object")
-    _refuse_masses(values, max_items)
-    refuse_keep_alive([_names(values), *(_names(one) for one in _objects_below(values))])
+    objects = _small_objects(values, max_items)
+    refuse_keep_alive([_names(one) for one in objects])
     values = {name: value for name, value in values.items() if value is not None}  # null means not set
     values = fold_names(values) if issubclass(model, Wire) else values
     for name, value in values.items():
@@ -165,21 +164,23 @@ def _parse(body: bytes) -> object:
         raise MalformedBodyError("the body is not JSON") from exc
 
 
-def _refuse_masses(values: dict[str, Any], max_items: int) -> None:
-    """Refuse what would take long to look at, by its size alone: the event loop looks, and serves others, too."""
+def _small_objects(values: dict[str, Any], max_items: int) -> list[dict[str, Any]]:
+    """Give the body's object, those right below it and those in its lists; deeper ones nobody looks at.
+
+    Refuse what would take long to look at, by its size alone: the event loop looks, and serves others, too.
+    """
     if len(values) > MAX_FIELDS:
         raise InvalidValueError(f"the body has {len(values)} fields, the limit is {MAX_FIELDS}")
+    objects = [values]
     for name, value in values.items():
         if isinstance(value, list) and len(value) > max_items:
             raise InvalidValueError(f"{name[:SHOWN_VALUE_CHARS]} has {len(value)} items, the limit is {max_items}")
-    if any(len(one) > MAX_FIELDS for one in _objects_below(values)):
-        raise InvalidValueError(f"an object in the body has more fields than {MAX_FIELDS}, which is the limit")
-
-
-def _objects_below(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the objects right below the body, and in its lists. Deeper ones nobody looks at."""
-    for value in values.values():
-        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict))
+        objects += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+        if len(objects) > max_items + MAX_FIELDS:
+            raise InvalidValueError(f"the body has more objects than {max_items}, which is the limit")
+    if (most := max(map(len, objects))) > MAX_FIELDS:
+        raise InvalidValueError(f"an object in the body has {most} fields, the limit is {MAX_FIELDS}")
+    return objects
 
 
 def _names(values: dict[str, Any]) -> dict[str, None]:

@@ -4,6 +4,7 @@ The GPU is a stand-in: readings are given by the test, and copies for it are mad
 """
 
 import asyncio
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +14,7 @@ from sidecar.keys import EMBEDDER, METRICS, PLACEMENT
 from sidecar.retrieval_engine import GpuFailedError, GpuOutOfMemoryError
 from sidecar.retrieval_parts import GpuSeam
 from sidecar.vram_monitor import DeviceMemory
+from tests.conftest import until
 from tests.integration.sidecar.retrieving import loaded, post
 
 
@@ -134,6 +136,32 @@ async def test_what_the_gpu_fails_is_answered_by_the_cpu_and_the_copy_goes(runni
     del running.service.api[EMBEDDER].model.copy_to_gpu
     await replay(running, clock, 41)
     assert await place(running) == ("cuda", "headroom-sufficient")
+
+
+class Hanging:
+    """A copy whose batches never end."""
+
+    device = "cuda"
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def run(self, _batch, _is_wanted):
+        self.go.wait(60)
+
+
+async def test_a_gpu_that_hangs_is_left(start, models, card, clock):
+    environment = models.environment | {"RETRIEVAL_DEVICE": "auto", "RETRIEVAL_TIMEOUT_SECONDS": "1"}
+    running = await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
+    running.service.api[EMBEDDER].model.copy_to_gpu = lambda: hanging
+    hanging = Hanging()
+    try:
+        await replay(running, clock, 11)
+        assert (await post(running, "/embed", {"text": "a"}))[0] == 504
+        await until(lambda: not running.service.api[EMBEDDER].batcher.running, 20)
+        assert await place(running) == ("cpu", "cuda-not-available")
+    finally:
+        hanging.go.set()
 
 
 async def test_what_the_gpu_fails_the_cpu_answers_in_batches_of_its_own_size(start, models, card, clock):

@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from sidecar import retrieval
-from sidecar.keys import EMBEDDER, RERANKER, RETRIEVAL_THREADS, TESSERACT_ENGINE, WORKERS
+from sidecar.cores import usable_cores
+from sidecar.keys import EMBEDDER, RERANKER, TESSERACT_ENGINE, WORKERS
 from sidecar.retrieval_engine import ModelLoadError
 from tests.conftest import until
 from tests.fakes.tiny_models import NAN_TOKEN, POISON_TOKEN
@@ -290,24 +291,17 @@ async def test_a_long_text_leaves_a_core_to_others(start, models):
 
 async def test_a_lone_text_takes_no_core_that_a_page_is_read_on(start, models):
     """It would wait for that one at each of a hundred steps."""
-    running = await loaded(await start(**models.environment | {"RETRIEVAL_THREADS": "3", "OCR_WORKERS": "2"}))
+    cores = usable_cores()
+    running = await loaded(await start(**models.environment | {"OCR_WORKERS": str(cores)}))
     embedder, workers = running.service.api[EMBEDDER], running.service.api[WORKERS]
-    cores = []
-
-    def compute(count, run, *, really=running.service.api[RETRIEVAL_THREADS].cpu._compute):
-        cores.append(count)
-        return really(count, run)
-
-    running.service.api[RETRIEVAL_THREADS].cpu._compute = compute
-    assert (await post(running, "/embed", {"text": "a"}))[0] == 200
+    assert embedder.limits().idle == cores
     page = asyncio.create_task(workers.run(misdeeds.hang, deadline_s=60))
     await until(lambda: workers.busy == 1)
+    assert embedder.limits().idle == max(1, cores - 1)
     assert (await post(running, "/embed", {"text": "a"}))[0] == 200
     page.cancel()
     await until(lambda: workers.busy == 0)
-    assert (await post(running, "/embed", {"text": "a"}))[0] == 200
-    assert cores == [3, 2, 3]
-    assert embedder.capability.ready
+    assert embedder.limits().idle == cores
 
 
 async def test_a_caller_that_leaves_takes_its_texts_out_of_the_line(retrieving):

@@ -165,6 +165,7 @@ def test_only_what_is_kubernetes_own_is_left_open():
         {"gpu": {"sidecar": "both"}},
         {"retrieval": {"storage": {"accessModes": ["ReadWriteOncePod"]}}},  # the loader needs it, too
         {"listenAddress": "127.0.0.1"},
+        {"sidecar": {"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}}},
     ],
     ids=str,
 )

@@ -95,7 +95,7 @@ def test_no_text_waits_longer_for_company_than_it_may(waiting, tokens, texts, to
         (1, 1, 1, 99, 0),  # not a full batch: company may come
         (1, 1, 1, 100, 1),
         (1, 1, 2, 1000, 0),  # one goes ahead, and no more
-        (2, 0, 3, 1000, 0),  # the model has just left a larger device
+        (2, 0, 2, 1000, 0),
     ],
 )
 def test_a_full_batch_may_wait_behind_those_that_are_computed(cores, ahead, taken, waiting_tokens, free):
@@ -125,7 +125,7 @@ def test_a_full_batch_may_wait_behind_those_that_are_computed(cores, ahead, take
     ],
 )
 def test_what_waits_is_divided_between_the_free_cores(lengths, free, planned):
-    assert plan_batch(lengths, replace(LIMITS, cores=4), free) == planned
+    assert plan_batch(lengths, replace(LIMITS, cores=4, idle=4), free) == planned
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_long_text_on_the_only_core_has_it():
 
 @given(lengths_lists, limits_values, st.integers(1, 64))
 def test_batches_planned_one_after_the_other_take_no_more_cores_than_are_free(lengths, limits, cores):
-    free, line, limits = cores, list(lengths), replace(limits, cores=cores)
+    free, line, limits = cores, list(lengths), replace(limits, cores=cores, idle=cores)
     while line and free:
         chosen, taken = plan_batch(line, limits, free)
         assert 1 <= taken <= free

@@ -1,6 +1,8 @@
 """The line and its worker: batches, callers that leave, texts that fail, a worker that dies."""
 
 import asyncio
+import gc
+import weakref
 from contextlib import asynccontextmanager
 
 import pytest
@@ -74,7 +76,7 @@ async def test_what_arrives_while_a_batch_runs_forms_the_next_together():
 
 async def test_each_free_core_takes_a_batch_and_answers_without_waiting_for_the_others():
     model = Model()
-    model.limits = BatchLimits(100, 0.5, 0.0, cores=3)
+    model.limits = BatchLimits(100, 0.5, 0.0, cores=3, idle=3)
     model.gate.clear()
     async with working(model) as batcher:
         calls = [asyncio.create_task(results(batcher.submit([text(number)]))) for number in range(5)]
@@ -87,7 +89,7 @@ async def test_each_free_core_takes_a_batch_and_answers_without_waiting_for_the_
 
 async def test_a_text_that_comes_alone_has_all_cores_and_those_that_come_meanwhile_wait():
     model = Model()
-    model.limits = BatchLimits(100, 0.5, 0.0, cores=3)
+    model.limits = BatchLimits(100, 0.5, 0.0, cores=3, idle=3)
     model.gate.clear()
     async with working(model) as batcher:
         first = asyncio.create_task(results(batcher.submit([text(0)])))
@@ -107,7 +109,7 @@ async def test_a_core_that_is_free_again_takes_what_waits_while_the_others_compu
             return await Model().run(batch, cores, is_wanted)
 
     model = Uneven()
-    model.limits = BatchLimits(10, 0.5, 0.0, cores=2)
+    model.limits = BatchLimits(10, 0.5, 0.0, cores=2, idle=2)
     model.gate.clear()
     async with working(model) as batcher:
         slow, *quick = (asyncio.create_task(results(batcher.submit([text(number)]))) for number in range(4))
@@ -247,6 +249,56 @@ async def test_what_is_put_back_is_planned_anew_in_batches_as_they_are_now():
         model.gate.set()
         assert (await first, await later) == ([0, 1, 2, 3, 4], [9])
     assert model.batches == [[0, 1], [2, 3], [4, 9]]
+
+
+async def test_what_one_device_computes_takes_nothing_from_another():
+    model = Model()
+    model.limits = BatchLimits(100, 0.5, 0.0, "cuda", ahead=1)
+    model.gate.clear()
+    async with working(model) as batcher:
+        on_gpu = asyncio.create_task(batcher.submit([text(0)]))
+        await until(lambda: model.batches == [[0]])
+        model.limits = BatchLimits(100, 0.5, 0.0, "cpu", cores=1)
+        on_cpu = asyncio.create_task(results(batcher.submit([text(1)])))
+        await until(lambda: model.batches == [[0], [1]])  # though the other one still hangs
+        model.gate.set()
+        await asyncio.gather(on_gpu, on_cpu)
+
+
+async def test_what_was_not_computed_teaches_no_pace():
+    class Giving(Model):
+        async def run(self, batch, cores, is_wanted):
+            if self.limits.tokens > 50:
+                self.limits = BatchLimits(50, 0.5, 0.0)
+                raise PutBackError
+            return await super().run(batch, cores, is_wanted)
+
+    learnt = []
+    async with working(Giving(), lambda took_s, _at_a_time: learnt.append(took_s)) as batcher:
+        await batcher.submit([text(1), text(2)])
+    assert len(learnt) == 1
+
+
+async def test_nothing_of_a_batch_that_failed_outlives_its_failure():
+    """It may hold a copy on the GPU, whose memory has to go while its texts are computed apart."""
+
+    class Copy:
+        pass
+
+    class Failing(Model):
+        async def run(self, batch, cores, is_wanted):
+            if len(batch) > 1:
+                copy = Copy()
+                self.copy = weakref.ref(copy)
+                raise ValueError("poison")
+            gc.collect()
+            self.alive = self.copy() is not None
+            return await super().run(batch, cores, is_wanted)
+
+    model = Failing()
+    async with working(model) as batcher:
+        assert await results(batcher.submit([text(1), text(2)])) == [1, 2]
+    assert model.alive is False
 
 
 async def test_a_batch_is_wanted_while_any_of_its_callers_waits():

@@ -53,4 +53,4 @@ async def test_the_end_waits_once_for_all_threads_together(threads, computed):
     taken_s = loop.time() - started_s
     held.set()
     await asyncio.gather(*running)
-    assert 0.4 < taken_s < 1.5
+    assert 0.4 < taken_s < 1.9  # four times would be two seconds

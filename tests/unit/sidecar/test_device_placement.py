@@ -121,6 +121,19 @@ async def test_who_wants_room_waits_for_it_no_longer_than_told(placement, clock,
     await until(lambda: [model.freed for model in models] == [1, 1])
 
 
+async def test_who_comes_while_room_is_made_is_told_so_as_well(placement, clock, busy):
+    """Several pages want room at once; each looks at the memory anew when there is some."""
+    await settle(placement, clock)
+    batch = await busy()
+    pages = [asyncio.create_task(placement.make_room()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    busy.let_go()
+    await batch
+    assert await asyncio.gather(*pages) == [True, True, True]
+    assert await placement.make_room() is False
+
+
 async def test_no_batch_begins_on_a_copy_that_has_to_go(placement, clock, busy):
     await settle(placement, clock)
     assert placement.where(RERANK)[0] is not None

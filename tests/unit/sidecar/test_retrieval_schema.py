@@ -63,7 +63,12 @@ def refusal(model, body):
         (
             RerankV1Request,
             {"query": "a", "documents": [{f"field{number}": 1 for number in range(33)}]},
-            "an object in the body has more fields than 32, which is the limit",
+            "an object in the body has 33 fields, the limit is 32",
+        ),
+        (
+            EmbedRequest,
+            {"unknown": [{}] * 2000, "more": [{}] * 200},
+            "the body has more objects than 2048, which is the limit",
         ),
         (EmbedRequest, {"text": {"secret": "a"}}, "text is not accepted: a valid string"),
         (RerankV1Request, {"query": "a", "documents": ["a"], "rank_fields": ["title"]}, None),
