@@ -100,13 +100,15 @@ class Watchman:
             await self._warn(namespace, doors, beat.proof)
 
     async def _warn(self, namespace: str, doors: Sequence[Sidecar], proof: Condition) -> None:
+        now = self.clock()
         for sidecar in doors:
             metadata = {"name": sidecar.name, "namespace": namespace, "uid": sidecar.uid}
             about = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-            name = event_name(sidecar.name, sidecar.uid, proof.type, proof.reason)
+            # By its time as well: a door that is opened a second time is told a second time.
+            name = event_name(sidecar.name, sidecar.uid, proof.type, proof.reason, now.isoformat())
             event = Event(name, "Warning", "IsolationNotEnforced", proof.message)
             try:
-                await self.cluster.emit_event(about, event, names.CONTROLLER_MANAGER, timestamp(self.clock()))
+                await self.cluster.emit_event(about, event, names.CONTROLLER_MANAGER, timestamp(now))
             except ClusterError as exc:  # the condition, the metric and the log tell it, too
                 log.warning("an event could not be told", extra={"namespace": namespace, "error": str(exc)})
 

@@ -31,7 +31,7 @@ from sidecar.keys import (
     VRAM_MONITOR,
     WORKERS,
 )
-from sidecar.middleware import authenticate, errors_as_json, identify, sign
+from sidecar.middleware import authenticate, errors_as_json, identify, sign, turn_away
 from sidecar.model_watch import ModelWatch
 from sidecar.ocr import DocumentReader, ReadPolicy
 from sidecar.ollama import Ollama
@@ -71,7 +71,7 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application
     Raises:
         SettingsError: keys are asked for and there is none.
     """
-    app = web.Application(middlewares=[identify, errors_as_json, authenticate])
+    app = web.Application(middlewares=[identify, errors_as_json, authenticate, turn_away])
     app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
     app[SETTINGS] = settings

@@ -1,7 +1,7 @@
 """The end of the service, in order: nothing new, what runs may finish for a while, then it is cancelled."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from sidecar.errors import QueueFullError, ShuttingDownError
@@ -20,7 +20,12 @@ class Drain:
         self._idle.set()
         self.running = 0
         """Documents in work."""
+        self.kept: frozenset[object] = frozenset()
+        """Connections that were open when the service began to leave. Each has one more answer, its last."""
+        self.leaving = False
+        """What comes by any other connection is turned away."""
         self.stopping = False
+        """Nothing new is taken at all."""
 
     def refuse_if_full(self) -> None:
         """Refuse new work when there is no room for it, or the service has been told to stop.
@@ -33,6 +38,20 @@ class Drain:
             raise self._stopped()
         if self.running >= self._max_documents:
             raise QueueFullError(f"{self.running} documents are in work, which is the limit", retry_after_s=1)
+
+    def leave(self, connections: Iterable[object]) -> None:
+        """Begin to leave."""
+        self.kept = frozenset(connections)
+        self.leaving = True
+
+    def refuse_newcomer(self, connection: object) -> None:
+        """Refuse what comes by a connection that was not open when the service began to leave.
+
+        Raises:
+            ShuttingDownError: it does.
+        """
+        if self.leaving and connection not in self.kept:
+            raise self._stopped()
 
     @asynccontextmanager
     async def arriving(self) -> AsyncIterator[None]:
@@ -76,7 +95,7 @@ class Drain:
 
     async def finish(self, grace_s: float) -> None:
         """Stop taking documents, give those that are here ``grace_s`` seconds, then cancel them and see them end."""
-        self.stopping = True
+        self.leaving = self.stopping = True
         try:
             async with asyncio.timeout(grace_s):
                 await self._all_ended()

@@ -191,7 +191,7 @@ def facts_of(app: web.Application) -> health.Facts:
     missing = [name for name in settings.languages.split("+") if name not in installed]
     watch, vision = app.get(MODEL_WATCH), app.get(VISION_ENGINE)
     return health.Facts(
-        stopping=app[DRAIN].stopping,
+        stopping=app[DRAIN].leaving,
         workers_alive=app[WORKERS].alive,
         tesseract_loaded=tesseract.installed is not None,
         tesseract_failure=tesseract.failure,

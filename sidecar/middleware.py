@@ -44,12 +44,12 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Put the request's id on every answer, and a name that tells no versions.
 
-    Once the service stops, an answer is its connection's last: a caller that keeps connections would be refused on this
-    one again and again, and finds another pod by a new one.
+    Once the service leaves, an answer is its connection's last: a caller that keeps connections would find this one
+    closed, and finds another pod by a new one.
     """
     response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
     response.headers["Server"] = "ocr-sidecar"
-    if isinstance(request, web.Request) and request.config_dict[DRAIN].stopping:
+    if isinstance(request, web.Request) and request.config_dict[DRAIN].leaving:
         response.force_close()
         response.headers["Connection"] = "close"
 
@@ -141,6 +141,14 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     is_guarded = request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS
     if is_guarded and not request.config_dict[KEY_FILE].ring().accepts(_presented_key(request)):
         raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
+    return await handler(request)
+
+
+@web.middleware
+async def turn_away(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Once the service leaves, take new work only from connections that were open before."""
+    if request.method == "POST":
+        request.config_dict[DRAIN].refuse_newcomer(request.protocol)
     return await handler(request)
 
 

@@ -200,17 +200,19 @@ def find_model(source: str) -> Path:
         ModelLoadError: it is neither here nor there.
     """
     try:
-        return _find_here(source)
+        folder = _find_here(source)
     except ModelLoadError:
         if _is_path(source):
             raise
-    return _find_at_hub(source, local_only=False)
+        folder = _find_at_hub(source, local_only=False)
+    _check_readable(folder)
+    return folder
 
 
 def is_at_hand(source: str) -> bool:
     """Tell whether a model's folder is there without a download."""
     try:
-        _find_here(source)
+        _check_readable(_find_here(source))
     except ModelLoadError:
         return False
     return True
@@ -241,6 +243,13 @@ def _find_at_hub(source: str, *, local_only: bool) -> Path:
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         raise ModelLoadError(missing)
     return folder
+
+
+def _check_readable(folder: Path) -> None:
+    """Refuse a folder with files that cannot be read: the libraries would say that they are not there, or nothing."""
+    for file in folder.iterdir():
+        if not os.access(file, os.R_OK):
+            raise ModelLoadError(f"model-unusable: {file.name} cannot be read by user {os.getuid()}")
 
 
 def _require(folder: Path, *names: str) -> None:

@@ -17,6 +17,9 @@ BACKLOG = 1024
 """Connections the kernel holds for us: a burst of callers waits instead of being refused."""
 KEEPALIVE_S = 75.0
 """An idle connection, or one that never finishes its first request's head, is closed after this."""
+LAST_ANSWER_S = 3.0
+"""A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
+LOOK_EVERY_S = 0.05
 CLOSE_S = 2.0
 """Time for answers already rendered to leave, once no document is in work."""
 
@@ -55,10 +58,24 @@ class Service:
                 raise SettingsError(f"port {port} of {self._settings.host} cannot be opened: {exc.strerror}") from exc
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new documents at once, give the running ones ``grace_s`` seconds, then cancel them and close."""
+        """Take no new connections' work, end those that are open with their next answer, then cancel, and close.
+
+        What is in work has ``grace_s`` seconds.
+        """
+        await self._end_connections(min(grace_s, LAST_ANSWER_S))
         await self.api[DRAIN].finish(grace_s)
         await self._api_runner.cleanup()
         await self._ops_runner.cleanup()
+
+    async def _end_connections(self, wait_s: float) -> None:
+        """Give each connection that is open one more answer, its last, so that no caller finds its own closed."""
+        drain, server = self.api[DRAIN], self._api_runner.server
+        drain.leave(server.connections if server else ())
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + wait_s
+        # aiohttp tells nobody that a connection has ended.
+        while server and not drain.kept.isdisjoint(server.connections) and loop.time() < ends_s:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def serve(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import until
+from tests.conftest import DATA, until
 from tests.integration.sidecar.documents import as_tiff, picture_of_text
 
 
@@ -120,6 +120,50 @@ async def test_sigterm_lets_running_documents_finish(launch, some_pages):
     async with asyncio.timeout(5):
         assert await one.process.wait() == 0
     assert not one.spool.exists()
+
+
+async def test_a_connection_that_is_open_has_one_more_answer_and_no_other_is_taken(launch):
+    """A caller that keeps its connection must not find it closed under its next document: it goes elsewhere after."""
+    one = await launch()
+    host, port = one.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+
+    async def ask(path):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+        return head
+
+    assert b"Connection: close" not in await ask("/health")
+    one.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(2):
+        while await one.status(f"{one.ops}/readyz") != 503:
+            await asyncio.sleep(0.01)
+    async with aiohttp.ClientSession() as newcomer, newcomer.post(f"{one.url}/ocr-upload", data=b"") as refused:
+        assert (refused.status, refused.headers["Connection"]) == (503, "close")
+    document = (DATA / "digital.pdf").read_bytes()
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + document + b"\r\n--b--\r\n"
+    head = b"POST /ocr-upload HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(part) + part)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close" in answer
+    assert b'"pageCount":4' in await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    async with asyncio.timeout(5):
+        assert await one.process.wait() == 0
+
+
+async def test_an_idle_connection_does_not_hold_up_the_end_for_long(launch):
+    one = await launch()
+    host, port = one.url.removeprefix("http://").split(":")
+    _, idle = await asyncio.open_connection(host, int(port))
+    one.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        assert await one.process.wait() == 0
+    idle.close()
+    await idle.wait_closed()
 
 
 async def test_once_it_stops_an_answer_is_the_last_of_its_connection(launch, some_pages):

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import json
 import math
+import os
 import shutil
 import struct
 import threading
 
 import pytest
 
-from sidecar import retrieval
+from sidecar import retrieval, retrieval_models
 from sidecar.cores import usable_cores
 from sidecar.keys import EMBEDDER, RERANKER, TESSERACT_ENGINE, WORKERS
 from sidecar.retrieval_engine import ModelLoadError
@@ -114,6 +115,20 @@ async def test_a_model_that_is_not_whole_is_told_and_the_other_one_works(start, 
         assert (response.status, answer["code"]) == (503, "engine_unavailable")
         assert "Retry-After" in response.headers
         assert str(half) not in answer["detail"]
+
+
+async def test_a_model_whose_files_cannot_be_read_says_which(start, models, tmp_path):
+    """Here the file is a link that leads nowhere, since whoever runs this may be allowed to read everything."""
+    folder = tmp_path / "unreadable"
+    shutil.copytree(models.embedder, folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(tmp_path / "nowhere")
+    running = await start(**models.environment | {"BGE_M3_MODEL": str(folder)})
+    await until(lambda: running.service.api[EMBEDDER].capability.state == "unavailable", 30)
+    reason = running.service.api[EMBEDDER].capability.reason
+    assert reason == f"model-unusable: model.safetensors cannot be read by user {os.getuid()}"
+    assert not retrieval_models.is_at_hand(str(folder))
+    assert retrieval_models.is_at_hand(str(models.embedder))
 
 
 @pytest.mark.parametrize(
