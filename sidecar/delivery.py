@@ -20,19 +20,30 @@ async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float
         async with asyncio.timeout(stall_s):
             await writing
     except TimeoutError as exc:
-        if request.transport:
-            request.transport.abort()  # to close it would be to wait for what is not taken
+        _break_off(request)
         await asyncio.sleep(CANCELLED_WITHIN_S)
         raise ConnectionAbortedError(f"the caller read nothing for {stall_s:g} s") from exc
 
 
 async def deliver(request: web.Request, body: bytes, content_type: str, stall_s: float) -> web.StreamResponse:
-    """Write a whole answer, which may take as long as it likes while the caller goes on reading."""
+    """Write a whole answer, which may take as long as it likes while the caller goes on reading.
+
+    An answer that is not written to its end breaks the connection off: nothing else can be said on it.
+    """
     response = web.StreamResponse()
     response.content_type = content_type
     response.content_length = len(body)
     await response.prepare(request)
-    for first in range(0, len(body), SLICE_BYTES):
-        await in_time(request, response.write(body[first : first + SLICE_BYTES]), stall_s)
-    await in_time(request, response.write_eof(), stall_s)
+    try:
+        for first in range(0, len(body), SLICE_BYTES):
+            await in_time(request, response.write(body[first : first + SLICE_BYTES]), stall_s)
+        await in_time(request, response.write_eof(), stall_s)
+    except BaseException:
+        _break_off(request)
+        raise
     return response
+
+
+def _break_off(request: web.Request) -> None:
+    if request.transport:
+        request.transport.abort()  # to close it would be to wait for what is not taken
