@@ -78,10 +78,11 @@ def prepare_thread(nice: int) -> None:
     """Prepare a thread that computes on the CPU, before it computes.
 
     Its helpers inherit its priority, which is a little below that of the workers that read pages: OCR comes first, and
-    neither starves the other.
+    neither starves the other. Those are ``nice`` steps below the process, whatever priority that was started with.
     """
     with contextlib.suppress(OSError, AttributeError):  # another priority is better, none is needed
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + NICE_BELOW_OCR))
+        own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, own + nice + NICE_BELOW_OCR))
 
 
 def compute_on(cores: int, run: Callable[[], T]) -> T:

@@ -1,6 +1,8 @@
 """Batches on the CPU: several cores for one, or one core each."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -54,3 +56,25 @@ async def test_the_end_waits_once_for_all_threads_together(threads, computed):
     held.set()
     await asyncio.gather(*running)
     assert 0.4 < taken_s < 1.9  # four times would be two seconds
+
+
+NICER = """
+import os, threading
+from sidecar.retrieval_models import NICE_BELOW_OCR, prepare_thread
+
+def compute():
+    prepare_thread(5)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    print(own - os.getpriority(os.PRIO_PROCESS, os.getpid()) - NICE_BELOW_OCR)
+
+os.nice(3)
+thread = threading.Thread(target=compute)
+thread.start()
+thread.join()
+"""
+
+
+def test_threads_are_below_the_workers_whatever_priority_the_service_was_started_with():
+    """The workers count from there as well."""
+    told = subprocess.run([sys.executable, "-c", NICER], capture_output=True, check=True, text=True, timeout=60)
+    assert told.stdout == "5\n"
