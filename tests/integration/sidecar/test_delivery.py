@@ -1,8 +1,10 @@
-"""Answers of some size on a real socket: who reads slowly gets all of it."""
+"""Answers of some size on a real socket: who reads slowly gets all of it, and nothing follows one that is given up."""
 
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -13,21 +15,31 @@ BODY = bytes(12_000_000)
 STALL_S = 1.0
 
 
-async def test_a_caller_that_goes_on_reading_gets_its_answer_however_long_it_takes(aiohttp_server):
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return await delivery.deliver(request, BODY, "application/octet-stream", STALL_S)
-
+@asynccontextmanager
+async def asking(
+    aiohttp_server, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> AsyncIterator[tuple[socket.socket, web.Server]]:
+    """Ask a server that answers so; give the socket, whose buffer is small, and the server."""
     app = web.Application()
     app.router.add_get("/", answer)
     server = await aiohttp_server(app)
     loop = asyncio.get_running_loop()
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        slow.setblocking(False)
-        await loop.sock_connect(slow, (str(server.host), server.port))
-        await loop.sock_sendall(slow, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        caller.setblocking(False)
+        await loop.sock_connect(caller, (str(server.host), server.port))
+        await loop.sock_sendall(caller, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        yield caller, server.runner.server
+
+
+async def test_a_caller_that_goes_on_reading_gets_its_answer_however_long_it_takes(aiohttp_server):
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await delivery.deliver(request, BODY, "application/octet-stream", STALL_S)
+
+    loop = asyncio.get_running_loop()
+    async with asking(aiohttp_server, answer) as (caller, _):
         taken, started_s = 0, loop.time()
-        while more := await loop.sock_recv(slow, 100_000):
+        while more := await loop.sock_recv(caller, 100_000):
             taken += len(more)
             # Four million bytes a second, so that all of it takes three times as long as it may stand still.
             await asyncio.sleep(max(0, taken / 4e6 - (loop.time() - started_s)))
@@ -44,20 +56,12 @@ async def test_an_answer_that_is_given_up_half_way_is_followed_by_nothing(aiohtt
         except TimeoutError:
             return web.Response(status=503, text="the service is shutting down")
 
-    app = web.Application()
-    app.router.add_get("/", answer)
-    server = await aiohttp_server(app)
-    loop = asyncio.get_running_loop()
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        slow.setblocking(False)
-        await loop.sock_connect(slow, (str(server.host), server.port))
-        await loop.sock_sendall(slow, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        await until(lambda: server.runner.server.connections)
-        await until(lambda: not server.runner.server.connections)
+    async with asking(aiohttp_server, answer) as (caller, server):
+        await until(lambda: server.connections)
+        await until(lambda: not server.connections)
         taken = b""
         with contextlib.suppress(ConnectionResetError):
-            while more := await loop.sock_recv(slow, 1 << 20):
+            while more := await asyncio.get_running_loop().sock_recv(caller, 1 << 20):
                 taken += more
     assert taken.startswith(b"HTTP/1.1 200 ")
     assert b"503" not in taken
