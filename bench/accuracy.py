@@ -1,6 +1,6 @@
 """Character error rates against the true texts, and those of bare Tesseract on the same pictures.
 
-The service spells what it read as people type it (:func:`sidecar.page_text.compose_sara_am`); the reference is taken
+The service spells what it read as people type it (:func:`sidecar.ocr.text.compose_sara_am`); the reference is taken
 as Tesseract gives it, which costs it some of its errors.
 """
 
@@ -17,7 +17,7 @@ from bench.figure import Figure
 from bench.load import DATA, send, upload
 from bench.reference import Page, read_as_drawn_by_service, reference_processes
 from bench.service import running_service
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 
 Documents = dict[str, tuple[int, ...]]
 """Page numbers, from 1, by document."""

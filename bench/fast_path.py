@@ -9,7 +9,7 @@ from bench.figure import ROUNDS, Figure, at_least, in_turn, rate, ratio
 from bench.load import DATA, seconds_for, upload
 from bench.reference import count_text_layer, reference_processes
 from bench.service import running_service
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 
 DOCUMENT = "digital.pdf"
 DOCUMENTS = 2000

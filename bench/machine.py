@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 
 
 def describe() -> str:

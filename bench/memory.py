@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bench.figure import Figure, below
 from bench.load import send, upload
 from bench.service import running_service
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 
 PROC = Path("/proc")
 TARGET_MB = 0.1

@@ -11,8 +11,8 @@ from pathlib import Path
 from bench.figure import ROUNDS, Figure, at_least, below
 from bench.load import DATA, GET_HEALTH, Connection, send, upload
 from bench.service import HOST, running_service
-from sidecar import document
-from sidecar.document import DocumentLimits
+from sidecar.documents import document
+from sidecar.documents.document import DocumentLimits
 from tests.fakes.ollama import Answer, Call, FakeOllama, Trap
 
 SCAN = "scan-thai-english.pdf"

@@ -9,7 +9,7 @@ from bench.figure import ROUNDS, Figure, at_least, in_turn, rate, ratio
 from bench.load import DATA, seconds_for, upload
 from bench.reference import Page, read_page, read_prepared, reference_processes
 from bench.service import running_service
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 
 PAGE_COUNTS = {"scan-thai-english.pdf": 3, "scan-noisy-skewed.pdf": 2, "photo.png": 1}
 COPIES = 10

@@ -11,11 +11,11 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar import document
-from sidecar.cores import usable_cores
-from sidecar.document import DocumentLimits
+from sidecar.documents import document
+from sidecar.documents.document import DocumentLimits
+from sidecar.engines.tesseract import find_tessdata
+from sidecar.runtime.cores import usable_cores
 from sidecar.settings import parse_settings
-from sidecar.tesseract import find_tessdata
 
 if TYPE_CHECKING:
     from tesserocr import PyTessBaseAPI

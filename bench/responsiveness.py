@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bench.figure import Figure, below
 from bench.load import GET_HEALTH, Connection, send, upload
 from bench.service import running_service
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 
 INTERVAL_S = 0.010
 LOAD_S = 20.0

@@ -23,7 +23,7 @@ from bench.retrieval_gpu import gpu_figures, line_figures
 from bench.retrieval_infinity import running_infinity
 from bench.retrieval_reference import Reference, call, prepare
 from bench.service import HOST, Service, running_service
-from sidecar.cores import usable_cores
+from sidecar.runtime.cores import usable_cores
 from tests.fakes import tiny_models
 from tests.fakes.tiny_models import Shape
 

@@ -19,13 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.figure import Figure, at_least, below, in_turn, rate, ratio
-from sidecar.background import beside
-from sidecar.batcher import Answered, Batcher
-from sidecar.compute_thread import ComputeThread
-from sidecar.retrieval_engine import Embedding, IsWanted, ModelCopy, Tokens
-from sidecar.retrieval_parts import retrieval_policy
-from sidecar.retrieval_schema import render
+from sidecar.retrieval.batcher import Answered, Batcher
+from sidecar.retrieval.model import Embedding, IsWanted, ModelCopy, Tokens
+from sidecar.runtime.background import beside
+from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.service.retrieval_wiring import retrieval_policy
 from sidecar.settings import parse_settings
+from sidecar.wire.retrieval import render
 
 TEXTS, QUICK_TEXTS = 512, 64
 ROUNDS = 3
@@ -118,7 +118,7 @@ def measure(count: int, rounds: int) -> Measured | None:
 
     if not torch.cuda.is_available():
         return None
-    from sidecar.retrieval_models import Embedder, find_gpu
+    from sidecar.retrieval.bge.models import Embedder, find_gpu
     from tests.fakes import tiny_models
 
     shape = tiny_models.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)

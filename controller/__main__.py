@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(environ: Mapping[str, str]) -> int:
     settings = parse_settings(environ)
-    from controller.telemetry import configure_logging  # noqa: PLC0415 - a mistake in the settings is told first
+    from controller.ops.telemetry import configure_logging  # noqa: PLC0415 - a mistake in the settings is told first
 
     configure_logging(settings.log_level)
     asyncio.run(_serve(settings, environ))
@@ -95,10 +95,10 @@ def _mirror(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 async def _mirror_once(settings: Settings, environ: Mapping[str, str], *, is_dry: bool) -> int:
     from controller.app import open_mirror  # noqa: PLC0415 - render needs none of this
-    from controller.cluster import open_cluster  # noqa: PLC0415 - likewise
     from controller.errors import ClusterError  # noqa: PLC0415 - likewise
-    from controller.mirror_database import DatabaseError  # noqa: PLC0415 - likewise
-    from controller.mirror_plan import render_plan  # noqa: PLC0415 - likewise
+    from controller.kube.api_client import open_cluster  # noqa: PLC0415 - likewise
+    from controller.mirror.database import DatabaseError  # noqa: PLC0415 - likewise
+    from controller.mirror.plan import render_plan  # noqa: PLC0415 - likewise
 
     cluster = await open_cluster(environ.get("KUBECONFIG"), settings.request_timeout_s, lambda *_: None)
     try:
@@ -117,7 +117,7 @@ async def _mirror_once(settings: Settings, environ: Mapping[str, str], *, is_dry
 
 
 def _render(options: argparse.Namespace) -> int:
-    from controller.render import ManifestError, read_manifests, write_profiles  # noqa: PLC0415 - see above
+    from controller.publish.render import ManifestError, read_manifests, write_profiles  # noqa: PLC0415 - see above
 
     try:
         texts = [(str(path), path.read_text(encoding="utf-8")) for path in options.files]

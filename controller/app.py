@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-from controller import handlers
-from controller.cluster import Cluster, open_cluster
 from controller.errors import ClusterError, NotFoundError
-from controller.health import Facts
-from controller.mirror import Mirror
-from controller.mirror_plan import MirrorRules
-from controller.news import News
-from controller.ops import open_ops
-from controller.reconcile import Reconciler
+from controller.isolation.prover import Watchman
+from controller.kube import watches
+from controller.kube.api_client import Cluster, open_cluster
+from controller.kube.sidecar_client import SidecarClient
+from controller.mirror.mirror import Mirror
+from controller.mirror.plan import MirrorRules
+from controller.ops.health import Facts
+from controller.ops.server import open_ops
+from controller.ops.telemetry import Metrics
+from controller.publish.reconcile import Reconciler
+from controller.schedule.change_filter import News
+from controller.schedule.pass_loop import PASS_DEADLINE_S, Work
 from controller.settings import Settings, SettingsError
-from controller.sidecars import SidecarClient
-from controller.telemetry import Metrics
-from controller.watchman import Watchman
-from controller.work import PASS_DEADLINE_S, Work
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Controller:
         await self._wait_for_crd()
         if self._namespace is not None:
             self._work.mark(self._namespace)
-        await handlers.watch(self._settings, self._namespace, self._on_event, self._cluster.credentials)
+        await watches.watch(self._settings, self._namespace, self._on_event, self._cluster.credentials)
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
     async def _wait_for_crd(self) -> None:
@@ -131,7 +131,7 @@ async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mir
     Raises:
         SettingsError: the URL is none that the mirror understands.
     """
-    from controller.mirror_database import DatabaseUrlError, open_database  # noqa: PLC0415 - 20 MiB, for it alone
+    from controller.mirror.database import DatabaseUrlError, open_database  # noqa: PLC0415 - 20 MiB, for it alone
 
     try:
         database = open_database(settings.database_url.get_secret_value())

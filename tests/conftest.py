@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sidecar.keys import TESSERACT_ENGINE
-from sidecar.retrieval_parts import GpuSeam
-from sidecar.server import Service
+from sidecar.api.app_keys import TESSERACT_ENGINE
+from sidecar.service.retrieval_wiring import GpuSeam
+from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
 
 DATA = Path(__file__).parent / "data"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.errors import ClusterError, ConflictError, RefusedError
-from controller.spec import InvalidSpec, parse_spec
-from controller.status import Event
+from controller.publish.status import Event
+from controller.resource.spec import InvalidSpec, parse_spec
 
 Path = tuple[str, ...]
 DEFAULTS = {"isActive": True, "keepAliveSeconds": 0, "retry": {"maxAttempts": 2, "temperatureStep": 0.1}}

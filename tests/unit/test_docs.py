@@ -17,27 +17,22 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from sidecar import (
-    cli,
-    device_policy,
-    errors,
-    health,
-    middleware,
-    model_watch,
-    residency_policy,
-    retrieval,
-    retrieval_models,
-    retrieval_schema,
-    schema,
-    tesseract,
-)
-from sidecar.app import API_ROUTES, OPS_ROUTES, build_app
-from sidecar.keys import METRICS
-from sidecar.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
-from sidecar.profile import ProfileError, parse_profile
+from sidecar import errors
+from sidecar.api import middleware
+from sidecar.api.app_keys import METRICS
+from sidecar.cli.commands import _parser
+from sidecar.engines import model_watch, tesseract
+from sidecar.engines.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
+from sidecar.gpu import residency_policy
+from sidecar.ocr import health
+from sidecar.ocr.warning_codes import WarningCode
+from sidecar.profiles.payload import ProfileError, parse_profile
+from sidecar.retrieval import placement_policy, retriever
+from sidecar.retrieval.bge import models
+from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
-from sidecar.warning import WarningCode
+from sidecar.wire import ocr, retrieval
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -148,17 +143,17 @@ def test_every_route_has_its_line():
 
 
 def test_every_request_field_has_its_line():
-    expected = wire_names(schema.OcrPathRequest) | {"file"}
+    expected = wire_names(ocr.OcrPathRequest) | {"file"}
     assert columns(API, "### Fields") == sorted((name,) for name in expected)
 
 
 def test_every_model_parameter_has_its_line_and_its_range():
-    known = schema.RuntimeParams.model_json_schema()["properties"]
+    known = ocr.RuntimeParams.model_json_schema()["properties"]
     assert columns(API, "### runtimeParams", 2) == sorted((name, accepted(field)) for name, field in known.items())
 
 
 def test_ranges_of_request_fields_are_those_of_the_code():
-    known = schema.OcrPathRequest.model_json_schema(by_alias=True)["properties"]
+    known = ocr.OcrPathRequest.model_json_schema(by_alias=True)["properties"]
     documented = dict(columns(API, "### Fields", 2))
     ranges = {name: accepted(known[name]) for name in ("temperature", "topP", "repeatPenalty", "maxTokens")}
     assert {name: documented[name] for name in ranges} == ranges
@@ -167,12 +162,12 @@ def test_ranges_of_request_fields_are_those_of_the_code():
 @pytest.mark.parametrize(
     ("heading", "model"),
     [
-        ("### Answer", schema.DocumentBody),
-        ("### Pages", schema.PageBody),
-        ("### Attempts", schema.AttemptBody),
-        ("### Residency", schema.ResidencyBody),
-        ("### GET /health", schema.HealthBody),
-        ("### GET /profiles", schema.LoadedProfileBody),
+        ("### Answer", ocr.DocumentBody),
+        ("### Pages", ocr.PageBody),
+        ("### Attempts", ocr.AttemptBody),
+        ("### Residency", ocr.ResidencyBody),
+        ("### GET /health", ocr.HealthBody),
+        ("### GET /profiles", ocr.LoadedProfileBody),
     ],
 )
 def test_every_field_of_an_answer_has_its_line(heading, model):
@@ -180,7 +175,7 @@ def test_every_field_of_an_answer_has_its_line(heading, model):
 
 
 def test_every_event_has_its_line():
-    events = (schema.DocumentEvent, schema.PageEvent, schema.DoneEvent, schema.ErrorEvent)
+    events = (ocr.DocumentEvent, ocr.PageEvent, ocr.DoneEvent, ocr.ErrorEvent)
     assert columns(API, "## Streamed answer") == sorted((event.model_fields["event"].default,) for event in events)
 
 
@@ -222,7 +217,7 @@ def test_every_metric_has_its_line_with_type_and_labels():
 
 
 def log_messages() -> Iterator[str]:
-    for module in (ROOT / "sidecar").glob("*.py"):
+    for module in (ROOT / "sidecar").rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name("log" | "access_log")), args=[ast.Constant(str(text))]):
@@ -251,28 +246,28 @@ def constants(module, pattern: str) -> set[str]:
 
 
 def test_every_reason_for_not_embedding_has_its_line():
-    raised = set(re.findall(r'ModelLoadError\("([a-z-]+): ', inspect.getsource(retrieval_models)))
-    reasons = constants(retrieval, r"[a-z]+(-[a-z]+)+") | raised
+    raised = set(re.findall(r'ModelLoadError\("([a-z-]+): ', inspect.getsource(models)))
+    reasons = constants(retriever, r"[a-z]+(-[a-z]+)+") | raised
     assert {"model-missing", "model-unusable", "worker-died"} <= reasons
     assert columns(OPERATIONS, "### Ready or not") == sorted((reason,) for reason in reasons)
 
 
 def test_every_reason_for_a_device_has_its_line():
-    reasons = constants(device_policy, r"[a-z]+(-[a-z]+)+")
+    reasons = constants(placement_policy, r"[a-z]+(-[a-z]+)+")
     assert columns(OPERATIONS, "### Where it runs") == sorted((reason,) for reason in reasons)
 
 
 @pytest.mark.parametrize(
     ("heading", "model"),
     [
-        ("### POST /embed: fields", retrieval_schema.EmbedRequest),
-        ("### POST /embed: answer", retrieval_schema.EmbedBody),
-        ("### POST /rerank: fields", retrieval_schema.RerankRequest),
-        ("### POST /rerank: answer", retrieval_schema.RerankBody),
-        ("### POST /v1/embeddings: fields", retrieval_schema.EmbeddingsRequest),
-        ("### POST /v1/embeddings: answer", retrieval_schema.EmbeddingsBody),
-        ("### POST /v1/rerank: fields", retrieval_schema.RerankV1Request),
-        ("### POST /v1/rerank: answer", retrieval_schema.RerankV1Body),
+        ("### POST /embed: fields", retrieval.EmbedRequest),
+        ("### POST /embed: answer", retrieval.EmbedBody),
+        ("### POST /rerank: fields", retrieval.RerankRequest),
+        ("### POST /rerank: answer", retrieval.RerankBody),
+        ("### POST /v1/embeddings: fields", retrieval.EmbeddingsRequest),
+        ("### POST /v1/embeddings: answer", retrieval.EmbeddingsBody),
+        ("### POST /v1/rerank: fields", retrieval.RerankV1Request),
+        ("### POST /v1/rerank: answer", retrieval.RerankV1Body),
     ],
 )
 def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
@@ -317,7 +312,7 @@ def test_profiles_in_the_readme_are_such():
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    return next(action.choices for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return next(action.choices for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
 
 
 def test_every_command_has_its_line():

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from controller.__main__ import main
-from controller.desired import plan_entries
-from controller.spec import read_resource
+from controller.publish.config_map import plan_entries
+from controller.resource.spec import read_resource
 from tests.integration.controller.cluster_under_test import ROOT, SPEC, until
 from tests.integration.controller.test_rights import TABLES
 

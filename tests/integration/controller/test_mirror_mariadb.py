@@ -11,10 +11,10 @@ import pymysql
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from controller.mirror import Mirror
-from controller.mirror_database import Database, DatabaseError, open_database
-from controller.mirror_plan import STATE_ANNOTATION, MirrorRules
-from controller.mirror_rows import ProfileRow
+from controller.mirror.database import Database, DatabaseError, open_database
+from controller.mirror.mirror import Mirror
+from controller.mirror.plan import STATE_ANNOTATION, MirrorRules
+from controller.mirror.rows import ProfileRow
 from tests.conftest import until
 from tests.fakes.profile_resources import MemoryResources
 from tests.integration.controller.mariadb import PASSWORD, MariaDb, mariadb, mariadb_server

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from controller.errors import ConflictError, RefusedError, UnavailableError
-from controller.mirror import Mirror
-from controller.mirror_database import Database, DatabaseError, DatabaseUrlError, open_database
-from controller.mirror_plan import STATE_ANNOTATION, MirrorRules
+from controller.mirror.database import Database, DatabaseError, DatabaseUrlError, open_database
+from controller.mirror.mirror import Mirror
+from controller.mirror.plan import STATE_ANNOTATION, MirrorRules
 from tests.fakes.profile_resources import MemoryResources
 
 DDL = """

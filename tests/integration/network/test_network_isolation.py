@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from controller.isolation import prove
-from controller.pods import Sidecar
-from controller.status import Condition
+from controller.isolation.probe import prove
+from controller.publish.status import Condition
+from controller.resource.sidecar_pod import Sidecar
 from tests.charts.rendering import NAMESPACE
 from tests.conftest import DATA, until
 from tests.fakes.network import Namespace, Pod

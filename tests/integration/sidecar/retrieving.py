@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sidecar.keys import EMBEDDER, RERANKER
+from sidecar.api.app_keys import EMBEDDER, RERANKER
 from tests.conftest import Running
 from tests.fakes import tiny_models
 from tests.fakes.tiny_models import Shape

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from sidecar.keys import PROFILE_STORE
+from sidecar.api.app_keys import PROFILE_STORE
 from tests.conftest import until
 from tests.fakes.ollama import Answer
 from tests.integration.sidecar.documents import PdfMaker

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sidecar.keys import READER, VISION_ENGINE
+from sidecar.api.app_keys import READER, VISION_ENGINE
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, pages
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sidecar.keys import SPOOL
+from sidecar.api.app_keys import SPOOL
 from sidecar.settings import MIB
 from tests.conftest import until
 from tests.integration.sidecar.documents import (

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sidecar.api.app_keys import EMBEDDER, METRICS, PLACEMENT
 from sidecar.errors import EngineFailedError
-from sidecar.keys import EMBEDDER, METRICS, PLACEMENT
-from sidecar.retrieval_engine import GpuFailedError, GpuOutOfMemoryError
-from sidecar.retrieval_parts import GpuSeam
-from sidecar.vram_monitor import DeviceMemory
+from sidecar.gpu.vram_monitor import DeviceMemory
+from sidecar.retrieval.model import GpuFailedError, GpuOutOfMemoryError
+from sidecar.service.retrieval_wiring import GpuSeam
 from tests.conftest import until
 from tests.integration.sidecar.retrieving import loaded, post
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from sidecar import delivery
+from sidecar.api import deliver
 from tests.conftest import until
 
 BODY = bytes(12_000_000)
@@ -34,7 +34,7 @@ async def asking(
 
 async def test_a_caller_that_goes_on_reading_gets_its_answer_however_long_it_takes(aiohttp_server):
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await delivery.deliver(request, BODY, "application/octet-stream", STALL_S)
+        return await deliver.deliver(request, BODY, "application/octet-stream", STALL_S)
 
     loop = asyncio.get_running_loop()
     async with asking(aiohttp_server, answer) as (caller, _):
@@ -52,7 +52,7 @@ async def test_an_answer_that_is_given_up_half_way_is_followed_by_nothing(aiohtt
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             async with asyncio.timeout(0.3):
-                return await delivery.deliver(request, BODY, "application/octet-stream", 60)
+                return await deliver.deliver(request, BODY, "application/octet-stream", 60)
         except TimeoutError:
             return web.Response(status=503, text="the service is shutting down")
 

@@ -6,8 +6,8 @@ import re
 import aiohttp
 import pytest
 
-from sidecar.app import API_ROUTES
-from sidecar.keys import SPOOL
+from sidecar.api.app_keys import SPOOL
+from sidecar.service.app import API_ROUTES
 from tests.conftest import until
 
 ERROR_KEYS = {"detail", "code", "requestId"}

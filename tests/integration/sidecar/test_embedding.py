@@ -9,8 +9,8 @@ import socket
 import numpy as np
 import pytest
 
-from sidecar.keys import EMBEDDER, METRICS, RETRIEVAL_BODIES
-from sidecar.retrieval_engine import Tokens
+from sidecar.api.app_keys import EMBEDDER, METRICS, RETRIEVAL_BODIES
+from sidecar.retrieval.model import Tokens
 from tests.conftest import until
 from tests.fakes import tiny_models
 from tests.integration.sidecar.retrieving import loaded, post

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.retrieval_models import Embedder, Reranker
+from sidecar.retrieval.bge.models import Embedder, Reranker
 
 CODE = "import pathlib\npathlib.Path({!r}).touch()\nfrom transformers import XLMRobertaModel as Model"
 

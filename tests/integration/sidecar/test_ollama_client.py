@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -19,8 +20,7 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
-from sidecar.ollama import ChatStream, ChatTimeouts, Ollama
-from sidecar.vram import ResidentModel
+from sidecar.gpu.vram import ResidentModel
 from tests.conftest import until
 from tests.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Outcome, Trap
 

@@ -192,7 +192,7 @@ def test_the_search_for_hardcoded_parameters_finds_them(source):
 
 
 def test_no_sampling_parameter_is_hardcoded_anywhere():
-    modules = sorted(SIDECAR.glob("*.py"))
+    modules = sorted(SIDECAR.rglob("*.py"))
     assert len(modules) > 40
     found = {module.name: lines for module in modules if (lines := literals_for_sampling(module.read_text()))}
     assert found == {}

@@ -278,7 +278,7 @@ HEAVY = ("torch", "FlagEmbedding", "transformers", "tokenizers", "huggingface_hu
 
 async def test_the_service_imports_nothing_that_takes_seconds():
     status, out, _ = await run(
-        "-c", f"import sys, sidecar.server; print([name for name in {HEAVY} if name in sys.modules])"
+        "-c", f"import sys, sidecar.service.server; print([name for name in {HEAVY} if name in sys.modules])"
     )
 
     assert (status, out.strip()) == (0, "[]")

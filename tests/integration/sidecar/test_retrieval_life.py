@@ -11,10 +11,11 @@ import threading
 
 import pytest
 
-from sidecar import retrieval, retrieval_models
-from sidecar.cores import usable_cores
-from sidecar.keys import EMBEDDER, RERANKER, TESSERACT_ENGINE, WORKERS
-from sidecar.retrieval_engine import ModelLoadError
+from sidecar.api.app_keys import EMBEDDER, RERANKER, TESSERACT_ENGINE, WORKERS
+from sidecar.retrieval.bge import models as hub
+from sidecar.retrieval.model import ModelLoadError
+from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S, PORTION
+from sidecar.runtime.cores import usable_cores
 from tests.conftest import until
 from tests.fakes.tiny_models import NAN_TOKEN, POISON_TOKEN
 from tests.integration.sidecar import misdeeds
@@ -62,7 +63,7 @@ class Gate:
 @pytest.fixture
 async def unstarted(tmp_path, models):
     """A service that is put together and not yet started."""
-    from sidecar.server import Service  # noqa: PLC0415 - started by the tests
+    from sidecar.service.server import Service  # noqa: PLC0415 - started by the tests
     from sidecar.settings import parse_settings  # noqa: PLC0415
 
     environment = {
@@ -127,8 +128,8 @@ async def test_a_model_whose_files_cannot_be_read_says_which(start, models, tmp_
     await until(lambda: running.service.api[EMBEDDER].capability.state == "unavailable", 30)
     reason = running.service.api[EMBEDDER].capability.reason
     assert reason == f"model-unusable: model.safetensors cannot be read by user {os.getuid()}"
-    assert not retrieval_models.is_at_hand(str(folder))
-    assert retrieval_models.is_at_hand(str(models.embedder))
+    assert not hub.is_at_hand(str(folder))
+    assert hub.is_at_hand(str(models.embedder))
 
 
 @pytest.mark.parametrize(
@@ -346,7 +347,7 @@ async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retr
 
     embedder.model.tokenize = slowly
     try:
-        array = asyncio.create_task(embedder.answer(["many"] * (3 * retrieval.PORTION), truncate=True))
+        array = asyncio.create_task(embedder.answer(["many"] * (3 * PORTION), truncate=True))
         await until(lambda: asked)
         single = asyncio.create_task(embedder.answer(["one"], truncate=True))
         await asyncio.sleep(0)  # it stands in the thread's line now
@@ -354,7 +355,7 @@ async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retr
         await asyncio.gather(array, single)
     finally:
         del embedder.model.tokenize
-    assert asked == [retrieval.PORTION, 1, retrieval.PORTION, retrieval.PORTION]
+    assert asked == [PORTION, 1, PORTION, PORTION]
 
 
 async def test_a_dead_worker_is_seen_by_readiness(retrieving):
@@ -442,4 +443,4 @@ async def test_v1_rerank_has_the_shape_of_cohere_and_jina(retrieving):
 
 
 def test_the_pauses_between_loads_grow_and_have_an_end():
-    assert retrieval.FIRST_RETRY_S < retrieval.LAST_RETRY_S <= 600
+    assert FIRST_RETRY_S < LAST_RETRY_S <= 600

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sidecar.keys import MODEL_WATCH, VRAM_MONITOR
+from sidecar.api.app_keys import MODEL_WATCH, VRAM_MONITOR
 from tests.conftest import until
 from tests.fakes.ollama import FakeOllama, Model
 from tests.integration.sidecar.model import PAGE, Governor, pages

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.keys import READER, TESSERACT_ENGINE
+from sidecar.api.app_keys import READER, TESSERACT_ENGINE
 from tests.conftest import until
 from tests.integration.sidecar.documents import PdfMaker, as_tiff, picture_of_text
 

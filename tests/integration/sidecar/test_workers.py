@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import DeadlineError
-from sidecar.workers import WorkerDiedError, WorkerLimits, WorkerPool
+from sidecar.runtime.worker_pool import WorkerDiedError, WorkerLimits, WorkerPool
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
 

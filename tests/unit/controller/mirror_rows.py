@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from controller.mirror_rows import ProfileRow, PromptRow, Snapshot
+from controller.mirror.rows import ProfileRow, PromptRow, Snapshot
 
 OCR_EXTRACT = ProfileRow(
     id=5,

@@ -3,19 +3,21 @@
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
-from controller import health
 from controller.__main__ import _parser
+from controller.ops import health
+from controller.ops.telemetry import Metrics
+from controller.resource.spec import read_resource
 from controller.settings import Settings
-from controller.spec import read_resource
-from controller.telemetry import Metrics
 from tests.unit.test_docs import CONFIGURATION, OPERATIONS, README, ROOT, accepted, columns, rows
 
 STATUS = tuple(
-    ROOT / "controller" / f"{name}.py" for name in ("status", "desired", "isolation", "mirror_plan", "mirror_rows")
+    ROOT / "controller" / f"{name}.py"
+    for name in ("publish/status", "publish/config_map", "isolation/probe", "mirror/plan", "mirror/rows")
 )
 
 
@@ -47,7 +49,7 @@ def test_every_metric_has_its_line_with_type_and_labels():
 
 
 def log_messages() -> Iterator[str]:
-    for module in (ROOT / "controller").glob("*.py"):
+    for module in (ROOT / "controller").rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name("log" | "logger")), args=[ast.Constant(str(text))]):
@@ -59,7 +61,7 @@ def test_every_log_line_has_its_line():
 
 
 def test_every_reason_for_not_being_ready_has_its_line():
-    text = (ROOT / "controller" / "health.py").read_text(encoding="utf-8")
+    text = Path(health.__file__).read_text(encoding="utf-8")
     reasons = re.findall(r'Reason\("([a-z-]+)"', text)
     assert reasons
     assert health.__doc__

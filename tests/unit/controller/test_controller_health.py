@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controller.health import Facts, is_alive, readiness
+from controller.ops.health import Facts, is_alive, readiness
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from controller.desired import (
+from controller.publish.config_map import (
     MAX_DATA_BYTES,
     Publication,
     good_payload,
@@ -11,8 +11,8 @@ from controller.desired import (
     render_config_map,
     surplus_of,
 )
-from controller.spec import read_resource
-from sidecar.profile import parse_profile
+from controller.resource.spec import read_resource
+from sidecar.profiles.payload import parse_profile
 from tests.unit.controller.bodies import body
 
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from controller import names
-from controller.desired import plan_entries
-from controller.spec import MAX_NAME_CHARS, ProfileSpec, read_resource
-from controller.status import Surroundings, next_status
-from sidecar.profile import MAX_TAGS, TAG_NAME
+from controller.publish.config_map import plan_entries
+from controller.publish.status import Surroundings, next_status
+from controller.resource.spec import MAX_NAME_CHARS, ProfileSpec, read_resource
+from sidecar.profiles.payload import MAX_TAGS, TAG_NAME
 from tests.unit.controller.bodies import body
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"

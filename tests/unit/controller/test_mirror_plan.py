@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.mirror_plan import (
+from controller.mirror.plan import (
     STATE_ANNOTATION,
     Apply,
     Clock,
@@ -23,7 +23,7 @@ from controller.mirror_plan import (
     render_state,
     warnings_of,
 )
-from controller.mirror_rows import Snapshot
+from controller.mirror.rows import Snapshot
 from tests.unit.controller.mirror_rows import NOTHING, OTHERS_ONLY, profile, prompt, rows
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.mirror_rows import (
+from controller.mirror.rows import (
     MAX_CONTEXT_CHARS,
     JunkRow,
     ProfileRow,
@@ -19,8 +19,8 @@ from controller.mirror_rows import (
     wanted_profiles,
     wanted_prompt,
 )
-from controller.spec import parse_spec, payload_of
-from sidecar.profile import parse_profile, render_profile
+from controller.resource.spec import parse_spec, payload_of
+from sidecar.profiles.payload import parse_profile, render_profile
 from tests.unit.controller.mirror_rows import profile, prompt
 
 

@@ -2,11 +2,11 @@ import copy
 
 import pytest
 
-from controller.desired import plan_entries, render_config_map
-from controller.mirror_plan import STATE_ANNOTATION
-from controller.news import News
-from controller.pods import parse_loaded, read_pod
-from controller.spec import read_resource
+from controller.mirror.plan import STATE_ANNOTATION
+from controller.publish.config_map import plan_entries, render_config_map
+from controller.resource.sidecar_pod import parse_loaded, read_pod
+from controller.resource.spec import read_resource
+from controller.schedule.change_filter import News
 from tests.unit.controller.bodies import body
 
 

@@ -1,4 +1,4 @@
-from controller.pace import BUSY_WINDOW_S, CALM_WINDOW_S, LONGEST_PAUSE_S, Pace
+from controller.schedule.backoff import BUSY_WINDOW_S, CALM_WINDOW_S, LONGEST_PAUSE_S, Pace
 
 
 def test_a_storm_widens_the_window_and_calm_narrows_it():

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.spec import InvalidSpec, parse_spec, payload_of, read_resource
-from sidecar.profile import parse_profile, render_profile
+from controller.resource.spec import InvalidSpec, parse_spec, payload_of, read_resource
+from sidecar.profiles.payload import parse_profile, render_profile
 from tests.unit.controller.bodies import body
 
 

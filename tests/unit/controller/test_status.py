@@ -2,10 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.desired import plan_entries
-from controller.pods import Sidecar
-from controller.spec import read_resource
-from controller.status import (
+from controller.publish.config_map import plan_entries
+from controller.publish.status import (
     Condition,
     Surroundings,
     conditions_of,
@@ -14,6 +12,8 @@ from controller.status import (
     next_status,
     plan_events,
 )
+from controller.resource.sidecar_pod import Sidecar
+from controller.resource.spec import read_resource
 from tests.unit.controller.bodies import body
 
 NOW, LATER = "2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z"

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.dialects import mysql, sqlite
 
-from controller.tables import PROFILES, PROMPTS, select_any, select_profiles, select_prompts
+from controller.mirror.tables import PROFILES, PROMPTS, select_any, select_profiles, select_prompts
 
 QUERIES = {
     "profiles": select_profiles(["np-dms-ocr"]),

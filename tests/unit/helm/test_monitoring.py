@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.telemetry import Metrics as ControllerMetrics
-from sidecar.app import build_app
-from sidecar.keys import METRICS
+from controller.ops.telemetry import Metrics as ControllerMetrics
+from sidecar.api.app_keys import METRICS
+from sidecar.service.app import build_app
 from sidecar.settings import parse_settings
 from tests.charts.cases import CASES
 from tests.charts.rendering import CHART, find, merge, objects

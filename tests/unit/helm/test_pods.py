@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controller.names import CONFIG_MAP
-from sidecar.app import OPS_ROUTES
+from sidecar.service.app import OPS_ROUTES
 from tests.charts.cases import CASES
 from tests.charts.rendering import find, objects
 

@@ -9,7 +9,7 @@ import yaml
 from helm_python import HelmError, lint
 from kubernetes_validate.utils import all_versions
 
-from controller.spec import read_resource
+from controller.resource.spec import read_resource
 from tests.charts.cases import CASES, PEER
 from tests.charts.rendering import (
     CHART,

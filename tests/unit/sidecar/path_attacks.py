@@ -1,6 +1,6 @@
 """Paths that lead out of the upload folder, or are dressed to, or name what is no file of it."""
 
-from sidecar.upload_paths import MAX_PATH_BYTES
+from sidecar.documents.upload_paths import MAX_PATH_BYTES
 
 FULL_STOP, FULL_SLASH, FULL_PERCENT = "\N{FULLWIDTH FULL STOP}", "\N{FULLWIDTH SOLIDUS}", "\N{FULLWIDTH PERCENT SIGN}"
 

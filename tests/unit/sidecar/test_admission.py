@@ -1,7 +1,7 @@
 import pytest
 
-from sidecar.admission import MAX_RETRY_AFTER_S, Admission
 from sidecar.errors import QueueFullError
+from sidecar.runtime.admission import MAX_RETRY_AFTER_S, Admission
 
 
 def test_pages_are_admitted_up_to_the_limit():

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import sidecar
-from sidecar.auth import KeyRing
-from sidecar.key_file import LOOK_AGAIN_S, KeyFile
+from sidecar.api.key_file import LOOK_AGAIN_S, KeyFile
+from sidecar.api.key_ring import KeyRing
 from sidecar.settings import Settings, SettingsError, environment_names, parse_settings
 
 OLD, NEW = "old-key", "new-key"

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.batch_policy import BatchLimits, LastBatch, free_cores, next_batch, plan_batch, wait_for_company_s
+from sidecar.retrieval.batch_policy import (
+    BatchLimits,
+    LastBatch,
+    free_cores,
+    next_batch,
+    plan_batch,
+    wait_for_company_s,
+)
 
 LIMITS = BatchLimits(tokens=100, padding=0.2, max_wait_s=0.02)
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.background import beside
-from sidecar.batch_policy import BatchLimits
-from sidecar.batcher import Answered, Batcher, PutBackError
 from sidecar.errors import EngineFailedError, EngineUnavailableError
-from sidecar.retrieval_engine import AbandonedError, Tokens
+from sidecar.retrieval.batch_policy import BatchLimits
+from sidecar.retrieval.batcher import Answered, Batcher, PutBackError
+from sidecar.retrieval.model import AbandonedError, Tokens
+from sidecar.runtime.background import beside
 from tests.conftest import until
 from tests.fakes.ollama import ManualClock
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.circuit import FAILURES_IN_A_ROW, OPEN_S, Circuit
+from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S, Circuit
 from tests.fakes.ollama import ManualClock
 
 

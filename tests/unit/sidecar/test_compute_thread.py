@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from sidecar.compute_thread import ComputeThread
+from sidecar.runtime.daemon_thread import ComputeThread
 from tests.conftest import until
 
 

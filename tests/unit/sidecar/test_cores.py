@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cores import GROUPS, read_quota, usable_cores
+from sidecar.runtime.cores import GROUPS, read_quota, usable_cores
 
 HALF_A_CORE = ("50000", "100000")
 
@@ -86,7 +86,7 @@ def small_group():
 
 
 def test_in_a_real_group_with_a_quota_fewer_cores_are_usable(small_group: Path):
-    count = "from sidecar.cores import usable_cores; print(usable_cores())"
+    count = "from sidecar.runtime.cores import usable_cores; print(usable_cores())"
     join = f"open({str(small_group)!r}, 'w').write('0'); "
     assert subprocess.check_output([sys.executable, "-c", join + count], text=True) == "1\n"
     assert usable_cores() >= 1

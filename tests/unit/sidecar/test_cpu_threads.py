@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from sidecar.cpu_threads import CpuThreads
+from sidecar.retrieval.cpu_threads import CpuThreads
 from tests.conftest import until
 
 
@@ -60,7 +60,7 @@ async def test_the_end_waits_once_for_all_threads_together(threads, computed):
 
 NICER = """
 import os, threading
-from sidecar.retrieval_models import NICE_BELOW_OCR, prepare_thread
+from sidecar.retrieval.bge.models import NICE_BELOW_OCR, prepare_thread
 
 def compute():
     prepare_thread(5)

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from sidecar.compute_thread import ComputeThread
-from sidecar.device_placement import Placement, PlacementLimits
-from sidecar.retrieval_engine import EMBED, RERANK
-from sidecar.vram import VramHeadroom
+from sidecar.gpu.vram import VramHeadroom
+from sidecar.retrieval.model import EMBED, RERANK
+from sidecar.retrieval.placement import Placement, PlacementLimits
+from sidecar.runtime.daemon_thread import ComputeThread
 from tests.conftest import until
 from tests.fakes.ollama import ManualClock
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar import device_policy
-from sidecar.device_policy import BARRED_S, DWELL_S, SETTLE_S, CopyState, bar, leave, place
-from sidecar.vram import UNREADABLE, VramHeadroom
+from sidecar.gpu.vram import UNREADABLE, VramHeadroom
+from sidecar.retrieval import placement_policy
+from sidecar.retrieval.placement_policy import BARRED_S, DWELL_S, SETTLE_S, CopyState, bar, leave, place
 
 THRESHOLD_MB = 3000
 EMBEDDER_MB, RERANKER_MB = 2600, 2600
@@ -94,7 +94,7 @@ def test_a_reading_that_fails_sends_them_away_and_they_come_back_by_themselves()
 
 
 def test_after_out_of_memory_a_copy_stays_away_for_a_minute_with_its_reason():
-    barred = [bar(ON[0], device_policy.OUT_OF_MEMORY, 5.0), ON[1]]
+    barred = [bar(ON[0], placement_policy.OUT_OF_MEMORY, 5.0), ON[1]]
     seen = replay([free(16_000)] * 200, barred, 5.5)
     came = next(number for number, states in enumerate(seen) if states[0].on_gpu)
     assert 5.5 + came * 0.5 == pytest.approx(5 + BARRED_S + SETTLE_S, abs=0.6)

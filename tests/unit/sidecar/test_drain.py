@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from sidecar.drain import RETRY_AFTER_S, Drain
 from sidecar.errors import QueueFullError, ShuttingDownError
+from sidecar.runtime.drain import RETRY_AFTER_S, Drain
 
 DEADLINE_S = 5
 

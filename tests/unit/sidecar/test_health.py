@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.health import Capability, Facts, is_alive, ocr_capability
+from sidecar.ocr.health import Capability, Facts, is_alive, ocr_capability
 
 WELL = Facts(
     stopping=False,

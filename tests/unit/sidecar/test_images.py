@@ -1,8 +1,8 @@
 import pytest
 from PIL import Image
 
+from sidecar.documents.images import Images, Scaling, plan_scaling
 from sidecar.errors import PageTooLargeError, UnreadableDocumentError
-from sidecar.images import Images, Scaling, plan_scaling
 
 MANY = 150_000_000
 

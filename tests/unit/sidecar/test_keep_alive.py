@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sidecar.errors import KeepAliveRefusedError
-from sidecar.schema import parse_body, parse_form, refuse_keep_alive
+from sidecar.wire.ocr import parse_body, parse_form, refuse_keep_alive
 
 SPELLINGS = [
     "keep_alive",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engine import PageVerdict
-from sidecar.model_answer import ModelAnswer, inner_text, judge
+from sidecar.engines.model_answer import ModelAnswer, inner_text, judge
+from sidecar.ocr.engine import PageVerdict
 
 GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY
 THAI = "ประกาศกระทรวง\nเรื่อง การจัดซื้อ"

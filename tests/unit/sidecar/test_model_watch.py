@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from sidecar.engines.model_watch import ModelWatch
 from sidecar.errors import EngineFailedError, EngineUnavailableError
-from sidecar.model_watch import ModelWatch
 from tests.conftest import until
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sidecar.documents.images import Images, plan_scaling
+from sidecar.documents.raster import MAX_SIDE_PIXELS
 from sidecar.errors import PageTooLargeError, SidecarError, UnreadableDocumentError
-from sidecar.images import Images, plan_scaling
-from sidecar.raster import MAX_SIDE_PIXELS
 
 LIMIT = 150_000_000
 A4 = (2480, 3508)

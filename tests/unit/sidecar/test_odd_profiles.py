@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.profile import ProfileError, parse_profile, render_profile
+from sidecar.profiles.payload import ProfileError, parse_profile, render_profile
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import pytest
 
-from sidecar.engine import FAST_PATH, MIXED, NP_DMS_OCR, TESSERACT, Attempt, PageText, PageVerdict, TryFailedError
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -13,7 +12,9 @@ from sidecar.errors import (
     PageUnreadableError,
     SidecarError,
 )
-from sidecar.page_reading import (
+from sidecar.gpu.residency_policy import OcrResidencyDecision
+from sidecar.ocr.engine import FAST_PATH, MIXED, NP_DMS_OCR, TESSERACT, Attempt, PageText, PageVerdict, TryFailedError
+from sidecar.ocr.page_reading import (
     PageReading,
     PageResult,
     engine_used,
@@ -22,8 +23,7 @@ from sidecar.page_reading import (
     page_warnings,
     raise_if_none_worked,
 )
-from sidecar.residency_policy import OcrResidencyDecision
-from sidecar.warning import WarningCode
+from sidecar.ocr.warning_codes import WarningCode
 
 STAYS = OcrResidencyDecision(120, 9000, "headroom-sufficient")
 GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY

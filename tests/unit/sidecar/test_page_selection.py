@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.documents.page_selection import PageWish, parse_pages
 from sidecar.errors import InvalidValueError, TooManyPagesError
-from sidecar.page_selection import PageWish, parse_pages
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.page_text import compose_sara_am, join_pages, trim
+from sidecar.ocr.text import compose_sara_am, join_pages, trim
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.documents.upload_paths import open_upload
 from sidecar.errors import FileAbsentError, PathForbiddenError
-from sidecar.upload_paths import open_upload
 from tests.unit.sidecar.path_attacks import ATTACKS
 
 SECRET = b"outside: nobody may read this"

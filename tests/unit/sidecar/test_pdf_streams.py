@@ -3,8 +3,8 @@ import zlib
 
 import pytest
 
+from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import ExpansionBombError
-from sidecar.pdf_streams import check_streams
 
 MIB = 1024 * 1024
 

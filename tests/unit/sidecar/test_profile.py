@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.profile import (
+from sidecar.profiles.payload import (
     DEFAULT_TAGS,
     ModelWish,
     Profile,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.profile_store import FOLDER, MAX_FILE_BYTES, Profiles, ProfileStore
+from sidecar.profiles.store import FOLDER, MAX_FILE_BYTES, Profiles, ProfileStore
 from tests.conftest import until
 
 NOBODY = 65_534

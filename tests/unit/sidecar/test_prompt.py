@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from sidecar.prompt import has_placeholder, messages, readable_name, user_text
+from sidecar.profiles.prompt import has_placeholder, messages, readable_name, user_text
 
 ORDER = "Extract all text from this page."
 

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from sidecar.raster import INK_DPI, ink_mask, is_blank, page_image, shrink, turn
+from sidecar.documents.raster import INK_DPI, ink_mask, is_blank, page_image, shrink, turn
 
 DPI = 300
 FONT = ImageFont.load_default(10 * DPI / 72)  # ten points

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.residency_policy import (
+from sidecar.gpu.residency_policy import (
     OcrResidencyDecision,
     ResidencyLimits,
     calculate_ocr_residency,
     may_still_be_freed,
     would_push_out,
 )
-from sidecar.vram import UNREADABLE, ResidentModel, VramHeadroom, full_name, same_model
+from sidecar.gpu.vram import UNREADABLE, ResidentModel, VramHeadroom, full_name, same_model
 
 OCR = "np-dms-ocr:latest"
 LLM = "np-dms-ai:latest"

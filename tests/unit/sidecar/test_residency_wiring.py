@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.app import vision_policy
-from sidecar.engine import Orders, PageOrder, PagePicture, PageText, PreparedPage, TryFailedError
+from sidecar.engines.ollama import Ollama
+from sidecar.engines.vision import VisionEngine
 from sidecar.errors import DeadlineError, GpuPressureError, PageUnreadableError, SidecarError
-from sidecar.ollama import Ollama
-from sidecar.profile import ModelWish, Profile, instruct
-from sidecar.residency_policy import OcrResidencyDecision
+from sidecar.gpu.residency_policy import OcrResidencyDecision
+from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
+from sidecar.ocr.engine import Orders, PageOrder, PagePicture, PageText, PreparedPage, TryFailedError
+from sidecar.profiles.payload import ModelWish, Profile, instruct
+from sidecar.service.app import vision_policy
 from sidecar.settings import parse_settings
-from sidecar.vision import VisionEngine
-from sidecar.vram_monitor import DeviceMemory, VramMonitor
 from tests.conftest import until
 from tests.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Trap
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import InvalidValueError, KeepAliveRefusedError, MalformedBodyError
-from sidecar.retrieval_schema import (
+from sidecar.wire.retrieval import (
     EmbeddingsRequest,
     EmbedRequest,
     RerankRequest,

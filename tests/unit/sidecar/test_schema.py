@@ -12,7 +12,7 @@ from sidecar.errors import (
     SystemPromptError,
     UnknownEngineError,
 )
-from sidecar.schema import RuntimeParams, check_max_pages, parse_body, parse_form
+from sidecar.wire.ocr import RuntimeParams, check_max_pages, parse_body, parse_form
 
 MAX_PROMPT = 100
 PATH = "/mnt/uploads/a.pdf"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.residency_policy import may_still_be_freed
-from sidecar.vram import ResidentModel, VramHeadroom
+from sidecar.gpu.residency_policy import may_still_be_freed
+from sidecar.gpu.vram import ResidentModel, VramHeadroom
 
 LLM = ResidentModel("np-dms-ai:latest", 9000)
 

@@ -9,15 +9,15 @@ import time
 
 import pytest
 
+from sidecar.documents.spool import NEW_GRACE_S, NEW_PREFIX, RUN_PREFIX, Spool, SpoolError
 from sidecar.errors import QueueFullError, StorageError, TooLargeError
-from sidecar.spool import NEW_GRACE_S, NEW_PREFIX, RUN_PREFIX, Spool, SpoolError
 
 MANY = 2**40
 
 OPEN_AND_WAIT = """
 import sys
 from pathlib import Path
-from sidecar.spool import Spool
+from sidecar.documents.spool import Spool
 spool = Spool(Path(sys.argv[1]))
 spool.open()
 with spool.file(100) as file:
@@ -29,7 +29,7 @@ spool.close()
 OPEN_AND_CLOSE = """
 import sys, time
 from pathlib import Path
-from sidecar.spool import Spool
+from sidecar.documents.spool import Spool
 end = time.monotonic() + 1.5
 while time.monotonic() < end:
     spool = Spool(Path(sys.argv[1]))
@@ -44,7 +44,7 @@ import resource, sys
 from pathlib import Path
 from sidecar.errors import StorageError
 from sidecar.errors import StorageError
-from sidecar.spool import Spool
+from sidecar.documents.spool import Spool
 spool = Spool(Path(sys.argv[1]))
 spool.open()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.text_quality import TextLayer, clean, has_enough, readable_share, reads_like_text, visible_share
+from sidecar.documents.text_layer import TextLayer, clean, has_enough, readable_share, reads_like_text, visible_share
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from sidecar.turns import Turns
+from sidecar.runtime.fair_slots import Turns
 
 
 async def settle() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.circuit import FAILURES_IN_A_ROW, OPEN_S
-from sidecar.engine import Orders, PageOrder, PagePicture, PageText, PageVerdict, PreparedPage, TryFailedError
+from sidecar.engines.ollama import ChatStream, ChatTimeouts
+from sidecar.engines.vision import VisionEngine, VisionPolicy, options
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -18,11 +18,11 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
-from sidecar.ollama import ChatStream, ChatTimeouts
-from sidecar.profile import Instructions, ModelWish, Profile, Retry, RuntimeParams, instruct
-from sidecar.residency_policy import OcrResidencyDecision, ResidencyLimits
-from sidecar.vision import VisionEngine, VisionPolicy, options
-from sidecar.vram import VramHeadroom
+from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
+from sidecar.gpu.vram import VramHeadroom
+from sidecar.ocr.engine import Orders, PageOrder, PagePicture, PageText, PageVerdict, PreparedPage, TryFailedError
+from sidecar.profiles.payload import Instructions, ModelWish, Profile, Retry, RuntimeParams, instruct
+from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S
 from tests.conftest import until
 from tests.fakes.ollama import ManualClock
 

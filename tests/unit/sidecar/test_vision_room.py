@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.engine import Orders, PageOrder, PagePicture, PreparedPage
+from sidecar.engines.ollama import ChatStream
+from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.errors import GpuPressureError
-from sidecar.ollama import ChatStream
-from sidecar.profile import ModelWish, instruct
-from sidecar.residency_policy import ResidencyLimits
-from sidecar.vision import VisionEngine, VisionPolicy
-from sidecar.vram import ResidentModel, VramHeadroom
+from sidecar.gpu.residency_policy import ResidencyLimits
+from sidecar.gpu.vram import ResidentModel, VramHeadroom
+from sidecar.ocr.engine import Orders, PageOrder, PagePicture, PreparedPage
+from sidecar.profiles.payload import ModelWish, instruct
 from tests.fakes.ollama import ManualClock
 
 POLICY = VisionPolicy(2, 5.0, 60.0, ResidencyLimits(120, 12_000, 3000), 4000, 0.0, None, load_mb=4000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.vram import full_name, same_model
+from sidecar.gpu.vram import full_name, same_model
 
 
 @pytest.mark.parametrize(

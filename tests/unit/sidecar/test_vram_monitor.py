@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pytest
 
 from sidecar.errors import EngineFailedError, EngineUnavailableError
-from sidecar.vram import UNREADABLE, ResidentModel, VramHeadroom
-from sidecar.vram_monitor import DEADLINE_S, DeviceMemory, Nvml, VramMonitor, headroom
+from sidecar.gpu.vram import UNREADABLE, ResidentModel, VramHeadroom
+from sidecar.gpu.vram_monitor import DEADLINE_S, DeviceMemory, Nvml, VramMonitor, headroom
 from tests.conftest import until
 from tests.fakes.ollama import ManualClock
 
@@ -217,7 +217,7 @@ async def test_a_caller_that_gives_up_on_a_wedged_driver_does_not_unwedge_it():
 
 STUCK = """
 import asyncio, threading
-from sidecar.vram_monitor import Nvml
+from sidecar.gpu.vram_monitor import Nvml
 
 class Stuck(Nvml):
     def _read(self):

@@ -1,0 +1,4 @@
+"""Proves that the NetworkPolicy keeps strangers from the sidecars, and tells.
+
+Changes nothing in the cluster but events and conditions.
+"""

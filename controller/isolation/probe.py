@@ -1,0 +1,65 @@
+"""Proves that the NetworkPolicy is enforced: the controller, whom it does not let in, knocks at the sidecars' API port.
+
+A CNI that does not enforce policies takes them all the same: the door looks shut and is open. A shut door proves
+something only of a sidecar that can be reached at all, so its ops port, which is open to the controller, is knocked at,
+too. No request is ever sent.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from controller.publish.status import Condition
+from controller.resource.sidecar_pod import Sidecar
+
+CONDITION = "IsolationEnforced"
+SHOWN_PODS = 5
+API_KEY_MODE = Condition(
+    CONDITION, "Unknown", "ApiKeyMode", "callers are known by their key; the network is not what keeps others out"
+)
+NO_SIDECARS = Condition(CONDITION, "Unknown", "NoSidecars", "no sidecar is ready, so there was no door to knock at")
+UNREACHABLE = Condition(
+    CONDITION,
+    "Unknown",
+    "SidecarsUnreachable",
+    "no ready sidecar takes a connection on any port, so a shut one proves nothing",
+)
+
+
+async def is_open(address: str, port: int, timeout_s: float) -> bool:
+    """Tell whether somebody at this address takes a connection. Refused, unreachable and no answer all mean no."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(address, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.transport.abort()  # nothing was said, so there is nothing to wait for
+    return True
+
+
+async def prove(
+    sidecars: Sequence[Sidecar], api_port: int, ops_port: int, timeout_s: float
+) -> tuple[Condition, Sequence[Sidecar]]:
+    """Knock at both ports of every ready sidecar. With the condition, gives those whose API port lets us in."""
+    ready = [sidecar for sidecar in sidecars if sidecar.is_ready]
+    if not ready:
+        return NO_SIDECARS, ()
+    doors = await _open_to_us(ready, api_port, timeout_s)
+    if doors:
+        message = f"port {api_port} is open to the controller, and so to anybody, on {_count(doors, ready)}"
+        return Condition(CONDITION, "False", "ConnectionAccepted", message), doors
+    reached = await _open_to_us(ready, ops_port, timeout_s)
+    if not reached:
+        return UNREACHABLE, ()
+    message = f"port {api_port} of all ready sidecars is shut to the controller"
+    if len(reached) < len(ready):
+        message += f", which reaches port {ops_port} on {_count(reached, ready)}"
+    return Condition(CONDITION, "True", "ConnectionRefused", message), ()
+
+
+async def _open_to_us(sidecars: Sequence[Sidecar], port: int, timeout_s: float) -> list[Sidecar]:
+    answers = await asyncio.gather(*(is_open(sidecar.address, port, timeout_s) for sidecar in sidecars))
+    return [sidecar for sidecar, answered in zip(sidecars, answers, strict=True) if answered]
+
+
+def _count(some: Sequence[Sidecar], ready: Sequence[Sidecar]) -> str:
+    return f"{len(some)} of {len(ready)}: " + ", ".join(sidecar.name for sidecar in some[:SHOWN_PODS])

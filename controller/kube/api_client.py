@@ -1,0 +1,301 @@
+"""The only talk with the API server: list, apply, patch, delete, tell. Decides nothing; kopf has its own watches."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config, load_kube_config
+from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME
+
+from controller import names
+from controller.errors import (
+    BusyError,
+    ClusterError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
+from controller.publish.status import Event
+from controller.settings import SettingsError
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+BUSY_ATTEMPTS = 4
+"""How often one call is made when the API server is busy; then the whole pass is tried again later."""
+MAX_RETRY_AFTER_S = 5.0
+SHOWN_ANSWER_CHARS = 300
+
+Manifest = dict[str, Any]
+Count = Callable[[str, str, str], None]
+"""Told of every call: verb, kind of object, HTTP status (or ``none``)."""
+
+
+# ── how to reach it ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to reach the API server, for kopf, which has a client of its own."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    scheme: str | None
+    token: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+
+
+async def open_cluster(kubeconfig: str | None, timeout_s: float, count: Count) -> "Cluster":
+    """Find the API server: the pod's service account, else a kubeconfig. Close it in the end.
+
+    Args:
+        kubeconfig: path of one; None: that of the pod, or else the user's.
+        timeout_s: deadline of one call.
+        count: told of every call.
+
+    Raises:
+        SettingsError: there is neither.
+    """
+    configuration = Configuration()
+    token_file = Path(SERVICE_TOKEN_FILENAME)
+    try:
+        if kubeconfig is None and await asyncio.to_thread(token_file.exists):
+            load_incluster_config(configuration)
+            own = await asyncio.to_thread(token_file.with_name("namespace").read_text, encoding="utf-8")
+            return Cluster(configuration, own.strip(), timeout_s, count)
+        await load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
+        _, active = list_kube_config_contexts(kubeconfig)
+    except (ConfigException, OSError) as exc:
+        raise SettingsError(f"no API server is known: {exc}; set KUBECONFIG, or run in a pod") from exc
+    return Cluster(configuration, active["context"].get("namespace") or "default", timeout_s, count)
+
+
+# ── what is asked of it ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    verb: str
+    kind: str
+    path: str
+    body: object = None
+    content_type: str = "application/json"
+    query: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.kind} {self.path}"
+
+
+class Cluster:
+    """The API server, with a deadline for every call.
+
+    Every method raises a ``ClusterError``; what the reconcile may do again is safe to do again.
+    """
+
+    def __init__(self, configuration: Configuration, own_namespace: str, timeout_s: float, count: Count) -> None:
+        configuration.retries = None  # the reconcile tries again, with all that is new by then
+        self.own_namespace = own_namespace
+        self._client = ApiClient(configuration)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._count = count
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def credentials(self) -> Credentials:
+        """Give the credentials as they are now; a service account's token changes every hour."""
+        configuration = self._client.configuration
+        header = await configuration.get_api_key_with_prefix("BearerToken") or ""
+        scheme, _, token = header.rpartition(" ")
+        return Credentials(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=scheme or None,
+            token=token or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+        )
+
+    async def list_profiles(self, namespace: str | None) -> list[Manifest]:
+        """List the OcrProfiles of one namespace, or of all."""
+        found = await self._call(_Call("list", names.PLURAL, _profiles(namespace)))
+        items: list[Manifest] = found["items"]
+        return items
+
+    async def apply_profile(self, manifest: Mapping[str, Any], manager: str) -> Manifest:
+        """Make a profile as the manifest says; what this manager said earlier and says no more goes away."""
+        metadata = manifest["metadata"]
+        path = _profiles(metadata["namespace"], metadata["name"])
+        return await self._call(_Call("patch", names.PLURAL, path, manifest, APPLY, _forced(manager)))
+
+    async def delete_profile(self, namespace: str, name: str, uid: str) -> None:
+        """Delete this very profile, not one that has its name by now; one that is gone is fine."""
+        body = {"preconditions": {"uid": uid}}
+        try:
+            await self._call(_Call("delete", names.PLURAL, _profiles(namespace, name), body))
+        except NotFoundError:
+            return
+
+    async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Manifest:
+        """Write the status of a profile, and nothing else of it."""
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        }
+        path = _profiles(namespace, name) + "/status"
+        return await self._call(
+            _Call("patch", "ocrprofiles/status", path, manifest, APPLY, _forced(names.CONTROLLER_MANAGER))
+        )
+
+    async def get_config_map(self, namespace: str) -> Manifest | None:
+        """Read the ConfigMap; None if there is none."""
+        try:
+            return await self._call(_Call("get", "configmaps", _config_map(namespace)))
+        except NotFoundError:
+            return None
+
+    async def apply_config_map(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Make the ConfigMap as the manifest says; keys of other managers stay."""
+        path = _config_map(manifest["metadata"]["namespace"])
+        return await self._call(_Call("patch", "configmaps", path, manifest, APPLY, _forced(names.CONTROLLER_MANAGER)))
+
+    async def trim_config_map(self, namespace: str, patch: Mapping[str, Any]) -> Manifest:
+        """Take away keys of other managers."""
+        query = {"fieldManager": names.CONTROLLER_MANAGER}
+        return await self._call(_Call("patch", "configmaps", _config_map(namespace), patch, MERGE, query))
+
+    async def delete_config_map(self, namespace: str) -> None:
+        """Delete the ConfigMap, because somebody made it immutable; one that is gone is fine."""
+        try:
+            await self._call(_Call("delete", "configmaps", _config_map(namespace)))
+        except NotFoundError:
+            return
+
+    async def list_pods(self, namespace: str, selector: str) -> list[Manifest]:
+        """List the pods with these labels."""
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        found = await self._call(_Call("list", "pods", path, query={"labelSelector": selector}))
+        items: list[Manifest] = found["items"]
+        return items
+
+    async def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+        """Annotate this very pod. With its uid in the patch, a later pod of that name is a conflict."""
+        patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        await self._call(_Call("patch", "pods", path, patch, MERGE, {"fieldManager": names.CONTROLLER_MANAGER}))
+
+    async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
+        """Tell something about an object; an event of that name which is there already tells it."""
+        metadata = about["metadata"]
+        namespace = metadata["namespace"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": event.name, "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": about["apiVersion"],
+                "kind": about["kind"],
+                "namespace": namespace,
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message,
+            "source": {"component": component},
+            "reportingComponent": component,
+            "reportingInstance": component,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            await self._call(_Call("create", "events", f"/api/v1/namespaces/{namespace}/events", body))
+        except ConflictError:
+            return
+
+    async def _call(self, asked: _Call) -> Manifest:
+        for _ in range(BUSY_ATTEMPTS - 1):
+            try:
+                return await self._call_once(asked)
+            except BusyError as exc:
+                await asyncio.sleep(min(exc.retry_after_s, MAX_RETRY_AFTER_S))
+        return await self._call_once(asked)
+
+    async def _call_once(self, asked: _Call) -> Manifest:
+        request = await self._client.param_serialize(
+            METHODS[asked.verb],
+            asked.path,
+            query_params=list((asked.query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": asked.content_type},
+            body=asked.body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self._client.call_api(*request[:5], _request_timeout=self._timeout)
+            content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            self._count(asked.verb, asked.kind, "none")
+            raise UnavailableError(f"{asked}: {type(exc).__name__}") from exc
+        self._count(asked.verb, asked.kind, str(response.status))
+        if response.status >= 300:
+            raise _error(str(asked), response.status, response.headers, content)
+        answer: Manifest = json.loads(content)
+        return answer
+
+
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+
+
+def _profiles(namespace: str | None, name: str = "") -> str:
+    where = f"/namespaces/{namespace}" if namespace is not None else ""
+    return f"/apis/{names.GROUP}/{names.VERSION}{where}/{names.PLURAL}" + (f"/{name}" if name else "")
+
+
+def _config_map(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps/{names.CONFIG_MAP}"
+
+
+def _forced(manager: str) -> dict[str, str]:
+    return {"fieldManager": manager, "force": "true"}
+
+
+STATUSES: dict[int, type[ClusterError]] = {
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: UnavailableError,  # a list that took so long that its middle is forgotten
+}
+
+
+def _error(asked: str, status: int, headers: Mapping[str, str], content: bytes) -> ClusterError:
+    try:
+        said = str(json.loads(content).get("message"))
+    except (ValueError, AttributeError):
+        said = content.decode(errors="replace")
+    text = f"{asked}: {status} {said[:SHOWN_ANSWER_CHARS]}"
+    if status == 429:
+        return BusyError(text, _seconds(headers.get("Retry-After")))
+    if kind := STATUSES.get(status):
+        return kind(text)
+    return UnavailableError(text) if status >= 500 else RefusedError(text)
+
+
+def _seconds(header: str | None) -> float:
+    try:
+        return max(0.0, float(header or 1))
+    except ValueError:  # it may be a date; then a second is as good as any
+        return 1.0

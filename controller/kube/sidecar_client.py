@@ -1,0 +1,47 @@
+"""Asks the sidecar pods what they have loaded. What a pod answers is material to judge, never trusted."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import aiohttp
+
+from controller.resource.sidecar_pod import Sidecar, parse_loaded
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""1,000 profiles are about 200 KiB."""
+PARALLEL = 16
+
+
+class SidecarClient:
+    """Reads ``/profiles`` of sidecars, each within a deadline."""
+
+    def __init__(self, ops_port: int, timeout_s: float) -> None:
+        self._ops_port = ops_port
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s))
+        self._free = asyncio.Semaphore(PARALLEL)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def ask_all(self, sidecars: Iterable[Sidecar]) -> Sequence[Sidecar]:
+        """Give the sidecars with what the ready ones among them have loaded."""
+        return await asyncio.gather(*(self._ask(sidecar) for sidecar in sidecars))
+
+    async def _ask(self, sidecar: Sidecar) -> Sidecar:
+        if not sidecar.is_ready:
+            return sidecar
+        try:
+            async with self._free, self._session.get(self._url(sidecar), allow_redirects=False) as response:
+                content = await response.content.read(MAX_ANSWER_BYTES) if response.status == 200 else b""
+                while not response.content.at_eof() and len(content) < MAX_ANSWER_BYTES:
+                    content += await response.content.read(MAX_ANSWER_BYTES - len(content))
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return sidecar
+        answer = parse_loaded(content)
+        return replace(sidecar, loaded=answer[0], refused=answer[1]) if answer else sidecar
+
+    def _url(self, sidecar: Sidecar) -> str:
+        host = f"[{sidecar.address}]" if ":" in sidecar.address else sidecar.address
+        return f"http://{host}:{self._ops_port}/profiles"

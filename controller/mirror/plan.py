@@ -1,0 +1,397 @@
+"""What the mirror decides: rows and live resources → which resources to apply, which to delete, what to tell. Pure.
+
+Level, not edge: the same rows and resources give the same plan, whatever happened before. What has to outlive a
+restart (since when a row is gone) stands in an annotation of the resource itself.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from controller import names
+from controller.mirror.rows import Snapshot, Spec, Wanted, WantedPrompt, wanted_profiles, wanted_prompt
+
+STATE_ANNOTATION = f"{names.GROUP}/mirror"
+"""JSON: ``rowGoneSince`` and ``promptsEmptySince`` (RFC 3339) while they are true, ``warnings`` as sentences.
+
+Always there, ``{}`` when all is well: server-side apply gives back only what is sent, so a value that has to win over a
+hand edit cannot be told by leaving it out.
+"""
+
+SCALARS = (
+    "canonicalModel",
+    "isActive",
+    "temperature",
+    "topP",
+    "repeatPenalty",
+    "maxTokens",
+    "numCtx",
+    "keepAliveSeconds",
+)
+PROMPT_FIELDS = ("promptType", "versionNumber", "systemPrompt", "dmsTags")
+MIRRORED = (*SCALARS, "prompt")
+"""Fields of the spec that the database owns. The others (``model``, ``retry``) are anybody's."""
+
+PATIENT = ("RowGone", "TableEmpty")
+"""Reasons of notices that time alone turns into actions."""
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRules:
+    """What the settings say about mirroring."""
+
+    namespace: str
+    """Where the resources live."""
+    models: tuple[str, ...] = (names.OCR_MODEL,)
+    prompt_type: str = "ocr_extraction"
+    delete_after_s: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell, for as long as it is true. It becomes an event once, when it begins or changes."""
+
+    name: str
+    """The resource it is about; empty: no resource can have that name, or it is about the mirror itself."""
+    reason: str
+    message: str
+    uid: str = ""
+    """Of the resource; empty when there is none."""
+    generation: int = field(default=0, compare=False)
+    """Of the resource's spec, 0 when there is none: names the event, so that the same words later are another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field, before and after. None: not set."""
+
+    field: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A resource to apply: all that the mirror owns of it."""
+
+    name: str
+    verb: Literal["create", "update", "withdraw"]
+    body: Body
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A resource to delete: the one of this uid, not a later one of its name."""
+
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, and what is to be told."""
+
+    actions: tuple[Apply | Delete, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the same rows and resources will give the same plan at any later time."""
+        return not any(notice.reason in PATIENT for notice in self.notices)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, and since when the database has answered without a break, as far as this process knows."""
+
+    now: datetime
+    up_since: datetime | None = None
+
+
+# ── what the resource itself remembers ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The annotation of a mirrored resource."""
+
+    row_gone_since: datetime | None = None
+    prompts_empty_since: datetime | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def parse_state(body: Body, now: datetime) -> State:
+    """Read the annotation; what is junk, or in the future, counts as not there."""
+    annotations = body["metadata"].get("annotations") or {}
+    try:
+        state = json.loads(annotations.get(STATE_ANNOTATION) or "{}")
+    except (ValueError, RecursionError):
+        return State()
+    if not isinstance(state, dict):
+        return State()
+    warnings = state.get("warnings")
+    return State(
+        _past(state.get("rowGoneSince"), now),
+        _past(state.get("promptsEmptySince"), now),
+        tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
+    )
+
+
+def _past(value: object, now: datetime) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo is not None and moment <= now else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def warnings_of(body: Body) -> tuple[tuple[str, str], ...]:
+    """Give what is amiss with a mirrored resource, as reason and message: what a condition is made of."""
+    warnings = parse_state(body, datetime.max.replace(tzinfo=UTC)).warnings if is_mirrored(body) else ()
+    return tuple((reason, message) for reason, _, message in (warning.partition(": ") for warning in warnings))
+
+
+def render_state(state: State) -> str:
+    """Render the annotation: only what is true, in a fixed order."""
+    content = {
+        "rowGoneSince": state.row_gone_since and rfc3339(state.row_gone_since),
+        "promptsEmptySince": state.prompts_empty_since and rfc3339(state.prompts_empty_since),
+        "warnings": list(state.warnings),
+    }
+    return json.dumps({field: value for field, value in content.items() if value}, ensure_ascii=False)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a moment as Kubernetes does, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# ── rows and resources → plan ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan_mirror(snapshot: Snapshot, live: Iterable[Body], rules: MirrorRules, clock: Clock) -> Plan:
+    """Decide what to do, for every resource and row of the namespace.
+
+    Args:
+        snapshot: both tables at one moment.
+        live: all OcrProfiles of the namespace, as the API server gave them.
+        rules: the settings.
+        clock: the time.
+    """
+    wanted, nameless = wanted_profiles(snapshot.profiles)
+    notices = [Notice("", "RowInvalid", problem) for problem in nameless]
+    prompt = wanted_prompt(snapshot.prompts, rules.prompt_type)
+    planner = _Planner(snapshot, prompt, rules, clock)
+    resources = {body["metadata"]["name"]: body for body in live}
+    actions = []
+    for name in sorted(wanted.keys() | resources.keys()):
+        action, told = planner.plan_one(name, wanted.get(name), resources.get(name))
+        notices += told
+        if action is not None:
+            actions.append(action)
+    return Plan(tuple(actions), tuple(notices))
+
+
+def is_mirrored(body: Body) -> bool:
+    """Tell whether a resource is the mirror's, by its label."""
+    return (body["metadata"].get("labels") or {}).get(names.MANAGED_BY) == names.MIRROR_MANAGER
+
+
+Step = tuple[Apply | Delete | None, list[Notice]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    snapshot: Snapshot
+    prompt: WantedPrompt
+    rules: MirrorRules
+    clock: Clock
+
+    def plan_one(self, name: str, wanted: Wanted | None, live: Body | None) -> Step:
+        if live is not None and not is_mirrored(live):
+            return self._foreign(name, wanted, live)
+        if live is not None and live["metadata"].get("deletionTimestamp"):
+            return None, []  # nothing can be done to it; a later pass makes it anew
+        if wanted is None:
+            return (None, []) if live is None else self._gone(name, live)
+        if wanted.spec is None:
+            return self._junk(name, wanted, live)
+        return self._present(name, wanted.spec, live)
+
+    @staticmethod
+    def _foreign(name: str, wanted: Wanted | None, live: Body) -> Step:
+        if wanted is None:
+            return None, []
+        message = f"a database row has this name, but the resource lacks the label {names.MANAGED_BY}: "
+        message += f"{names.MIRROR_MANAGER}; it is left alone, and the row is not mirrored"
+        return None, [_notice(name, live, "NameClash", message)]
+
+    def _junk(self, name: str, wanted: Wanted, live: Body | None) -> Step:
+        kept = "the last good values stay" if live else "it is not mirrored"
+        warning = ("RowInvalid", f"{wanted.problem}; {kept}")
+        if live is None:
+            return None, [_notice(name, live, *warning)]
+        return self._apply(name, mirrored_part(live), live, State(), [warning])
+
+    def _present(self, name: str, spec: Spec, live: Body | None) -> Step:
+        warnings = [self.prompt.warning] if self.prompt.warning else []
+        last = mirrored_part(live).get("prompt") if live else None
+        if not self.prompt.is_known:
+            return self._apply(name, {**spec, "prompt": last}, live, State(), warnings)
+        since = self._prompts_empty_since(live) if last else None
+        if since is None:
+            return self._apply(name, {**spec, "prompt": self.prompt.block}, live, State(), warnings)
+        warning = ("TableEmpty", f"ai_prompts is empty since {rfc3339(since)}; the last prompt stays for a while")
+        return self._apply(name, {**spec, "prompt": last}, live, State(prompts_empty_since=since), [warning])
+
+    def _prompts_empty_since(self, live: Body | None) -> datetime | None:
+        """Since when there has been no prompt at all; None: there are some, or it lasts long enough to be meant."""
+        if self.snapshot.has_prompts or live is None:
+            return None
+        since = parse_state(live, self.clock.now).prompts_empty_since or self.clock.now
+        return None if self._is_over(since, self.clock.up_since) else since
+
+    def _gone(self, name: str, live: Body) -> Step:
+        since = parse_state(live, self.clock.now).row_gone_since or self.clock.now
+        stamp = rfc3339(since)
+        if self.snapshot.has_profiles:
+            if self._is_over(since):
+                return self._delete(name, live, f"its row is gone since {stamp}")
+            due = rfc3339(since + timedelta(seconds=self.rules.delete_after_s))
+            warning = ("RowGone", f"its row is gone since {stamp}; inactive now, to be deleted at {due}")
+            spec = {**mirrored_part(live), "isActive": False}
+            return self._apply(name, spec, live, State(row_gone_since=since), [warning])
+        if self._is_over(since, self.clock.up_since):
+            return self._delete(name, live, f"ai_execution_profiles is empty since {stamp}")
+        warning = ("TableEmpty", f"ai_execution_profiles is empty since {stamp}; the last values stay for a while")
+        return self._apply(name, mirrored_part(live), live, State(row_gone_since=since), [warning])
+
+    def _is_over(self, since: datetime, up_since: datetime | None = None) -> bool:
+        """Tell whether the time is. An outage hides things: the time of an empty table begins anew after it."""
+        begun = max(since, up_since or since)
+        return (self.clock.now - begun).total_seconds() >= self.rules.delete_after_s
+
+    @staticmethod
+    def _delete(name: str, live: Body, why: str) -> Step:
+        return Delete(name, _uid(live), why), []
+
+    def _apply(self, name: str, spec: Spec, live: Body | None, state: State, warnings: list[tuple[str, str]]) -> Step:
+        """Apply if anything differs, and tell the warnings, which the resource also carries."""
+        state = replace(state, warnings=tuple(f"{reason}: {message}" for reason, message in warnings))
+        notices = [_notice(name, live, *warning) for warning in warnings]
+        changes = _changes(spec, state, live)
+        if not changes:
+            return None, notices
+        verb: Literal["create", "update", "withdraw"] = "update" if live else "create"
+        if live and state.row_gone_since and any(change.field == "isActive" for change in changes):
+            verb = "withdraw"
+        return Apply(name, verb, self._body(name, spec, state, live), changes), notices
+
+    def _body(self, name: str, spec: Spec, state: State, live: Body | None) -> dict[str, Any]:
+        """Build what is applied: everything the mirror owns, because what is left out is given back."""
+        metadata: dict[str, Any] = {
+            "name": name,
+            "namespace": self.rules.namespace,
+            "labels": {names.MANAGED_BY: names.MIRROR_MANAGER},
+            "annotations": {STATE_ANNOTATION: render_state(state)},
+        }
+        if live and (version := live["metadata"].get("resourceVersion")):
+            metadata["resourceVersion"] = version  # refuse to overwrite what changed since, above all the label
+        return {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": metadata,
+            "spec": _sent(spec, mirrored_part(live) if live else {}),
+        }
+
+
+def _uid(live: Body | None) -> str:
+    return str(live["metadata"].get("uid", "")) if live else ""
+
+
+def _notice(name: str, live: Body | None, reason: str, message: str) -> Notice:
+    generation = live["metadata"].get("generation", 0) if live else 0
+    return Notice(name, reason, message, _uid(live), generation)
+
+
+def mirrored_part(live: Body) -> dict[str, Any]:
+    """Give what the database owns of a live spec."""
+    spec = _object(live.get("spec"))
+    return {field: spec[field] for field in MIRRORED if spec.get(field) is not None}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _changes(spec: Spec, state: State, live: Body | None) -> tuple[Change, ...]:
+    before, after = _flat(mirrored_part(live) if live else {}), _flat(spec)
+    changes = [Change(field, before[field], after[field]) for field in after if before[field] != after[field]]
+    told = ((live["metadata"].get("annotations") or {}) if live else {}).get(STATE_ANNOTATION)
+    if told != render_state(state):
+        changes.append(Change(STATE_ANNOTATION, told, render_state(state)))
+    return tuple(changes)
+
+
+def _flat(spec: Spec) -> dict[str, Any]:
+    """Give every field by its path. None where it is not set: null and absent mean the same in this resource."""
+    prompt = _object(spec.get("prompt"))
+    return {field: spec.get(field) for field in SCALARS} | {f"prompt.{f}": prompt.get(f) for f in PROMPT_FIELDS}
+
+
+def _sent(spec: Spec, before: Spec) -> dict[str, Any]:
+    """Name a field that is not set only where it has to lose a value: to leave it out would keep a hand edit's."""
+    sent = {f: spec.get(f) for f in SCALARS if spec.get(f) is not None or before.get(f) is not None}
+    prompt = {f: value for f, value in _object(spec.get("prompt")).items() if value is not None}
+    if prompt or before.get("prompt"):
+        sent["prompt"] = prompt
+    return sent
+
+
+# ── for people ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def render_plan(plan: Plan) -> str:
+    """Render what would be done, one line each; prompts are shown by their length only."""
+    lines = [_line(action) for action in plan.actions]
+    lines += [f"warning {told.reason} {told.name or '-'}: {told.message}" for told in plan.notices]
+    if not plan.actions:
+        lines.insert(0, "nothing would change")
+    return "\n".join(lines)
+
+
+VERBS = {"create": "would be created", "update": "would be changed", "withdraw": "would be set inactive"}
+
+
+def _line(action: Apply | Delete) -> str:
+    if isinstance(action, Delete):
+        return f"{action.name} would be deleted: {action.why}"
+    changes = ", ".join(_change(change, is_new=action.verb == "create") for change in action.changes)
+    return f"{action.name} {VERBS[action.verb]}: {changes}"
+
+
+def _change(change: Change, *, is_new: bool) -> str:
+    before, after = (_brief(change.field, value) for value in (change.before, change.after))
+    return f"{change.field} {after}" if is_new else f"{change.field} {before} → {after}"
+
+
+def _brief(field: str, value: object) -> str:
+    if value is None:
+        return "unset"
+    if field == "prompt.systemPrompt":
+        return f"({len(str(value))} characters)"
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+
+
+def count_reasons(notices: Iterable[Notice]) -> dict[str, int]:
+    """Count what is amiss, by reason: the metric."""
+    return dict(Counter(notice.reason for notice in notices))

@@ -1,0 +1,4 @@
+"""What operators see of the controller: probes, metrics, logs.
+
+Observes; nothing is decided here.
+"""

@@ -1,0 +1,54 @@
+"""The ops port: liveness, readiness, metrics. Answers from memory."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from controller.ops.health import Facts, is_alive, readiness
+from controller.ops.telemetry import Metrics
+from controller.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+
+def build_app(facts: Callable[[], Facts], metrics: Metrics) -> web.Application:
+    """Compose the application."""
+
+    async def livez(_: web.Request) -> web.Response:
+        alive = is_alive(facts())
+        return web.json_response({"status": "alive" if alive else "stuck"}, status=200 if alive else 503)
+
+    async def readyz(_: web.Request) -> web.Response:
+        reasons = readiness(facts())
+        body = {"status": "not-ready" if reasons else "ready", "reasons": [reason.render() for reason in reasons]}
+        return web.json_response(body, status=503 if reasons else 200)
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", show_metrics)])
+    return app
+
+
+@asynccontextmanager
+async def open_ops(settings: Settings, facts: Callable[[], Facts], metrics: Metrics) -> AsyncIterator[int]:
+    """Serve the ops port; gives the port.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    runner = web.AppRunner(build_app(facts, metrics), access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.host, settings.ops_port).start()
+        except OSError as exc:
+            raise SettingsError(f"CONTROLLER_OPS_PORT is {settings.ops_port}: {exc.strerror}") from exc
+        port: int = runner.addresses[0][1]
+        log.info("serving", extra={"ops": f"{settings.host}:{port}"})
+        yield port
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,107 @@
+"""What operators see of the controller: JSON log lines and Prometheus metrics. Decides nothing."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from pythonjsonlogger.json import JsonFormatter
+
+from controller.mirror.mirror import MirrorFacts
+
+LOG_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+PASS_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+def configure_logging(level: str) -> None:
+    """Write every log line of this process as one JSON object on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(LOG_FIELDS, rename_fields={"asctime": "time", "levelname": "level", "name": "logger"})
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # kopf tells at info level of every handler that ran well: two lines an event, a thousand times in a burst.
+    logging.getLogger("kopf").setLevel(logging.WARNING if level == "info" else level.upper())
+
+
+class Metrics:
+    """The metrics of one controller, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.passes = Counter(
+            "ocr_controller_passes", "Passes over a namespace.", ["namespace", "result"], registry=registry
+        )
+        self.pass_seconds = Histogram(
+            "ocr_controller_pass_seconds", "Duration of a pass.", buckets=PASS_BUCKETS_S, registry=registry
+        )
+        self.last_success = Gauge(
+            "ocr_controller_last_success_timestamp_seconds",
+            "When the last pass over a namespace went well.",
+            ["namespace"],
+            registry=registry,
+        )
+        self.calls = Counter(
+            "ocr_controller_api_calls",
+            "Calls to the API server. patch, create and delete are writes.",
+            ["verb", "kind", "status"],
+            registry=registry,
+        )
+        self.profiles = Gauge(
+            "ocr_controller_profiles",
+            "Profiles by what became of them in the ConfigMap.",
+            ["namespace", "publication"],
+            registry=registry,
+        )
+        self.sidecars = Gauge(
+            "ocr_controller_sidecars",
+            "Sidecars: ready, and those that answer.",
+            ["namespace", "state"],
+            registry=registry,
+        )
+        self.isolation = Gauge(
+            "ocr_controller_isolation_enforced",
+            "1: the API port is shut to the controller; 0: it is open; -1: not known.",
+            ["namespace"],
+            registry=registry,
+        )
+
+    def watch_mirror(self, read: Callable[[], MirrorFacts | None]) -> None:
+        """Show how the mirror fares, at the time the metrics are asked for."""
+        self.registry.register(_MirrorMetrics(read))
+
+    def count_call(self, verb: str, kind: str, status: str) -> None:
+        """Count one call to the API server."""
+        self.calls.labels(verb, kind, status).inc()
+
+    def render(self) -> bytes:
+        """Render all in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _MirrorMetrics:
+    def __init__(self, read: Callable[[], MirrorFacts | None]) -> None:
+        self._read = read
+
+    def collect(self) -> list[Metric]:
+        facts = self._read() or MirrorFacts()
+        down_since, last_read = facts.down_since, facts.last_read
+        rows = GaugeMetricFamily("ocr_controller_mirror_rows", "Rows at the last read.", value=facts.rows)
+        down = GaugeMetricFamily(
+            "ocr_controller_mirror_down_since_timestamp_seconds",
+            "When the database began to fail; 0: it answers.",
+            value=down_since.timestamp() if down_since else 0,
+        )
+        read = GaugeMetricFamily(
+            "ocr_controller_mirror_last_read_timestamp_seconds",
+            "When the rows were last read; 0: never.",
+            value=last_read.timestamp() if last_read else 0,
+        )
+        notices = GaugeMetricFamily("ocr_controller_mirror_notices", "What is amiss, by reason.", labels=["reason"])
+        for reason, count in facts.notices.items():
+            notices.add_metric([reason], count)
+        writes = CounterMetricFamily("ocr_controller_mirror_writes", "Writes, by verb.", labels=["verb"])
+        for verb, count in facts.writes.items():
+            writes.add_metric([verb], count)
+        return [rows, down, read, notices, writes]

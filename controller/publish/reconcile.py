@@ -1,0 +1,329 @@
+"""One pass over one namespace: list, decide, publish, observe, tell. The same whatever the event was.
+
+Every step compares first and writes only what differs, so a pass may be repeated, cut short or run twice at a time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol
+
+from controller import names
+from controller.errors import ClusterError, ConflictError, NotFoundError
+from controller.kube.api_client import Manifest
+from controller.mirror.plan import is_mirrored, warnings_of
+from controller.ops.telemetry import Metrics
+from controller.publish.config_map import (
+    Desired,
+    Entry,
+    Publication,
+    good_payload,
+    is_in_place,
+    plan_entries,
+    render_config_map,
+    surplus_of,
+)
+from controller.publish.status import (
+    Condition,
+    Event,
+    Surroundings,
+    find_reload_conflicts,
+    is_told,
+    next_status,
+    plan_events,
+)
+from controller.resource.sidecar_pod import Sidecar, read_pod
+from controller.resource.spec import Resource, read_resource
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PARALLEL_WRITES = 8
+"""Calls at a time: enough for 1,000 statuses in seconds, few enough for the API server's fairness."""
+LONGEST_TELLING_S = 2.0
+"""How long statuses are written while there is something newer to publish."""
+
+
+class Cluster(Protocol):
+    """What a pass needs of the API server; see ``controller.kube.api_client``."""
+
+    async def list_profiles(self, namespace: str | None) -> list[Manifest]:
+        """List the OcrProfiles."""
+
+    async def get_config_map(self, namespace: str) -> Manifest | None:
+        """Read the ConfigMap."""
+
+    async def apply_config_map(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Make it as the manifest says."""
+
+    async def trim_config_map(self, namespace: str, patch: Mapping[str, Any]) -> Manifest:
+        """Take away what others put in."""
+
+    async def delete_config_map(self, namespace: str) -> None:
+        """Delete it."""
+
+    async def list_pods(self, namespace: str, selector: str) -> list[Manifest]:
+        """List pods."""
+
+    async def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
+        """Annotate one."""
+
+    async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Manifest:
+        """Write a status."""
+
+    async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
+        """Tell something."""
+
+
+class Asks(Protocol):
+    """What a pass needs of the sidecars; see ``controller.kube.sidecar_client``."""
+
+    async def ask_all(self, sidecars: Iterable[Sidecar]) -> Sequence[Sidecar]:
+        """Give the sidecars with what they have loaded."""
+
+
+class Proofs(Protocol):
+    """What a pass needs of the proof of isolation; see ``controller.isolation.prover``."""
+
+    def latest(self, namespace: str) -> tuple[Condition | None, bool]:
+        """Give the latest proof, and whether it has not been told yet."""
+
+    def look_at(self, namespace: str, sidecars: Sequence[Sidecar]) -> None:
+        """Note who is there to be proved."""
+
+    def is_told(self, namespace: str, proof: Condition | None) -> None:
+        """Note that all profiles tell this proof."""
+
+
+class Expects(Protocol):
+    """Who is told beforehand what is written; see ``controller.schedule.change_filter``."""
+
+    def expect_config_map(self, namespace: str, manifest: Mapping[str, Any]) -> None:
+        """Note what the ConfigMap is about to be."""
+
+    def expect_sidecars(self, namespace: str, sidecars: Iterable[Sidecar]) -> None:
+        """Note what the sidecar pods are about to be."""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known of a namespace besides what the cluster holds. All of it may be lost at any time."""
+
+    last_good: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Profile name → its uid and the payload that was published last."""
+    read: dict[str, tuple[int, Resource]] = field(default_factory=dict)
+
+
+def utc_now() -> datetime:
+    """Give the time."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a time as Kubernetes does: RFC 3339, in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Reconciler:
+    """Makes passes. Holds nothing that the next process could not find out again."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
+        self,
+        cluster: Cluster,
+        sidecars: Asks,
+        proofs: Proofs,
+        news: Expects,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._cluster = cluster
+        self._sidecars = sidecars
+        self._proofs = proofs
+        self._news = news
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._memories: dict[str, _Memory] = {}
+
+    async def reconcile(self, namespace: str, has_news: Callable[[], bool] = lambda: False) -> bool:
+        """Make one pass; tell whether all is settled, or whether to look again soon.
+
+        Args:
+            namespace: the namespace to look at.
+            has_news: whether something has happened since the pass began; then telling is cut short for it.
+
+        Raises:
+            ClusterError: something could not be read or written; all that could has been.
+        """
+        bodies = {body["metadata"]["name"]: body for body in await self._cluster.list_profiles(namespace)}
+        live = await self._cluster.get_config_map(namespace)
+        if self._is_nothing_of_ours(bodies, live):
+            return True
+        memory = self._memories.setdefault(namespace, _Memory())
+        resources = _read_all(memory, bodies.values())
+        desired = plan_entries(resources, _last_good(memory, resources, live))
+        await self._publish(namespace, live, desired)
+        _remember(memory, resources, desired)
+        self._show(namespace, desired)
+        sidecars = await self._look_at_sidecars(namespace, desired.hash)
+        is_all_told = await self._tell_all(namespace, resources, desired, sidecars, bodies, has_news)
+        return is_all_told and _agree(sidecars, desired)
+
+    def _is_nothing_of_ours(self, bodies: Mapping[str, Manifest], live: Manifest | None) -> bool:
+        """In every namespace of a cluster there may be a ConfigMap of that name; only ours is ours to empty."""
+        labels = (live or {}).get("metadata", {}).get("labels") or {}
+        is_ours = labels.get(names.MANAGED_BY) == names.CONTROLLER_MANAGER
+        return self._settings.cluster_wide and not bodies and not is_ours
+
+    async def _publish(self, namespace: str, live: Manifest | None, desired: Desired) -> None:
+        manifest = render_config_map(namespace, desired)
+        self._news.expect_config_map(namespace, manifest)
+        if is_in_place(live, manifest):
+            return
+        if live is not None and live.get("immutable"):
+            await self._cluster.delete_config_map(namespace)
+        applied = await self._cluster.apply_config_map(manifest)
+        if surplus := surplus_of(applied, manifest):
+            await self._cluster.trim_config_map(namespace, surplus)
+        log.info("published", extra={"namespace": namespace, "profiles": len(desired.data), "hash": desired.hash})
+
+    async def _look_at_sidecars(self, namespace: str, wanted: str) -> Sequence[Sidecar]:
+        pods = await self._cluster.list_pods(namespace, self._settings.sidecar_selector)
+        sidecars = [sidecar for pod in pods if (sidecar := read_pod(pod)) is not None]
+        self._news.expect_sidecars(namespace, [replace(sidecar, stamped=wanted) for sidecar in sidecars])
+        stale = [sidecar for sidecar in sidecars if sidecar.stamped != wanted]
+        await _all_of(partial(self._stamp, namespace, sidecar, wanted) for sidecar in stale)
+        self._proofs.look_at(namespace, sidecars)
+        asked = await self._sidecars.ask_all(sidecars)
+        ready = [sidecar for sidecar in asked if sidecar.is_ready]
+        self._metrics.sidecars.labels(namespace, "ready").set(len(ready))
+        self._metrics.sidecars.labels(namespace, "answering").set(sum(one.loaded is not None for one in ready))
+        return asked
+
+    async def _stamp(self, namespace: str, sidecar: Sidecar, wanted: str) -> None:
+        try:
+            await self._cluster.annotate_pod(namespace, sidecar.name, sidecar.uid, {names.HASH_ANNOTATION: wanted})
+        except (NotFoundError, ConflictError):
+            return  # it is gone, and maybe another has its name; that one is an event of its own
+
+    # ── telling ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _tell_all(  # noqa: PLR0913, PLR0917 - one step of a pass, which has all of this at hand
+        self,
+        namespace: str,
+        resources: Sequence[Resource],
+        desired: Desired,
+        sidecars: Sequence[Sidecar],
+        bodies: Mapping[str, Manifest],
+        has_news: Callable[[], bool],
+    ) -> bool:
+        proof, is_fresh = self._proofs.latest(namespace)
+        around = Surroundings(
+            config_map=names.CONFIG_MAP,
+            sidecars=sidecars,
+            conflicts=find_reload_conflicts(resources, desired.entries, self._settings.ocr_model),
+            mirrored={name: warnings_of(body) for name, body in bodies.items() if is_mirrored(body)},
+            isolation=proof,
+            is_fresh=is_fresh,
+            now=timestamp(self._clock()),
+        )
+        todo = []
+        for resource in resources:
+            if (entry := desired.entries.get(resource.name)) is not None:
+                status = next_status(resource, entry, around)
+                if not is_told(resource.status, status):
+                    todo.append(partial(self._tell, bodies[resource.name], resource, status, around.now))
+        is_all_told = await _all_of(todo, lambda: not has_news())
+        if is_all_told:
+            self._proofs.is_told(namespace, proof)
+        return is_all_told
+
+    async def _tell(self, body: Manifest, resource: Resource, status: Mapping[str, Any], now: str) -> None:
+        about = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": body["metadata"]}
+        # Events come first, and have names of their own: a crash between the two tells neither twice, nor not at all.
+        for event in plan_events(resource, status):
+            await self._cluster.emit_event(about, event, names.CONTROLLER_MANAGER, now)
+        try:
+            await self._cluster.apply_status(resource.namespace, resource.name, status)
+        except NotFoundError:
+            return  # it was deleted meanwhile
+
+    def _show(self, namespace: str, desired: Desired) -> None:
+        for publication in Publication:
+            count = sum(entry.publication is publication for entry in desired.entries.values())
+            self._metrics.profiles.labels(namespace, publication.value).set(count)
+
+
+def _read_all(memory: _Memory, bodies: Iterable[Manifest]) -> list[Resource]:
+    """Read the resources; a spec that has not changed is not parsed again."""
+    read = {}
+    for body in bodies:
+        metadata = body["metadata"]
+        known = memory.read.get(metadata["uid"])
+        if known is not None and known[0] == metadata.get("generation"):
+            resource = known[1].with_rest_of(body)
+        else:
+            resource = read_resource(body)
+        read[resource.uid] = (resource.generation, resource)
+    memory.read = read
+    return [resource for _, resource in read.values()]
+
+
+def _last_good(memory: _Memory, resources: Iterable[Resource], live: Manifest | None) -> dict[str, str]:
+    data = (live or {}).get("data") or {}
+    found = {}
+    for resource in resources:
+        if resource.payload is None:
+            uid, payload = memory.last_good.get(resource.name, ("", ""))
+            good = payload if uid == resource.uid else good_payload(resource, data.get(names.key_of(resource.name)))
+            if good is not None:
+                found[resource.name] = good
+    return found
+
+
+def _remember(memory: _Memory, resources: Iterable[Resource], desired: Desired) -> None:
+    memory.last_good = {
+        resource.name: (resource.uid, entry.payload)
+        for resource in resources
+        if (entry := desired.entries.get(resource.name)) is not None and entry.payload is not None
+    }
+
+
+def _agree(sidecars: Iterable[Sidecar], desired: Desired) -> bool:
+    """Tell whether every ready sidecar has loaded what is published, and nothing else."""
+    wanted = {name: entry.revision for name, entry in desired.entries.items() if _is_served(entry)}
+    return all(sidecar.loaded == wanted for sidecar in sidecars if sidecar.is_ready)
+
+
+def _is_served(entry: Entry) -> bool:
+    return entry.payload is not None
+
+
+async def _all_of(todo: Iterable[Callable[[], Awaitable[None]]], may_go_on: Callable[[], bool] = lambda: True) -> bool:
+    """Do all, a few at a time, whatever becomes of each; then raise the first error.
+
+    Returns:
+        False if the rest was left because it may not go on and ``LONGEST_TELLING_S`` are over.
+    """
+    waiting = list(todo)[::-1]
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + LONGEST_TELLING_S
+    errors: list[ClusterError] = []
+
+    async def _work() -> None:
+        while waiting and (may_go_on() or clock() < deadline):
+            try:
+                await waiting.pop()()
+            except ClusterError as exc:
+                errors.append(exc)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(PARALLEL_WRITES, len(waiting))):
+            group.create_task(_work())
+    if errors:
+        raise errors[0]
+    return not waiting

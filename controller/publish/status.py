@@ -1,0 +1,287 @@
+"""What was observed → the status of a profile, and the events that tell of its changes. Pure."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from controller.publish.config_map import Entry, Publication
+from controller.resource.sidecar_pod import Sidecar
+from controller.resource.spec import Resource
+
+Truth = Literal["True", "False", "Unknown"]
+
+PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
+SHOWN_NAMES = 5
+MAX_MESSAGE_CHARS = 1024
+WITHDRAWN = frozenset({Publication.INACTIVE, Publication.OTHER_MODEL, Publication.INVALID, Publication.TOO_LARGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition, less its times."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all profiles of a namespace share when their status is made."""
+
+    config_map: str
+    sidecars: Sequence[Sidecar]
+    conflicts: Mapping[str, str]
+    """By profile name, from ``find_reload_conflicts``."""
+    mirrored: Mapping[str, Sequence[tuple[str, str]]]
+    """What is amiss with the row behind a profile, as reason and message, by profile name; of mirrored ones alone."""
+    isolation: Condition | None
+    """The latest proof; None: there is none yet."""
+    is_fresh: bool
+    """Whether that proof is not told yet. An old one is told only where none is: two replicas that see different
+    things would otherwise correct each other for ever."""
+    now: str
+    """RFC 3339, to the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What ``kubectl describe`` shows. The name is the same however often the same change is told."""
+
+    name: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def find_reload_conflicts(
+    resources: Iterable[Resource], entries: Mapping[str, Entry], default_model: str
+) -> dict[str, str]:
+    """Find the profiles that want different contexts of one model: each switch between them reloads it."""
+    wishes: dict[str, dict[int, list[str]]] = {}
+    for resource in resources:
+        entry = entries.get(resource.name)
+        if entry is None or entry.publication is not Publication.PUBLISHED or resource.payload is None:
+            continue
+        if (num_ctx := resource.payload.runtime_params.num_ctx) is not None:
+            model = resource.payload.model or default_model
+            wishes.setdefault(model, {}).setdefault(num_ctx, []).append(resource.name)
+    return {
+        name: _conflict(model, by_context)
+        for model, by_context in wishes.items()
+        if len(by_context) > 1
+        for members in by_context.values()
+        for name in members
+    }
+
+
+def _conflict(model: str, by_context: Mapping[int, Sequence[str]]) -> str:
+    parts = [f"{num_ctx} ({_some(sorted(members))})" for num_ctx, members in sorted(by_context.items())]
+    return f"active profiles want {len(by_context)} values of numCtx for {model}: {', '.join(parts[:SHOWN_NAMES])}"
+
+
+def _some(members: Sequence[str]) -> str:
+    more = len(members) - SHOWN_NAMES
+    return ", ".join(members[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+# ── conditions ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def accepted(resource: Resource) -> Condition:
+    """Tell whether the spec can be served."""
+    if resource.problem is None:
+        return Condition("Accepted", "True", "Valid", "the spec is valid")
+    return Condition("Accepted", "False", "Invalid", resource.problem)
+
+
+def published(entry: Entry) -> Condition:
+    """Tell whether, and as which revision, it is in the ConfigMap."""
+    kind = entry.publication
+    truth: Truth = "False" if kind in WITHDRAWN else "True"
+    message = {
+        Publication.PUBLISHED: f"revision {entry.revision} is in the ConfigMap",
+        Publication.LAST_GOOD: f"the spec is invalid; the last good revision {entry.revision} is still served",
+        Publication.INACTIVE: "isActive is false: it is withdrawn from the sidecars",
+        Publication.OTHER_MODEL: "only np-dms-ocr profiles reach the sidecars",
+        Publication.INVALID: "the spec is invalid and no good revision is known",
+        Publication.TOO_LARGE: "the profiles have more than 900 KiB together; the newest are not served",
+    }[kind]
+    return Condition("Published", truth, kind.value, message)
+
+
+def applied(name: str, entry: Entry, sidecars: Sequence[Sidecar]) -> tuple[Condition, int, int]:
+    """Tell how many ready sidecars do what the ConfigMap says; with it, the ready ones and those that do."""
+    ready = [sidecar for sidecar in sidecars if sidecar.is_ready]
+    done = [s for s in ready if s.loaded is not None and s.loaded.get(name) == entry.revision]
+    return _applied(name, entry, ready, done), len(ready), len(done)
+
+
+def _applied(name: str, entry: Entry, ready: Sequence[Sidecar], done: Sequence[Sidecar]) -> Condition:
+    wanted = f"have revision {entry.revision}" if entry.revision else "are without it"
+    counted = f"{len(done)} of {len(ready)} ready sidecars {wanted}"
+    if not ready and entry.revision:
+        return Condition("Applied", "False", "NoSidecars", "no sidecar is ready")
+    if len(done) == len(ready):
+        return Condition("Applied", "True", "AllSidecars" if entry.revision else "Withdrawn", counted)
+    for sidecar in ready:
+        if name in sidecar.refused:
+            return Condition("Applied", "False", "Refused", f"{sidecar.name} refuses it: {sidecar.refused[name]}")
+    silent = [sidecar.name for sidecar in ready if sidecar.loaded is None]
+    if silent:
+        return Condition("Applied", "False", "Unreachable", f"{counted}; no answer from {_some(silent)}")
+    return Condition("Applied", "False", "Waiting", counted)
+
+
+def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Condition:
+    """Sum up: do the sidecars do what the spec says? A withdrawn profile is ready when it is gone from all of them."""
+    if resource.problem is not None and entry.publication not in (Publication.INACTIVE, Publication.OTHER_MODEL):
+        return Condition("Ready", "False", "Invalid", "see the condition Accepted")
+    if entry.publication is Publication.TOO_LARGE:
+        return Condition("Ready", "False", "TooLarge", "see the condition Published")
+    return Condition("Ready", is_applied.status, is_applied.reason, is_applied.message)
+
+
+def prompt_clean(resource: Resource) -> Condition:
+    """Tell whether the prompt still holds placeholders that nobody filled."""
+    prompt = (resource.payload and resource.payload.system_prompt) or ""
+    found = sorted(set(PLACEHOLDER.findall(prompt)))
+    if found:
+        return Condition("PromptClean", "False", "Placeholders", f"the prompt still holds {_some(found)}")
+    return Condition("PromptClean", "True", "Clean" if prompt else "NoPrompt", "the prompt holds no placeholder")
+
+
+def reload_conflict(name: str, conflicts: Mapping[str, str]) -> Condition:
+    """Tell whether this profile and another make the model reload by turns."""
+    if name in conflicts:
+        return Condition("ReloadConflict", "True", "NumCtxDiffers", conflicts[name])
+    return Condition("ReloadConflict", "False", "NoConflict", "no other active profile wants another numCtx")
+
+
+def mirrored(warnings: Sequence[tuple[str, str]]) -> Condition:
+    """Tell whether the resource is what its row says."""
+    if not warnings:
+        return Condition("Mirrored", "True", "AsTheRow", "the resource is what its row says")
+    messages = "; ".join(message for _, message in warnings)
+    return Condition("Mirrored", "False", warnings[0][0], messages)
+
+
+NOT_PROVED = Condition("IsolationEnforced", "Unknown", "NotProvedYet", "no proof has been made yet")
+
+
+# ── the status as a whole ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def next_status(resource: Resource, entry: Entry, around: Surroundings) -> dict[str, Any]:
+    """Make the whole status; a condition that still says the same keeps its time."""
+    is_applied, ready, done = applied(resource.name, entry, around.sidecars)
+    conditions = [
+        accepted(resource),
+        published(entry),
+        is_applied,
+        is_ready(resource, entry, is_applied),
+        prompt_clean(resource),
+        reload_conflict(resource.name, around.conflicts),
+    ]
+    if (warnings := around.mirrored.get(resource.name)) is not None:
+        conditions.append(mirrored(warnings))
+    before = conditions_of(resource.status)
+    rendered = [_render(resource, condition, before, around.now) for condition in conditions]
+    rendered.append(_isolation(resource, before, around))
+    status: dict[str, Any] = {
+        "observedGeneration": resource.generation,
+        "configMap": around.config_map,
+        "sidecars": {"ready": ready, "applied": done, "summary": f"{done}/{ready}"},
+        "conditions": rendered,
+    }
+    if entry.revision is not None:
+        status["revision"] = entry.revision
+    return status
+
+
+def conditions_of(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Give the conditions of a status by their type."""
+    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+
+
+def _isolation(resource: Resource, before: Mapping[str, Mapping[str, Any]], around: Surroundings) -> dict[str, Any]:
+    known = before.get(NOT_PROVED.type)
+    has_none = known is None or known["reason"] == NOT_PROVED.reason
+    condition = around.isolation or NOT_PROVED
+    if known is not None and not has_none and not around.is_fresh:
+        condition = Condition(NOT_PROVED.type, known["status"], known["reason"], known["message"])
+    return _render(resource, condition, before, around.now)
+
+
+def _render(
+    resource: Resource, condition: Condition, before: Mapping[str, Mapping[str, Any]], now: str
+) -> dict[str, Any]:
+    known = before.get(condition.type)
+    is_same = known is not None and known.get("status") == condition.status
+    return {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message[:MAX_MESSAGE_CHARS],
+        "lastTransitionTime": known["lastTransitionTime"] if known is not None and is_same else now,
+        "observedGeneration": resource.generation,
+    }
+
+
+def is_told(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Tell whether the cluster's status says all this already; what others added does not matter."""
+    mine = {name: value for name, value in status.items() if name != "conditions"}
+    theirs = {name: live.get(name) for name in mine}
+    known = conditions_of(live)
+    is_stale = "revision" in live and "revision" not in status
+    return not is_stale and mine == theirs and all(known.get(c["type"]) == c for c in status["conditions"])
+
+
+# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+GOOD = {"Accepted": "True", "Published": "True", "Applied": "True", "PromptClean": "True", "ReloadConflict": "False"}
+
+
+def plan_events(resource: Resource, status: Mapping[str, Any]) -> list[Event]:
+    """List what is worth telling about the step from the resource's status to the next one."""
+    before, after = conditions_of(resource.status), conditions_of(status)
+    is_new_revision = resource.status.get("revision") != status.get("revision")
+    events = []
+    for kind, good in GOOD.items():
+        old, new = before.get(kind), after[kind]
+        is_changed = old is None or (old["status"], old["reason"]) != (new["status"], new["reason"])
+        if (is_changed or (kind == "Published" and is_new_revision)) and _is_news(kind, old, new, good):
+            events.append(_event(resource, old, new, status.get("revision"), good))
+    return events
+
+
+def _is_news(kind: str, old: Mapping[str, Any] | None, new: Mapping[str, Any], good: str) -> bool:
+    if kind == "Published":
+        return True
+    if kind == "Applied":  # that it waits, after every edit and at every rollout, is no news
+        return new["reason"] in ("AllSidecars", "Refused")
+    return new["status"] != good or (old is not None and old["status"] != good)
+
+
+def _event(
+    resource: Resource, old: Mapping[str, Any] | None, new: Mapping[str, Any], revision: str | None, good: str
+) -> Event:
+    since = old["lastTransitionTime"] if old else ""
+    told = (resource.uid, str(resource.generation), new["type"], new["status"], new["reason"], str(revision), since)
+    is_bad = new["status"] != good and new["reason"] not in (Publication.INACTIVE, Publication.OTHER_MODEL)
+    is_bad = is_bad or new["reason"] == Publication.LAST_GOOD
+    return Event(
+        name=event_name(resource.name, *told),
+        type="Warning" if is_bad else "Normal",
+        reason=new["reason"],
+        message=new["message"],
+    )
+
+
+def event_name(subject: str, *told: str) -> str:
+    """Name an event after what it tells: told again, after a crash or by a second replica, it is the same event."""
+    digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
+    return f"{subject[:200].rstrip('-.')}.{digest}"

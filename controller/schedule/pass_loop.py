@@ -1,0 +1,130 @@
+"""What is to be looked at, and when: every event, timer and restart ends in one pass over its namespace."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from controller.errors import BusyError, ClusterError
+from controller.ops.telemetry import Metrics
+from controller.publish.reconcile import utc_now
+from controller.schedule.backoff import Pace
+
+log = logging.getLogger(__name__)
+
+PASS_DEADLINE_S = 60.0
+"""A pass that takes longer hangs: all its calls have deadlines of their own."""
+
+Pass = Callable[[str, Callable[[], bool]], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class _Namespace:
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    succeeded: bool = False
+    failing_since: datetime | None = None
+    problem: str = ""
+    beat: float = field(default_factory=time.monotonic)
+    """When its loop last went round, by the monotonic clock."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One loop for each namespace; a slow one holds up no other."""
+
+    make_pass: Pass
+    metrics: Metrics
+    resync_s: float
+    _namespaces: dict[str, _Namespace] = field(default_factory=dict)
+    _group: asyncio.TaskGroup | None = None
+
+    def mark(self, namespace: str) -> None:
+        """Note that something has happened in a namespace."""
+        known = self._namespaces.get(namespace)
+        if known is None:
+            known = self._namespaces[namespace] = _Namespace()
+            if self._group is not None:
+                self._group.create_task(self._serve(namespace, known), name=f"passes over {namespace}")
+        known.news.set()
+
+    async def run(self) -> None:
+        """Serve all namespaces, for ever."""
+        async with asyncio.TaskGroup() as self._group:
+            for namespace, known in self._namespaces.items():
+                self._group.create_task(self._serve(namespace, known), name=f"passes over {namespace}")
+            await asyncio.Event().wait()
+
+    async def _serve(self, namespace: str, known: _Namespace) -> None:
+        pace = Pace(self.resync_s)
+        while True:
+            known.beat = time.monotonic()
+            await asyncio.sleep(pace.pause_s)
+            if await _is_set_within(known.news, pace.look_s):
+                pace = pace.after_news()
+            await asyncio.sleep(pace.window_s)
+            known.news.clear()
+            pace = await self._pass(namespace, known, pace)
+
+    async def _pass(self, namespace: str, known: _Namespace, pace: Pace) -> Pace:
+        """Make one pass. Whatever it raises, the next one is made: nothing else would ever mend it."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(PASS_DEADLINE_S):
+                is_settled = await self.make_pass(namespace, known.news.is_set)
+        except (ClusterError, TimeoutError) as exc:
+            log.warning("a pass failed", extra={"namespace": namespace, "error": str(exc) or type(exc).__name__})
+            self._fail(namespace, known, type(exc).__name__)
+            known.news.set()
+            return pace.after_failure(exc.retry_after_s if isinstance(exc, BusyError) else 0)
+        except Exception as exc:
+            log.exception("a pass failed in a way nobody thought of", extra={"namespace": namespace})
+            self._fail(namespace, known, type(exc).__name__)
+            known.news.set()
+            return pace.after_failure()
+        self.metrics.pass_seconds.observe(time.monotonic() - started)
+        self.metrics.passes.labels(namespace, "good").inc()
+        self.metrics.last_success.labels(namespace).set_to_current_time()
+        known.succeeded, known.failing_since = True, None
+        return pace.after_pass(is_settled=is_settled, has_news=known.news.is_set())
+
+    def _fail(self, namespace: str, known: _Namespace, problem: str) -> None:
+        self.metrics.passes.labels(namespace, "failed").inc()
+        known.problem = problem
+        known.failing_since = known.failing_since or utc_now()
+
+    # ── what the probes ask ───────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def namespaces(self) -> list[str]:
+        """All namespaces that were ever marked."""
+        return list(self._namespaces)
+
+    @property
+    def oldest_beat_s(self) -> float:
+        """Seconds since the loop that has been still for longest went round."""
+        return max((time.monotonic() - known.beat for known in self._namespaces.values()), default=0)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Namespaces that no pass has gone well over yet."""
+        return [namespace for namespace, known in self._namespaces.items() if not known.succeeded]
+
+    @property
+    def failing(self) -> dict[str, tuple[str, datetime]]:
+        """Namespaces whose passes fail: the kind of error, and since when."""
+        return {
+            namespace: (known.problem, known.failing_since)
+            for namespace, known in self._namespaces.items()
+            if known.failing_since is not None
+        }
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

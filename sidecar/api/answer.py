@@ -1,0 +1,185 @@
+"""Results in the wire's terms: as one body, or as lines while pages finish; and what is counted of them."""
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.api import deliver
+from sidecar.documents.document import DocumentFacts
+from sidecar.errors import SidecarError
+from sidecar.gpu.residency_policy import OcrResidencyDecision
+from sidecar.ocr.engine import Attempt, PageVerdict
+from sidecar.ocr.page_reading import PageResult, ocr_used
+from sidecar.ocr.reader import DocumentResult
+from sidecar.ocr.warning_codes import WarningCode
+from sidecar.profiles.payload import Profile
+from sidecar.telemetry import Metrics
+from sidecar.wire import ocr
+
+
+class Answer:
+    """One document's answer; made when its body has arrived, so that it knows how long reading took."""
+
+    def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
+        self.request_id = request_id
+        self.metrics = metrics
+        self._ignored_fields = ignored_fields
+        self._started = time.monotonic()
+
+    async def document(self, facts: DocumentFacts) -> None:
+        """Hear that the document is open; nothing is said before the end."""
+
+    async def page(self, result: PageResult) -> None:
+        """Count a page."""
+        engine = result.engine or (result.attempts[-1].engine if result.attempts else "none")
+        self.metrics.pages.labels(engine, _verdict(result)).inc()
+        for attempt in result.attempts:
+            self._count_attempt(attempt)
+        if result.attempts:
+            self.metrics.page_seconds.labels(engine).observe(result.duration_ms / 1000)
+        if result.fallback_from and result.engine:
+            self.metrics.fallbacks.labels(result.fallback_from, result.engine).inc()
+
+    def _count_attempt(self, attempt: Attempt) -> None:
+        self.metrics.attempts.labels(attempt.engine, str(attempt.verdict), attempt.error or "").inc()
+        if attempt.residency:
+            self.metrics.residency.labels(attempt.residency.reason).inc()
+        if attempt.first_token_ms is not None:
+            self.metrics.first_token_seconds.observe(attempt.first_token_ms / 1000)
+
+    def whole(self, result: DocumentResult) -> ocr.DocumentBody:
+        """Render everything."""
+        return ocr.DocumentBody(**self._summary(result), pages=[_page_body(page) for page in result.pages])
+
+    def done(self, result: DocumentResult) -> ocr.DoneEvent:
+        """Render everything but the pages."""
+        return ocr.DoneEvent(**self._summary(result))
+
+    def count(self, result: DocumentResult) -> None:
+        """Count a document that was read."""
+        self.metrics.documents.labels(result.engine_used).inc()
+        for warning in self._warnings(result):
+            self.metrics.warnings.labels(warning).inc()
+
+    def _warnings(self, result: DocumentResult) -> list[WarningCode]:
+        return [*result.warnings, *([WarningCode.UNKNOWN_FIELD] if self._ignored_fields else [])]
+
+    def _summary(self, result: DocumentResult) -> dict[str, Any]:
+        return {
+            "text": result.text,
+            "ocr_used": ocr_used(result.pages),
+            "page_count": len(result.pages),
+            "char_count": len(result.text),
+            "engine_used": result.engine_used,
+            "document_page_count": result.facts.page_count,
+            "request_id": self.request_id,
+            "processing_time_ms": round((time.monotonic() - self._started) * 1000),
+            "model_used": result.model.model if result.model else None,
+            "profile": _profile_body(result.profile),
+            "parameters": dict(result.model.parameters) if result.model else {},
+            "residency": _residency_body(result.residency),
+            "warnings": self._warnings(result),
+            "ignored_fields": self._ignored_fields,
+        }
+
+
+class StreamedAnswer:
+    """An answer written line by line; the response begins with its first line."""
+
+    def __init__(self, request: web.Request, answer: Answer, stall_s: float) -> None:
+        self._request = request
+        self._answer = answer
+        self._stall_s = stall_s
+        self.response = web.StreamResponse(headers={"Content-Type": ocr.NDJSON, "Cache-Control": "no-store"})
+
+    async def document(self, facts: DocumentFacts) -> None:
+        """Write the first line."""
+        await self.response.prepare(self._request)
+        await self._write(
+            ocr.DocumentEvent(
+                request_id=self._answer.request_id,
+                kind=facts.kind,
+                page_count=len(facts.pages),
+                document_page_count=facts.page_count,
+            )
+        )
+
+    async def page(self, result: PageResult) -> None:
+        """Write a page's line."""
+        await self._answer.page(result)
+        await self._write(ocr.PageEvent(**_page_fields(result)))
+
+    async def done(self, result: DocumentResult) -> None:
+        """Write the last line of a document that was read."""
+        await self._write(self._answer.done(result))
+
+    async def failed(self, error: SidecarError) -> None:
+        """Write the last line of a document that was not."""
+        self._answer.metrics.errors.labels(error.code).inc()
+        await self._write(
+            ocr.ErrorEvent(
+                detail=error.detail, code=error.code, request_id=self._answer.request_id, status=error.status
+            )
+        )
+
+    async def finish(self) -> None:
+        """End the response."""
+        await deliver.in_time(self._request, self.response.write_eof(), self._stall_s)
+
+    async def _write(self, body: ocr.Wire) -> None:
+        await deliver.in_time(self._request, self.response.write(ocr.render(body) + b"\n"), self._stall_s)
+
+
+def _verdict(page: PageResult) -> str:
+    return str(PageVerdict.FAILED if page.engine is None else page.verdict)
+
+
+def _profile_body(profile: Profile | None) -> ocr.ProfileBody | None:
+    return ocr.ProfileBody(name=profile.name, revision=profile.revision) if profile else None
+
+
+def _residency_body(decision: OcrResidencyDecision | None) -> ocr.ResidencyBody | None:
+    if decision is None:
+        return None
+    return ocr.ResidencyBody(
+        keep_alive_seconds=decision.keep_alive_seconds,
+        vram_headroom_mb=decision.vram_headroom_mb,
+        reason=decision.reason,
+    )
+
+
+def _attempt_body(attempt: Attempt) -> ocr.AttemptBody:
+    return ocr.AttemptBody(
+        engine=attempt.engine,
+        duration_ms=attempt.duration_ms,
+        verdict=attempt.verdict,
+        error=attempt.error,
+        done_reason=attempt.done_reason,
+        parameters=dict(attempt.parameters),
+        residency=_residency_body(attempt.residency),
+        first_token_ms=attempt.first_token_ms,
+    )
+
+
+def _page_body(page: PageResult) -> ocr.PageBody:
+    return ocr.PageBody(**_page_fields(page))
+
+
+def _page_fields(page: PageResult) -> dict[str, Any]:
+    return {
+        "page": page.page,
+        "text": page.text,
+        "engine": page.engine,
+        "char_count": len(page.text),
+        "duration_ms": page.duration_ms,
+        "attempts": [_attempt_body(attempt) for attempt in page.attempts],
+        "done_reason": page.done_reason,
+        "blank": page.blank,
+        "truncated": page.verdict is PageVerdict.TRUNCATED,
+        "looped": page.verdict is PageVerdict.LOOPED,
+        "fallback_from": page.fallback_from,
+        "confidence": page.confidence,
+        "rotation": page.rotation,
+        "error": page.error.code if page.error else None,
+    }

@@ -1,0 +1,43 @@
+"""What the application carries, typed: each thing that lives has one key here, and no other name."""
+
+from aiohttp import web
+
+from sidecar.api.key_file import KeyFile
+from sidecar.documents.spool import Spool
+from sidecar.engines.model_watch import ModelWatch
+from sidecar.engines.ollama import Ollama
+from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.vision import VisionEngine
+from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.ocr.reader import DocumentReader
+from sidecar.profiles.store import ProfileStore
+from sidecar.retrieval.model import Embedding
+from sidecar.retrieval.placement import Placement
+from sidecar.retrieval.retriever import Retriever, Threads
+from sidecar.runtime.admission import Admission
+from sidecar.runtime.drain import Drain
+from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.settings import Settings
+from sidecar.telemetry import Metrics
+
+SETTINGS = web.AppKey("SETTINGS", Settings)
+METRICS = web.AppKey("METRICS", Metrics)
+KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
+DRAIN = web.AppKey("DRAIN", Drain)
+SPOOL = web.AppKey("SPOOL", Spool)
+WORKERS = web.AppKey("WORKERS", WorkerPool)
+TESSERACT_ENGINE = web.AppKey("TESSERACT_ENGINE", TesseractEngine)
+VISION_ENGINE = web.AppKey("VISION_ENGINE", VisionEngine)
+OLLAMA = web.AppKey("OLLAMA", Ollama)
+VRAM_MONITOR = web.AppKey("VRAM_MONITOR", VramMonitor)
+MODEL_WATCH = web.AppKey("MODEL_WATCH", ModelWatch)
+PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
+READER = web.AppKey("READER", DocumentReader)
+EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
+RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
+PLACEMENT = web.AppKey("PLACEMENT", Placement)
+RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
+RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
+RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
+
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -1,0 +1,76 @@
+"""The API keys in force: from the environment, or from a mounted Secret that is read again when it changes."""
+
+import logging
+import time
+from pathlib import Path
+
+from sidecar.api.key_ring import KeyRing
+from sidecar.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+Identity = tuple[int, int, int]
+
+LOOK_AGAIN_S = 1.0
+"""How often the file is looked at: one stat a second is free, and a rotated key works within that second."""
+
+
+class KeyFile:
+    """Holds the current :class:`KeyRing`; a file that turns unreadable or empty leaves the last good ring in force."""
+
+    def __init__(self, ring: KeyRing, path: Path | None = None, seen: Identity | None = None) -> None:
+        self._ring = ring
+        self._path = path
+        self._seen = seen
+        self._looked_at = time.monotonic()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "KeyFile":
+        """Read the keys for the first time.
+
+        Raises:
+            SettingsError: no key is configured, or the file holds none; the process must not start without one.
+        """
+        path = settings.api_key_file
+        seen = _identity(path) if path else None  # before the content: a change in between is then seen as one
+        try:
+            text = path.read_text() if path else settings.api_key.get_secret_value()
+            return cls(KeyRing.parse(text), path, seen)
+        except (OSError, UnicodeDecodeError) as exc:
+            raise SettingsError("OCR_SIDECAR_API_KEY_FILE cannot be read: mount it, or unset it") from exc
+        except ValueError as exc:
+            raise SettingsError(
+                "OCR_AUTH_MODE is api-key, but no key is set: set OCR_SIDECAR_API_KEY_FILE (one key a line) or "
+                "OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network where a NetworkPolicy guards the port"
+            ) from exc
+
+    def ring(self) -> KeyRing:
+        """Give the keys in force now."""
+        now = time.monotonic()
+        if self._path and now - self._looked_at >= LOOK_AGAIN_S:
+            self._looked_at = now
+            self._reload(self._path)
+        return self._ring
+
+    def _reload(self, path: Path) -> None:
+        seen = _identity(path)
+        if seen is None or seen == self._seen:
+            return
+        try:
+            self._ring = KeyRing.parse(path.read_text())
+        except OSError:
+            return  # it is there, says stat, but cannot be read now: tried again in a second
+        except (UnicodeDecodeError, ValueError):
+            log.error("api key file changed but holds no key that can be read; the last good keys stay in force")  # noqa: TRY400 - the exception's text names the path
+        else:
+            log.info("api keys reloaded", extra={"keys": len(self._ring.keys)})
+        self._seen = seen
+
+
+def _identity(path: Path) -> Identity | None:
+    """Tell one content of the file from another; a mounted Secret changes its inode with every update."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -1,0 +1,158 @@
+"""What every request passes through: its id, one log line and the metrics; errors as JSON; authentication."""
+
+import logging
+import time
+import uuid
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from sidecar.api.app_keys import DRAIN, KEY_FILE, METRICS, REQUEST_ID, SETTINGS
+from sidecar.errors import (
+    BadRequestError,
+    SidecarError,
+    TooLargeError,
+    UnauthorizedError,
+)
+from sidecar.wire import ocr
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("sidecar.access")
+
+API_KEY_HEADER = "X-API-Key"
+REQUEST_ID_HEADER = "X-Request-Id"
+MAX_REQUEST_ID_CHARS = 128
+OPEN_PATHS = frozenset({"/health", "/openapi.json"})
+"""Paths of the API port that tell nothing a caller must not know."""
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, log one line for it, and count it."""
+    request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
+    request[REQUEST_ID] = request_id
+    started = time.monotonic()
+    status = 499  # the caller left: nginx's number for an answer that nobody waited for
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        _record(request, request_id, status, time.monotonic() - started)
+
+
+async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Put the request's id on every answer, and a name that tells no versions.
+
+    Once the service leaves, an answer is its connection's last: a caller that keeps connections would find this one
+    closed, and finds another pod by a new one.
+    """
+    response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
+    response.headers["Server"] = "ocr-sidecar"
+    if isinstance(request, web.Request) and request.config_dict[DRAIN].leaving:
+        response.force_close()
+        response.headers["Connection"] = "close"
+
+
+def _record(request: web.Request, request_id: str, status: int, duration_s: float) -> None:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unknown"
+    metrics = request.config_dict[METRICS]
+    metrics.requests.labels(route, _known_method(request.method), str(status)).inc()
+    metrics.request_seconds.labels(route).observe(duration_s)
+    access_log.info(
+        "request",
+        extra={
+            "requestId": request_id,
+            "method": request.method,
+            "route": route,
+            "status": status,
+            "durationMs": round(duration_s * 1000),
+        },
+    )
+
+
+def _known_method(method: str) -> str:
+    """Keep a caller from making metrics by inventing methods."""
+    return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"
+
+
+def request_id_of(presented: str | None) -> str:
+    """Take the caller's id when it is 1 to 128 visible ASCII characters, else make one."""
+    if presented and len(presented) <= MAX_REQUEST_ID_CHARS and all("!" <= char <= "~" for char in presented):
+        return presented
+    return uuid.uuid4().hex
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Render every error in the one shape; what nobody thought of becomes an opaque 500."""
+    try:
+        return await handler(request)
+    except SidecarError as error:
+        return error_response(request, error)
+    except web.HTTPException as exc:
+        return _framework_error(request, exc)
+    except ConnectionError:
+        raise  # the caller left while the answer was written; there is nobody to tell
+    except Exception as exc:  # noqa: BLE001 - the last gate
+        return error_response(request, error_of(exc, request))
+
+
+def error_of(exc: Exception, request: web.Request) -> SidecarError:
+    """Make of what nobody thought of an error that tells the caller nothing; the log has it whole."""
+    log.error("unexpected error", extra={"requestId": request[REQUEST_ID]}, exc_info=exc)
+    return SidecarError()
+
+
+def error_response(request: web.Request, error: SidecarError) -> web.Response:
+    """Render one error."""
+    request.config_dict[METRICS].errors.labels(error.code).inc()
+    return _json_error(request, error.status, error.code, error.detail, error.retry_after_s)
+
+
+def _json_error(
+    request: web.Request, status: int, code: str, detail: str, retry_after_s: int | None = None
+) -> web.Response:
+    body = ocr.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
+    return web.Response(status=status, body=ocr.render(body), content_type="application/json", headers=headers)
+
+
+def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Response:
+    """Render what aiohttp raises itself: no such route, no such method, a body over its limit."""
+    match exc:
+        case web.HTTPNotFound():
+            return _json_error(request, 404, "not_found", "there is nothing at this path")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(exc.allowed_methods))
+            response = _json_error(request, 405, "method_not_allowed", f"{allowed} is accepted here")
+            response.headers["Allow"] = allowed
+            return response
+        case web.HTTPRequestEntityTooLarge():
+            return error_response(request, TooLargeError("the body is too large"))
+        case _:
+            return error_response(request, BadRequestError("the request is not one that is understood here"))
+
+
+@web.middleware
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ask for a key where keys are in force; a path nobody serves is refused like any other."""
+    is_guarded = request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS
+    if is_guarded and not request.config_dict[KEY_FILE].ring().accepts(_presented_key(request)):
+        raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
+    return await handler(request)
+
+
+@web.middleware
+async def turn_away(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Once the service leaves, take new work only from connections that were open before."""
+    if request.method == "POST":
+        request.config_dict[DRAIN].refuse_newcomer(request.protocol)
+    return await handler(request)
+
+
+def _presented_key(request: web.Request) -> str | None:
+    """Give the key a caller shows; clients made for OpenAI's or Cohere's routes can only show it as a bearer's."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return request.headers.get(API_KEY_HEADER, credentials.strip() if scheme.lower() == "bearer" else None)

@@ -1,0 +1,136 @@
+"""Tells what is there and what is not, each lack with its remedy. Changes nothing."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from sidecar.api.key_file import KeyFile
+from sidecar.engines.tesseract import ORIENTATION_DATA, find_tessdata
+from sidecar.gpu.vram import full_name
+from sidecar.retrieval.bge import models
+from sidecar.runtime.cores import usable_cores
+from sidecar.settings import Settings, SettingsError, parse_settings
+
+OLLAMA_S = 3.0
+NVIDIA_DEVICE = Path("/dev/nvidiactl")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``remedy`` says what to do about it; ``needed`` tells a fault from an option."""
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def doctor(environ: Mapping[str, str]) -> int:
+    """Print all findings; 1 if anything that is needed is missing."""
+    findings = list(examine(environ))
+    for finding in findings:
+        mark = "ok     " if finding.ok else ("MISSING" if finding.needed else "absent ")
+        print(f"{mark}  {finding.what}: {finding.detail}")
+        if finding.remedy and not finding.ok:
+            print(f"         -> {finding.remedy}")
+    return 1 if any(finding.needed and not finding.ok for finding in findings) else 0
+
+
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything that documents, models and callers may need."""
+    try:
+        settings = parse_settings(environ)
+    except SettingsError as exc:
+        yield Finding("settings", ok=False, detail=str(exc), remedy="see docs/configuration.md", needed=True)
+        settings = parse_settings({})
+    else:
+        yield Finding("settings", ok=True, detail=f"API port {settings.port}, ops port {settings.ops_port}")
+    yield _keys(settings)
+    yield from _tesseract(settings)
+    yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
+    yield _ollama(settings)
+    yield _gpu()
+    yield from _retrieval(settings)
+
+
+def _keys(settings: Settings) -> Finding:
+    if settings.auth_mode == "network":
+        return Finding("callers", ok=True, detail="network mode: whoever reaches the port may call")
+    try:
+        keys = KeyFile.from_settings(settings).ring().keys
+    except SettingsError as exc:
+        return Finding("callers", ok=False, detail="serve will not start", remedy=str(exc))
+    return Finding("callers", ok=True, detail=f"api-key mode; {len(keys)} accepted")
+
+
+def _tesseract(settings: Settings) -> Iterator[Finding]:
+    folder = find_tessdata(settings.tessdata_dir)
+    names = {data.stem for data in folder.glob("*.traineddata")} if folder else set()
+    shown = ", ".join(sorted(names - {ORIENTATION_DATA})) or "none"
+    for language in settings.languages.split("+"):
+        yield Finding(
+            f"language {language}",
+            ok=language in names,
+            detail=f"installed are {shown}",
+            remedy=f"Debian, Ubuntu: apt-get install tesseract-ocr-{language.replace('_', '-')}; "
+            "macOS: brew install tesseract-lang; elsewhere: put "
+            f"{language}.traineddata into the folder that TESSDATA_PREFIX names",
+            needed=True,
+        )
+    yield Finding(
+        "page orientation",
+        ok=ORIENTATION_DATA in names,
+        detail="pages that lie on their side are turned" if ORIENTATION_DATA in names else "such pages stay unread",
+        remedy="Debian, Ubuntu: apt-get install tesseract-ocr-osd",
+    )
+
+
+def _ollama(settings: Settings) -> Finding:
+    if not settings.ollama_api_url:
+        return Finding(
+            "Ollama", ok=False, detail="not configured; Tesseract reads all pages", remedy="set OLLAMA_API_URL"
+        )
+    try:
+        installed = asyncio.run(_models(settings.ollama_api_url))
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        return Finding(
+            "Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy="start it, or mend the URL"
+        )
+    wanted = full_name(settings.ocr_model)
+    found = wanted in {full_name(name) for name in installed}
+    detail = f"answers; {wanted} is {'installed' if found else 'not installed'}"
+    return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {wanted}, or create it from its Modelfile")
+
+
+async def _models(url: str) -> list[str]:
+    timeout = aiohttp.ClientTimeout(total=OLLAMA_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{url.rstrip('/')}/api/tags") as answer:
+        return [model["name"] for model in (await answer.json())["models"]]
+
+
+def _gpu() -> Finding:
+    there = NVIDIA_DEVICE.exists()
+    return Finding(
+        "GPU",
+        ok=there,
+        detail="an NVIDIA driver is loaded" if there else "no NVIDIA driver; Tesseract does not need one",
+        remedy="install the driver, or run on a node that has one",
+    )
+
+
+def _retrieval(settings: Settings) -> Iterator[Finding]:
+    if not models.is_installed():
+        remedy = "pip install --constraint requirements.lock '.[retrieval]'"
+        yield Finding("embed and rerank", ok=False, detail="torch or FlagEmbedding is not installed", remedy=remedy)
+        return
+    for route, setting, source in (
+        ("/embed", "BGE_M3_MODEL", settings.bge_m3_model),
+        ("/rerank", "RERANKER_MODEL", settings.reranker_model),
+    ):
+        there = bool(source) and models.is_at_hand(source)
+        detail = f"{source} is " + ("at hand" if there else "not at hand") if source else f"{setting} is set to nothing"
+        yield Finding(route, ok=there, detail=detail, remedy="python -m sidecar fetch" if source else "")

@@ -1,0 +1,155 @@
+"""Documents, whatever they are: what one holds, and one page of it as a picture.
+
+Everything here runs in worker processes, on a file in the spool; nothing here knows HTTP or an engine.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sidecar.documents.images import Images
+from sidecar.documents.page_selection import PageWish
+from sidecar.documents.pdf import Pdf
+from sidecar.documents.text_layer import TextLayer, clean, has_enough, reads_like_text
+from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
+from sidecar.ocr.engine import PageImage, PagePicture
+
+PDF_HEADER_BYTES = 1024
+"""A PDF header may have so much before it: what Acrobat accepts, and the contract promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """What a document may cost. Pixels a page, bytes a stream, dots per inch."""
+
+    max_page_pixels: int
+    max_stream_bytes: int
+    dpi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What the use case wants to know of a document before any engine works."""
+
+    wish: PageWish
+    use_text_layer: bool
+    char_threshold: int
+
+
+# These two come from the workers with every document. Without slots they cross the border in C instead of Python.
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read."""
+
+    index: int
+    text: str | None = None
+    blank: bool = False
+    error: SidecarError | None = None
+
+
+@dataclass(frozen=True)
+class DocumentFacts:
+    """What a document is. ``page_count`` counts the document's pages, ``pages`` holds those to read."""
+
+    kind: str
+    page_count: int
+    pages: tuple[PageFacts, ...]
+    limited: bool
+
+
+class Document(Protocol):
+    """An open document; pages count from 0."""
+
+    @property
+    def page_count(self) -> int:
+        """Count the pages."""
+
+    def text_layer(self, index: int) -> TextLayer | None:
+        """Give the page's text layer, or None where it cannot stand for the page."""
+
+    def is_empty(self, index: int) -> bool:
+        """Tell whether nothing is drawn on the page."""
+
+    def check_page(self, index: int, dpi: int) -> None:
+        """Refuse a page that is too large to render."""
+
+    def render(self, index: int, dpi: int) -> PageImage:
+        """Draw the page in grey."""
+
+    def picture(self, index: int, longest_side: int) -> PagePicture:
+        """Draw the page in colour, as a file."""
+
+
+@contextmanager
+def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
+    """Open a document by its content; its name says nothing.
+
+    Raises:
+        EmptyDocumentError: it has no bytes.
+        UnsupportedMediaError: it is nothing that is read here.
+        UnreadableDocumentError: it is broken; see :meth:`Pdf.open` and :meth:`Images.open`.
+    """
+    match sniff(path):
+        case "pdf":
+            with Pdf.open(path, limits.max_page_pixels, limits.max_stream_bytes) as pdf:
+                yield pdf
+        case "image":
+            with Images.open(path, limits.max_page_pixels) as images:
+                yield images
+
+
+def sniff(path: Path) -> str:
+    """Tell ``pdf`` from ``image`` by the first bytes."""
+    with path.open("rb") as file:
+        head = file.read(PDF_HEADER_BYTES - 1 + len(b"%PDF-"))
+    if not head:
+        raise EmptyDocumentError("the file is empty")
+    if _is_image(head):
+        return "image"
+    if b"%PDF-" in head:
+        return "pdf"
+    if head.startswith(b"BM"):
+        return "image"  # last: two letters prove little
+    raise UnsupportedMediaError("the file is not a document that is read here: PDF, PNG, JPEG, TIFF, WebP or BMP")
+
+
+def _is_image(head: bytes) -> bool:
+    webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
+    return webp or head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
+
+
+def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFacts:
+    """Look a document over: its pages, and the text layers that stand for them. One task, however many pages."""
+    with open_document(path, limits) as document:
+        selection = inquiry.wish.select(document.page_count)
+        pages = tuple(_page_facts(document, index, limits, inquiry) for index in selection.indices)
+        kind = "pdf" if isinstance(document, Pdf) else "image"
+        return DocumentFacts(kind, document.page_count, pages, selection.limited)
+
+
+def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
+    try:
+        if inquiry.use_text_layer:
+            layer = document.text_layer(index)
+            if layer and has_enough(layer, inquiry.char_threshold) and reads_like_text(layer):
+                return PageFacts(index, clean(layer.text))
+        document.check_page(index, limits.dpi)
+        return PageFacts(index, blank=document.is_empty(index))
+    except SidecarError as error:
+        return PageFacts(index, error=error)
+
+
+def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
+    """Draw one page in grey."""
+    with open_document(path, limits) as document:
+        return document.render(index, limits.dpi)
+
+
+def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int) -> PagePicture:
+    """Draw one page in colour for a vision model, with at most so many pixels on its longest side."""
+    with open_document(path, limits) as document:
+        return document.picture(index, longest_side)

@@ -1,0 +1,219 @@
+"""Image documents: PNG, JPEG, TIFF with any number of pages, WebP and BMP. Runs in worker processes only."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from sidecar.documents import raster
+from sidecar.documents.raster import MAX_SIDE_PIXELS, page_image
+from sidecar.documents.text_layer import TextLayer
+from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
+from sidecar.ocr.engine import PageImage, PagePicture
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+A4_LONG_SIDE_INCHES = 11.69
+SCREEN_DPI = 100
+"""Files that claim 72 or 96 dpi mean a screen, not the paper: such a claim is not believed."""
+MAX_FRAMES = 3000
+"""Pages of a TIFF that are counted: the time for it grows with the square of their number, 0.2 s here."""
+MAX_ENLARGEMENT = 3.0
+"""Enlarging a small picture helps Tesseract, but no picture holds more than about threefold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """By how much each axis of a picture is scaled so that it has ``dpi`` dots per inch."""
+
+    x: float
+    y: float
+    dpi: int
+
+
+class Images:
+    """An image file as a document. Only sizes are read until a page is rendered."""
+
+    def __init__(self, image: Image.Image, max_page_pixels: int) -> None:
+        self._image = image
+        self._max_page_pixels = max_page_pixels
+        # Animated WebP and the previews inside a phone's JPEG are not pages; a TIFF's frames are.
+        self._has_frames = image.format == "TIFF"
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, max_page_pixels: int) -> Iterator[Self]:
+        """Open a file whose content is one of :data:`FORMATS`.
+
+        Raises:
+            UnreadableDocumentError: it breaks off, or is not what its first bytes say.
+        """
+        Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is decoded
+        with path.open("rb") as file:  # a path would have Pillow map the file, and misread TIFFs that are to be turned
+            with _pillow_errors():
+                document = cls(Image.open(file, formats=FORMATS), max_page_pixels)
+            yield document
+
+    @functools.cached_property
+    def page_count(self) -> int:
+        """Count the frames, by looking for each of them.
+
+        Raises:
+            TooManyPagesError: there are more than :data:`MAX_FRAMES`.
+        """
+        if not self._has_frames:
+            return 1
+        with _pillow_errors():
+            for index in range(1, MAX_FRAMES + 1):
+                try:
+                    self._image.seek(index)
+                except EOFError:
+                    return index
+        raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
+
+    def text_layer(self, index: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
+        """Give nothing: pictures have no text layer."""
+        return None
+
+    def is_empty(self, index: int) -> bool:  # noqa: ARG002 - a document's common shape
+        """Tell nothing before decoding."""
+        return False
+
+    def check_page(self, index: int, dpi: int) -> None:  # noqa: ARG002 - a picture has the pixels it has
+        """Refuse a picture with more pixels than the limit, from its header alone."""
+        with _pillow_errors():
+            self._seek(index)
+        pixels = self._image.width * self._image.height
+        if pixels > self._max_page_pixels or max(self._image.size) > MAX_SIDE_PIXELS:
+            raise PageTooLargeError(
+                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, the limits are "
+                f"{self._max_page_pixels} pixels and {MAX_SIDE_PIXELS} on a side"
+            )
+
+    def render(self, index: int, dpi: int) -> PageImage:
+        """Decode one page to grey at about ``dpi`` dots per inch, upright as its EXIF orientation says."""
+        self.check_page(index, dpi)
+        with _pillow_errors():
+            claimed = _claimed_dpi(self._image)
+            self._image.draft("L", None)  # a JPEG then decodes its luminance only
+            grey = _grey(self._upright())
+        scaling = plan_scaling(grey.size, claimed, dpi, self._max_page_pixels)
+        return page_image(_scaled(grey, scaling), scaling.dpi)
+
+    def picture(self, index: int, longest_side: int) -> PagePicture:
+        """Decode one page in colour with at most so many pixels on its longest side, upright likewise."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            claimed = _claimed_dpi(self._image)
+            upright = _colour(self._upright())
+        scaling = plan_fitting(upright.size, claimed, longest_side)
+        return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
+
+    def _upright(self) -> Image.Image:
+        self._image.load()  # Pillow turns a TIFF right here, and takes its orientation away
+        return ImageOps.exif_transpose(self._image)
+
+    def _seek(self, index: int) -> None:
+        if self._has_frames:
+            self._image.seek(index)
+
+
+def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
+    """Give the resolution that the file claims, across and down as the picture is shown."""
+    claimed = image.info.get("dpi")
+    is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return tuple(reversed(claimed)) if claimed and is_turned else claimed
+
+
+def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi: int, max_pixels: int) -> Scaling:
+    """Decide how a picture of ``size`` pixels becomes one of ``dpi`` dots per inch.
+
+    A believable claim in the file is followed on each axis (a fax has 204 x 98 dots per inch); without one the picture
+    is taken for an A4 page. Between 180 and 400 dpi nothing is gained by scaling.
+    """
+    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
+    if 180 <= across <= 400 and 0.9 <= across / down <= 1.1:
+        return Scaling(1.0, 1.0, round(across))
+    x, y = min(dpi / across, MAX_ENLARGEMENT), min(dpi / down, MAX_ENLARGEMENT)
+    if size[0] * x * size[1] * y > max_pixels or max(size[0] * x, size[1] * y) > MAX_SIDE_PIXELS:
+        return Scaling(1.0, 1.0, round(across))
+    return Scaling(x, y, max(1, round(across * x)))
+
+
+def plan_fitting(size: tuple[int, int], claimed: tuple[float, float] | None, longest_side: int) -> Scaling:
+    """Decide how a picture gets ``longest_side`` pixels on its longest side, each axis as coarse as the other.
+
+    A small picture is enlarged as far as helps, no further.
+    """
+    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
+    finest = max(across, down)
+    width, height = size[0] * finest / across, size[1] * finest / down
+    factor = min(raster.fitted(width, height, longest_side), MAX_ENLARGEMENT)
+    return Scaling(factor * finest / across, factor * finest / down, max(1, round(finest * factor)))
+
+
+def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
+    if (scaling.x, scaling.y) == (1.0, 1.0):
+        return image
+    size = max(1, round(image.width * scaling.x)), max(1, round(image.height * scaling.y))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _believable(claimed: tuple[float, float] | None) -> tuple[float, float] | None:
+    match claimed:
+        case (across, down):
+            pair = float(across), float(down)
+            return pair if all(SCREEN_DPI < value <= 1200 for value in pair) or _is_fax(pair) else None
+        case _:
+            return None
+
+
+def _is_fax(pair: tuple[float, float]) -> bool:
+    """Group 3 fax, standard resolution: 204 x 98 dots per inch (ITU-T T.4), either way round."""
+    coarse, fine = sorted(pair)
+    return 96 <= coarse <= 100 and 200 <= fine <= 208
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Make ``L`` of any mode: what is transparent is white, wider pixels are scaled to 8 bits."""
+    if image.mode.startswith("I") or image.mode == "F":
+        wide = image if image.mode == "F" else image.convert("I")  # Pillow does little with the other order of bytes
+        scale = _scale_to_8_bits(wide, is_16_bit=image.mode.startswith("I;16"))
+        return wide.point(lambda value: value * scale).convert("L")
+    return _on_white(image).convert("L")
+
+
+def _colour(image: Image.Image) -> Image.Image:
+    """Make ``RGB`` of any mode that has colours, ``L`` of the others."""
+    is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+    return _grey(image) if is_grey else _on_white(image).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+
+
+def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:
+    """Find the factor for pixels of 16 or 32 bits or fractions, whose files seldom say what white is."""
+    highest = image.getextrema()[1]
+    brightest = 255.0 if isinstance(highest, tuple) else float(highest)
+    if is_16_bit and brightest > 255:
+        return 1 / 256
+    if image.mode == "F" and 0 < brightest <= 1:
+        return 255.0
+    return 255 / brightest if brightest > 255 else 1.0
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Map everything Pillow raises for broken files; its decoders raise these and no common base class."""
+    try:
+        yield
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError) as exc:
+        raise UnreadableDocumentError("the image is broken and cannot be decoded") from exc

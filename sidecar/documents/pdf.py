@@ -1,0 +1,286 @@
+"""PDF documents through pypdfium2. Runs in worker processes only."""
+
+import ctypes
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+from PIL import Image, ImageChops, ImageDraw
+
+from sidecar.documents import raster
+from sidecar.documents.pdf_bombs import check_streams
+from sidecar.documents.text_layer import FULL_PAGE_IMAGE_SHARE, MIN_ACCOUNTED_SHARE, TextLayer
+from sidecar.errors import (
+    EmptyDocumentError,
+    EncryptedDocumentError,
+    PageTooLargeError,
+    PageUnreadableError,
+    UnreadableDocumentError,
+)
+from sidecar.ocr.engine import PageImage, PagePicture
+
+POINTS_PER_INCH = 72
+MAPPING_SAMPLES = 32
+"""Characters a page whose mapping is asked for, one call each: enough to tell 2 % unmapped from 20 %."""
+OBJECTS_LOOKED_AT = 5_000
+"""A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""
+IMAGES_TRIED = 16
+"""Images of a page that turned out blank which are decoded once more, to see whether they can be."""
+FORM_DEPTH = 4
+"""How deep images are looked for in nested form objects."""
+
+_SHOWING_ANNOTATIONS = frozenset(
+    {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_STAMP, pdfium_c.FPDF_ANNOT_WIDGET, pdfium_c.FPDF_ANNOT_INK}
+)
+
+
+class Pdf:
+    """A PDF file. Pages are loaded when asked for and closed at once: memory follows the page, not the file."""
+
+    def __init__(self, document: pdfium.PdfDocument, max_page_pixels: int) -> None:
+        self._document = document
+        self._max_page_pixels = max_page_pixels
+        self.page_count = len(document)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, max_page_pixels: int, max_stream_bytes: int) -> Iterator[Self]:
+        """Open a PDF file.
+
+        Raises:
+            ExpansionBombError: a stream expands beyond reason.
+            EncryptedDocumentError: it needs a password.
+            EmptyDocumentError: it has no pages.
+            UnreadableDocumentError: it is broken beyond what PDFium repairs.
+        """
+        check_streams(path, max_stream_bytes)
+        document = _load(path)
+        try:
+            if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
+                document.init_forms()  # or what was filled in is not drawn
+            if len(document) == 0:
+                raise EmptyDocumentError("the document has no pages")
+            yield cls(document, max_page_pixels)
+        finally:
+            document.close()
+
+    def text_layer(self, index: int) -> TextLayer | None:
+        """Read a page's text layer; None where images hold what the text does not account for."""
+        with self._page(index) as page:
+            text_page = page.get_textpage()
+            try:
+                text = text_page.get_text_range()
+                if _image_share(page) >= FULL_PAGE_IMAGE_SHARE:
+                    self._check_size(page, index, raster.INK_DPI)
+                    if not _accounts_for_page(page, text_page):
+                        return None
+                return TextLayer(text, _mapped_share(text_page, text))
+            finally:
+                text_page.close()
+
+    def is_empty(self, index: int) -> bool:
+        """Tell whether nothing at all is drawn on the page, not even an annotation."""
+        with self._page(index) as page:
+            return not (pdfium_c.FPDFPage_CountObjects(page) or pdfium_c.FPDFPage_GetAnnotCount(page))
+
+    def check_page(self, index: int, dpi: int) -> None:
+        """Refuse a page that would have too many pixels at ``dpi``, or shows an image that has."""
+        with self._page(index) as page:
+            self._check_size(page, index, dpi)
+
+    def render(self, index: int, dpi: int) -> PageImage:
+        """Draw a page in grey at ``dpi`` dots per inch, turned as the file says."""
+        with self._page(index) as page:
+            self._check_size(page, index, dpi)
+            drawn = raster.page_image(page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil(), dpi)
+            _check_images(page, index, blank=raster.is_blank(drawn))
+            return drawn
+
+    def picture(self, index: int, longest_side: int) -> PagePicture:
+        """Draw a page in colour with so many pixels on its longest side, turned as the file says."""
+        with self._page(index) as page:
+            width, height = page.get_size()
+            scale = raster.fitted(width, height, longest_side) if min(width, height) > 0 else 1.0
+            dpi = max(1, round(scale * POINTS_PER_INCH))
+            self._check_size(page, index, dpi)
+            drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
+            _check_images(page, index, blank=drawn.blank)
+            return drawn
+
+    @contextmanager
+    def _page(self, index: int) -> Iterator[pdfium.PdfPage]:
+        try:
+            page = self._document[index]
+            if _has_showing_annotations(page):
+                page = self._flattened(page, index)
+            try:
+                yield page
+            finally:
+                page.close()
+        except pdfium.PdfiumError as exc:
+            raise PageUnreadableError(f"page {index + 1} is broken") from exc
+
+    def _flattened(self, page: pdfium.PdfPage, index: int) -> pdfium.PdfPage:
+        """Make filled-in fields and stamps part of the page: text extraction knows no annotations."""
+        flattened = pdfium_c.FPDFPage_Flatten(page, pdfium_c.FLAT_NORMALDISPLAY)
+        if flattened != pdfium_c.FLATTEN_SUCCESS:
+            return page
+        page.close()
+        return self._document[index]
+
+    def _check_size(self, page: pdfium.PdfPage, index: int, dpi: int) -> None:
+        width, height = (side * dpi / POINTS_PER_INCH for side in page.get_size())
+        if min(width, height) < 1:
+            raise PageUnreadableError(f"page {index + 1} has no size")
+        if width * height > self._max_page_pixels or max(width, height) > raster.MAX_SIDE_PIXELS:
+            raise PageTooLargeError(
+                f"page {index + 1} would have {width:.0f} x {height:.0f} pixels at {dpi} dpi, the limits are "
+                f"{self._max_page_pixels} pixels and {raster.MAX_SIDE_PIXELS} on a side"
+            )
+        for image, _ in _images(page):
+            size = _pixel_size(image)
+            if size[0] * size[1] > self._max_page_pixels:
+                raise PageTooLargeError(
+                    f"page {index + 1} shows an image of {size[0]} x {size[1]} pixels, "
+                    f"the limit is {self._max_page_pixels} pixels"
+                )
+
+
+def _check_images(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
+    if blank and _has_broken_image(page):
+        raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
+
+
+def _load(path: Path) -> pdfium.PdfDocument:
+    try:
+        return pdfium.PdfDocument(path)
+    except pdfium.PdfiumError as exc:
+        if getattr(exc, "err_code", None) == pdfium_c.FPDF_ERR_PASSWORD:
+            raise EncryptedDocumentError("the document is encrypted and needs a password") from exc
+        raise UnreadableDocumentError("the PDF is broken and cannot be opened") from exc
+
+
+def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfium2 ships no types
+    """Share of characters that have a mapping to Unicode: out of a sample, and not more than arrived at all."""
+    count: int = pdfium_c.FPDFText_CountChars(text_page)
+    if count <= 0:
+        return 1.0
+    sample = range(0, count, max(1, count // MAPPING_SAMPLES))
+    unmapped: int = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, at) == 1 for at in sample)
+    return min(1 - unmapped / len(sample), len(text) / count)
+
+
+def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
+    for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), OBJECTS_LOOKED_AT)):
+        annotation = pdfium_c.FPDFPage_GetAnnot(page, at)
+        subtype = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+        pdfium_c.FPDFPage_CloseAnnot(annotation)
+        if subtype in _SHOWING_ANNOTATIONS:
+            return True
+    return False
+
+
+# ── does the text layer account for what is seen? ─────────────────────────────────────────────────────────────────
+
+Matrix = tuple[float, float, float, float, float, float]
+IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
+
+
+def _accounts_for_page(page: pdfium.PdfPage, text_page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
+    """Tell whether the text layer covers most of the page's ink.
+
+    A stamp over a scan covers little of it; the text of a searchable scan lies over what it reads.
+    """
+    scale = raster.INK_DPI / POINTS_PER_INCH
+    ink = raster.ink_mask(page.render(scale=scale, grayscale=True).to_pil())
+    outside = ImageChops.subtract(ink, _text_mask(page, text_page, ink.size))
+    seen = sum(ink.histogram()[1:])
+    return seen - sum(outside.histogram()[1:]) >= MIN_ACCOUNTED_SHARE * seen
+
+
+def _image_share(page: pdfium.PdfPage) -> float:
+    width, height = page.get_size()
+    covered = sum(_area(_bounds(image), matrix) for image, matrix in _images(page))
+    return covered / (width * height) if width * height > 0 else 0.0
+
+
+def _images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterator[tuple[Any, Matrix]]:  # noqa: ANN401
+    """Walk a page's images, those in form objects too, each with the matrix of what contains it."""
+    in_form = depth > 0
+    count = (pdfium_c.FPDFFormObj_CountObjects if in_form else pdfium_c.FPDFPage_CountObjects)(container)
+    get = pdfium_c.FPDFFormObj_GetObject if in_form else pdfium_c.FPDFPage_GetObject
+    for at in range(min(count, OBJECTS_LOOKED_AT)):
+        item = get(container, at)
+        kind = pdfium_c.FPDFPageObj_GetType(item)
+        if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
+            yield item, matrix
+        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
+            yield from _images(item, _multiply(_matrix(item), matrix), depth + 1)
+
+
+def _bounds(item: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - a PDFium handle
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    pdfium_c.FPDFPageObj_GetBounds(item, left, bottom, right, top)
+    return left.value, bottom.value, right.value, top.value
+
+
+def _matrix(item: Any) -> Matrix:  # noqa: ANN401 - a PDFium handle
+    found = pdfium_c.FS_MATRIX()
+    if not pdfium_c.FPDFPageObj_GetMatrix(item, found):
+        return IDENTITY
+    return found.a, found.b, found.c, found.d, found.e, found.f
+
+
+def _multiply(first: Matrix, then: Matrix) -> Matrix:
+    a, b, c, d, e, f = first
+    A, B, C, D, E, F = then  # noqa: N806 - the letters of the PDF reference
+    return (a * A + b * C, a * B + b * D, c * A + d * C, c * B + d * D, e * A + f * C + E, e * B + f * D + F)
+
+
+def _area(bounds: tuple[float, float, float, float], matrix: Matrix) -> float:
+    """Area, in square points, of a rectangle after the matrix: its own area times the determinant."""
+    left, bottom, right, top = bounds
+    a, b, c, d, _, _ = matrix
+    return abs((right - left) * (top - bottom) * (a * d - b * c))
+
+
+def _has_broken_image(page: pdfium.PdfPage) -> bool:
+    """Tell whether one of the page's first images cannot be decoded; PDFium draws nothing for it and says nothing."""
+    for image, _ in itertools.islice(_images(page), IMAGES_TRIED):
+        bitmap = pdfium_c.FPDFImageObj_GetBitmap(image)
+        if not bitmap:
+            return True
+        pdfium_c.FPDFBitmap_Destroy(bitmap)
+    return False
+
+
+def _pixel_size(image: Any) -> tuple[int, int]:  # noqa: ANN401 - a PDFium handle
+    width, height = ctypes.c_uint(), ctypes.c_uint()
+    pdfium_c.FPDFImageObj_GetImagePixelSize(image, width, height)
+    return width.value, height.value
+
+
+def _text_mask(page: pdfium.PdfPage, text_page: Any, size: tuple[int, int]) -> Image.Image:  # noqa: ANN401
+    """Draw the text layer's rectangles as they lie on the rendered page.
+
+    Each is half its height larger on all sides: scanners' software puts its text about where it read it.
+    """
+    mask = Image.new("L", size, 0)
+    draw = ImageDraw.Draw(mask)
+    for at in range(text_page.count_rects()):
+        left, bottom, right, top = text_page.get_rect(at)
+        corners = [_to_device(page, size, left, bottom), _to_device(page, size, right, top)]
+        (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*corners, strict=True))
+        margin = max(1, min(x1 - x0, y1 - y0) // 2)
+        draw.rectangle((x0 - margin, y0 - margin, x1 + margin, y1 + margin), fill=255)
+    return mask
+
+
+def _to_device(page: pdfium.PdfPage, size: tuple[int, int], x: float, y: float) -> tuple[int, int]:
+    across, down = ctypes.c_int(), ctypes.c_int()
+    pdfium_c.FPDF_PageToDevice(page, 0, 0, size[0], size[1], 0, x, y, across, down)
+    return across.value, down.value

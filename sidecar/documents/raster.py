@@ -1,0 +1,87 @@
+"""Pictures of pages: made from what Pillow holds, turned, looked at for ink. Runs in worker processes."""
+
+import base64
+import io
+
+from PIL import Image, ImageChops
+
+from sidecar.ocr.engine import PageImage, PagePicture
+
+MAX_SIDE_PIXELS = 32_000
+"""Tesseract counts pixels in 16 bits."""
+INK_DPI = 37
+"""Resolution at which a page is looked at for ink: noise averages out, a full stop of 10-point text still counts."""
+INK_CONTRAST = 32
+"""How much darker or lighter than the page's background, of 255, a spot must be to count as ink."""
+BLANK_INK_PIXELS = 3
+"""Specks that a scanned blank page may have: three spots of 0.7 mm; a lone digit of 10 points has more."""
+
+
+PNG_COMPRESSION = 1
+"""The quickest: a third of the time of Pillow's default for a tenth more bytes."""
+
+
+COLOUR_REDUCTION = 4
+"""How much smaller a page is made before it is searched for colour: a hairline still shows, at a sixth of the time."""
+
+
+def page_image(image: Image.Image, dpi: int) -> PageImage:
+    """Take over a grey (``L``) picture of ``dpi`` dots per inch."""
+    return PageImage(image.width, image.height, dpi, image.tobytes())
+
+
+def page_picture(image: Image.Image, dpi: int) -> PagePicture:
+    """Pack an ``RGB`` or ``L`` picture as a PNG file, in colour only if it has any: stamps are told apart by it."""
+    grey = image.convert("L")
+    packed = io.BytesIO()
+    (image if _has_colour(image) else grey).save(packed, "PNG", compress_level=PNG_COMPRESSION)
+    return PagePicture(base64.b64encode(packed.getvalue()).decode(), blank=is_blank(page_image(grey, dpi)))
+
+
+def _has_colour(image: Image.Image) -> bool:
+    if image.mode in ("1", "L"):
+        return False
+    red, green, blue = image.reduce(COLOUR_REDUCTION).convert("RGB").split()
+    return any(ImageChops.difference(red, other).getbbox() for other in (green, blue))
+
+
+def fitted(width: float, height: float, longest_side: int) -> float:
+    """Give the factor that brings the longest side to so many pixels, and not one more where it is rounded up."""
+    return longest_side / max(width, height) * (1 - 1e-6)
+
+
+def turn(page: PageImage, degrees: int) -> PageImage:
+    """Turn a page clockwise by a multiple of 90 degrees."""
+    steps = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+    return page_image(_pillow(page).transpose(steps[degrees % 360]), page.dpi) if degrees % 360 else page
+
+
+def is_blank(page: PageImage) -> bool:
+    """Tell whether the page shows nothing but its background and a few specks."""
+    small = shrink(_pillow(page), page.dpi)
+    return sum(ink_mask(small).histogram()[1:]) <= BLANK_INK_PIXELS
+
+
+def shrink(image: Image.Image, dpi: int) -> Image.Image:
+    """Average a grey picture down to about :data:`INK_DPI`."""
+    return image.reduce(max(1, dpi // INK_DPI))
+
+
+def ink_mask(small: Image.Image) -> Image.Image:
+    """Mark with 255 what differs from the background, which is the page's median grey."""
+    background = _median(small.histogram())
+    return small.point([255 if abs(grey - background) > INK_CONTRAST else 0 for grey in range(256)])
+
+
+def _median(histogram: list[int]) -> int:
+    half = sum(histogram) / 2
+    seen = 0
+    for grey, count in enumerate(histogram):
+        seen += count
+        if seen >= half:
+            return grey
+    return 255
+
+
+def _pillow(page: PageImage) -> Image.Image:
+    return Image.frombuffer("L", (page.width, page.height), page.pixels, "raw", "L", 0, 1)

@@ -1,0 +1,4 @@
+"""The engines that read a page, each behind `sidecar.ocr.engine`, and what only they need.
+
+An engine knows the protocol and the documents' pages; it knows no other engine, no HTTP of ours and no settings.
+"""

@@ -1,0 +1,293 @@
+"""Ollama's native API: one streamed chat, what is resident, what is installed. The only door to a model server.
+
+The OpenAI-compatible endpoint is not used: it drops keep_alive, repeat_penalty and num_ctx without a word.
+"""
+
+import asyncio
+import io
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from sidecar.engines import model_answer
+from sidecar.engines.repetition import RepetitionWatch
+from sidecar.errors import (
+    DeadlineError,
+    EngineFailedError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    ModelMissingError,
+    SidecarError,
+)
+from sidecar.gpu.vram import ResidentModel
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 3.0
+"""Deadline of the small questions: what is resident, what is installed."""
+AGAIN_S = 10
+"""When a caller should come back after Ollama could not be reached: a restart takes about that."""
+PLAIN = {"Accept-Encoding": "identity"}
+"""A gateway that packed a stream would hold its tokens back."""
+MAX_LINE_BYTES = 1024 * 1024
+MAX_ANSWER_CHARS = 400_000
+"""No page has so much text: what goes on beyond has lost its way without repeating itself."""
+PASSING_STATUSES = frozenset({408, 425, 429})
+"""Refusals by a gateway that say nothing about the page."""
+MAX_ERROR_BYTES = 65_536
+SHOWN_ERROR_CHARS = 200
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTimeouts:
+    """Deadlines of one chat, in seconds. The first token waits for the model to load; the whole is the page's."""
+
+    connect_s: float
+    first_token_s: float
+    whole_s: float
+
+
+@dataclass(slots=True)
+class ChatStream:
+    """What came of one chat so far. ``error`` tells that server or connection failed in the middle."""
+
+    parts: list[str] = field(default_factory=list)
+    chars: int = 0
+    done_reason: str = model_answer.CUT
+    first_token_s: float | None = None
+    error: SidecarError | None = None
+
+    @property
+    def content(self) -> str:
+        """The text so far."""
+        return "".join(self.parts)
+
+    def add(self, text: str) -> None:
+        """Take the next piece of text."""
+        if text:
+            self.parts.append(text)
+            self.chars += len(text)
+
+    def break_off(self, done_reason: str, error: SidecarError) -> None:
+        """Keep the text that came before the end that should not have been."""
+        self.done_reason, self.error = done_reason, error
+
+
+class Ollama:
+    """A client of one server. :meth:`open` it on the loop that uses it; ``session`` is shared by all calls."""
+
+    def __init__(self, url: str, connect_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = urlsplit(url)._replace(query="", fragment="").geturl().rstrip("/")
+        self._connect_s = connect_s
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Hold the session for as long as the block; connections are not kept, a server's restart leaves dead ones."""
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        cookies = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies, headers=PLAIN) as self._session:
+            yield
+        self._session = None
+
+    async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
+        """Stream one chat until it is done, loops, breaks off or its time is up; cancelling closes the connection.
+
+        Raises:
+            EngineUnavailableError: the server cannot be reached.
+            ModelMissingError: it does not have the model.
+            EngineRefusedError, EngineFailedError: it answered with an error, or failed before any text came.
+            DeadlineError: no text came in time.
+        """
+        stream = ChatStream()
+        try:
+            async with asyncio.timeout(timeouts.whole_s):
+                with _gate():
+                    await self._stream(request, timeouts, stream)
+        except TimeoutError as exc:
+            error = DeadlineError(f"the model took longer than {_patience_s(timeouts, stream):.3g} s")
+            if not stream.parts:
+                raise error from exc
+            stream.break_off(model_answer.DEADLINE, error)
+        except EngineFailedError as exc:
+            if not stream.parts:
+                raise
+            stream.break_off(model_answer.BROKEN, exc)
+        return stream
+
+    async def _stream(self, request: Mapping[str, object], timeouts: ChatTimeouts, stream: ChatStream) -> None:
+        started_s = self._clock()
+        watch = RepetitionWatch()
+        body = io.BytesIO(json.dumps(request, ensure_ascii=False).encode())
+        async with (
+            asyncio.timeout(timeouts.first_token_s) as until_first_token,
+            self._post("/api/chat", body) as answer,
+        ):
+            await _refuse_status(answer, str(request["model"]))
+            async for line in _lines(answer):
+                if stream.first_token_s is None:
+                    stream.first_token_s = self._clock() - started_s
+                    until_first_token.reschedule(None)
+                text, done_reason = _parse_line(line)
+                stream.add(text)
+                if done_reason is not None:
+                    stream.done_reason = done_reason
+                    return
+                if watch.is_looping(text, self._clock()):
+                    stream.done_reason = model_answer.LOOP
+                    return
+                if stream.chars > MAX_ANSWER_CHARS:
+                    stream.done_reason = model_answer.TOO_LONG
+                    return
+
+    async def resident(self) -> tuple[ResidentModel, ...]:
+        """List the models that the server holds.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError: it does not say.
+        """
+        return tuple(_resident(model) for model in _list_of(await self._get("/api/ps"), "models"))
+
+    async def installed(self) -> frozenset[str]:
+        """List the models that the server has, with their tags.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError: it does not say.
+        """
+        return frozenset(
+            str(model.get("name") or model.get("model")) for model in _list_of(await self._get("/api/tags"), "models")
+        )
+
+    async def _get(self, path: str) -> object:
+        with _gate():
+            try:
+                async with (
+                    asyncio.timeout(LOOK_S),
+                    self._there().get(self._url + path, allow_redirects=False) as answer,
+                ):
+                    if answer.status != 200:
+                        raise EngineFailedError(f"the model server answered {answer.status}")
+                    return json.loads(await _head(answer.content, MAX_LINE_BYTES))
+            except TimeoutError as exc:
+                raise EngineUnavailableError("the model server does not answer", retry_after_s=AGAIN_S) from exc
+
+    @asynccontextmanager
+    async def _post(self, path: str, body: io.BytesIO) -> AsyncIterator[aiohttp.ClientResponse]:
+        # "connect" counts the look-up of the name, too.
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_connect=self._connect_s)
+        headers = {"Content-Type": "application/json"}
+        url = self._url + path
+        async with self._there().post(
+            url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+        ) as answer:
+            try:
+                yield answer
+            finally:
+                answer.close()  # the rest is not wanted; a model that still writes stops when its reader is gone
+
+    def _there(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise EngineUnavailableError("the service is not started, or stops")
+        return self._session
+
+
+@contextmanager
+def _gate() -> Iterator[None]:
+    """Map what aiohttp and json raise; none of their texts goes further, they hold addresses."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
+        raise EngineUnavailableError("the model server cannot be reached", retry_after_s=AGAIN_S) from exc
+    except aiohttp.ClientError as exc:
+        raise EngineFailedError("the connection to the model server broke", retry_after_s=AGAIN_S) from exc
+    except (ValueError, RecursionError) as exc:
+        raise EngineFailedError("the model server's answer is not what Ollama answers") from exc
+
+
+def _patience_s(timeouts: ChatTimeouts, stream: ChatStream) -> float:
+    return timeouts.whole_s if stream.first_token_s is not None else min(timeouts.first_token_s, timeouts.whole_s)
+
+
+async def _refuse_status(answer: aiohttp.ClientResponse, model: str) -> None:
+    if answer.status == 200:
+        return
+    said = _error_of(await _head(answer.content, MAX_ERROR_BYTES))
+    log.warning("the model server refused", extra={"status": answer.status, "error": (said or "")[:SHOWN_ERROR_CHARS]})
+    if answer.status == 404 and said is not None:
+        raise ModelMissingError(f"the model {model} is not installed on the model server")
+    if 400 <= answer.status < 500 and answer.status not in PASSING_STATUSES:
+        raise EngineRefusedError(f"the model server refused the page with status {answer.status}")
+    raise EngineFailedError(f"the model server answered {answer.status}", retry_after_s=AGAIN_S)
+
+
+async def _head(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    """Read a body, or as much of it as may be; one read gives only what has arrived."""
+    body = b""
+    while len(body) < max_bytes and (piece := await content.read(max_bytes - len(body))):
+        body += piece
+    return body
+
+
+def _error_of(body: bytes) -> str | None:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return str(answer["error"]) if isinstance(answer, dict) and "error" in answer else None
+
+
+async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Split the body into lines; what comes after the last line break is one, too, if it is anything."""
+    rest = b""
+    async for chunk in answer.content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
+        if len(rest) > MAX_LINE_BYTES:
+            raise EngineFailedError("the model server sent a line without end")
+    if rest.strip():
+        yield rest
+
+
+def _parse_line(line: bytes) -> tuple[str, str | None]:
+    """Give a line's text, and how the stream ends if it is the last.
+
+    Raises:
+        EngineFailedError: it tells of an error.
+        ValueError: it is not one of Ollama's lines.
+    """
+    said = json.loads(line)
+    if not isinstance(said, dict):
+        raise ValueError("a line must be an object")  # noqa: TRY004 - as json raises for what is no JSON
+    if "error" in said:
+        log.warning("the model server broke off", extra={"error": str(said["error"])[:SHOWN_ERROR_CHARS]})
+        raise EngineFailedError("the model server broke off with an error")
+    message = said.get("message")
+    text = message.get("content") if isinstance(message, dict) else None
+    done_reason = str(said.get("done_reason") or model_answer.CUT) if said.get("done") is True else None
+    return text if isinstance(text, str) else "", done_reason
+
+
+def _list_of(answer: object, key: str) -> list[dict[str, Any]]:
+    found = answer.get(key) if isinstance(answer, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise EngineFailedError("the model server's answer is not what Ollama answers")
+    return found
+
+
+def _resident(model: Mapping[str, Any]) -> ResidentModel:
+    size_vram, context = model.get("size_vram") or 0, model.get("context_length")
+    if not isinstance(size_vram, int) or size_vram < 0:
+        raise EngineFailedError("the model server's answer is not what Ollama answers")
+    name = str(model.get("name") or model.get("model"))
+    return ResidentModel(name, size_vram // MIB, context if isinstance(context, int) else 0)

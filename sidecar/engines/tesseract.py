@@ -1,0 +1,270 @@
+"""The embedded engine: Tesseract through tesserocr, in the worker processes. The only door to tesserocr.
+
+The upper half runs in workers, where each language set's model is loaded once; the lower half is the engine as the use
+case sees it.
+"""
+
+import asyncio
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.documents import document, raster
+from sidecar.documents.document import DocumentLimits
+from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
+from sidecar.errors import (
+    EngineFailedError,
+    EngineUnavailableError,
+    InvalidValueError,
+    LanguageMissingError,
+)
+from sidecar.ocr.engine import TESSERACT, Orders, PageImage, PageOrder, PageText, PageVerdict, PreparedPage
+from sidecar.ocr.text import compose_sara_am, trim
+from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.worker_pool import WorkerPool
+
+if TYPE_CHECKING:
+    from tesserocr import PyTessBaseAPI
+
+log = logging.getLogger(__name__)
+
+TESSDATA_PLACES = (
+    "/usr/share/tesseract-ocr/5/tessdata",
+    "/usr/share/tesseract-ocr/4.00/tessdata",
+    "/usr/share/tessdata",
+    "/usr/local/share/tessdata",
+    "/opt/homebrew/share/tessdata",
+)
+"""Where distributions put Tesseract's data: Debian and Ubuntu, Fedora and Alpine, a build from source, Homebrew."""
+
+ORIENTATION_DATA = "osd"
+MAX_LANGUAGES = 4
+"""Languages read at once: each takes its own pass over a doubtful word."""
+LOAD_DEADLINE_S = 30.0
+LOAD_AGAIN_S = 5.0
+MODELS_KEPT = 3
+"""Language sets whose models a worker keeps: 20 to 60 MiB each."""
+DOUBTFUL_CONFIDENCE = 82
+"""Mean word confidence below which a page may be the wrong way up: upright pages gave 93 and 94 where the same pages
+upside down gave 70 to 74 and lying ones 0 to 62. Noisy upright pages pay 0.3 s for the look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What of Tesseract is there: its version, and the languages whose data was found."""
+
+    version: str
+    tessdata_dir: Path
+    languages: frozenset[str]
+
+
+# ── in the worker processes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def preload() -> None:
+    """Import tesserocr, single-threaded: workers run one a core, and OpenMP's threads would only fight over it."""
+    os.environ["OMP_THREAD_LIMIT"] = "1"
+    import tesserocr  # noqa: F401, PLC0415 - the process that serves HTTP must not load it
+
+
+def describe(tessdata_dir: Path | None) -> Installed | None:
+    """Tell what is installed; None without any data."""
+    import tesserocr  # noqa: PLC0415 - as above
+
+    folder = find_tessdata(tessdata_dir)
+    if folder is None:
+        return None
+    version = tesserocr.tesseract_version().split()[1]
+    return Installed(version, folder, frozenset(data.stem for data in folder.glob("*.traineddata")))
+
+
+def find_tessdata(configured: Path | None) -> Path | None:
+    """Find the folder of ``*.traineddata``; TESSDATA_PREFIX may name it or, as in Tesseract 3, its parent."""
+    places = (configured, configured / "tessdata") if configured else map(Path, TESSDATA_PLACES)
+    return next((place for place in places if any(place.glob("*.traineddata"))), None)
+
+
+def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
+    """Draw one page and read it, turning it if it lies on its side or its head."""
+    page = document.render(path, index, limits)
+    if raster.is_blank(page):
+        return PageText("", blank=True)
+    as_it_lies, doubtful = _recognise(page, languages, tessdata_dir)
+    degrees = _degrees_to_upright(page, tessdata_dir) if doubtful else 0
+    if not degrees:
+        return as_it_lies
+    turned, _ = _recognise(raster.turn(page, degrees), languages, tessdata_dir)
+    if (turned.confidence or 0) < (as_it_lies.confidence or 0):
+        return as_it_lies
+    return replace(turned, rotation=degrees)
+
+
+def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[PageText, bool]:
+    """Read a page as it lies; also tell whether it may lie the wrong way."""
+    from tesserocr import PSM  # noqa: PLC0415 - as above
+
+    api = _model(languages, tessdata_dir)
+    try:
+        _show(api, page, PSM.AUTO)
+        blocks = tuple(_layout(api))
+        if is_broken_single_column(blocks, page.width, page.dpi):
+            _show(api, page, PSM.SINGLE_COLUMN)
+        read = PageText(compose_sara_am(trim(api.GetUTF8Text())), confidence=api.MeanTextConf())
+        return read, (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
+    except RuntimeError as exc:  # tesserocr raises nothing more precise
+        raise EngineFailedError("Tesseract failed on this page") from exc
+    finally:
+        api.Clear()
+
+
+def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int) -> None:
+    api.SetPageSegMode(segmentation)
+    api.SetImageBytes(page.pixels, page.width, page.height, 1, page.width)
+    api.SetSourceResolution(page.dpi)
+
+
+def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
+    from tesserocr import PT, RIL, WritingDirection, iterate_level  # noqa: PLC0415 - as above
+
+    kinds = {
+        PT.FLOWING_TEXT: BlockKind.TEXT,
+        PT.HEADING_TEXT: BlockKind.TEXT,
+        PT.PULLOUT_TEXT: BlockKind.TEXT,
+        PT.VERTICAL_TEXT: BlockKind.VERTICAL_TEXT,
+        PT.TABLE: BlockKind.TABLE,
+    }
+    found = api.AnalyseLayout()
+    for item in iterate_level(found, RIL.BLOCK) if found else ():
+        box = item.BoundingBox(RIL.BLOCK)
+        if box:
+            left, top, right, bottom = box
+            on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
+            yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
+
+
+def _degrees_to_upright(page: PageImage, tessdata_dir: Path) -> int:
+    """Ask the orientation model by how many degrees, clockwise, the page must be turned; 0 when it cannot tell."""
+    from tesserocr import PSM  # noqa: PLC0415 - as above
+
+    if not (tessdata_dir / f"{ORIENTATION_DATA}.traineddata").exists():
+        return 0
+    api = _model(ORIENTATION_DATA, tessdata_dir)
+    _show(api, page, PSM.OSD_ONLY)
+    try:
+        found = api.DetectOrientationScript()
+        return (360 - int(found["orient_deg"])) % 360 if found else 0
+    finally:
+        api.Clear()
+
+
+@functools.lru_cache(maxsize=MODELS_KEPT)
+def _model(languages: str, tessdata_dir: Path) -> "PyTessBaseAPI":
+    from tesserocr import OEM, PyTessBaseAPI  # noqa: PLC0415 - as above
+
+    engine_mode = OEM.TESSERACT_ONLY if languages == ORIENTATION_DATA else OEM.LSTM_ONLY
+    try:
+        return PyTessBaseAPI(path=str(tessdata_dir), lang=languages, oem=engine_mode)
+    except RuntimeError as exc:
+        raise EngineFailedError(f"Tesseract cannot load its data for {languages}") from exc
+
+
+# ── as the use case sees it ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class TesseractEngine:
+    """An :class:`sidecar.ocr.engine.OcrEngine` that draws and reads each page in one worker task."""
+
+    name = TESSERACT
+    empty_is_an_answer = True  # it invents nothing, so it has nothing to hide
+
+    def __init__(self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None) -> None:
+        self._workers = workers
+        self._limits = limits
+        self._tessdata_dir = tessdata_dir
+        self.turns = Turns(workers.limits.count)
+        self.ahead = Turns(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
+        self.installed: Installed | None = None
+        self.failure: str | None = None
+        """Why nothing can be read, where that is known."""
+        self.loaded = asyncio.Event()
+        """Set when it is known what is installed, or that nothing is."""
+
+    async def keep_loading(self) -> None:
+        """Find out what is installed, in a worker, which also proves that workers start; try again until it works."""
+        while self.installed is None:
+            try:
+                self.installed = await self._workers.run(describe, self._tessdata_dir, deadline_s=LOAD_DEADLINE_S)
+                self.failure = None if self.installed else "tesseract-data-missing"
+            except Exception:  # this loop is the supervisor: whatever it is, it is told, and tried again
+                self.failure = "workers-do-not-start"
+                log.exception("Tesseract cannot be loaded")
+            self.loaded.set()
+            if self.failure:
+                await asyncio.sleep(LOAD_AGAIN_S)
+
+    def check(self, orders: Orders) -> None:
+        """Refuse languages that are not installed; see :meth:`check_languages`."""
+        self.check_languages(orders.languages)
+
+    def check_languages(self, languages: str) -> None:
+        """Refuse languages that are not installed.
+
+        Raises:
+            EngineUnavailableError: there is no Tesseract data at all.
+            InvalidValueError: it is not a list of languages, or too long a one.
+            LanguageMissingError: one is not installed.
+        """
+        installed = self._there()
+        wanted = languages.split("+")
+        if len(wanted) > MAX_LANGUAGES or not all(wanted):
+            raise InvalidValueError(
+                f"languages is {languages[:80]!r}, accepted are 1 to {MAX_LANGUAGES} names joined by +, such as tha+eng"
+            )
+        readable = installed.languages - {ORIENTATION_DATA}
+        missing = [name for name in wanted if name not in readable]
+        if missing:
+            raise LanguageMissingError(
+                f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
+            )
+
+    def model(self, orders: Orders) -> str:  # noqa: ARG002 - an engine's common shape
+        """Tell the version."""
+        return f"tesseract-{self._there().version}"
+
+    def _parameters(self, orders: Orders) -> dict[str, object]:
+        return {"languages": orders.languages, "dpi": self._limits.dpi}
+
+    def max_attempts(self, orders: Orders) -> int:  # noqa: ARG002 - an engine's common shape
+        """Try once: the same page gives the same text."""
+        return 1
+
+    async def prepare(self, page: PageOrder) -> PreparedPage:
+        """Do nothing: a page is drawn and read in one task, so that its pixels need not travel."""
+        self.check(page.orders)
+        return PreparedPage(page)
+
+    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:  # noqa: ARG002 - common shape
+        """Draw and read one page in a worker."""
+        read, worked_s = await self._workers.run_timed(
+            read_page,
+            page.order.document,
+            page.order.index,
+            self._limits,
+            page.order.orders.languages,
+            self._there().tessdata_dir,
+            deadline_s=deadline_s,
+        )
+        verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
+        done_reason = "blank" if read.blank else "stop"
+        parameters = self._parameters(page.order.orders)
+        return replace(read, verdict=verdict, done_reason=done_reason, parameters=parameters, worked_s=worked_s)
+
+    def _there(self) -> Installed:
+        if self.installed is None:
+            why = "is still loading" if self.failure is None else f"cannot be used: {self.failure}"
+            raise EngineUnavailableError(f"Tesseract {why}", retry_after_s=round(LOAD_AGAIN_S))
+        return self.installed

@@ -1,0 +1,289 @@
+"""The governed engine: a vision model in Ollama, on a GPU that belongs to an LLM first.
+
+Each page is drawn in a worker while the one before is read. Right before each call the GPU is looked at: whether the
+call may be made at all, and how long the model may stay.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from sidecar.documents import document
+from sidecar.documents.document import DocumentLimits
+from sidecar.engines.model_answer import judge
+from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.errors import (
+    DeadlineError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    GpuPressureError,
+    ModelMissingError,
+    PageUnreadableError,
+    SidecarError,
+)
+from sidecar.gpu import residency_policy
+from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
+from sidecar.gpu.vram import VramHeadroom, full_name
+from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.ocr.engine import NP_DMS_OCR, Orders, PageOrder, PagePicture, PageText, PreparedPage, TryFailedError
+from sidecar.ocr.text import trim
+from sidecar.profiles import prompt
+from sidecar.profiles.payload import MAX_TEMPERATURE, RuntimeParams
+from sidecar.runtime.circuit_breaker import Circuit
+from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.worker_pool import WorkerPool
+
+AHEAD = 2
+"""Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
+PRESSURE_LOOK_S = 0.25
+SETTLED_S = 5.0
+"""Memory that a model left shows up as free so much later, in seconds, at most: pressure seen earlier after a call of
+ours may be the OCR model itself, which has just left, and is looked at again."""
+FAIR_SHARE = 0.5
+"""Share of a page's time that a call must have had for its deadline to say something about the model server."""
+PRESSURE_AGAIN_S = 30
+"""When a caller should come back who was refused because the GPU is full: an LLM's answer takes about that."""
+OPTION_NAMES = {"max_tokens": "num_predict"}
+"""Ollama's name of a parameter, where it is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisionPolicy:
+    """What the operator decided. Times in seconds, memory in MiB.
+
+    ``required_mb`` of None: the model is called whatever it pushes out. ``load_mb``: what it takes to be loaded.
+    """
+
+    parallel_pages: int
+    connect_s: float
+    first_token_s: float
+    residency: ResidencyLimits
+    required_mb: int | None
+    pressure_wait_s: float
+    active_profile: str | None
+    load_mb: int = 0
+
+
+class PageDrawer:
+    """Draws pages for the model, in the workers; the longest side is in pixels."""
+
+    def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
+        self._workers = workers
+        self._limits = limits
+        self._longest_side = longest_side
+
+    async def draw(self, page: PageOrder) -> tuple[PagePicture, float]:
+        """Draw one page; also tell the seconds it took."""
+        return await self._workers.run_timed(
+            document.picture,
+            page.document,
+            page.index,
+            self._limits,
+            self._longest_side,
+            deadline_s=page.deadline_s,
+        )
+
+
+class VisionEngine:
+    """An :class:`sidecar.ocr.engine.OcrEngine` that has each page read by the model its document's orders name."""
+
+    name = NP_DMS_OCR
+    empty_is_an_answer = False
+
+    def __init__(
+        self,
+        drawer: PageDrawer,
+        ollama: Ollama,
+        monitor: VramMonitor,
+        policy: VisionPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._drawer = drawer
+        self._ollama = ollama
+        self._monitor = monitor
+        self._policy = policy
+        self._clock = clock
+        self.circuit = Circuit(clock)
+        self.turns = Turns(policy.parallel_pages)
+        self.ahead = Turns(AHEAD * policy.parallel_pages)
+        self._running: Counter[str] = Counter()
+        self.make_room: Callable[[], Awaitable[bool]] | None = None
+        """Sends those away that come after OCR in rank, and tells whether any left."""
+        self._call_ended_s = float("-inf")
+
+    @property
+    def calls_running(self) -> int:
+        """Model calls that run now, of all models."""
+        return self._running.total()
+
+    def check(self, orders: Orders) -> None:
+        """Refuse nothing: whether the model can be called is known when it is."""
+
+    def model(self, orders: Orders) -> str:
+        """Name what profile or operator say."""
+        return orders.instructions.model
+
+    def max_attempts(self, orders: Orders) -> int:
+        """Tell what the profile says."""
+        return orders.instructions.retry.max_attempts
+
+    async def prepare(self, page: PageOrder) -> PreparedPage:
+        """Draw the page, in a worker."""
+        return PreparedPage(page, *await self._drawer.draw(page))
+
+    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
+        """Have the model read one page.
+
+        Raises:
+            GpuPressureError: the call would push another model out.
+            EngineUnavailableError, EngineFailedError, DeadlineError: see :meth:`sidecar.engines.ollama.Ollama.chat`.
+        """
+        if page.picture is None:
+            raise PageUnreadableError(f"page {page.order.index + 1} was not drawn")
+        if page.picture.blank:
+            return PageText("", blank=True, done_reason="blank")
+        ends_s = self._clock() + deadline_s
+        residency = await self._admit(page.order.orders, ends_s)
+        request = self._request(page, attempt, residency)
+        timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
+        is_fair = timeouts.whole_s >= FAIR_SHARE * page.order.deadline_s
+        is_probe = self._pass_circuit()
+        try:
+            stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
+        except SidecarError as exc:
+            raise TryFailedError(exc, _options_of(request), residency) from exc
+        return _page_text(stream, request, residency)
+
+    async def _admit(self, orders: Orders, ends_s: float) -> OcrResidencyDecision:
+        """Look at the GPU; wait for room as long as may be, but not past the page's end; decide how long to stay.
+
+        Raises:
+            GpuPressureError: there is no room.
+        """
+        told = orders.instructions
+        waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
+        headroom = await self._monitor.read()
+        if self.make_room and self._lacks_room(headroom, told.model) and await self.make_room():
+            headroom = await self._monitor.read_anew()
+        while self._would_push_out(headroom, told.model):
+            if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
+                raise GpuPressureError(
+                    "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
+                )
+            await asyncio.sleep(PRESSURE_LOOK_S)
+            headroom = await self._monitor.read()
+        return residency_policy.calculate_ocr_residency(
+            headroom,
+            told.model,
+            orders.active_profile or self._policy.active_profile,
+            self._policy.residency,
+            told.keep_alive_cap_s,
+        )
+
+    def _would_push_out(self, headroom: VramHeadroom, model: str) -> bool:
+        required_mb = self._policy.required_mb
+        return required_mb is not None and residency_policy.would_push_out(
+            headroom, model, required_mb, self._running[full_name(model)]
+        )
+
+    def _lacks_room(self, headroom: VramHeadroom, model: str) -> bool:
+        """Tell whether the model would be loaded where it does not fit: then those that come after it in rank leave."""
+        needs = residency_policy.needs_room(headroom, model, self._policy.load_mb)
+        return needs and not self._running[full_name(model)]
+
+    def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:
+        is_recent = self._clock() < min(self._call_ended_s + SETTLED_S, ends_s)
+        return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
+
+    def _request(self, page: PreparedPage, attempt: int, residency: OcrResidencyDecision) -> dict[str, object]:
+        told = page.order.orders.instructions
+        picture = page.picture.png_base64 if page.picture else ""
+        return {
+            "model": told.model,
+            "messages": prompt.messages(told.system_prompt, told.tags, picture),
+            "stream": True,
+            "keep_alive": residency.keep_alive_seconds,
+            "options": options(told.params, told.retry.temperature_step, attempt),
+            "truncate": False,
+            "shift": False,
+        }
+
+    def _pass_circuit(self) -> bool:
+        """Ask the circuit to call; tell whether this is the call that tries whether the server is back."""
+        is_probe = self.circuit.is_open
+        if not self.circuit.admit():
+            raise EngineUnavailableError(
+                "the model server failed several times in a row, it is tried again soon",
+                retry_after_s=self.circuit.retry_after_s,
+            )
+        return is_probe
+
+    async def _call(
+        self, request: Mapping[str, object], timeouts: ChatTimeouts, *, is_fair: bool, is_probe: bool
+    ) -> ChatStream:
+        """Make one call, and tell the circuit how it went; a deadline proves nothing where the time was not fair."""
+        model = full_name(str(request["model"]))
+        self._running[model] += 1
+        try:
+            stream = await self._ollama.chat(request, timeouts)
+        except (ModelMissingError, EngineRefusedError):
+            self.circuit.succeeded()  # the server is there and says what is wrong
+            raise
+        except Exception as exc:
+            self._judge(exc, is_fair=is_fair, was_probe=is_probe)
+            raise
+        except BaseException:
+            if is_probe:
+                self.circuit.given_up()
+            raise
+        finally:
+            self._running[model] -= 1
+            self._call_ended_s = self._clock()
+        if stream.error:
+            self._judge(stream.error, is_fair=is_fair, was_probe=is_probe)
+        else:
+            self.circuit.succeeded()
+        return stream
+
+    def _judge(self, exc: Exception, *, is_fair: bool, was_probe: bool) -> None:
+        if is_fair or not isinstance(exc, DeadlineError):
+            self.circuit.failed(was_probe=was_probe)
+        elif was_probe:
+            self.circuit.given_up()
+
+
+def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
+    """Give Ollama's options: what was set, under Ollama's names, and nothing else.
+
+    A further attempt gets a seed of its own, and a higher temperature where one is set: where none is, the model's own
+    is not known here.
+    """
+    wanted: dict[str, object] = {
+        OPTION_NAMES.get(name, name): value for name, value in params.model_dump(exclude_none=True).items()
+    }
+    if attempt > 1:
+        wanted["seed"] = attempt
+        if params.temperature is not None:
+            raised = params.temperature + temperature_step * (attempt - 1)
+            wanted["temperature"] = min(MAX_TEMPERATURE, round(raised, 6))
+    return wanted
+
+
+def _options_of(request: Mapping[str, object]) -> Mapping[str, object]:
+    sent = request["options"]
+    return sent if isinstance(sent, dict) else {}
+
+
+def _page_text(stream: ChatStream, request: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
+    answer = judge(stream.content, stream.done_reason)
+    return PageText(
+        trim(answer.text),
+        verdict=answer.verdict,
+        done_reason=answer.done_reason,
+        error=stream.error,
+        parameters=_options_of(request),
+        residency=residency,
+        first_token_s=stream.first_token_s,
+    )

@@ -1,0 +1,88 @@
+"""How long the OCR model may stay in VRAM, and whether calling it would push the LLM out. Pure.
+
+The LLM comes first. Nobody else chooses keep_alive: what is decided here is what goes over the wire.
+"""
+
+from dataclasses import dataclass
+
+from sidecar.gpu.vram import VramHeadroom
+
+LARGE_CONTEXT_PROFILES = frozenset({"deep-analysis", "large-context"})
+LARGE_CONTEXT_TOKENS = 32_768
+UNKNOWN_MB = -1
+
+LARGE_CONTEXT_ACTIVE = "large-context-active"
+QUERY_FAILED = "query-failed"
+HIGH_PRESSURE = "high-pressure"
+HEADROOM_SUFFICIENT = "headroom-sufficient"
+
+
+@dataclass(frozen=True, slots=True)
+class ResidencyLimits:
+    """What the operator allows: seconds in VRAM, and MiB above and below which there is pressure."""
+
+    window_s: int
+    main_model_pressure_mb: int
+    headroom_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class OcrResidencyDecision:
+    """What is sent as keep_alive, the headroom it was decided on (-1: not known), and why."""
+
+    keep_alive_seconds: int
+    vram_headroom_mb: int
+    reason: str
+
+
+def calculate_ocr_residency(
+    headroom: VramHeadroom, model: str, active_profile: str | None, limits: ResidencyLimits, cap_s: int = 0
+) -> OcrResidencyDecision:
+    """Decide for one model call; the first rule that fits. Comparisons are strict: equality is no pressure.
+
+    What the OCR model itself holds is left out on both sides, or its own residency would push it out.
+
+    Args:
+        headroom: the reading, not older than the call.
+        model: the OCR model's name.
+        active_profile: the LLM profile in use, as the caller or the operator says.
+        limits: thresholds and the longest residency.
+        cap_s: longest residency the OCR profile allows, in seconds; 0 sets none.
+    """
+    if active_profile in LARGE_CONTEXT_PROFILES or _has_large_context(headroom, model):
+        return OcrResidencyDecision(0, UNKNOWN_MB, LARGE_CONTEXT_ACTIVE)
+    if not headroom.query_success:
+        return OcrResidencyDecision(0, UNKNOWN_MB, QUERY_FAILED)
+    own_mb = headroom.held_by(model)
+    too_much_used = headroom.used_mb - own_mb > limits.main_model_pressure_mb
+    too_little_left = headroom.available_mb + own_mb < limits.headroom_mb
+    if too_much_used or too_little_left:
+        return OcrResidencyDecision(0, headroom.available_mb, HIGH_PRESSURE)
+    window_s = min(limits.window_s, cap_s) if cap_s > 0 else limits.window_s
+    return OcrResidencyDecision(window_s, headroom.available_mb, HEADROOM_SUFFICIENT)
+
+
+def _has_large_context(headroom: VramHeadroom, model: str) -> bool:
+    return any(other.context_length >= LARGE_CONTEXT_TOKENS for other in headroom.others(model))
+
+
+def would_push_out(headroom: VramHeadroom, model: str, required_mb: int, calls_running: int) -> bool:
+    """Tell whether calling the OCR model now would cost another model its place.
+
+    Not when the reading failed (a pessimistic guard once froze production), nor while calls of ours run: the model is
+    resident then, or being loaded, even where no reading shows it yet.
+    """
+    if not headroom.query_success or calls_running or headroom.is_resident(model):
+        return False
+    return headroom.available_mb < required_mb and bool(headroom.others(model))
+
+
+def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:
+    """Tell whether the model would have to be loaded, and does not fit beside what is there, whatever that is."""
+    return headroom.query_success and not headroom.is_resident(model) and headroom.available_mb < required_mb
+
+
+def may_still_be_freed(headroom: VramHeadroom, required_mb: int) -> bool:
+    """Tell whether memory that no model is known to hold would make room: a model that left frees its own late."""
+    unaccounted_mb = headroom.used_mb - sum(model.vram_mb for model in headroom.models)
+    return headroom.available_mb + unaccounted_mb >= required_mb

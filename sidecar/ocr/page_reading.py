@@ -1,0 +1,212 @@
+"""What becomes of one page over all tries of all engines, and what a document's pages come to. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sidecar.errors import (
+    DeadlineError,
+    EngineFailedError,
+    EngineRefusedError,
+    EngineUnavailableError,
+    GpuPressureError,
+    ModelMissingError,
+    SidecarError,
+)
+from sidecar.ocr.engine import FAST_PATH, MIXED, NP_DMS_OCR, Attempt, PageText, PageVerdict, TryFailedError
+from sidecar.ocr.warning_codes import WarningCode
+
+CAUSES: Mapping[str, WarningCode] = {
+    GpuPressureError.code: WarningCode.GPU_PRESSURE,
+    ModelMissingError.code: WarningCode.MODEL_MISSING,
+    EngineUnavailableError.code: WarningCode.ENGINE_UNAVAILABLE,
+    EngineFailedError.code: WarningCode.ENGINE_FAILED,
+    EngineRefusedError.code: WarningCode.ENGINE_REFUSED,
+    DeadlineError.code: WarningCode.DEADLINE_EXCEEDED,
+    PageVerdict.TRUNCATED: WarningCode.PAGE_TRUNCATED,
+    PageVerdict.LOOPED: WarningCode.PAGE_LOOPED,
+    PageVerdict.EMPTY: WarningCode.PAGE_EMPTY,
+}
+"""What a caller is warned of when a try of the model came to this, by its error's code or its verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """What became of one page; ``page`` counts from 1. Without ``engine`` nobody gave any text."""
+
+    page: int
+    text: str
+    engine: str | None
+    duration_ms: int
+    attempts: tuple[Attempt, ...] = ()
+    done_reason: str | None = None
+    blank: bool = False
+    verdict: PageVerdict = PageVerdict.GOOD
+    fallback_from: str | None = None
+    confidence: int | None = None
+    rotation: int = 0
+    error: SidecarError | None = None
+    is_answer: bool = True
+    """Whether this is what the engine believes is on the page; else it is what there is for want of better."""
+
+
+@dataclass(slots=True)
+class PageReading:
+    """The tries at one page so far. ``wanted`` is the engine that was asked for, ``page`` counts from 1."""
+
+    page: int
+    wanted: str
+    attempts: list[Attempt] = field(default_factory=list)
+    error: SidecarError | None = None
+    """Of the engine that was asked for, or the first that failed."""
+    duration_s: float = 0
+    _best: tuple[str, PageText] | None = None
+    _settled: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether no further try is needed."""
+        return self._settled
+
+    def add(self, engine: str, read: PageText, took_s: float, *, empty_is_an_answer: bool) -> None:
+        """Take what a try gave; the best text is kept, a good one ends the tries."""
+        self.duration_s += took_s
+        self.attempts.append(_attempt(engine, read, took_s))
+        self.error = self.error or read.error
+        has_text = self._best is not None and bool(self._best[1].text)  # part of a page is more than "there is none"
+        is_believed = empty_is_an_answer and read.verdict is PageVerdict.EMPTY and not has_text
+        good = read.verdict is PageVerdict.GOOD or is_believed
+        if good or self._best is None or _worth(read) > _worth(self._best[1]):
+            self._best = engine, read
+        self._settled = good
+
+    def fail(self, engine: str, failed: TryFailedError, took_s: float) -> None:
+        """Take that a try gave nothing, and what had been sent for it."""
+        self.duration_s += took_s
+        self.attempts.append(
+            Attempt(
+                engine,
+                round(took_s * 1000),
+                PageVerdict.FAILED,
+                failed.error.code,
+                parameters=failed.parameters,
+                residency=failed.residency,
+            )
+        )
+        self.error = self.error or failed.error
+
+    def result(self) -> PageResult:
+        """Give what became of the page: the good text, or the most that came, or the error."""
+        duration_ms, attempts = round(self.duration_s * 1000), tuple(self.attempts)
+        if self._best is None:
+            others = self.wanted if attempts and attempts[-1].engine != self.wanted else None
+            return PageResult(
+                self.page,
+                "",
+                None,
+                duration_ms,
+                attempts,
+                verdict=PageVerdict.FAILED,
+                fallback_from=others,
+                error=self.error or SidecarError(),
+                is_answer=False,
+            )
+        engine, read = self._best
+        return PageResult(
+            self.page,
+            read.text,
+            engine,
+            duration_ms,
+            attempts,
+            done_reason=read.done_reason,
+            blank=read.blank,
+            verdict=read.verdict,
+            fallback_from=self.wanted if engine != self.wanted else None,
+            confidence=read.confidence,
+            rotation=read.rotation,
+            error=None if self._settled else self.error,
+            is_answer=self._settled,
+        )
+
+
+def _worth(read: PageText) -> tuple[bool, int]:
+    """Order what is not good: text that breaks off before text that loops, then by its length."""
+    return read.verdict is PageVerdict.TRUNCATED, len(read.text)
+
+
+def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
+    return Attempt(
+        engine,
+        round(took_s * 1000),
+        read.verdict,
+        read.error.code if read.error else None,
+        read.done_reason,
+        read.parameters,
+        read.residency,
+        None if read.first_token_s is None else round(read.first_token_s * 1000),
+    )
+
+
+# ── a document's pages ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def raise_if_none_worked(pages: Sequence[PageResult]) -> None:
+    """Raise when no page is what an engine believes in: the first error, or that the engine gave no whole page.
+
+    Blank pages are nobody's success: scanned backs must not make an answer of a document that nobody could read.
+
+    Raises:
+        SidecarError: there is nothing to answer with.
+    """
+    not_blank = [page for page in pages if not page.blank]
+    if not not_blank or any(page.is_answer for page in not_blank):
+        return
+    if errors := [page.error for page in not_blank if page.error]:
+        raise errors[0]
+    verdicts = ", ".join(sorted({page.verdict.value for page in not_blank}))
+    raise EngineFailedError(f"the engine gave no whole page; what it gave is {verdicts}")
+
+
+def engine_used(pages: Sequence[PageResult]) -> str:
+    """Name who read the document; blank pages count only where there is nothing else."""
+    read = [page for page in pages if page.engine]
+    engines = {page.engine for page in read if not page.blank} or {page.engine for page in read}
+    return MIXED if len(engines) > 1 else str(engines.pop())
+
+
+def model_was_tried(pages: Sequence[PageResult]) -> bool:
+    """Tell whether any page was given, or was to be given, to the model; blank ones are not."""
+    tries = [attempt for page in pages for attempt in page.attempts if attempt.engine == NP_DMS_OCR]
+    return any(attempt.residency or attempt.error for attempt in tries)
+
+
+def model_read(pages: Sequence[PageResult]) -> bool:
+    """Tell whether the text of any page is the model's."""
+    return any(page.engine == NP_DMS_OCR and not page.blank for page in pages)
+
+
+def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object] | None:
+    """Give what an engine's first try was sent; None where it was asked for nothing, as for blank pages."""
+    tries = (attempt for page in pages for attempt in page.attempts if attempt.engine == engine)
+    return next((one.parameters for one in tries if one.parameters or one.residency), None)
+
+
+def ocr_used(pages: Sequence[PageResult]) -> bool:
+    """Tell whether any page went to an engine."""
+    return any(page.engine not in (FAST_PATH, None) for page in pages)
+
+
+def page_warnings(pages: Sequence[PageResult]) -> Iterator[WarningCode]:
+    """Give the codes for what the pages went through, each once."""
+    if any(page.engine is None for page in pages):
+        yield WarningCode.PAGE_FAILED
+    if any(page.fallback_from and page.engine for page in pages):
+        yield WarningCode.ENGINE_FALLBACK
+    of_model = [attempt for page in pages for attempt in page.attempts if attempt.engine == NP_DMS_OCR]
+    met = {attempt.error for attempt in of_model} | {attempt.verdict for attempt in of_model}
+    yield from (warning for cause, warning in CAUSES.items() if cause in met)
+    if any(_was_retried(page) for page in pages):
+        yield WarningCode.PAGE_RETRIED
+
+
+def _was_retried(page: PageResult) -> bool:
+    return page.is_answer and sum(attempt.engine == page.engine for attempt in page.attempts) > 1

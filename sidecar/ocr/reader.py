@@ -1,0 +1,296 @@
+"""The use case: a document in the spool becomes text, page by page, with every detour on record.
+
+Knows engines by their protocol and callers not at all.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sidecar.documents import document
+from sidecar.documents.document import DocumentFacts, DocumentLimits, Inquiry, PageFacts
+from sidecar.documents.page_selection import PageWish
+from sidecar.errors import (
+    DeadlineError,
+    EngineUnavailableError,
+    GpuPressureError,
+    PageUnreadableError,
+    SidecarError,
+    UnreadableDocumentError,
+)
+from sidecar.gpu.residency_policy import OcrResidencyDecision
+from sidecar.ocr import page_reading
+from sidecar.ocr.engine import (
+    AUTO,
+    FAST_PATH,
+    NP_DMS_OCR,
+    TESSERACT,
+    EngineFacts,
+    OcrEngine,
+    Orders,
+    PageOrder,
+    PreparedPage,
+    TryFailedError,
+)
+from sidecar.ocr.page_reading import PageReading, PageResult
+from sidecar.ocr.text import join_pages, trim
+from sidecar.ocr.warning_codes import WarningCode
+from sidecar.profiles import prompt
+from sidecar.profiles.payload import Profile
+from sidecar.runtime.admission import Admission
+from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJob:
+    """One document to read. ``engine`` may be ``auto``; ``wants_model`` tells that a prompt or parameters came."""
+
+    path: Path
+    engine: str
+    orders: Orders
+    wish: PageWish
+    wants_model: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentResult:
+    """What became of a document. ``profile`` and ``residency`` are None where no page was to go to the model."""
+
+    facts: DocumentFacts
+    pages: tuple[PageResult, ...]
+    text: str
+    engine_used: str
+    model: EngineFacts | None
+    profile: Profile | None
+    residency: OcrResidencyDecision | None
+    warnings: tuple[WarningCode, ...]
+
+
+class Progress(Protocol):
+    """Hears of a document as it is read."""
+
+    async def document(self, facts: DocumentFacts) -> None:
+        """Hear that it is open, before any page is read."""
+
+    async def page(self, result: PageResult) -> None:
+        """Hear of a page, in page order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPolicy:
+    """What the operator decided: which engine ``auto`` falls to, who stands in for it, and the deadlines in seconds.
+
+    ``refuse_on_pressure``: where the GPU has no room the caller hears so, even if another engine could stand in.
+    """
+
+    default_engine: str
+    fallback_engine: str | None
+    refuse_on_pressure: bool
+    char_threshold: int
+    open_timeout_s: float
+    page_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _LineUp:
+    """Who reads one document: the engine that was asked for, by name, and those there are, in the order they try."""
+
+    wanted: str
+    engines: tuple[OcrEngine, ...]
+
+
+class DocumentReader:
+    """Reads documents with the engines it is given."""
+
+    def __init__(
+        self,
+        workers: WorkerPool,
+        engines: Mapping[str, OcrEngine],
+        admission: Admission,
+        limits: DocumentLimits,
+        policy: ReadPolicy,
+    ) -> None:
+        self._workers = workers
+        self.engines = engines
+        self._limits = limits
+        self._policy = policy
+        self.admission = admission
+
+    async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
+        """Read a document. Cancelling the call stops all of its work.
+
+        Raises:
+            SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
+        """
+        facts = await self._inspect(job)
+        to_read = sum(_needs_engine(page) for page in facts.pages)
+        line_up = self._line_up(job) if to_read else None
+        with self.admission.admit(to_read):
+            await progress.document(facts)
+            pages: list[PageResult] = []
+            async with _running([self._page(job, page, line_up) for page in facts.pages]) as tasks:
+                for task in tasks:
+                    pages.append(await task)
+                    await progress.page(pages[-1])
+        page_reading.raise_if_none_worked(pages)
+        return self._result(job, facts, tuple(pages))
+
+    async def _inspect(self, job: ReadJob) -> DocumentFacts:
+        try:
+            if job.engine == AUTO:
+                with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
+                    return await self._look_over(job, use_text_layer=True)
+            return await self._look_over(job, use_text_layer=False)
+        except WorkerDiedError as exc:
+            raise UnreadableDocumentError(
+                "the document cannot be opened: opening it ends the process that tries"
+            ) from exc
+
+    async def _look_over(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
+        inquiry = Inquiry(job.wish, use_text_layer, self._policy.char_threshold)
+        return await self._workers.run(
+            document.inspect, job.path, self._limits, inquiry, deadline_s=self._policy.open_timeout_s
+        )
+
+    def _line_up(self, job: ReadJob) -> _LineUp:
+        """Find the engines that read, and have the first check what is asked of it.
+
+        Raises:
+            EngineUnavailableError: the one asked for is not there, and nobody may stand in.
+            InvalidValueError: the first cannot do what is asked.
+        """
+        wanted = self._policy.default_engine if job.engine == AUTO else job.engine
+        names = dict.fromkeys((wanted, self._policy.fallback_engine))
+        engines = tuple(self.engines[name] for name in names if name and name in self.engines)
+        if not engines:
+            raise EngineUnavailableError(f"the engine {wanted} is not configured here")
+        engines[0].check(job.orders)
+        return _LineUp(wanted, engines)
+
+    async def _page(self, job: ReadJob, page: PageFacts, line_up: _LineUp | None) -> PageResult:
+        number = page.index + 1
+        if page.error:
+            return PageResult(number, "", None, 0, error=page.error, is_answer=False)
+        if line_up is None or not _needs_engine(page):
+            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
+        reading = PageReading(number, line_up.wanted)
+        for engine in line_up.engines:
+            await self._try_engine(engine, job, page, reading)
+            if reading.is_settled or (self._policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
+                break
+        return reading.result()
+
+    async def _try_engine(self, engine: OcrEngine, job: ReadJob, page: PageFacts, reading: PageReading) -> None:
+        """Have one engine try the page: prepare it, wait for its turn, read it as often as the orders allow."""
+        order = PageOrder(job.path, page.index, self._policy.page_timeout_s, job.orders)
+        async with engine.ahead.take(job.path):
+            started_s = time.monotonic()
+            try:
+                prepared = await engine.prepare(order)
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+                reading.fail(engine.name, _failure(exc, page.index), time.monotonic() - started_s)
+                return
+            async with engine.turns.take(job.path):
+                started_s = time.monotonic()
+                await self._attempts(engine, prepared, reading)
+                if reading.is_settled:  # else another engine is to read it, and the page counts there
+                    self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
+
+    async def _attempts(self, engine: OcrEngine, page: PreparedPage, reading: PageReading) -> None:
+        """Try until the page is settled; the tries share the page's deadline, an error ends them."""
+        ends_s = time.monotonic() + self._policy.page_timeout_s - page.worked_s
+        took_before_s = page.worked_s
+        for attempt in range(1, engine.max_attempts(page.order.orders) + 1):
+            started_s = time.monotonic()
+            if attempt > 1 and started_s >= ends_s:
+                return
+            try:
+                read = await engine.read(page, attempt, max(0.001, ends_s - started_s))
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+                failed = _failure(exc, page.order.index)
+                reading.fail(engine.name, failed, took_before_s + time.monotonic() - started_s)
+                return
+            took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
+            reading.add(engine.name, read, took_before_s + took_s, empty_is_an_answer=engine.empty_is_an_answer)
+            took_before_s = 0.0
+            if reading.is_settled or read.error:
+                return
+
+    def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
+        model_tried = page_reading.model_was_tried(pages)
+        return DocumentResult(
+            facts,
+            pages,
+            text=join_pages(page.text for page in pages),
+            engine_used=page_reading.engine_used(pages),
+            model=self._facts_of_reader(job, pages),
+            profile=job.orders.instructions.profile if model_tried else None,
+            residency=_latest_residency(pages),
+            warnings=tuple(_warnings(job, facts, pages)),
+        )
+
+    def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
+        """Tell the model and what its first try was sent; the vision model's, where several engines read."""
+        used = {page.engine for page in pages}
+        reader = next((self.engines[name] for name in (NP_DMS_OCR, TESSERACT) if name in used), None)
+        sent = page_reading.first_sent(pages, reader.name) if reader else None
+        return EngineFacts(reader.model(job.orders), sent) if reader and sent is not None else None
+
+
+def _needs_engine(page: PageFacts) -> bool:
+    return page.text is None and not page.blank and page.error is None
+
+
+def _failure(exc: Exception, index: int) -> TryFailedError:
+    """Turn whatever ended a try into one of our errors; a bug costs its page, not the others, and stays opaque."""
+    match exc:
+        case TryFailedError():
+            return exc
+        case SidecarError():
+            return TryFailedError(exc)
+        case WorkerDiedError():
+            what = f"page {index + 1} cannot be read: reading it ends the process that tries"
+            return TryFailedError(PageUnreadableError(what))
+    log.error("a page failed in a way nobody thought of", exc_info=exc)
+    return TryFailedError(SidecarError())
+
+
+def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:
+    """Give the decision of the last page's last call: what the model was left with."""
+    made = [attempt.residency for page in pages for attempt in page.attempts if attempt.residency]
+    return made[-1] if made else None
+
+
+def _warnings(job: ReadJob, facts: DocumentFacts, pages: Sequence[PageResult]) -> Iterator[WarningCode]:
+    if facts.limited:
+        yield WarningCode.PAGES_LIMITED
+    yield from page_reading.page_warnings(pages)
+    told = job.orders.instructions
+    if page_reading.model_was_tried(pages):
+        if told.profile is None:
+            yield WarningCode.PROFILE_MISSING
+        if prompt.has_placeholder(told.system_prompt):
+            yield WarningCode.PROMPT_UNFILLED
+    if job.wants_model and not page_reading.model_read(pages):
+        yield WarningCode.PARAMETERS_NOT_APPLIED
+
+
+@asynccontextmanager
+async def _running(work: Sequence[Coroutine[None, None, T]]) -> AsyncIterator[list["asyncio.Task[T]"]]:
+    """Run coroutines at the same time; whatever happens, none outlives the block."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

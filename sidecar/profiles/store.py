@@ -1,0 +1,192 @@
+"""The published profiles: a directory of ``<name>.json`` files, looked at four times a second and swapped as a whole.
+
+A mounted ConfigMap, whose ``..data`` link the kubelet swaps, or any directory of a laptop. Nothing here is on the path
+of a request, which takes the current :class:`Profiles`; those never change.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sidecar.profiles.payload import Profile, ProfileError, parse_profile, revision_of
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.25
+SUFFIX = ".json"
+MAX_FILE_BYTES = 1024 * 1024
+"""A ConfigMap holds no more in all its keys."""
+MAX_FILES = 5000
+"""A ConfigMap has room for about 3,000 of the smallest profiles."""
+KUBELETS_LINK = "..data"
+"""Link to the folder that holds a mounted ConfigMap's files; the kubelet swaps it, and with it all files at once."""
+SHOWN_PROFILES = 20
+"""Names in one log line."""
+FOLDER = "."
+"""What a problem of the whole directory is listed under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One profile as it is applied. ``content_revision`` is computed: after a hand edit it is not the file's own."""
+
+    profile: Profile
+    loaded_at: datetime
+    content_revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All profiles at one moment, by name, and the files that could not be used, each with the reason."""
+
+    loaded: Mapping[str, Loaded] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> Profile | None:
+        """Give a profile; None where none of that name is published."""
+        found = self.loaded.get(name)
+        return found.profile if found else None
+
+
+Stamp = tuple[int, int, int, int, int]
+
+
+class ProfileStore:
+    """Holds what the directory held when it was last looked at. ``folder`` None: there are no profiles."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_files: int = MAX_FILES,
+    ) -> None:
+        self._folder = folder
+        self._max_files = max_files
+        self._now = now
+        self._stamps: dict[str, Stamp] | None = None
+        self.current = Profiles()
+
+    async def keep_loading(self) -> None:
+        """Look until cancelled; whatever goes wrong, what was good stays."""
+        while self._folder:
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:  # this loop is its own supervisor
+                log.exception("the profiles cannot be looked at")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def look(self) -> None:
+        """Read what has changed, and swap. Blocks: not for the event loop."""
+        if self._folder is None:
+            return
+        try:
+            folder = _resolved(self._folder)
+            files = _files(folder)
+            stamps = {name: _stamp(folder / name) for name in files[: self._max_files]}
+        except OSError as exc:
+            self._swap(Profiles(self.current.loaded, {FOLDER: f"the folder cannot be read: {exc.strerror}"}))
+            self._stamps = None
+            return
+        if stamps == self._stamps:
+            return
+        profiles, unread = self._load(folder, stamps)
+        if len(files) > self._max_files:
+            too_many = f"it holds {len(files)} files, the limit is {self._max_files}"
+            profiles = replace(profiles, refused={**profiles.refused, FOLDER: too_many})
+        if _resolved(self._folder) == folder:  # else it was swapped meanwhile, and this is a mixture
+            self._swap(profiles)
+            self._stamps = None if unread else stamps  # what could not be read now is read again at the next look
+
+    def _load(self, folder: Path, stamps: Mapping[str, Stamp]) -> tuple[Profiles, bool]:
+        """Read all files; also tell whether one could not be read, for whatever reason the machine had."""
+        unread = False
+        loaded: dict[str, Loaded] = {}
+        refused: dict[str, str] = {}
+        for file in sorted(stamps):
+            name = file.removesuffix(SUFFIX)
+            before = self.current.loaded.get(name)
+            try:
+                loaded[name] = self._loaded(parse_profile(_read(folder / file), name), before)
+            except ProfileError as exc:
+                refused[_shown(file)] = str(exc)
+            except OSError as exc:
+                refused[_shown(file)] = f"it cannot be read: {exc.strerror}"
+                unread = True
+            if name not in loaded and before:
+                loaded[name] = before  # the last good version stays in force
+        return Profiles(loaded, refused), unread
+
+    def _loaded(self, profile: Profile, before: Loaded | None) -> Loaded:
+        return before if before and before.profile == profile else Loaded(profile, self._now(), revision_of(profile))
+
+    def _swap(self, profiles: Profiles) -> None:
+        if profiles == self.current:
+            return
+        log.log(
+            logging.WARNING if profiles.refused else logging.INFO,
+            "profiles loaded",
+            extra={
+                "profiles": len(profiles.loaded),
+                "changed": [name for name, one in profiles.loaded.items() if one != self.current.loaded.get(name)][
+                    :SHOWN_PROFILES
+                ],
+                "refused": dict(itertools.islice(profiles.refused.items(), SHOWN_PROFILES)),
+            },
+        )
+        self.current = profiles
+
+
+def _shown(name: str) -> str:
+    """Spell a file's name in Unicode; a file system may hold any bytes."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _resolved(folder: Path) -> Path:
+    """Give the folder that the files are in: for a mounted ConfigMap the one that the kubelet's link points to now."""
+    link = folder / KUBELETS_LINK
+    return Path(os.path.realpath(link)) if link.is_symlink() else folder  # pathlib's raises for a link to itself
+
+
+def _files(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_profile(entry.name))
+
+
+def _is_profile(name: str) -> bool:
+    return name.endswith(SUFFIX) and not name.startswith(".")
+
+
+def _stamp(path: Path) -> Stamp:
+    """Tell a file's identity without opening it; links are followed."""
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0, 0, 0, 0  # a link into nothing, say; reading it will tell
+    # A file that may be read again after chmod shows it in the last of these alone.
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def _read(path: Path) -> bytes:
+    """Read one file, if it is one: a pipe would never end.
+
+    Raises:
+        ProfileError: it is no regular file, or too large.
+        OSError: it cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ProfileError("it is not a regular file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(content) > MAX_FILE_BYTES:
+        raise ProfileError(f"it has more than {MAX_FILE_BYTES} bytes")
+    return content

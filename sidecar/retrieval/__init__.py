@@ -1,0 +1,4 @@
+"""The use case of embedding and reranking: line, batches, where a batch runs.
+
+Knows models by their protocol and no documents; torch and its libraries live in `bge` alone.
+"""

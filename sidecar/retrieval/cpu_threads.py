@@ -1,0 +1,57 @@
+"""The threads that compute batches on the CPU: as many as there are batches at a time, each on cores of its own."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sidecar.runtime.daemon_thread import ComputeThread
+
+R = TypeVar("R")
+
+
+class Compute(Protocol):
+    """Runs a batch in the calling thread, with the help of others where there are several cores for it."""
+
+    def __call__(self, cores: int, run: Callable[[], R]) -> R:
+        """Give what ``run`` gives."""
+
+
+class CpuThreads:
+    """Threads, made as they are needed and kept. ``prepare`` runs first in each.
+
+    One of them computes all batches that take several cores. If each had helpers, there were more of those than cores,
+    and the library that they belong to, libgomp, would put them to sleep at every step: a text then took half as long
+    again. While that one is busy, for another model, a batch gets one core of its own instead of a place in its line.
+    """
+
+    def __init__(self, prepare: Callable[[], None], compute: Compute) -> None:
+        self._prepare = prepare
+        self._compute = compute
+        self._with_helpers = ComputeThread("retrieval-cpu-all", prepare)
+        self._threads: list[ComputeThread] = []
+        self._idle: list[ComputeThread] = []
+        self._helpers_idle = True
+
+    async def run(self, cores: int, run: Callable[[], R]) -> R:
+        """Run a batch on so many cores."""
+        if cores > 1 and self._helpers_idle:
+            self._helpers_idle = False
+            try:
+                return await self._with_helpers.run(self._compute, cores, run)
+            finally:
+                self._helpers_idle = True
+        thread = self._idle.pop() if self._idle else self._new_thread()
+        try:
+            return await thread.run(self._compute, 1, run)
+        finally:
+            self._idle.append(thread)
+
+    def _new_thread(self) -> ComputeThread:
+        self._threads.append(ComputeThread(f"retrieval-cpu-{len(self._threads)}", self._prepare))
+        return self._threads[-1]
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        """Let the threads end after what they run, and wait so many seconds at most for all of them."""
+        ends_s = time.monotonic() + wait_s
+        for thread in (self._with_helpers, *self._threads):
+            thread.stop(max(0.0, ends_s - time.monotonic()))

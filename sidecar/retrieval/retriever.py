@@ -1,0 +1,286 @@
+"""The use case of embedding and reranking: inputs → tokens → line → batch → where it runs → results.
+
+One :class:`Retriever` a model: it loads the model, again and again if need be, tells how it does, and answers. What a
+batch is computed with is decided when the batch starts, and a batch that the GPU fails on is answered by the CPU.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from sidecar.errors import (
+    DeadlineError,
+    EngineFailedError,
+    EngineUnavailableError,
+    InvalidValueError,
+    ModelLoadingError,
+)
+from sidecar.ocr.health import Capability
+from sidecar.retrieval.batch_policy import BatchLimits
+from sidecar.retrieval.batcher import Answered, Batcher, PutBackError
+from sidecar.retrieval.cpu_threads import CpuThreads
+from sidecar.retrieval.model import (
+    CPU,
+    GPU,
+    GpuFailedError,
+    GpuOutOfMemoryError,
+    IsWanted,
+    ModelCopy,
+    ModelLoadError,
+    RetrievalModel,
+    Tokens,
+)
+from sidecar.retrieval.placement import Placement, reason_of
+from sidecar.runtime.admission import Admission
+from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+I = TypeVar("I")  # noqa: E741 - an input, beside R, a result
+R = TypeVar("R")
+
+NOT_CONFIGURED, NOT_INSTALLED = "not-configured", "not-installed"
+LOADING, UNUSABLE, WORKER_DIED = "model-loading", "model-unusable", "worker-died"
+FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
+"""A load that failed is tried again after so long, doubled each time up to the latter."""
+FIRST_PACE_S = 0.05
+"""Seconds a text, until the pace is known."""
+PORTION = 64
+"""Texts that are tokenised at a time: of 4,000 characters each they take about a tenth of a second."""
+LOADING_RETRY_AFTER_S = 15
+"""A model of a gigabyte is loaded in about that."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalPolicy:
+    """What the operator decided. Times in seconds, tokens padded."""
+
+    timeout_s: float
+    max_queued: int
+    cpu_cores: int
+    cpu_batch_tokens: int
+    gpu_batch_tokens: int
+    padding: float
+    max_wait_s: float
+
+    def limits(self, *, on_gpu: bool, idle_cores: int) -> BatchLimits:
+        """Give the limits of batches; the GPU computes one at a time, and has the next at hand."""
+        if on_gpu:
+            return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, GPU, ahead=1)
+        idle = max(1, min(self.cpu_cores, idle_cores))
+        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, CPU, self.cpu_cores, idle)
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Who computes: threads for batches on the CPU, one for those of the GPU, and one for tokens."""
+
+    cpu: CpuThreads
+    gpu: ComputeThread
+    tokens: ComputeThread
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalMeans:
+    """What the models share. ``idle_cores`` tells how many cores no page is read on now."""
+
+    policy: RetrievalPolicy
+    threads: Threads
+    placement: Placement
+    metrics: Metrics
+    idle_cores: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[R]):
+    """Results in the inputs' order; which inputs were cut; how many tokens there were; where it ran, and why there.
+
+    If any input was computed on the CPU, so was the request.
+    """
+
+    results: list[R]
+    truncated: list[bool]
+    tokens: int
+    device: str
+    reason: str
+
+
+class Retriever(Generic[I, R]):
+    """One model's life. ``load`` blocks and gives the model; ``absent`` says why there is nothing to load."""
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], RetrievalModel[I, R]],
+        absent: str | None,
+        means: RetrievalMeans,
+    ) -> None:
+        self.name = name
+        self._load = load
+        self._absent = absent
+        self._policy = means.policy
+        self._threads = means.threads
+        self._placement = means.placement
+        self._metrics = means.metrics
+        self._idle_cores = means.idle_cores
+        self._failure: str | None = None
+        self.model: RetrievalModel[I, R] | None = None
+        self.first_retry_s = FIRST_RETRY_S
+        self.loaded = asyncio.Event()
+        self.admission = Admission(means.policy.max_queued, "texts", FIRST_PACE_S)
+        self.batcher: Batcher[R] = Batcher(self._run, self.limits, self.admission.page_done)
+
+    # ── loading ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def capability(self) -> Capability:
+        """Tell whether it can be asked, and why not."""
+        if self._absent:
+            return Capability("unavailable", self._absent)
+        if self.model is None:
+            return Capability("unavailable", self._failure) if self._failure else Capability("loading", LOADING)
+        return Capability("ready") if self.batcher.alive else Capability("unavailable", WORKER_DIED)
+
+    async def keep_loading(self) -> None:
+        """Load the model, trying again with growing pauses until it is there."""
+        if self._absent:
+            return
+        pause_s = self.first_retry_s
+        while self.model is None:
+            await self._try_to_load()
+            if self.model is None:
+                await asyncio.sleep(pause_s)
+                pause_s = min(LAST_RETRY_S, 2 * pause_s)
+
+    async def _try_to_load(self) -> None:
+        thread = ComputeThread(f"load-{self.name}")
+        before, cause = self._failure, None
+        try:
+            model = await thread.run(self._load)
+        except ModelLoadError as exc:
+            self._failure, cause = str(exc), type(exc.__cause__).__name__ if exc.__cause__ else None
+        except Exception:  # whatever a model's files make its library raise, the service goes on without it
+            self._failure = UNUSABLE
+            if before != UNUSABLE:
+                log.exception("a model cannot be loaded")
+        else:
+            self._placement.admit(model)
+            self.model = model
+            self.loaded.set()
+            log.info("a model is loaded", extra={"model": self.name})
+        finally:
+            thread.stop()
+        if self.model is None and self._failure != before:  # once, not each time it is tried again
+            log.warning("a model is not there", extra={"model": self.name, "reason": self._failure, "cause": cause})
+
+    # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def answer(self, inputs: Sequence[I], *, truncate: bool) -> Answers[R]:
+        """Compute a result for each input.
+
+        Raises:
+            EngineUnavailableError: there is no model, or it is still being loaded.
+            QueueFullError: too many texts are in work.
+            InvalidValueError: an input is too long and may not be cut.
+            DeadlineError: it took too long; the inputs that still waited are given up.
+            EngineFailedError: the model failed on an input.
+        """
+        model = self._ready_model()
+        with self.admission.admit(len(inputs)):
+            async with _deadline(self._policy.timeout_s):
+                tokens = await self._tokenize(model, inputs)
+                if not truncate:
+                    _refuse_truncated(tokens, model.max_tokens)
+                answered = await self.batcher.submit(tokens)
+        return self._gather(tokens, answered)
+
+    async def _tokenize(self, model: RetrievalModel[I, R], inputs: Sequence[I]) -> list[Tokens]:
+        """Tokenise in portions: between two of them others have their turn in the thread, and a caller can leave."""
+        tokens: list[Tokens] = []
+        for first in range(0, len(inputs), PORTION):
+            tokens += await self._threads.tokens.run(model.tokenize, inputs[first : first + PORTION])
+        return tokens
+
+    def _ready_model(self) -> RetrievalModel[I, R]:
+        if self.model:
+            return self.model
+        capability = self.capability
+        if capability.state == "loading":
+            raise ModelLoadingError(f"the {self.name} model is being loaded", retry_after_s=LOADING_RETRY_AFTER_S)
+        waiting_helps = self._absent is None
+        raise EngineUnavailableError(
+            f"the {self.name} model is not there: {capability.reason}",
+            retry_after_s=LOADING_RETRY_AFTER_S if waiting_helps else None,
+        )
+
+    def _gather(self, tokens: Sequence[Tokens], answered: Sequence[Answered[R]]) -> Answers[R]:
+        results = []
+        for place, one in enumerate(answered):
+            if one.result is None:
+                raise EngineFailedError(f"the model gave no numbers for text {place} of the request, from 0")
+            results.append(one.result)
+            self._metrics.retrieval_texts.labels(self.name, one.device, one.reason).inc()
+        where = next((one for one in answered if one.device == CPU), answered[0])
+        count = sum(len(one.ids) for one in tokens)
+        return Answers(results, [one.truncated for one in tokens], count, where.device, where.reason)
+
+    # ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def where(self) -> tuple[str, str]:
+        """Tell where a batch would run now, and why."""
+        copy, reason = self._placement.where(self.name)
+        return (GPU if copy else CPU), reason
+
+    def limits(self) -> BatchLimits:
+        """Give the limits of batches where the model is now."""
+        on_gpu = self._placement.where(self.name)[0] is not None
+        return self._policy.limits(on_gpu=on_gpu, idle_cores=self._idle_cores())
+
+    async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
+        """Run a batch where the model is now. What the GPU fails the CPU answers, in batches of its own size."""
+        assert self.model
+        copy, reason = self._placement.where(self.name)
+        if copy is None:
+            cpu = self.model.cpu
+            return await self._measured(cpu, self._threads.cpu.run(cores, partial(cpu.run, batch, is_wanted)), reason)
+        try:
+            async with asyncio.timeout(self._policy.timeout_s):  # a GPU that hangs; no caller waits longer
+                return await self._measured(copy, self._threads.gpu.run(copy.run, batch, is_wanted), reason)
+        except (GpuOutOfMemoryError, GpuFailedError, TimeoutError) as exc:
+            reason = reason_of(exc)
+        del copy  # nothing may hold on to it while its memory is freed
+        await self._placement.failed(self.name, reason)
+        raise PutBackError
+
+    async def _measured(
+        self, copy: ModelCopy[R], computed: Awaitable[Sequence[R | None]], reason: str
+    ) -> Sequence[Answered[R]]:
+        started_s = time.monotonic()
+        results = await computed
+        self._metrics.retrieval_batch_seconds.labels(self.name, copy.device).observe(time.monotonic() - started_s)
+        self._metrics.retrieval_batch_texts.labels(self.name, copy.device).observe(len(results))
+        return [Answered(result, copy.device, reason) for result in results]
+
+
+@asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise DeadlineError(f"it took longer than {seconds:g} s") from exc
+
+
+def _refuse_truncated(tokens: Sequence[Tokens], max_tokens: int) -> None:
+    for place, one in enumerate(tokens):
+        if one.truncated:
+            raise InvalidValueError(
+                f"text {place} of the request, from 0, has more than {max_tokens} tokens, which is the limit, and "
+                "truncate is false"
+            )

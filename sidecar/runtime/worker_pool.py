@@ -1,0 +1,149 @@
+"""The pool of worker processes: a deadline and a kill for each task, recycling, and its own supervision.
+
+Knows nothing of documents: it runs functions. The only door to pebble.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pebble
+
+from sidecar.errors import DeadlineError
+from sidecar.runtime.worker_process import limit_process
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+START_METHOD = "forkserver"
+"""Workers fork from a small process of one thread: quick as fork, and safe beside pebble's and torch's threads."""
+PRELOAD = ["sidecar.engines.worker_preload"]
+TRIES = 2
+"""A task whose worker dies is given to another: the kernel's memory killer takes bystanders. Twice is no accident."""
+BROKEN_IN_A_ROW = 5
+"""Pools that broke one after the other, without one task done between, before the process should be started anew."""
+
+
+class WorkerDiedError(Exception):
+    """The task ended its worker process, each time it was tried, or wanted more memory than it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """How many workers, and what each may take. ``memory_bytes`` is address space."""
+
+    count: int
+    memory_bytes: int
+    tasks: int
+    nice: int
+
+
+def _timed(function: Callable[..., T], *args: Any) -> tuple[T, float]:  # noqa: ANN401 - as the function takes them
+    started_s = time.monotonic()
+    return function(*args), time.monotonic() - started_s
+
+
+def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
+    return str((args[0] if function is _timed else function).__name__)
+
+
+class WorkerPool:
+    """Runs functions in worker processes. Started by the first task; a pool that breaks is replaced."""
+
+    def __init__(self, limits: WorkerLimits) -> None:
+        self.limits = limits
+        self._context = multiprocessing.get_context(START_METHOD)
+        self._context.set_forkserver_preload(PRELOAD)
+        self._pool = self._new_pool()
+        self._stopped = False
+        self._broken_in_a_row = 0
+        self.replaced = 0
+        """How often the pool broke and was replaced."""
+        self._tasks = 0
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether tasks can be run: not after the end, nor when every new pool breaks like the one before."""
+        return not self._stopped and self._broken_in_a_row < BROKEN_IN_A_ROW
+
+    @property
+    def busy(self) -> int:
+        """Count the workers that have something to do."""
+        return min(self._tasks, self.limits.count)
+
+    async def run_timed(self, function: Callable[..., T], *args: Any, deadline_s: float) -> tuple[T, float]:  # noqa: ANN401 - likewise
+        """Do as :meth:`run`; also tell the seconds it took, from the moment a worker took it on."""
+        return await self.run(_timed, function, *args, deadline_s=deadline_s)
+
+    async def run(self, function: Callable[..., T], *args: Any, deadline_s: float) -> T:  # noqa: ANN401 - as the function takes them
+        """Run ``function(*args)`` in a worker; a cancelled call ends the worker that runs it.
+
+        Args:
+            function: a function of a module, which the worker imports.
+            args: what can be pickled.
+            deadline_s: seconds from the moment a worker takes the task on.
+
+        Raises:
+            DeadlineError: it took longer; its worker was killed.
+            WorkerDiedError: its worker died, twice.
+        """
+        self._tasks += 1
+        try:
+            return await self._try(function, args, deadline_s)
+        finally:
+            self._tasks -= 1
+
+    async def _try(self, function: Callable[..., T], args: tuple[Any, ...], deadline_s: float) -> T:
+        for _ in range(TRIES):
+            pool = self._pool
+            try:
+                result = await asyncio.wrap_future(pool.schedule(function, args=args, timeout=deadline_s))
+            except (TimeoutError, concurrent.futures.TimeoutError) as exc:
+                raise DeadlineError(f"it took longer than {deadline_s:g} s") from exc
+            except MemoryError as exc:
+                raise WorkerDiedError("more memory than allowed") from exc
+            except pebble.ProcessExpired as exc:
+                log.warning("a worker died", extra={"exitcode": exc.exitcode, "task": _name(function, args)})
+            except (BrokenProcessPool, RuntimeError):
+                if self._stopped or pool.active:
+                    raise
+                self._replace(pool)
+            else:
+                self._broken_in_a_row = 0
+                return result
+        raise WorkerDiedError("its worker died")
+
+    def stop(self) -> None:
+        """End all workers at once, whatever they do."""
+        self._stopped = True
+        self._end(self._pool)
+
+    def _new_pool(self) -> pebble.ProcessPool:
+        return pebble.ProcessPool(
+            max_workers=self.limits.count,
+            max_tasks=self.limits.tasks,
+            initializer=limit_process,
+            initargs=(self.limits.memory_bytes, self.limits.nice),
+            context=self._context,
+        )
+
+    def _replace(self, broken: pebble.ProcessPool) -> None:
+        """Put a new pool in place of one that broke (pebble gives up when an idle worker dies of a signal)."""
+        if self._pool is broken:
+            log.error("the worker pool broke and is replaced")
+            self.replaced += 1
+            self._broken_in_a_row += 1
+            self._pool = self._new_pool()
+            asyncio.get_running_loop().run_in_executor(None, self._end, broken)
+
+    @staticmethod
+    def _end(pool: pebble.ProcessPool) -> None:
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()

@@ -1,0 +1,163 @@
+"""Puts embedding and reranking together: the models, who computes, where; their metrics; their life."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from aiohttp import web
+
+from sidecar.api.app_keys import (
+    EMBEDDER,
+    METRICS,
+    PLACEMENT,
+    RERANKER,
+    RETRIEVAL_BODIES,
+    RETRIEVAL_THREADS,
+    RETRIEVAL_VRAM,
+    TESSERACT_ENGINE,
+    WORKERS,
+)
+from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
+from sidecar.retrieval.bge import models
+from sidecar.retrieval.cpu_threads import CpuThreads
+from sidecar.retrieval.model import EMBED, RERANK
+from sidecar.retrieval.placement import Placement, PlacementLimits
+from sidecar.retrieval.retriever import (
+    NOT_CONFIGURED,
+    NOT_INSTALLED,
+    RetrievalMeans,
+    RetrievalPolicy,
+    Retriever,
+    Threads,
+)
+from sidecar.runtime.admission import Admission
+from sidecar.runtime.background import beside
+from sidecar.runtime.cores import usable_cores
+from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.settings import Settings
+
+M = TypeVar("M", models.Embedder, models.Reranker)
+
+OCR_FIRST_S = 20.0
+"""The models for embedding and reranking wait so long, in seconds at most, for documents to be readable."""
+SECONDS_A_BYTE = 1e-7
+"""A request over the limit on all bodies should come back after about so long: at 10 MB/s they have arrived then."""
+LAST_BATCH_S = 5.0
+"""A batch that still runs at the end has so long, in seconds, before the process goes on to end without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSeam:
+    """How embedding and reranking get at the GPU: who reads its memory (None: NVML), who finds it, and the time."""
+
+    read: ReadDevice | None = None
+    find: Callable[[int], str | None] = models.find_gpu
+    clock: Callable[[], float] = time.monotonic
+
+
+def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> None:
+    """Compose embedding and reranking, which rank in this order on the GPU, behind the LLM and OCR."""
+    prepare = partial(models.prepare_thread, settings.worker_nice)
+    cores = settings.retrieval_threads or usable_cores()
+    threads = app[RETRIEVAL_THREADS] = Threads(
+        cpu=CpuThreads(prepare, models.compute_on),
+        gpu=ComputeThread("retrieval-gpu"),
+        tokens=ComputeThread("retrieval-tokens"),
+    )
+    # The device's own word, never Ollama's: that may be on another machine, and does not know of our copies.
+    read = gpu.read or Nvml(settings.gpu_index).read
+    monitor = app[RETRIEVAL_VRAM] = VramMonitor(read, _no_models, settings.gpu_total_mb, gpu.clock)
+    wants_gpu = settings.retrieval_device == "auto"
+    placement = app[PLACEMENT] = Placement(
+        (EMBED, RERANK),
+        monitor.read if wants_gpu else None,
+        threads.gpu,
+        PlacementLimits(settings.headroom_threshold_mb, settings.retrieval_gpu_overhead_mb),
+        gpu.clock,
+    )
+
+    def loader(model: type[M], source: str) -> Callable[[], M]:
+        def load() -> M:
+            folder = models.find_model(source)  # first: without a model nothing is imported
+            return model(folder, settings.retrieval_dtype, gpu.find(settings.gpu_index) if wants_gpu else None)
+
+        return load
+
+    app[RETRIEVAL_BODIES] = Admission(settings.retrieval_max_bodies_bytes, "bytes of requests", SECONDS_A_BYTE)
+    workers = app[WORKERS]
+    machine_cores = usable_cores()
+    means = RetrievalMeans(
+        retrieval_policy(settings, cores), threads, placement, app[METRICS], lambda: machine_cores - workers.busy
+    )
+    embedder, reranker = settings.bge_m3_model, settings.reranker_model
+    app[EMBEDDER] = Retriever(EMBED, loader(models.Embedder, embedder), _absent(embedder), means)
+    app[RERANKER] = Retriever(RERANK, loader(models.Reranker, reranker), _absent(reranker), means)
+
+
+def _absent(source: str) -> str | None:
+    """Say why there is nothing to load, if so."""
+    if not source:
+        return NOT_CONFIGURED
+    return None if models.is_installed() else NOT_INSTALLED
+
+
+async def _no_models() -> None:
+    return None
+
+
+def retrieval_policy(settings: Settings, cores: int) -> RetrievalPolicy:
+    """Pick out what embedding and reranking need."""
+    return RetrievalPolicy(
+        timeout_s=settings.retrieval_timeout_s,
+        max_queued=settings.retrieval_max_queued_items,
+        cpu_cores=cores,
+        cpu_batch_tokens=settings.retrieval_batch_tokens,
+        gpu_batch_tokens=settings.retrieval_gpu_batch_tokens,
+        padding=settings.retrieval_max_padding,
+        max_wait_s=settings.retrieval_max_wait_ms / 1000,
+    )
+
+
+def watch_retrieval(app: web.Application) -> None:
+    """Show what waits, what is ready, and where it is."""
+    metrics, embedder, reranker = app[METRICS], app[EMBEDDER], app[RERANKER]
+    metrics.watch_each(
+        "retrieval_texts_waiting",
+        "Texts that wait for a batch.",
+        "model",
+        lambda: {EMBED: embedder.batcher.waiting, RERANK: reranker.batcher.waiting},
+    )
+    metrics.watch_each(
+        "retrieval_model_ready",
+        "Whether the model can be asked.",
+        "model",
+        lambda: {EMBED: embedder.capability.ready, RERANK: reranker.capability.ready},
+    )
+    metrics.watch_each("retrieval_on_gpu", "Whether the model has a copy on the GPU.", "model", app[PLACEMENT].on_gpu)
+
+
+async def retrieval_life(app: web.Application) -> AsyncIterator[None]:
+    """Load the models once documents can be read: importing their libraries holds up whatever else starts."""
+    retrievers = (app[EMBEDDER], app[RERANKER])
+    async with AsyncExitStack() as stack:
+        for retriever in retrievers:
+            await stack.enter_async_context(beside(retriever.batcher.keep_working()))
+        await stack.enter_async_context(beside(app[PLACEMENT].keep_placing()))
+        await stack.enter_async_context(beside(_load_after_ocr(app)))
+        yield
+    await app[RETRIEVAL_VRAM].close()
+    threads = app[RETRIEVAL_THREADS]
+    for thread in (threads.tokens, threads.gpu, threads.cpu):
+        await asyncio.to_thread(thread.stop, LAST_BATCH_S)
+
+
+async def _load_after_ocr(app: web.Application) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(OCR_FIRST_S):
+            await app[TESSERACT_ENGINE].loaded.wait()
+    await asyncio.gather(app[EMBEDDER].keep_loading(), app[RERANKER].keep_loading())

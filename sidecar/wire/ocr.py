@@ -1,0 +1,430 @@
+"""The wire format in both directions, and nothing else: what parses also documents (``/openapi.json``). Pure.
+
+Field names are camelCase on the wire; both spellings are accepted in requests.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
+from pydantic_core import ErrorDetails
+
+from sidecar.errors import (
+    BadFieldJsonError,
+    BadTagError,
+    InvalidValueError,
+    KeepAliveRefusedError,
+    MalformedBodyError,
+    SystemPromptError,
+    UnknownEngineError,
+)
+from sidecar.ocr.engine import ENGINE_NAMES
+from sidecar.profiles.payload import (
+    NO_BOOL,
+    MaxTokens,
+    ModelWish,
+    RepeatPenalty,
+    RuntimeParams,
+    Temperature,
+    TopP,
+    check_tag_names,
+)
+
+NDJSON = "application/x-ndjson"
+MAX_NAME_CHARS = 100
+SHOWN_VALUE_CHARS = 80
+
+
+PageCount = Annotated[int, Field(ge=0), NO_BOOL]
+
+
+class Wire(BaseModel):
+    """Shared by all: camelCase outside, snake_case inside, nothing unknown."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+# ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ReadRequest(Wire):
+    """What a caller may say about how a document is read."""
+
+    engine: str = Field("auto", description="`auto` takes usable text layers and falls to the service's engine.")
+    max_pages: PageCount | None = Field(None, description="Read the first so many pages; 0 means all.")
+    pages: str | None = Field(None, max_length=4096, description="Page numbers and ranges from 1, such as `1-3,7`.")
+    languages: str | None = Field(None, max_length=256, description="Tesseract's languages, such as `tha+eng`.")
+    system_prompt: str | None = Field(None, description="Replaces the profile's system prompt.")
+    dms_tags: dict[str, Any] | list[str] | None = Field(
+        None, description="Fields to tag: an object whose keys name them (values are ignored), or a list of names."
+    )
+    runtime_params: RuntimeParams = RuntimeParams()
+    temperature: Temperature | None = Field(None, description="Stronger than runtimeParams.")
+    top_p: TopP | None = Field(None, description="Stronger than runtimeParams.")
+    repeat_penalty: RepeatPenalty | None = Field(None, description="Stronger than runtimeParams.")
+    max_tokens: MaxTokens | None = Field(None, description="Stronger than runtimeParams.")
+    profile: str | None = Field(None, max_length=253, description="Name of an OcrProfile.")
+    active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+
+    @property
+    def asks_for_a_model(self) -> bool:
+        """Tell whether something is set that only a language model can follow."""
+        wish = self.model_wish
+        others = (wish.system_prompt, wish.tags, self.active_profile, self.profile)
+        return wish.parameters != RuntimeParams() or any(value is not None for value in others)
+
+    @property
+    def model_wish(self) -> ModelWish:
+        """Give what is said about the model, in the profile's terms."""
+        return ModelWish(
+            single_fields=RuntimeParams(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                repeat_penalty=self.repeat_penalty,
+                max_tokens=self.max_tokens,
+            ),
+            runtime_params=self.runtime_params,
+            system_prompt=self.system_prompt,
+            tags=None if self.dms_tags is None else tuple(self.dms_tags),
+        )
+
+
+class OcrPathRequest(ReadRequest):
+    """Body of ``POST /ocr``."""
+
+    pdf_path: str = Field(description="Absolute path of a file inside the service's upload folder.")
+
+
+JSON_FIELDS = frozenset({"dms_tags", "runtime_params"})
+NEVER_EMPTY = frozenset({"system_prompt"})
+"""An empty form field is how a form says "unset"; an empty prompt is refused, because production refuses it."""
+
+
+def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRequest, list[str]]:
+    """Parse the fields of a multipart body; also list the fields that mean nothing here.
+
+    Raises:
+        BadRequestError: keep_alive in any spelling, bad JSON, an unknown engine, a bad prompt or tag name.
+        InvalidValueError: a value outside its range.
+    """
+    refuse_keep_alive(fields)
+    folded = fold_names(fields)
+    unknown = sorted(name for name in folded if name not in ReadRequest.model_fields)
+    values: dict[str, Any] = {
+        name: value if name in NEVER_EMPTY else value.strip() or None
+        for name, value in folded.items()
+        if name not in unknown
+    }
+    for name in JSON_FIELDS & values.keys():
+        values[name] = _parse_json_field(name, values[name])
+    refuse_keep_alive(values)
+    return _parse(ReadRequest, values, max_prompt_chars), [to_camel(name[:SHOWN_VALUE_CHARS]) for name in unknown]
+
+
+def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
+    """Parse the JSON body of ``POST /ocr``.
+
+    Raises:
+        MalformedBodyError: it is not a JSON object.
+        BadRequestError, InvalidValueError: as for the form; a field that means nothing here is named.
+    """
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedBodyError("the body is not JSON") from exc
+    if not isinstance(values, dict):
+        raise MalformedBodyError("the body must be a JSON object")
+    refuse_keep_alive(values)
+    return _parse(OcrPathRequest, fold_names(values), max_prompt_chars)
+
+
+def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
+    """Give maxPages as it is.
+
+    Raises:
+        InvalidValueError: it is over the limit.
+    """
+    if (max_pages or 0) > page_limit:
+        raise InvalidValueError(f"maxPages is {max_pages}, the limit is {page_limit}")
+    return max_pages
+
+
+def refuse_keep_alive(request: object) -> None:
+    """Refuse keep_alive, however spelt and however deep: only the residency policy decides it."""
+    todo: list[object] = [request]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            for name in value:
+                _refuse_name(str(name))
+            todo.extend(value.values())
+        elif isinstance(value, list):
+            todo.extend(value)
+
+
+def _refuse_name(name: str) -> None:
+    if "keepalive" in re.sub(r"[^a-z]", "", name.lower()):
+        raise KeepAliveRefusedError(
+            f"{name[:SHOWN_VALUE_CHARS]} is refused: how long a model stays loaded is decided by the residency policy"
+        )
+
+
+R = TypeVar("R", bound=ReadRequest)
+
+
+def fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Respell the names of fields as they are inside; refuse one that is given in both spellings."""
+    folded: dict[str, Any] = {}
+    for name, value in values.items():
+        if not is_text(name):
+            raise InvalidValueError("the name of a field is not Unicode text")
+        # No field has so long a name; respelling it would take time that grows with its square.
+        snake = to_snake(name) if len(name) <= MAX_NAME_CHARS else name
+        if snake in folded:
+            raise InvalidValueError(f"{to_camel(snake)} is given twice, in both spellings")
+        folded[snake] = value
+    return folded
+
+
+def _parse_json_field(name: str, text: str | None) -> object:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise BadFieldJsonError(f"{to_camel(name)} is not JSON") from exc
+
+
+def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
+    given = {name: value for name, value in values.items() if value is not None or name not in model.model_fields}
+    if isinstance(given.get("runtime_params"), dict):
+        given["runtime_params"] = fold_names(given["runtime_params"])
+    if "engine" in given:
+        given["engine"] = _check_engine(given["engine"])
+    if "system_prompt" in given:
+        given["system_prompt"] = _check_prompt(given["system_prompt"], max_prompt_chars)
+    if "dms_tags" in given:
+        _check_tags(given["dms_tags"])
+    try:
+        return model.model_validate(given)
+    except ValidationError as exc:
+        raise InvalidValueError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+
+
+def _check_engine(value: object) -> str:
+    engine = str(value).strip().lower() or "auto"
+    if engine not in ENGINE_NAMES:
+        raise UnknownEngineError(
+            f"engine is {str(value)[:SHOWN_VALUE_CHARS]!r}, accepted are {', '.join(ENGINE_NAMES)}"
+        )
+    return engine
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string is Unicode text; JSON and headers can smuggle in half surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_prompt(value: object, max_chars: int) -> str:
+    prompt = value.strip() if isinstance(value, str) and is_text(value) else ""
+    if not prompt:
+        raise SystemPromptError("systemPrompt is empty or no text; leave it out to use the profile's")
+    if len(prompt) > max_chars:
+        raise SystemPromptError(f"systemPrompt has {len(prompt)} characters, the limit is {max_chars}")
+    return prompt
+
+
+def _check_tags(tags: object) -> None:
+    if not isinstance(tags, dict | list):
+        raise BadTagError("dmsTags must be an object whose keys name the tags, or a list of names")
+    try:
+        check_tag_names(list(tags))
+    except ValueError as exc:
+        raise BadTagError(str(exc)) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Say what was wrong, with which value, and what is accepted."""
+    first, *inner = error["loc"]
+    name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{name} is not a field that is known here"
+        case "missing":
+            return f"{name} is missing"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{name} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+
+
+# ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ResidencyBody(Wire):
+    """How long the model may stay loaded, and why."""
+
+    keep_alive_seconds: int
+    vram_headroom_mb: int
+    reason: str
+
+
+class AttemptBody(Wire):
+    """One try at one page."""
+
+    engine: str
+    duration_ms: int
+    verdict: str
+    error: str | None = None
+    done_reason: str | None = None
+    parameters: dict[str, Any] = Field({}, description="What was really sent to the engine.")
+    residency: ResidencyBody | None = None
+    first_token_ms: int | None = Field(None, description="From the call to the first token: mostly loading.")
+
+
+class PageBody(Wire):
+    """One page of the answer; `page` counts from 1."""
+
+    page: int
+    text: str
+    engine: str | None = Field(description="Who read the page; null when nobody could.")
+    char_count: int
+    duration_ms: int
+    attempts: list[AttemptBody]
+    done_reason: str | None = None
+    blank: bool = False
+    truncated: bool = False
+    looped: bool = False
+    fallback_from: str | None = None
+    confidence: int | None = Field(None, description="Tesseract's mean word confidence, 0 to 100.")
+    rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
+    error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
+
+
+class ProfileBody(Wire):
+    """The profile that was applied."""
+
+    name: str
+    revision: str
+
+
+class SummaryBody(Wire):
+    """The answer less its pages, as the last line of a stream holds it."""
+
+    text: str
+    ocr_used: bool
+    page_count: int = Field(description="Pages that were read.")
+    char_count: int
+    engine_used: str = Field(description="`fast-path`, `np-dms-ocr`, `tesseract` or `mixed`.")
+    document_page_count: int = Field(description="Pages that the document has.")
+    request_id: str
+    processing_time_ms: int
+    model_used: str | None
+    profile: ProfileBody | None
+    parameters: dict[str, Any] = Field(description="What was really sent to the engine.")
+    residency: ResidencyBody | None
+    warnings: list[str]
+    ignored_fields: list[str] = Field([], description="Form fields that mean nothing here.")
+
+
+class DocumentBody(SummaryBody):
+    """Answer of `POST /ocr-upload` and `POST /ocr`."""
+
+    pages: list[PageBody]
+
+
+class _DocumentName(Wire):
+    event: Literal["document"] = "document"
+
+
+class _PageName(Wire):
+    event: Literal["page"] = "page"
+
+
+class _DoneName(Wire):
+    event: Literal["done"] = "done"
+
+
+class _ErrorName(Wire):
+    event: Literal["error"] = "error"
+
+
+# The last base's fields come first on the wire: a reader of the stream sees at once what a line is.
+
+
+class DocumentEvent(_DocumentName):
+    """First line of a streamed answer."""
+
+    request_id: str
+    kind: str
+    page_count: int
+    document_page_count: int
+
+
+class PageEvent(PageBody, _PageName):
+    """One line of a streamed answer for each page, in page order."""
+
+
+class DoneEvent(SummaryBody, _DoneName):
+    """Last line of a streamed answer."""
+
+
+class ErrorBody(Wire):
+    """Every error, whatever its status."""
+
+    detail: str
+    code: str
+    request_id: str
+
+
+class ErrorEvent(ErrorBody, _ErrorName):
+    """Last line of a streamed answer that failed."""
+
+    status: int
+
+
+class HealthBody(Wire):
+    """Answer of `GET /health`."""
+
+    status: str
+    engine: Literal["np-dms-ocr"] = "np-dms-ocr"
+    ocr_model: str
+    ollama_url: str | None
+    ocr_engine: str = Field(description="What `auto` falls to.")
+    version: str
+    reasons: list[str] = []
+
+
+class LoadedProfileBody(Wire):
+    """One profile that is applied."""
+
+    name: str
+    revision: str
+    content_revision: str = Field(description="Computed from what was loaded; another one after a hand edit.")
+    generation: int
+    loaded_at: datetime
+
+
+class RefusedProfileBody(Wire):
+    """One file that is no profile; its last good version, if there was one, is still applied."""
+
+    file: str
+    reason: str
+
+
+class ProfilesBody(Wire):
+    """Answer of `GET /profiles`."""
+
+    profiles: list[LoadedProfileBody]
+    refused: list[RefusedProfileBody]
+
+
+def render(body: BaseModel) -> bytes:
+    """Render one body as UTF-8 JSON."""
+    return body.model_dump_json(by_alias=True).encode()

@@ -1,5 +1,0 @@
-"""What the fork server imports once, so that a new worker costs milliseconds. Never imported by the service itself."""
-
-from sidecar import tesseract
-
-tesseract.preload()
