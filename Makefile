@@ -76,7 +76,7 @@ run: packages  ## Run the service on this machine; docs/configuration.md lists w
 
 # The one that ends first ends the other; Ctrl-C ends both.
 run-fake: packages  ## Run the service beside a stand-in for Ollama; FAKE="--latency 0.5" and the like are its arguments
-	@$(BIN)/python -m tests.fakes.ollama --port $(FAKE_PORT) $(FAKE) & fake=$$!; \
+	@$(BIN)/python -m tools.fakes.ollama --port $(FAKE_PORT) $(FAKE) & fake=$$!; \
 	OLLAMA_API_URL=http://127.0.0.1:$(FAKE_PORT) OCR_AUTH_MODE=$${OCR_AUTH_MODE:-network} \
 	OCR_VRAM_SOURCE=$${OCR_VRAM_SOURCE:-ollama} $(BIN)/python -m sidecar serve & service=$$!; \
 	trap 'asked=0' INT; trap 'asked=0; kill $$fake $$service 2>/dev/null' TERM; \
@@ -115,14 +115,14 @@ image-check: packages  ## Build both images without an engine (root, Debian), ru
 	@[ "$$(id -u)" = 0 ] || { echo "make image-check needs root: debootstrap and chroots do"; exit 2; }
 	@dpkg -s $(IMAGE_CHECK_PACKAGES) >/dev/null 2>&1 || { apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(IMAGE_CHECK_PACKAGES) >/dev/null; }
-	$(BIN)/python -m tests.image.build $(IMAGE_FOLDER) --version $(VERSION) --revision $(REVISION)
+	$(BIN)/python -m tools.image.build $(IMAGE_FOLDER) --version $(VERSION) --revision $(REVISION)
 	OCR_IMAGES=$(IMAGE_FOLDER) $(BIN)/pytest tests/image
 
 helm-template: packages  ## Print what the chart renders to; VALUES="helm/values-gpu.yaml other.yaml" adds values
-	@$(BIN)/python -m tests.charts.rendering $(VALUES)
+	@$(BIN)/python -m tools.charts.rendering $(VALUES)
 
 manifests: packages  ## Write manifests/base from the chart
-	$(BIN)/python -m tests.charts.base
+	$(BIN)/python -m tools.charts.base
 
 k3d-up:  ## Make a cluster on this machine with k3d, and install everything in it
 	@scripts/k3d.sh up

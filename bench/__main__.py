@@ -3,19 +3,11 @@
 import argparse
 import sys
 
-from bench import (
-    accuracy,
-    controller,
-    fast_path,
-    machine,
-    memory,
-    model_pages,
-    ocr_throughput,
-    responsiveness,
-    retrieval,
-    startup,
-)
-from bench.figure import print_table
+from bench.controller import publication
+from bench.harness import machine
+from bench.harness.figure import print_table
+from bench.ocr import accuracy, fast_path, memory, model_pages, ocr_throughput, responsiveness, startup
+from bench.retrieval import throughput
 
 BENCHMARKS = {
     "ocr_throughput": ocr_throughput.run,
@@ -25,8 +17,8 @@ BENCHMARKS = {
     "startup": startup.run,
     "memory": memory.run,
     "accuracy": accuracy.run,
-    "controller": controller.run,
-    "retrieval": retrieval.run,
+    "controller": publication.run,
+    "retrieval": throughput.run,
 }
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.service import ROOT, base_environment, running_service
+from bench.harness.service import ROOT, base_environment, running_service
 
 
 def main() -> int:

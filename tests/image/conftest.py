@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.image.container import Container, Image, started
 from tests.integration.controller.conftest import fake  # noqa: F401 - a fixture
 from tests.integration.sidecar.conftest import models  # noqa: F401 - a fixture
+from tools.image.container import Container, Image, started
 
 BUILT = "OCR_IMAGES"
 

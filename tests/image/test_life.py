@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.image.container import START_S, Container, free_port, health_command, script
+from tools.image.container import START_S, Container, free_port, health_command, script
 
 ORPHAN = """
 import os, sys, time

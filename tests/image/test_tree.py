@@ -8,7 +8,7 @@ from pathlib import Path
 import sidecar
 from controller.settings import parse_settings as parse_controller_settings
 from sidecar.settings import parse_settings as parse_sidecar_settings
-from tests.image.build import ROOT
+from tools.image.build import ROOT
 
 USER = 65532
 PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", "opt/venv/bin")

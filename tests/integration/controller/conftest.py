@@ -14,7 +14,6 @@ from aiohttp import web
 
 from controller.app import open_controller
 from controller.settings import parse_settings
-from tests.fakes.kube import ADMIN, CONTROLLER, FakeKube
 from tests.integration.controller import envtest
 from tests.integration.controller.cluster_under_test import (
     CRD,
@@ -25,6 +24,7 @@ from tests.integration.controller.cluster_under_test import (
     until,
     write_kubeconfig,
 )
+from tools.fakes.kube import ADMIN, CONTROLLER, FakeKube
 
 
 @dataclass

@@ -16,8 +16,8 @@ from controller.mirror.mirror import Mirror
 from controller.mirror.plan import STATE_ANNOTATION, MirrorRules
 from controller.mirror.rows import ProfileRow
 from tests.conftest import until
-from tests.fakes.profile_resources import MemoryResources
 from tests.integration.controller.mariadb import PASSWORD, MariaDb, mariadb, mariadb_server
+from tools.fakes.profile_resources import MemoryResources
 
 __all__ = ["mariadb", "mariadb_server"]
 

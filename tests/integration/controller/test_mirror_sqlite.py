@@ -17,7 +17,7 @@ from controller.errors import ConflictError, RefusedError, UnavailableError
 from controller.mirror.database import Database, DatabaseError, DatabaseUrlError, open_database
 from controller.mirror.mirror import Mirror
 from controller.mirror.plan import STATE_ANNOTATION, MirrorRules
-from tests.fakes.profile_resources import MemoryResources
+from tools.fakes.profile_resources import MemoryResources
 
 DDL = """
 CREATE TABLE ai_execution_profiles (

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.fakes.kube import RefusalError
 from tests.integration.controller.cluster_under_test import ROOT, until
+from tools.fakes.kube import RefusalError
 
 
 def refuse(times, refusal, *, resource, writes_only=False):

@@ -19,8 +19,8 @@ import ollama
 import pytest
 
 from tests.conftest import until
-from tests.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Model, Outcome, Trap, main
-from tests.fakes.ollama_wire import NEVER_S, parse_keep_alive
+from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Model, Outcome, Trap, main
+from tools.fakes.ollama_wire import NEVER_S, parse_keep_alive
 
 ROOT = Path(__file__).parents[3]
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and so on").decode()
@@ -737,7 +737,7 @@ async def test_ollama_restarts_on_the_same_port(caller: Caller) -> None:
 @contextlib.asynccontextmanager
 async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     pipe = asyncio.subprocess.PIPE
-    command = [sys.executable, "-m", "tests.fakes.ollama", *arguments]
+    command = [sys.executable, "-m", "tools.fakes.ollama", *arguments]
     started = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
     try:
         yield started

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
-from tests.fakes.network import Network, why_not
-from tests.fakes.policy_rules import Endpoint, World, parse_policies, render_rules
-from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
+from tools.fakes.network import Network, why_not
+from tools.fakes.policy_rules import Endpoint, World, parse_policies, render_rules
+from tools.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
 
 REASON = why_not()
 needs_packets = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts import base
-from tests.charts.cases import CASES
-from tests.charts.kustomization import build
-from tests.charts.rendering import ROOT, Object, is_test, merge, objects, objects_of_the_next_version
 from tests.integration.controller import envtest
 from tests.integration.controller.cluster_under_test import CRD, Admin, ApiRefusalError, until
+from tools.charts import base
+from tools.charts.cases import CASES
+from tools.charts.kustomization import build
+from tools.charts.rendering import ROOT, Object, is_test, merge, objects, objects_of_the_next_version
 
 pytestmark = pytest.mark.envtest
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.charts.cases import CASES
-from tests.charts.rendering import CHART, ROOT, find, objects
+from tools.charts.cases import CASES
+from tools.charts.rendering import CHART, ROOT, find, objects
 
 KNOCK = CHART / "files" / "knock.py"
 LOAD = CHART / "files" / "load-ollama.sh"

@@ -11,10 +11,6 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.charts.rendering import NAMESPACE
-from tests.fakes.network import Namespace, Network, Pod
-from tests.fakes.policy_rules import Endpoint, Policy, Refusal, World, render_rules
-from tests.fakes.probes import REFUSED_S
 from tests.integration.network.release import (
     CONTROLLER,
     LOADER,
@@ -23,6 +19,10 @@ from tests.integration.network.release import (
     TEST_OUTSIDER,
     Release,
 )
+from tools.charts.rendering import NAMESPACE
+from tools.fakes.network import Namespace, Network, Pod
+from tools.fakes.policy_rules import Endpoint, Policy, Refusal, World, render_rules
+from tools.fakes.probes import REFUSED_S
 
 API, OPS = 8765, 9090
 PROBES = {API: "/health", OPS: "/readyz"}

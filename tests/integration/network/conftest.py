@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.network import Network, why_not
 from tests.integration.network.cluster import Cluster
+from tools.fakes.network import Network, why_not
 
 REASON = why_not()
 

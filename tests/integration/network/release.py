@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.charts.rendering import find, objects, pods
-from tests.fakes.policy_rules import Policy, parse_policies
+from tools.charts.rendering import find, objects, pods
+from tools.fakes.policy_rules import Policy, parse_policies
 
 SIDECAR, CONTROLLER, LOADER = "ocr-sidecar", "ocr-controller", "ocr-model-loader"
 TEST_CALLER, TEST_OUTSIDER = "ocr-test-caller", "ocr-test-outsider"

@@ -1,6 +1,6 @@
 """Who reaches the sidecar and whom it reaches, under the policies that the chart renders, by real packets.
 
-Kernel namespaces are the pods, `tests/fakes/policy_rules.py` is the network plugin, the sidecar is the real one.
+Kernel namespaces are the pods, `tools/fakes/policy_rules.py` is the network plugin, the sidecar is the real one.
 """
 
 import asyncio
@@ -19,10 +19,7 @@ import pytest_asyncio
 from controller.isolation.probe import prove
 from controller.publish.status import Condition
 from controller.resource.sidecar_pod import Sidecar
-from tests.charts.rendering import NAMESPACE
 from tests.conftest import DATA, until
-from tests.fakes.network import Namespace, Pod
-from tests.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
 from tests.integration.network.cluster import (
     API,
     OPS,
@@ -37,6 +34,9 @@ from tests.integration.network.cluster import (
 from tests.integration.network.release import API_KEY, NETWORK, Release, render, with_policy
 from tests.integration.sidecar.documents import as_tiff, picture_of_text
 from tests.integration.sidecar.model import PAGE
+from tools.charts.rendering import NAMESPACE
+from tools.fakes.network import Namespace, Pod
+from tools.fakes.probes import TCP, UDP, V4, V6, Door, answer, answering
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,9 +3,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import Running, Start
-from tests.fakes.ollama import FakeOllama
 from tests.integration.sidecar.model import Governed, Governor
 from tests.integration.sidecar.retrieving import Models, loaded
+from tools.fakes.ollama import FakeOllama
 
 
 @pytest.fixture

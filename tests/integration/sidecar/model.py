@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Running
-from tests.fakes.ollama import FakeOllama
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text
+from tools.fakes.ollama import FakeOllama
 
 PAGE = as_png(picture_of_text(lines=2, size=(700, 400)))
 """A page that is quickly drawn, and quickly read by Tesseract."""

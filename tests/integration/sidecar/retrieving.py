@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from sidecar.api.app_keys import EMBEDDER, RERANKER
 from tests.conftest import Running
-from tests.fakes import tiny_models
-from tests.fakes.tiny_models import Shape
+from tools.fakes import tiny_models
+from tools.fakes.tiny_models import Shape
 
 LOADED_S = 60.0
 """The first of a run imports torch."""

@@ -10,9 +10,9 @@ import pytest
 
 from sidecar.api.app_keys import PROFILE_STORE
 from tests.conftest import until
-from tests.fakes.ollama import Answer
 from tests.integration.sidecar.documents import PdfMaker
 from tests.integration.sidecar.model import PAGE, pages
+from tools.fakes.ollama import Answer
 
 APPLIED_S = 0.5
 """A changed file is used by every request that starts later than this."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.hub import Hub, running_hub
+from tools.fakes.hub import Hub, running_hub
 
 
 async def run(*arguments: object, **environ: str) -> tuple[int, str, str]:

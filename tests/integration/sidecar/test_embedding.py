@@ -12,8 +12,8 @@ import pytest
 from sidecar.api.app_keys import EMBEDDER, METRICS, RETRIEVAL_BODIES
 from sidecar.retrieval.model import Tokens
 from tests.conftest import until
-from tests.fakes import tiny_models
 from tests.integration.sidecar.retrieving import loaded, post
+from tools.fakes import tiny_models
 
 THAI = "ขอส่งเอกสารเพื่อพิจารณาอนุมัติ"
 EMOJI = "👩‍👩‍👧‍👦 done ✅"

@@ -8,8 +8,8 @@ import pytest
 
 from sidecar.api.app_keys import MODEL_WATCH, VISION_ENGINE
 from tests.conftest import until
-from tests.fakes.ollama import Answer, Trap
 from tests.integration.sidecar.model import PAGE, pages
+from tools.fakes.ollama import Answer, Trap
 
 NONE = {"OCR_FALLBACK_ENGINE": "none"}
 HALF = Answer("half a page", done_reason="length")

@@ -22,7 +22,7 @@ from sidecar.errors import (
 )
 from sidecar.gpu.vram import ResidentModel
 from tests.conftest import until
-from tests.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Outcome, Trap
+from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Outcome, Trap
 
 THAI = "ประกาศกระทรวง เรื่อง การจัดซื้อ <จัดจ้าง> & อื่น ๆ\n"
 QUICK = ChatTimeouts(connect_s=2, first_token_s=5, whole_s=5)

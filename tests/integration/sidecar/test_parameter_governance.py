@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.ollama import Answer
 from tests.integration.sidecar.model import PAGE, pages
+from tools.fakes.ollama import Answer
 
 SIDECAR = Path(__file__).parents[3] / "sidecar"
 PROFILE = {"temperature": 0.1, "top_p": 0.5, "repeat_penalty": 1.0, "num_ctx": 8192}

@@ -17,9 +17,9 @@ from sidecar.retrieval.model import ModelLoadError
 from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S, PORTION
 from sidecar.runtime.cores import usable_cores
 from tests.conftest import until
-from tests.fakes.tiny_models import NAN_TOKEN, POISON_TOKEN
 from tests.integration.sidecar import misdeeds
 from tests.integration.sidecar.retrieving import loaded, post
+from tools.fakes.tiny_models import NAN_TOKEN, POISON_TOKEN
 
 
 async def readyz(running):

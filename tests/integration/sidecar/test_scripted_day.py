@@ -4,8 +4,8 @@ import asyncio
 
 from sidecar.api.app_keys import MODEL_WATCH, VRAM_MONITOR
 from tests.conftest import until
-from tests.fakes.ollama import FakeOllama, Model
 from tests.integration.sidecar.model import PAGE, Governor, pages
+from tools.fakes.ollama import FakeOllama, Model
 
 LLM = "np-dms-ai:latest"
 OCR = "np-dms-ocr:latest"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.charts.rendering import CHART, ROOT, chart, find, objects
 from tests.unit.helm.test_values import LEAVES, SCHEMA, VALUES, at, with_value
 from tests.unit.test_docs import DEPLOY, README, code_of, rows
+from tools.charts.rendering import CHART, ROOT, chart, find, objects
 
 TOP = "|".join(set(SCHEMA["properties"]) - {"tests"})  # "tests.…" is a module, too
 PAGES = [DEPLOY, README]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.cases import CASES
-from tests.charts.rendering import ROOT, find, objects
+from tools.charts.cases import CASES
+from tools.charts.rendering import ROOT, find, objects
 
 MIRROR_VERBS = ["create", "patch", "delete"]
 

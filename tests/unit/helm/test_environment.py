@@ -8,8 +8,8 @@ from controller.settings import environment_names as controller_names
 from controller.settings import parse_settings as parse_controller_settings
 from sidecar.cli.commands import _parser
 from sidecar.settings import environment_names, parse_settings
-from tests.charts.cases import CASES
-from tests.charts.rendering import chart, containers_of, objects, pods
+from tools.charts.cases import CASES
+from tools.charts.rendering import chart, containers_of, objects, pods
 
 OF_LIBRARIES = {
     "HF_HOME",

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts import base
-from tests.charts.kustomization import build
-from tests.charts.rendering import ROOT, Object, is_test, objects, parse, values_file
+from tools.charts import base
+from tools.charts.kustomization import build
+from tools.charts.rendering import ROOT, Object, is_test, objects, parse, values_file
 
 OVERLAYS = ROOT / "manifests" / "overlays"
 NAMES = ("k3d", "gpu", "api-key")

@@ -11,9 +11,9 @@ from controller.ops.telemetry import Metrics as ControllerMetrics
 from sidecar.api.app_keys import METRICS
 from sidecar.service.app import build_app
 from sidecar.settings import parse_settings
-from tests.charts.cases import CASES
-from tests.charts.rendering import CHART, find, merge, objects
 from tests.unit.test_docs import OPERATIONS, rows
+from tools.charts.cases import CASES
+from tools.charts.rendering import CHART, find, merge, objects
 
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
 ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))

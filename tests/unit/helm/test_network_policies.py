@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.charts.cases import CASES, ELSEWHERE, PEER
-from tests.charts.rendering import find, objects, pods
+from tools.charts.cases import CASES, ELSEWHERE, PEER
+from tools.charts.rendering import find, objects, pods
 
 CLIENT = {"podSelector": {"matchLabels": {"ocr.np-dms.work/client": "true"}}}
 

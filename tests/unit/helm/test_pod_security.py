@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from tests.charts.cases import CASES
-from tests.charts.pod_security import violations
-from tests.charts.rendering import ROOT, find, objects, parse, pods
+from tools.charts.cases import CASES
+from tools.charts.pod_security import violations
+from tools.charts.rendering import ROOT, find, objects, parse, pods
 
 GOOD = {
     "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},

@@ -6,8 +6,8 @@ import pytest
 
 from controller.names import CONFIG_MAP
 from sidecar.service.app import OPS_ROUTES
-from tests.charts.cases import CASES
-from tests.charts.rendering import find, objects
+from tools.charts.cases import CASES
+from tools.charts.rendering import find, objects
 
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 

@@ -10,8 +10,8 @@ from helm_python import HelmError, lint
 from kubernetes_validate.utils import all_versions
 
 from controller.resource.spec import read_resource
-from tests.charts.cases import CASES, PEER
-from tests.charts.rendering import (
+from tools.charts.cases import CASES, PEER
+from tools.charts.rendering import (
     CHART,
     ROOT,
     chart,

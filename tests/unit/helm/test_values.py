@@ -10,8 +10,8 @@ import pytest
 import yaml
 from helm_python import Chart, HelmError
 
-from tests.charts.cases import CASES, PEER
-from tests.charts.rendering import CHART, chart, merge, parse, render, texts
+from tools.charts.cases import CASES, PEER
+from tools.charts.rendering import CHART, chart, merge, parse, render, texts
 
 TEXT = (CHART / "values.yaml").read_text(encoding="utf-8")
 VALUES = yaml.safe_load(TEXT)

@@ -1,0 +1,1 @@
+"""What all benchmarks use: the service under test, load, figures, the machine."""

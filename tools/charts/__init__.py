@@ -1,0 +1,1 @@
+"""Renders the chart, and writes manifests/base from it."""

@@ -1,0 +1,106 @@
+"""Values that the chart is rendered with in tests: each feature in some of them, and what is shipped as files."""
+
+from typing import Any
+
+from tools.charts.rendering import Values, merge, values_file
+
+PEER: dict[str, Any] = {"podSelector": {"matchLabels": {"app": "somebody"}}}
+ELSEWHERE = {"url": "http://ollama.llm.svc:11434"}
+
+CASES: dict[str, Values] = {
+    "default": {},
+    "k3d": values_file("k3d"),
+    "gpu": values_file("gpu"),
+    "api-key": values_file("api-key"),
+    "ollama elsewhere": {"ollama": ELSEWHERE, "networkPolicy": {"ollama": {"to": [PEER], "port": 1234}}},
+    "ollama at an address": {"ollama": {"url": "https://10.1.2.3"}},
+    "ollama fills itself": merge(
+        values_file("gpu"),
+        {
+            "ollama": {"inPod": {"pull": ["qwen3-vl:8b"], "modelfile": "FROM qwen3-vl:8b\n", "settings": {"A": 1}}},
+            "modelLoader": {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]},
+        },
+    ),
+    "volumes of one's own": merge(
+        values_file("gpu"),
+        {
+            "ollama": {"inPod": {"storage": {"existingClaim": "mine"}}},
+            "retrieval": {"storage": {"existingClaim": "mine-too"}},
+            "modelLoader": {"enabled": False},
+        },
+    ),
+    "the mirror": {
+        "controller": {"database": {"existingSecret": "ocr-database"}},
+        "networkPolicy": {"database": {"to": [PEER]}},
+    },
+    "the mirror, cluster-wide": {
+        "controller": {"database": {"existingSecret": "ocr-database"}, "clusterWide": True},
+        "networkPolicy": {"database": {"to": [PEER]}},
+    },
+    "scaled by an adapter": {"autoscaling": {"kind": "hpa"}},
+    "scaled by KEDA": {"autoscaling": {"kind": "keda", "keda": {"serverAddress": "http://prometheus:9090"}}},
+    "watched": {
+        "networkPolicy": {"prometheus": [PEER]},
+        "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
+    },
+    "a GPU asked for twice": {"gpu": {"enabled": True, "sidecar": "request"}},
+    "a GPU for Ollama alone": {"gpu": {"enabled": True, "sidecar": "none"}, "ollama": {"inPod": {"enabled": True}}},
+    "models on a volume": {"retrieval": {"enabled": True}},
+    "models on a volume for all": {"retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}}},
+    "replaced as said": {
+        "gpu": {"enabled": True},
+        "sidecar": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 2}}},
+    },
+    "Cilium": {"networkPolicy": {"apiServer": {"cilium": True}}},
+    "callers elsewhere": {
+        "networkPolicy": {"callers": [PEER | {"namespaceSelector": {}}]},
+        "tests": {"caller": False},
+        "listenAddress": "::",
+    },
+    "no controller": {"controller": {"enabled": False}},
+    "no policy of ours": {"networkPolicy": {"enabled": False, "external": True}},
+    "nobody may": {
+        "networkPolicy": {
+            "callers": [],
+            "dns": {"to": []},
+            "apiServer": {"to": []},
+            "modelLoader": {"to": []},
+        },
+        "retrieval": {"enabled": True},
+    },
+    "everything said": {
+        "fullnameOverride": "reader",
+        "networkPolicy": {"prometheus": [PEER]},
+        "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
+        "commonLabels": {"team": "documents"},
+        "commonAnnotations": {"contact": "documents@example.org"},
+        "imagePullSecrets": [{"name": "registry"}],
+        "service": {"annotations": {"one": "two"}},
+        "sidecar": {
+            "replicas": 3,
+            "workers": 2,
+            "settings": {"OCR_DPI": 200, "OCR_MAX_DOCUMENT_BYTES": 104857600, "OCR_PRESSURE_WAIT_SECONDS": 0.5},
+            "extraEnv": [{"name": "TZ", "valueFrom": {"configMapKeyRef": {"name": "zone", "key": "tz"}}}],
+            "uploads": {"existingClaim": "uploads", "mountPath": "/mnt/documents", "supplementalGroups": [3000]},
+            "podLabels": {"tier": "readers"},
+            "podAnnotations": {"note": "one"},
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "gpu", "operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+            ],
+            "priorityClassName": "high",
+        },
+        "controller": {
+            "fullnameOverride": "governor",
+            "settings": {"CONTROLLER_RESYNC_SECONDS": 60},
+            "podLabels": {"tier": "control"},
+            "podAnnotations": {"note": "two"},
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "gpu", "operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+            "priorityClassName": "high",
+        },
+    },
+}
