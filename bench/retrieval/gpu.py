@@ -118,7 +118,8 @@ def measure(count: int, rounds: int) -> Measured | None:
 
     if not torch.cuda.is_available():
         return None
-    from sidecar.retrieval.bge.models import Embedder, find_gpu
+    from sidecar.retrieval.bge.models import Embedder
+    from sidecar.retrieval.bge.torch_runtime import find_gpu
     from tools.fakes import tiny_models
 
     shape = tiny_models.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)

@@ -8,7 +8,7 @@ too. No request is ever sent.
 import asyncio
 from collections.abc import Sequence
 
-from controller.publish.status import Condition
+from controller.resource.condition import Condition
 from controller.resource.sidecar_pod import Sidecar
 
 CONDITION = "IsolationEnforced"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from controller import names
+from controller.clock import timestamp, utc_now
 from controller.errors import ClusterError
 from controller.isolation import probe
 from controller.kube.api_client import Cluster
 from controller.ops.telemetry import Metrics
-from controller.publish.reconcile import timestamp, utc_now
-from controller.publish.status import Condition, Event, event_name
+from controller.resource.condition import Condition
+from controller.resource.event import Event, event_name
 from controller.resource.sidecar_pod import Sidecar
 from controller.settings import Settings
 

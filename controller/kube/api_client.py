@@ -22,7 +22,7 @@ from controller.errors import (
     RefusedError,
     UnavailableError,
 )
-from controller.publish.status import Event
+from controller.resource.event import Event
 from controller.settings import SettingsError
 
 APPLY = "application/apply-patch+yaml"

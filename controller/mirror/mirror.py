@@ -8,15 +8,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from controller import names
+from controller.clock import timestamp, utc_now
 from controller.errors import ClusterError, ConflictError, RefusedError
-from controller.mirror.plan import Apply, Clock, Delete, MirrorRules, Notice, Plan, count_reasons, plan_mirror, rfc3339
+from controller.mirror.facts import MirrorFacts
+from controller.mirror.plan import Apply, Clock, Delete, MirrorRules, Notice, Plan, count_reasons, plan_mirror
 from controller.mirror.rows import Snapshot
-from controller.publish.status import Event, event_name
+from controller.resource.event import Event, event_name
 
 logger = logging.getLogger(__name__)
 
@@ -55,31 +57,8 @@ class ProfileResources(Protocol):
         """Tell something about an object, which need not exist; an event of that name already tells it."""
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorFacts:
-    """How the mirror fares: for readiness and metrics."""
-
-    last_read: datetime | None = None
-    """When the database was last read; None: never yet."""
-    down_since: datetime | None = None
-    """When the database began to fail; None: it answers, or was not asked yet."""
-    down_reason: str = ""
-    cluster_reason: str = ""
-    """Why the API server did not do the last pass in full; empty: it did."""
-    rows: int = 0
-    """Rows of the mirrored models at the last read."""
-    notices: Mapping[str, int] = field(default_factory=dict)
-    """What is amiss at the moment, counted by reason."""
-    writes: Mapping[str, int] = field(default_factory=dict)
-    """Writes since the start, by verb: create, update, withdraw, delete."""
-
-
 Inputs = tuple[Snapshot, Mapping[str, str | None]]
 """Rows, and the resourceVersion of each resource by its uid."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Mirror:
@@ -91,7 +70,7 @@ class Mirror:
         resources: ProfileResources,
         rules: MirrorRules,
         interval_s: float = 2.0,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._rows = rows
         self._resources = resources
@@ -204,7 +183,7 @@ class Mirror:
         about = {"apiVersion": kind[0], "kind": kind[1], "metadata": metadata}
         told = event_name(subject, notice.uid, str(notice.generation), notice.reason, notice.message)
         event = Event(told, "Warning", notice.reason, notice.message)
-        await self._resources.emit_event(about, event, names.MIRROR_MANAGER, rfc3339(self._now()))
+        await self._resources.emit_event(about, event, names.MIRROR_MANAGER, timestamp(self._now()))
 
     # ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -217,7 +196,7 @@ class Mirror:
     def _note_up(self, rows: int) -> None:
         now = self._now()
         if self._facts.down_since is not None:
-            logger.info("database answers again", extra={"downSince": rfc3339(self._facts.down_since)})
+            logger.info("database answers again", extra={"downSince": timestamp(self._facts.down_since)})
             self._up_since = now
         self._facts = replace(self._facts, last_read=now, down_since=None, down_reason="", rows=rows)
 

@@ -8,18 +8,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from controller import names
+from controller.clock import timestamp
 from controller.mirror.rows import Snapshot, Spec, Wanted, WantedPrompt, wanted_profiles, wanted_prompt
-
-STATE_ANNOTATION = f"{names.GROUP}/mirror"
-"""JSON: ``rowGoneSince`` and ``promptsEmptySince`` (RFC 3339) while they are true, ``warnings`` as sentences.
-
-Always there, ``{}`` when all is well: server-side apply gives back only what is sent, so a value that has to win over a
-hand edit cannot be told by leaving it out.
-"""
+from controller.resource.mirror_state import STATE_ANNOTATION, Body, State, is_mirrored, parse_state, render_state
 
 SCALARS = (
     "canonicalModel",
@@ -37,8 +32,6 @@ MIRRORED = (*SCALARS, "prompt")
 
 PATIENT = ("RowGone", "TableEmpty")
 """Reasons of notices that time alone turns into actions."""
-
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,63 +111,6 @@ class Clock:
 # ── what the resource itself remembers ────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """The annotation of a mirrored resource."""
-
-    row_gone_since: datetime | None = None
-    prompts_empty_since: datetime | None = None
-    warnings: tuple[str, ...] = ()
-
-
-def parse_state(body: Body, now: datetime) -> State:
-    """Read the annotation; what is junk, or in the future, counts as not there."""
-    annotations = body["metadata"].get("annotations") or {}
-    try:
-        state = json.loads(annotations.get(STATE_ANNOTATION) or "{}")
-    except (ValueError, RecursionError):
-        return State()
-    if not isinstance(state, dict):
-        return State()
-    warnings = state.get("warnings")
-    return State(
-        _past(state.get("rowGoneSince"), now),
-        _past(state.get("promptsEmptySince"), now),
-        tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
-    )
-
-
-def _past(value: object, now: datetime) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo is not None and moment <= now else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def warnings_of(body: Body) -> tuple[tuple[str, str], ...]:
-    """Give what is amiss with a mirrored resource, as reason and message: what a condition is made of."""
-    warnings = parse_state(body, datetime.max.replace(tzinfo=UTC)).warnings if is_mirrored(body) else ()
-    return tuple((reason, message) for reason, _, message in (warning.partition(": ") for warning in warnings))
-
-
-def render_state(state: State) -> str:
-    """Render the annotation: only what is true, in a fixed order."""
-    content = {
-        "rowGoneSince": state.row_gone_since and rfc3339(state.row_gone_since),
-        "promptsEmptySince": state.prompts_empty_since and rfc3339(state.prompts_empty_since),
-        "warnings": list(state.warnings),
-    }
-    return json.dumps({field: value for field, value in content.items() if value}, ensure_ascii=False)
-
-
-def rfc3339(moment: datetime) -> str:
-    """Write a moment as Kubernetes does, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 # ── rows and resources → plan ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -199,11 +135,6 @@ def plan_mirror(snapshot: Snapshot, live: Iterable[Body], rules: MirrorRules, cl
         if action is not None:
             actions.append(action)
     return Plan(tuple(actions), tuple(notices))
-
-
-def is_mirrored(body: Body) -> bool:
-    """Tell whether a resource is the mirror's, by its label."""
-    return (body["metadata"].get("labels") or {}).get(names.MANAGED_BY) == names.MIRROR_MANAGER
 
 
 Step = tuple[Apply | Delete | None, list[Notice]]
@@ -250,7 +181,7 @@ class _Planner:
         since = self._prompts_empty_since(live) if last else None
         if since is None:
             return self._apply(name, {**spec, "prompt": self.prompt.block}, live, State(), warnings)
-        warning = ("TableEmpty", f"ai_prompts is empty since {rfc3339(since)}; the last prompt stays for a while")
+        warning = ("TableEmpty", f"ai_prompts is empty since {timestamp(since)}; the last prompt stays for a while")
         return self._apply(name, {**spec, "prompt": last}, live, State(prompts_empty_since=since), [warning])
 
     def _prompts_empty_since(self, live: Body | None) -> datetime | None:
@@ -262,11 +193,11 @@ class _Planner:
 
     def _gone(self, name: str, live: Body) -> Step:
         since = parse_state(live, self.clock.now).row_gone_since or self.clock.now
-        stamp = rfc3339(since)
+        stamp = timestamp(since)
         if self.snapshot.has_profiles:
             if self._is_over(since):
                 return self._delete(name, live, f"its row is gone since {stamp}")
-            due = rfc3339(since + timedelta(seconds=self.rules.delete_after_s))
+            due = timestamp(since + timedelta(seconds=self.rules.delete_after_s))
             warning = ("RowGone", f"its row is gone since {stamp}; inactive now, to be deleted at {due}")
             spec = {**mirrored_part(live), "isActive": False}
             return self._apply(name, spec, live, State(row_gone_since=since), [warning])

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pythonjsonlogger.json import JsonFormatter
 
-from controller.mirror.mirror import MirrorFacts
+from controller.mirror.facts import MirrorFacts
 
 LOG_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 PASS_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -7,14 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 from controller import names
+from controller.clock import timestamp, utc_now
 from controller.errors import ClusterError, ConflictError, NotFoundError
 from controller.kube.api_client import Manifest
-from controller.mirror.plan import is_mirrored, warnings_of
 from controller.ops.telemetry import Metrics
 from controller.publish.config_map import (
     Desired,
@@ -26,15 +26,10 @@ from controller.publish.config_map import (
     render_config_map,
     surplus_of,
 )
-from controller.publish.status import (
-    Condition,
-    Event,
-    Surroundings,
-    find_reload_conflicts,
-    is_told,
-    next_status,
-    plan_events,
-)
+from controller.publish.status import Surroundings, find_reload_conflicts, is_told, next_status, plan_events
+from controller.resource.condition import Condition
+from controller.resource.event import Event
+from controller.resource.mirror_state import is_mirrored, warnings_of
 from controller.resource.sidecar_pod import Sidecar, read_pod
 from controller.resource.spec import Resource, read_resource
 from controller.settings import Settings
@@ -115,16 +110,6 @@ class _Memory:
     last_good: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Profile name → its uid and the payload that was published last."""
     read: dict[str, tuple[int, Resource]] = field(default_factory=dict)
-
-
-def utc_now() -> datetime:
-    """Give the time."""
-    return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """Write a time as Kubernetes does: RFC 3339, in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Reconciler:

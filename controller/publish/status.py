@@ -1,31 +1,20 @@
 """What was observed → the status of a profile, and the events that tell of its changes. Pure."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from controller.publish.config_map import Entry, Publication
+from controller.resource.condition import Condition, Truth
+from controller.resource.event import Event, event_name
 from controller.resource.sidecar_pod import Sidecar
 from controller.resource.spec import Resource
-
-Truth = Literal["True", "False", "Unknown"]
 
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
 SHOWN_NAMES = 5
 MAX_MESSAGE_CHARS = 1024
 WITHDRAWN = frozenset({Publication.INACTIVE, Publication.OTHER_MODEL, Publication.INVALID, Publication.TOO_LARGE})
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition, less its times."""
-
-    type: str
-    status: Truth
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +34,6 @@ class Surroundings:
     things would otherwise correct each other for ever."""
     now: str
     """RFC 3339, to the second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What ``kubectl describe`` shows. The name is the same however often the same change is told."""
-
-    name: str
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
 
 
 def find_reload_conflicts(
@@ -279,9 +258,3 @@ def _event(
         reason=new["reason"],
         message=new["message"],
     )
-
-
-def event_name(subject: str, *told: str) -> str:
-    """Name an event after what it tells: told again, after a crash or by a second replica, it is the same event."""
-    digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
-    return f"{subject[:200].rstrip('-.')}.{digest}"

@@ -6,8 +6,8 @@ It saves passes and nothing else: what is judged wrongly here is put right at th
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from controller.mirror.plan import STATE_ANNOTATION
 from controller.publish.config_map import is_in_place
+from controller.resource.mirror_state import STATE_ANNOTATION
 from controller.resource.sidecar_pod import Sidecar, read_pod
 
 DELETED = "DELETED"

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from controller.clock import utc_now
 from controller.errors import BusyError, ClusterError
 from controller.ops.telemetry import Metrics
-from controller.publish.reconcile import utc_now
 from controller.schedule.backoff import Pace
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from sidecar.ocr.reader import DocumentResult
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile
 from sidecar.telemetry import Metrics
-from sidecar.wire import ocr
+from sidecar.wire import common, ocr
 
 
 class Answer:
@@ -91,7 +91,7 @@ class StreamedAnswer:
         self._request = request
         self._answer = answer
         self._stall_s = stall_s
-        self.response = web.StreamResponse(headers={"Content-Type": ocr.NDJSON, "Cache-Control": "no-store"})
+        self.response = web.StreamResponse(headers={"Content-Type": common.NDJSON, "Cache-Control": "no-store"})
 
     async def document(self, facts: DocumentFacts) -> None:
         """Write the first line."""
@@ -127,8 +127,8 @@ class StreamedAnswer:
         """End the response."""
         await deliver.in_time(self._request, self.response.write_eof(), self._stall_s)
 
-    async def _write(self, body: ocr.Wire) -> None:
-        await deliver.in_time(self._request, self.response.write(ocr.render(body) + b"\n"), self._stall_s)
+    async def _write(self, body: common.Wire) -> None:
+        await deliver.in_time(self._request, self.response.write(common.render(body) + b"\n"), self._stall_s)
 
 
 def _verdict(page: PageResult) -> str:

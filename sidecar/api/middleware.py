@@ -14,7 +14,7 @@ from sidecar.errors import (
     TooLargeError,
     UnauthorizedError,
 )
-from sidecar.wire import ocr
+from sidecar.wire import common
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("sidecar.access")
@@ -114,9 +114,9 @@ def error_response(request: web.Request, error: SidecarError) -> web.Response:
 def _json_error(
     request: web.Request, status: int, code: str, detail: str, retry_after_s: int | None = None
 ) -> web.Response:
-    body = ocr.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
+    body = common.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
-    return web.Response(status=status, body=ocr.render(body), content_type="application/json", headers=headers)
+    return web.Response(status=status, body=common.render(body), content_type="application/json", headers=headers)
 
 
 def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Response:

@@ -1,7 +1,7 @@
 """Receives a document: form fields into memory, the file into the spool, limits biting while bytes arrive."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import BodyPartReader, web
@@ -18,7 +18,7 @@ from sidecar.errors import (
     UnsupportedMediaError,
 )
 from sidecar.settings import Settings
-from sidecar.wire.ocr import is_text
+from sidecar.wire.common import is_text
 
 FILE_FIELD = "file"
 MAX_FIELDS = 64
@@ -118,3 +118,16 @@ class _Receiver:
             self._fields[name] = value.decode()
         except UnicodeDecodeError as exc:
             raise MalformedBodyError(f"{name[:80]} is not UTF-8 text") from exc
+
+
+async def read_body(request: web.Request, max_bytes: int, hold: Callable[[int], None] = lambda _size: None) -> bytes:
+    """Read a body that must not be empty, and refuse it at the first byte over the limit; ``hold`` is told of each."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        hold(len(chunk))
+        body += chunk
+        if len(body) > max_bytes:
+            raise TooLargeError(f"the body has more than {max_bytes} bytes, which is the limit")
+    if not body:
+        raise MalformedBodyError("the body is empty, a JSON object is accepted")
+    return bytes(body)

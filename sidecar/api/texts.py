@@ -8,10 +8,11 @@ from pydantic import BaseModel
 
 from sidecar.api import deliver, receive
 from sidecar.api.app_keys import DRAIN, EMBEDDER, REQUEST_ID, RERANKER, RETRIEVAL_BODIES, SETTINGS
-from sidecar.api.documents import JSON, read_body
+from sidecar.api.receive import read_body
 from sidecar.errors import UnsupportedMediaError
 from sidecar.retrieval.retriever import Answers
 from sidecar.wire import retrieval
+from sidecar.wire.common import JSON
 
 Q = TypeVar("Q", bound=BaseModel)
 

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from sidecar.settings import Settings
-from sidecar.wire.ocr import NDJSON
+from sidecar.wire.common import NDJSON
 
 Event = dict[str, Any]
 

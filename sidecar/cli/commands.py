@@ -108,7 +108,7 @@ def _prepare(command: str, environ: Mapping[str, str]) -> int:
 
 def _fetch(environ: Mapping[str, str]) -> int:
     settings = parse_settings(environ)
-    from sidecar.retrieval.bge.models import find_model, is_installed  # noqa: PLC0415 - as above
+    from sidecar.retrieval.bge.hub import find_model, is_installed  # noqa: PLC0415 - as above
     from sidecar.retrieval.model import ModelLoadError  # noqa: PLC0415 - as above
 
     if not is_installed():

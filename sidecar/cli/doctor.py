@@ -10,7 +10,7 @@ import aiohttp
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.tesseract import ORIENTATION_DATA, find_tessdata
 from sidecar.gpu.vram import full_name
-from sidecar.retrieval.bge import models
+from sidecar.retrieval.bge import hub
 from sidecar.runtime.cores import usable_cores
 from sidecar.settings import Settings, SettingsError, parse_settings
 
@@ -123,7 +123,7 @@ def _gpu() -> Finding:
 
 
 def _retrieval(settings: Settings) -> Iterator[Finding]:
-    if not models.is_installed():
+    if not hub.is_installed():
         remedy = "pip install --constraint requirements.lock '.[retrieval]'"
         yield Finding("embed and rerank", ok=False, detail="torch or FlagEmbedding is not installed", remedy=remedy)
         return
@@ -131,6 +131,6 @@ def _retrieval(settings: Settings) -> Iterator[Finding]:
         ("/embed", "BGE_M3_MODEL", settings.bge_m3_model),
         ("/rerank", "RERANKER_MODEL", settings.reranker_model),
     ):
-        there = bool(source) and models.is_at_hand(source)
+        there = bool(source) and hub.is_at_hand(source)
         detail = f"{source} is " + ("at hand" if there else "not at hand") if source else f"{setting} is set to nothing"
         yield Finding(route, ok=there, detail=detail, remedy="python -m sidecar fetch" if source else "")

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from sidecar.documents.images import Images
 from sidecar.documents.page_selection import PageWish
+from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.text_layer import TextLayer, clean, has_enough, reads_like_text
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
-from sidecar.ocr.engine import PageImage, PagePicture
 
 PDF_HEADER_BYTES = 1024
 """A PDF header may have so much before it: what Acrobat accepts, and the contract promises."""

@@ -10,10 +10,10 @@ from typing import Self
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.documents import raster
+from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.raster import MAX_SIDE_PIXELS, page_image
 from sidecar.documents.text_layer import TextLayer
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
-from sidecar.ocr.engine import PageImage, PagePicture
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 A4_LONG_SIDE_INCHES = 11.69

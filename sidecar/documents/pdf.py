@@ -12,6 +12,7 @@ import pypdfium2.raw as pdfium_c
 from PIL import Image, ImageChops, ImageDraw
 
 from sidecar.documents import raster
+from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.documents.text_layer import FULL_PAGE_IMAGE_SHARE, MIN_ACCOUNTED_SHARE, TextLayer
 from sidecar.errors import (
@@ -21,7 +22,6 @@ from sidecar.errors import (
     PageUnreadableError,
     UnreadableDocumentError,
 )
-from sidecar.ocr.engine import PageImage, PagePicture
 
 POINTS_PER_INCH = 72
 MAPPING_SAMPLES = 32

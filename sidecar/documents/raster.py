@@ -5,7 +5,7 @@ import io
 
 from PIL import Image, ImageChops
 
-from sidecar.ocr.engine import PageImage, PagePicture
+from sidecar.documents.pages import PageImage, PagePicture
 
 MAX_SIDE_PIXELS = 32_000
 """Tesseract counts pixels in 16 bits."""

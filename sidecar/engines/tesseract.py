@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.documents import document, raster
 from sidecar.documents.document import DocumentLimits
+from sidecar.documents.pages import PageImage
 from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.errors import (
     EngineFailedError,
@@ -22,7 +23,7 @@ from sidecar.errors import (
     InvalidValueError,
     LanguageMissingError,
 )
-from sidecar.ocr.engine import TESSERACT, Orders, PageImage, PageOrder, PageText, PageVerdict, PreparedPage
+from sidecar.ocr.engine import TESSERACT, Orders, PageOrder, PageText, PageVerdict, PreparedPage
 from sidecar.ocr.text import compose_sara_am, trim
 from sidecar.runtime.fair_slots import Turns
 from sidecar.runtime.worker_pool import WorkerPool

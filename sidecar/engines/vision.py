@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
+from sidecar.documents.pages import PagePicture
 from sidecar.engines.model_answer import judge
 from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
 from sidecar.errors import (
@@ -27,7 +28,7 @@ from sidecar.gpu import residency_policy
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom, full_name
 from sidecar.gpu.vram_monitor import VramMonitor
-from sidecar.ocr.engine import NP_DMS_OCR, Orders, PageOrder, PagePicture, PageText, PreparedPage, TryFailedError
+from sidecar.ocr.engine import NP_DMS_OCR, Orders, PageOrder, PageText, PreparedPage, TryFailedError
 from sidecar.ocr.text import trim
 from sidecar.profiles import prompt
 from sidecar.profiles.payload import MAX_TEMPERATURE, RuntimeParams

@@ -7,9 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
 from sidecar.gpu.residency_policy import OcrResidencyDecision
-from sidecar.profiles.payload import Instructions
+from sidecar.profiles.precedence import Instructions
 
 AUTO = "auto"
 FAST_PATH = "fast-path"
@@ -29,25 +30,6 @@ class PageVerdict(StrEnum):
     LOOPED = "looped"
     EMPTY = "empty"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class PageImage:
-    """A page as grey pixels: ``height`` rows of ``width`` bytes, 0 black to 255 white, ``dpi`` dots per inch."""
-
-    width: int
-    height: int
-    dpi: int
-    pixels: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PagePicture:
-    """A page as a PNG file for a vision model, in base64 as its API wants it."""
-
-    png_base64: str = field(repr=False)
-    blank: bool = False
-    """Whether nothing but background and specks is on it: models invent text for such pages."""
 
 
 @dataclass(frozen=True, slots=True)

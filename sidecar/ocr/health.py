@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sidecar.ocr.engine import NP_DMS_OCR, TESSERACT
+from sidecar.runtime.capability import Capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +20,6 @@ class Facts:
     model_configured: bool = False
     model_failure: str | None = None
     circuit_open: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """One thing the service can do: ``ready``, ``loading`` or ``unavailable``, and why not ready, or not fully."""
-
-    state: str
-    reason: str | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether it can be asked for now."""
-        return self.state == "ready"
 
 
 def tesseract_capability(facts: Facts) -> Capability:

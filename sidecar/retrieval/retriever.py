@@ -20,7 +20,6 @@ from sidecar.errors import (
     InvalidValueError,
     ModelLoadingError,
 )
-from sidecar.ocr.health import Capability
 from sidecar.retrieval.batch_policy import BatchLimits
 from sidecar.retrieval.batcher import Answered, Batcher, PutBackError
 from sidecar.retrieval.cpu_threads import CpuThreads
@@ -37,6 +36,7 @@ from sidecar.retrieval.model import (
 )
 from sidecar.retrieval.placement import Placement, reason_of
 from sidecar.runtime.admission import Admission
+from sidecar.runtime.capability import Capability
 from sidecar.runtime.daemon_thread import ComputeThread
 from sidecar.telemetry import Metrics
 

@@ -23,7 +23,7 @@ from sidecar.api.app_keys import (
     WORKERS,
 )
 from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
-from sidecar.retrieval.bge import models
+from sidecar.retrieval.bge import hub, models, torch_runtime
 from sidecar.retrieval.cpu_threads import CpuThreads
 from sidecar.retrieval.model import EMBED, RERANK
 from sidecar.retrieval.placement import Placement, PlacementLimits
@@ -56,16 +56,16 @@ class GpuSeam:
     """How embedding and reranking get at the GPU: who reads its memory (None: NVML), who finds it, and the time."""
 
     read: ReadDevice | None = None
-    find: Callable[[int], str | None] = models.find_gpu
+    find: Callable[[int], str | None] = torch_runtime.find_gpu
     clock: Callable[[], float] = time.monotonic
 
 
 def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> None:
     """Compose embedding and reranking, which rank in this order on the GPU, behind the LLM and OCR."""
-    prepare = partial(models.prepare_thread, settings.worker_nice)
+    prepare = partial(torch_runtime.prepare_thread, settings.worker_nice)
     cores = settings.retrieval_threads or usable_cores()
     threads = app[RETRIEVAL_THREADS] = Threads(
-        cpu=CpuThreads(prepare, models.compute_on),
+        cpu=CpuThreads(prepare, torch_runtime.compute_on),
         gpu=ComputeThread("retrieval-gpu"),
         tokens=ComputeThread("retrieval-tokens"),
     )
@@ -83,7 +83,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
 
     def loader(model: type[M], source: str) -> Callable[[], M]:
         def load() -> M:
-            folder = models.find_model(source)  # first: without a model nothing is imported
+            folder = hub.find_model(source)  # first: without a model nothing is imported
             return model(folder, settings.retrieval_dtype, gpu.find(settings.gpu_index) if wants_gpu else None)
 
         return load
@@ -103,7 +103,7 @@ def _absent(source: str) -> str | None:
     """Say why there is nothing to load, if so."""
     if not source:
         return NOT_CONFIGURED
-    return None if models.is_installed() else NOT_INSTALLED
+    return None if hub.is_installed() else NOT_INSTALLED
 
 
 async def _no_models() -> None:
@@ -121,24 +121,6 @@ def retrieval_policy(settings: Settings, cores: int) -> RetrievalPolicy:
         padding=settings.retrieval_max_padding,
         max_wait_s=settings.retrieval_max_wait_ms / 1000,
     )
-
-
-def watch_retrieval(app: web.Application) -> None:
-    """Show what waits, what is ready, and where it is."""
-    metrics, embedder, reranker = app[METRICS], app[EMBEDDER], app[RERANKER]
-    metrics.watch_each(
-        "retrieval_texts_waiting",
-        "Texts that wait for a batch.",
-        "model",
-        lambda: {EMBED: embedder.batcher.waiting, RERANK: reranker.batcher.waiting},
-    )
-    metrics.watch_each(
-        "retrieval_model_ready",
-        "Whether the model can be asked.",
-        "model",
-        lambda: {EMBED: embedder.capability.ready, RERANK: reranker.capability.ready},
-    )
-    metrics.watch_each("retrieval_on_gpu", "Whether the model has a copy on the GPU.", "model", app[PLACEMENT].on_gpu)
 
 
 async def retrieval_life(app: web.Application) -> AsyncIterator[None]:

@@ -4,20 +4,17 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel, to_snake
+from pydantic import Field, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from sidecar.errors import (
     BadFieldJsonError,
     BadTagError,
     InvalidValueError,
-    KeepAliveRefusedError,
     MalformedBodyError,
     SystemPromptError,
     UnknownEngineError,
@@ -26,26 +23,16 @@ from sidecar.ocr.engine import ENGINE_NAMES
 from sidecar.profiles.payload import (
     NO_BOOL,
     MaxTokens,
-    ModelWish,
     RepeatPenalty,
     RuntimeParams,
     Temperature,
     TopP,
     check_tag_names,
 )
-
-NDJSON = "application/x-ndjson"
-MAX_NAME_CHARS = 100
-SHOWN_VALUE_CHARS = 80
-
+from sidecar.profiles.precedence import ModelWish
+from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, is_text, refuse_keep_alive
 
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
-
-
-class Wire(BaseModel):
-    """Shared by all: camelCase outside, snake_case inside, nothing unknown."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,41 +140,7 @@ def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
     return max_pages
 
 
-def refuse_keep_alive(request: object) -> None:
-    """Refuse keep_alive, however spelt and however deep: only the residency policy decides it."""
-    todo: list[object] = [request]
-    while todo:
-        value = todo.pop()
-        if isinstance(value, Mapping):
-            for name in value:
-                _refuse_name(str(name))
-            todo.extend(value.values())
-        elif isinstance(value, list):
-            todo.extend(value)
-
-
-def _refuse_name(name: str) -> None:
-    if "keepalive" in re.sub(r"[^a-z]", "", name.lower()):
-        raise KeepAliveRefusedError(
-            f"{name[:SHOWN_VALUE_CHARS]} is refused: how long a model stays loaded is decided by the residency policy"
-        )
-
-
 R = TypeVar("R", bound=ReadRequest)
-
-
-def fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Respell the names of fields as they are inside; refuse one that is given in both spellings."""
-    folded: dict[str, Any] = {}
-    for name, value in values.items():
-        if not is_text(name):
-            raise InvalidValueError("the name of a field is not Unicode text")
-        # No field has so long a name; respelling it would take time that grows with its square.
-        snake = to_snake(name) if len(name) <= MAX_NAME_CHARS else name
-        if snake in folded:
-            raise InvalidValueError(f"{to_camel(snake)} is given twice, in both spellings")
-        folded[snake] = value
-    return folded
 
 
 def _parse_json_field(name: str, text: str | None) -> object:
@@ -222,15 +175,6 @@ def _check_engine(value: object) -> str:
             f"engine is {str(value)[:SHOWN_VALUE_CHARS]!r}, accepted are {', '.join(ENGINE_NAMES)}"
         )
     return engine
-
-
-def is_text(value: str) -> bool:
-    """Tell whether a string is Unicode text; JSON and headers can smuggle in half surrogate pairs."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_prompt(value: object, max_chars: int) -> str:
@@ -375,56 +319,7 @@ class DoneEvent(SummaryBody, _DoneName):
     """Last line of a streamed answer."""
 
 
-class ErrorBody(Wire):
-    """Every error, whatever its status."""
-
-    detail: str
-    code: str
-    request_id: str
-
-
 class ErrorEvent(ErrorBody, _ErrorName):
     """Last line of a streamed answer that failed."""
 
     status: int
-
-
-class HealthBody(Wire):
-    """Answer of `GET /health`."""
-
-    status: str
-    engine: Literal["np-dms-ocr"] = "np-dms-ocr"
-    ocr_model: str
-    ollama_url: str | None
-    ocr_engine: str = Field(description="What `auto` falls to.")
-    version: str
-    reasons: list[str] = []
-
-
-class LoadedProfileBody(Wire):
-    """One profile that is applied."""
-
-    name: str
-    revision: str
-    content_revision: str = Field(description="Computed from what was loaded; another one after a hand edit.")
-    generation: int
-    loaded_at: datetime
-
-
-class RefusedProfileBody(Wire):
-    """One file that is no profile; its last good version, if there was one, is still applied."""
-
-    file: str
-    reason: str
-
-
-class ProfilesBody(Wire):
-    """Answer of `GET /profiles`."""
-
-    profiles: list[LoadedProfileBody]
-    refused: list[RefusedProfileBody]
-
-
-def render(body: BaseModel) -> bytes:
-    """Render one body as UTF-8 JSON."""
-    return body.model_dump_json(by_alias=True).encode()

@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from sidecar import __version__
 from sidecar.settings import Settings
-from sidecar.wire import ocr, retrieval
+from sidecar.wire import common, ocr, retrieval, status
 
 REF = "#/components/schemas/{model}"
 ERROR_STATUSES = {
@@ -59,7 +59,7 @@ def openapi_document(settings: Settings) -> dict[str, Any]:
                 )
             },
             **{path: {"post": _retrieving(*parts)} for path, parts in RETRIEVAL.items()},
-            "/health": {"get": _plain("Tell whether documents can be read", ocr.HealthBody)},
+            "/health": {"get": _plain("Tell whether documents can be read", status.HealthBody)},
             "/openapi.json": {
                 "get": {
                     "summary": "This description",
@@ -91,8 +91,8 @@ def _schemas() -> dict[str, Any]:
             ocr.PageEvent,
             ocr.DoneEvent,
             ocr.ErrorEvent,
-            ocr.ErrorBody,
-            ocr.HealthBody,
+            common.ErrorBody,
+            status.HealthBody,
         )
     ]
     requests += [(asked, "validation") for _, asked, _ in RETRIEVAL.values()]
@@ -124,11 +124,11 @@ def _reading(summary: str, body: dict[str, Any], errors: tuple[str, ...]) -> dic
     events = (ocr.DocumentEvent, ocr.PageEvent, ocr.DoneEvent, ocr.ErrorEvent)
     content = {
         "application/json": {"schema": _ref(ocr.DocumentBody)},
-        ocr.NDJSON: {"schema": {"oneOf": [_ref(event) for event in events]}},
+        common.NDJSON: {"schema": {"oneOf": [_ref(event) for event in events]}},
     }
     responses: dict[str, Any] = {"200": {"description": "What was read", "content": content}}
-    for status in errors:
-        responses[status] = _error(status)
+    for code in errors:
+        responses[code] = _error(code)
     return {"summary": summary, "requestBody": {"required": True, "content": body}, "responses": responses}
 
 
@@ -137,16 +137,16 @@ def _retrieving(summary: str, asked: type[BaseModel], answers: tuple[type[BaseMo
     responses: dict[str, Any] = {
         "200": {"description": "What was computed", "content": {"application/json": {"schema": answer}}}
     }
-    for status in RETRIEVAL_ERRORS:
-        responses[status] = _error(status)
+    for code in RETRIEVAL_ERRORS:
+        responses[code] = _error(code)
     body = {"required": True, "content": {"application/json": {"schema": _ref(asked)}}}
     return {"summary": summary, "requestBody": body, "responses": responses}
 
 
-def _error(status: str) -> dict[str, Any]:
+def _error(code: str) -> dict[str, Any]:
     return {
-        "description": ERROR_STATUSES[status],
-        "content": {"application/json": {"schema": _ref(ocr.ErrorBody)}},
+        "description": ERROR_STATUSES[code],
+        "content": {"application/json": {"schema": _ref(common.ErrorBody)}},
     }
 
 

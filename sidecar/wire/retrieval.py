@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from sidecar.errors import InvalidValueError, MalformedBodyError
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.retrieval.model import Embedding, Vector
-from sidecar.wire.ocr import MAX_NAME_CHARS, SHOWN_VALUE_CHARS, Wire, fold_names, is_text, refuse_keep_alive
+from sidecar.wire.common import MAX_NAME_CHARS, SHOWN_VALUE_CHARS, Wire, fold_names, is_text, refuse_keep_alive
 
 TopCount = Annotated[int, Field(ge=1), NO_BOOL]
 Text = Annotated[str, Field(min_length=1)]

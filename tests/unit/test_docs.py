@@ -27,12 +27,11 @@ from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
-from sidecar.retrieval import placement_policy, retriever
-from sidecar.retrieval.bge import models
+from sidecar.retrieval import bge, placement_policy, retriever
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
-from sidecar.wire import ocr, retrieval
+from sidecar.wire import ocr, retrieval, status
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -166,8 +165,8 @@ def test_ranges_of_request_fields_are_those_of_the_code():
         ("### Pages", ocr.PageBody),
         ("### Attempts", ocr.AttemptBody),
         ("### Residency", ocr.ResidencyBody),
-        ("### GET /health", ocr.HealthBody),
-        ("### GET /profiles", ocr.LoadedProfileBody),
+        ("### GET /health", status.HealthBody),
+        ("### GET /profiles", status.LoadedProfileBody),
     ],
 )
 def test_every_field_of_an_answer_has_its_line(heading, model):
@@ -246,7 +245,8 @@ def constants(module, pattern: str) -> set[str]:
 
 
 def test_every_reason_for_not_embedding_has_its_line():
-    raised = set(re.findall(r'ModelLoadError\("([a-z-]+): ', inspect.getsource(models)))
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(bge.__file__).parent.glob("*.py"))
+    raised = set(re.findall(r'(?:ModelLoadError\(|missing = )f?"([a-z-]+): ', sources))
     reasons = constants(retriever, r"[a-z]+(-[a-z]+)+") | raised
     assert {"model-missing", "model-unusable", "worker-died"} <= reasons
     assert columns(OPERATIONS, "### Ready or not") == sorted((reason,) for reason in reasons)

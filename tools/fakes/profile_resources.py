@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.errors import ClusterError, ConflictError, RefusedError
-from controller.publish.status import Event
+from controller.resource.event import Event
 from controller.resource.spec import InvalidSpec, parse_spec
 
 Path = tuple[str, ...]

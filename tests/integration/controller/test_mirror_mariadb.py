@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from controller.mirror.database import Database, DatabaseError, open_database
 from controller.mirror.mirror import Mirror
-from controller.mirror.plan import STATE_ANNOTATION, MirrorRules
+from controller.mirror.plan import MirrorRules
 from controller.mirror.rows import ProfileRow
+from controller.resource.mirror_state import STATE_ANNOTATION
 from tests.conftest import until
 from tests.integration.controller.mariadb import PASSWORD, MariaDb, mariadb, mariadb_server
 from tools.fakes.profile_resources import MemoryResources

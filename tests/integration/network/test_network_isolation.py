@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from controller.isolation.probe import prove
-from controller.publish.status import Condition
+from controller.resource.condition import Condition
 from controller.resource.sidecar_pod import Sidecar
 from tests.conftest import DATA, until
 from tests.integration.network.cluster import (

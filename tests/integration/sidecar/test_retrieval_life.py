@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from sidecar.api.app_keys import EMBEDDER, RERANKER, TESSERACT_ENGINE, WORKERS
-from sidecar.retrieval.bge import models as hub
+from sidecar.retrieval.bge import hub
 from sidecar.retrieval.model import ModelLoadError
 from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S, PORTION
 from sidecar.runtime.cores import usable_cores

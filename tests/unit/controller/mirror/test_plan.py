@@ -9,24 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.mirror.plan import (
-    STATE_ANNOTATION,
-    Apply,
-    Clock,
-    Delete,
-    MirrorRules,
-    Plan,
-    State,
-    parse_state,
-    plan_mirror,
-    render_plan,
-    render_state,
-    warnings_of,
-)
+from controller.mirror.plan import Apply, Clock, Delete, MirrorRules, Plan, plan_mirror, render_plan
 from controller.mirror.rows import Snapshot
+from controller.resource.mirror_state import STATE_ANNOTATION, State, parse_state, render_state, warnings_of
 from tests.unit.controller.mirror.row_makers import NOTHING, OTHERS_ONLY, profile, prompt, rows
 
-NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 RULES = MirrorRules(namespace="ocr")
 OURS = {"app.kubernetes.io/managed-by": "ocr-mirror"}
 
@@ -270,7 +258,7 @@ def test_a_row_that_is_gone_makes_the_resource_inactive_and_dates_it():
     assert isinstance(action, Apply)
     assert (action.verb, action.body["spec"]["isActive"]) == ("withdraw", False)
     assert action.body["spec"]["temperature"] == 0.1
-    since, due = "2026-11-24T12:00:00.250Z", "2026-11-24T12:10:00.250Z"
+    since, due = "2026-11-24T12:00:00Z", "2026-11-24T12:10:00Z"
     warning = f"RowGone: its row is gone since {since}; inactive now, to be deleted at {due}"
     told = json.loads(action.body["metadata"]["annotations"][STATE_ANNOTATION])
     assert told == {"rowGoneSince": since, "warnings": [warning]}
@@ -281,7 +269,7 @@ def test_it_is_deleted_when_the_time_is_over_whoever_has_counted(seconds, delete
     state = state_of(plan(OTHERS_ONLY, resource(), now=NOW))
     gone = resource(state=state, isActive=False)
     found = plan(OTHERS_ONLY, gone, now=NOW + timedelta(seconds=seconds))
-    why = "its row is gone since 2026-11-24T12:00:00.250Z"
+    why = "its row is gone since 2026-11-24T12:00:00Z"
     assert found.actions == ((Delete("ocr-extract", "uid-ocr-extract", why),) if deleted else ())
 
 
@@ -404,7 +392,7 @@ def test_a_dry_run_shows_every_change_and_no_prompt():
     )
     text = render_plan(found)
     assert "gone would be set inactive: isActive true → false, " in text
-    assert "long-gone would be deleted: its row is gone since 2026-11-24T11:49:59.250Z" in text
+    assert "long-gone would be deleted: its row is gone since 2026-11-24T11:49:59Z" in text
     assert "ocr-extract would be changed: temperature 0.1 → 0" in text
     assert "second would be created: canonicalModel np-dms-ocr, isActive true, " in text
     assert "prompt.systemPrompt (19 characters)" in text

@@ -4,7 +4,6 @@ import pytest
 
 from controller.publish.config_map import plan_entries
 from controller.publish.status import (
-    Condition,
     Surroundings,
     conditions_of,
     find_reload_conflicts,
@@ -12,6 +11,7 @@ from controller.publish.status import (
     next_status,
     plan_events,
 )
+from controller.resource.condition import Condition
 from controller.resource.sidecar_pod import Sidecar
 from controller.resource.spec import read_resource
 from tests.unit.controller.bodies import body

@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
-from controller.mirror.plan import STATE_ANNOTATION
 from controller.publish.config_map import plan_entries, render_config_map
+from controller.resource.mirror_state import STATE_ANNOTATION
 from controller.resource.sidecar_pod import parse_loaded, read_pod
 from controller.resource.spec import read_resource
 from controller.schedule.change_filter import News

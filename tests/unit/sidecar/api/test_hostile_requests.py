@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import SidecarError
-from sidecar.wire.ocr import ErrorBody, OcrPathRequest, ReadRequest, parse_body, parse_form, render
+from sidecar.wire.common import ErrorBody, render
+from sidecar.wire.ocr import OcrPathRequest, ReadRequest, parse_body, parse_form
 
 SECRET = "the prompt nobody may see"
 SURROGATE = chr(0xD800)

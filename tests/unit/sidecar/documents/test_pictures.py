@@ -14,9 +14,9 @@ from reportlab.pdfgen.canvas import Canvas
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.images import Images, plan_fitting
+from sidecar.documents.pages import PagePicture
 from sidecar.documents.raster import fitted, page_picture
 from sidecar.errors import PageTooLargeError, UnreadableDocumentError
-from sidecar.ocr.engine import PagePicture
 
 LIMITS = DocumentLimits(max_page_pixels=150_000_000, max_stream_bytes=32 << 20, dpi=300)
 FONT = ImageFont.load_default(40)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.documents.pages import PagePicture
 from sidecar.engines.ollama import ChatStream, ChatTimeouts
 from sidecar.engines.vision import VisionEngine, VisionPolicy, options
 from sidecar.errors import (
@@ -20,8 +21,9 @@ from sidecar.errors import (
 )
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom
-from sidecar.ocr.engine import Orders, PageOrder, PagePicture, PageText, PageVerdict, PreparedPage, TryFailedError
-from sidecar.profiles.payload import Instructions, ModelWish, Profile, Retry, RuntimeParams, instruct
+from sidecar.ocr.engine import Orders, PageOrder, PageText, PageVerdict, PreparedPage, TryFailedError
+from sidecar.profiles.payload import Profile, Retry, RuntimeParams
+from sidecar.profiles.precedence import Instructions, ModelWish, instruct
 from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock

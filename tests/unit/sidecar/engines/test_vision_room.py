@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.documents.pages import PagePicture
 from sidecar.engines.ollama import ChatStream
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.errors import GpuPressureError
 from sidecar.gpu.residency_policy import ResidencyLimits
 from sidecar.gpu.vram import ResidentModel, VramHeadroom
-from sidecar.ocr.engine import Orders, PageOrder, PagePicture, PreparedPage
-from sidecar.profiles.payload import ModelWish, instruct
+from sidecar.ocr.engine import Orders, PageOrder, PreparedPage
+from sidecar.profiles.precedence import ModelWish, instruct
 from tools.fakes.ollama import ManualClock
 
 POLICY = VisionPolicy(2, 5.0, 60.0, ResidencyLimits(120, 12_000, 3000), 4000, 0.0, None, load_mb=4000)

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.documents.pages import PagePicture
 from sidecar.engines.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import DeadlineError, GpuPressureError, PageUnreadableError, SidecarError
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
-from sidecar.ocr.engine import Orders, PageOrder, PagePicture, PageText, PreparedPage, TryFailedError
-from sidecar.profiles.payload import ModelWish, Profile, instruct
-from sidecar.service.app import vision_policy
+from sidecar.ocr.engine import Orders, PageOrder, PageText, PreparedPage, TryFailedError
+from sidecar.profiles.payload import Profile
+from sidecar.profiles.precedence import ModelWish, instruct
+from sidecar.service.ocr_wiring import vision_policy
 from sidecar.settings import parse_settings
 from tests.conftest import until
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Trap

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.ocr.health import Capability, Facts, is_alive, ocr_capability
+from sidecar.ocr.health import Facts, is_alive, ocr_capability
+from sidecar.runtime.capability import Capability
 
 WELL = Facts(
     stopping=False,

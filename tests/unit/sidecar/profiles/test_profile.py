@@ -7,18 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.profiles.payload import (
-    DEFAULT_TAGS,
-    ModelWish,
     Profile,
     ProfileError,
     Retry,
     RuntimeParams,
-    instruct,
     parse_profile,
     render_profile,
     revision_of,
     seal,
 )
+from sidecar.profiles.precedence import DEFAULT_TAGS, ModelWish, instruct
 
 SEED = {
     "name": "ocr-extract",

@@ -60,7 +60,7 @@ async def test_the_end_waits_once_for_all_threads_together(threads, computed):
 
 NICER = """
 import os, threading
-from sidecar.retrieval.bge.models import NICE_BELOW_OCR, prepare_thread
+from sidecar.retrieval.bge.torch_runtime import NICE_BELOW_OCR, prepare_thread
 
 def compute():
     prepare_thread(5)

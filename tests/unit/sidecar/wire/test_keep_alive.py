@@ -5,7 +5,8 @@ import json
 import pytest
 
 from sidecar.errors import KeepAliveRefusedError
-from sidecar.wire.ocr import parse_body, parse_form, refuse_keep_alive
+from sidecar.wire.common import refuse_keep_alive
+from sidecar.wire.ocr import parse_body, parse_form
 
 SPELLINGS = [
     "keep_alive",

@@ -1,0 +1,130 @@
+"""What the service is, and how it does: health, probes, metrics, profiles and the description of its routes."""
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from sidecar import __version__
+from sidecar.api.app_keys import (
+    DRAIN,
+    EMBEDDER,
+    METRICS,
+    MODEL_WATCH,
+    PROFILE_STORE,
+    RERANKER,
+    SETTINGS,
+    TESSERACT_ENGINE,
+    VISION_ENGINE,
+    WORKERS,
+)
+from sidecar.ocr import health
+from sidecar.ocr.engine import NP_DMS_OCR, TESSERACT
+from sidecar.runtime.capability import Capability
+from sidecar.wire import common, status
+from sidecar.wire.common import JSON
+from sidecar.wire.openapi import openapi_document
+
+
+def _readable(app: web.Application) -> Capability:
+    """Tell whether documents can be read now."""
+    return health.ocr_capability(facts_of(app))
+
+
+def facts_of(app: web.Application) -> health.Facts:
+    """Gather what health is judged by."""
+    settings, tesseract = app[SETTINGS], app[TESSERACT_ENGINE]
+    installed = tesseract.installed.languages if tesseract.installed else frozenset()
+    missing = [name for name in settings.languages.split("+") if name not in installed]
+    watch, vision = app.get(MODEL_WATCH), app.get(VISION_ENGINE)
+    return health.Facts(
+        stopping=app[DRAIN].leaving,
+        workers_alive=app[WORKERS].alive,
+        tesseract_loaded=tesseract.installed is not None,
+        tesseract_failure=tesseract.failure,
+        default_language_missing=", ".join(missing) or None,
+        default_engine=settings.default_engine,
+        fallback_engine=settings.stand_in,
+        model_configured=vision is not None,
+        model_failure=watch.failure if watch else None,
+        circuit_open=vision.circuit.holds_back if vision else False,
+    )
+
+
+async def get_health(request: web.Request) -> web.Response:
+    """Answer the backend: any 2xx means that documents can be read."""
+    settings = request.app[SETTINGS]
+    readable = _readable(request.app)
+    body = status.HealthBody(
+        status="ok" if readable.ready else readable.state,
+        ocr_model=settings.ocr_model,
+        ollama_url=public_url(settings.ollama_api_url),
+        ocr_engine=settings.default_engine,
+        version=__version__,
+        reasons=[readable.reason] if readable.reason else [],
+    )
+    return web.Response(status=200 if readable.ready else 503, body=common.render(body), content_type=JSON)
+
+
+def public_url(url: str | None) -> str | None:
+    """Show scheme, host and port; credentials, path and query stay here."""
+    if not url:
+        return None
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """Describe the API port."""
+    return web.json_response(openapi_document(request.app[SETTINGS]))
+
+
+async def get_livez(request: web.Request) -> web.Response:
+    """Tell the kubelet whether to leave the process running."""
+    alive = health.is_alive(facts_of(request.app))
+    return web.json_response({"status": "ok" if alive else "dead"}, status=200 if alive else 503)
+
+
+async def get_readyz(request: web.Request) -> web.Response:
+    """Tell, for each capability, whether it can be asked for; 200 when documents can be read."""
+    facts, profiles = facts_of(request.app), request.app[PROFILE_STORE].current
+    readable = health.ocr_capability(facts)
+    embedder, reranker = request.app[EMBEDDER], request.app[RERANKER]
+    capabilities = {"ocr": readable, embedder.name: embedder.capability, reranker.name: reranker.capability}
+    engines = {TESSERACT: health.tesseract_capability(facts), NP_DMS_OCR: health.model_capability(facts)}
+    body = {
+        **{name: _render_capability(one) for name, one in capabilities.items()},
+        "engines": {name: _render_capability(one) for name, one in engines.items()},
+        "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
+    }
+    return web.json_response(body, status=200 if readable.ready else 503)
+
+
+def _render_capability(capability: Capability) -> dict[str, str | None]:
+    return {"state": capability.state, "reason": capability.reason}
+
+
+async def get_profiles(request: web.Request) -> web.Response:
+    """List the profiles that are applied, and the files that could not be."""
+    profiles = request.app[PROFILE_STORE].current
+    body = status.ProfilesBody(
+        profiles=[
+            status.LoadedProfileBody(
+                name=one.profile.name,
+                revision=one.profile.revision,
+                content_revision=one.content_revision,
+                generation=one.profile.generation,
+                loaded_at=one.loaded_at,
+            )
+            for one in profiles.loaded.values()
+        ],
+        refused=[status.RefusedProfileBody(file=file, reason=reason) for file, reason in profiles.refused.items()],
+    )
+    return web.Response(body=common.render(body), content_type=JSON)
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """Show the metrics in Prometheus' text format."""
+    return web.Response(
+        body=request.app[METRICS].render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    )

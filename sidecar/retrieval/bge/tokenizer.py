@@ -1,0 +1,65 @@
+"""Texts as token ids, by the tokenizers library itself."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sidecar.retrieval.model import (
+    ModelLoadError,
+    Tokens,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+MODEL_LIMIT_TOKENS = 8192
+"""Most tokens of an input, whatever a model says it can read."""
+
+
+MAX_CHARS_PER_TOKEN = 64
+"""A text is cut at so many characters for each token that is read, so that the time for one has a bound: no token of
+XLM-R is longer than 16 characters."""
+
+
+class Tokenizer:
+    """The tokenizer's own library, called directly: the wrapper around it costs more than a short text does."""
+
+    def __init__(self, tokenizer: Any, config: Any) -> None:  # noqa: ANN401 - the library's types say no more
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.pad_id: int = tokenizer.pad_token_id
+        self._first, self._last = tokenizer.cls_token_id, tokenizer.sep_token_id
+        special = (tokenizer.cls_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token)
+        self.unused_ids = sorted(tokenizer.convert_tokens_to_ids([token for token in special if token]))
+        self._known_ids: int = config.vocab_size
+        positions = config.max_position_embeddings - config.pad_token_id - 1
+        self.max_tokens = min(MODEL_LIMIT_TOKENS, positions, tokenizer.model_max_length)
+        if tokenizer("a", "b")["input_ids"] != self.pair(*(ids for ids, _ in self.ids(["a", "b"], 8))):
+            raise ModelLoadError("model-unusable: its tokenizer is not of the XLM-R family")
+
+    def ids(self, texts: Sequence[str], limit: int) -> list[tuple[list[int], bool]]:
+        """Give texts as ids without special ones, and whether they were cut before that."""
+        max_chars = limit * MAX_CHARS_PER_TOKEN
+        found = self._backend.encode_batch_fast([text[:max_chars] for text in texts], add_special_tokens=False)
+        return [(one.ids, len(text) > max_chars) for one, text in zip(found, texts, strict=True)]
+
+    def single(self, ids: Sequence[int]) -> list[int]:
+        """Put the special ids around one text."""
+        return [self._first, *ids, self._last]
+
+    def pair(self, one: Sequence[int], other: Sequence[int]) -> list[int]:
+        """Put the special ids around two texts."""
+        return [self._first, *one, self._last, self._last, *other, self._last]
+
+    def pad(self, batch: Sequence[Tokens]) -> "np.ndarray":
+        """Give a batch as one matrix."""
+        import numpy as np
+
+        longest = max(len(one.ids) for one in batch)
+        ids = np.full((len(batch), longest), self.pad_id, dtype=np.int64)
+        for row, one in zip(ids, batch, strict=True):
+            row[: len(one.ids)] = one.ids
+        if ids.max() >= self._known_ids:  # a GPU that meets one computes nothing more in this process
+            raise ValueError("a token that the model does not know")
+        return ids

@@ -1,0 +1,85 @@
+"""What the metrics read from the parts that live: queues, slots, the spool, the GPU."""
+
+from aiohttp import web
+
+from sidecar.api.app_keys import (
+    DRAIN,
+    EMBEDDER,
+    METRICS,
+    MODEL_WATCH,
+    PLACEMENT,
+    PROFILE_STORE,
+    READER,
+    RERANKER,
+    SPOOL,
+    VISION_ENGINE,
+    VRAM_MONITOR,
+    WORKERS,
+)
+from sidecar.engines.model_watch import ModelWatch
+from sidecar.engines.vision import VisionEngine
+from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.retrieval.model import EMBED, RERANK
+from sidecar.telemetry import Metrics
+
+
+def watch_all(app: web.Application) -> None:
+    """Show what every part of the service tells of itself."""
+    metrics, admission, drain = app[METRICS], app[READER].admission, app[DRAIN]
+    workers, spool, profiles = app[WORKERS], app[SPOOL], app[PROFILE_STORE]
+    engines = app[READER].engines
+    metrics.watch_each(
+        "ocr_pages_waiting",
+        "Pages that wait for their turn.",
+        "engine",
+        lambda: {name: one.ahead.waiting + one.turns.waiting for name, one in engines.items()},
+    )
+    metrics.watch_each(
+        "ocr_slots_busy",
+        "Pages being read.",
+        "engine",
+        lambda: {name: one.turns.busy for name, one in engines.items()},
+    )
+    metrics.watch("ocr_pages_admitted", "Pages admitted and not yet done.", lambda: admission.admitted)
+    metrics.watch("ocr_documents_running", "Documents in work.", lambda: drain.running)
+    metrics.watch("ocr_spool_bytes", "Bytes of documents in the spool.", lambda: spool.used_bytes)
+    metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
+    metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))
+    metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
+    watch_retrieval(app)
+    if VISION_ENGINE in app:
+        _watch_gpu(metrics, app[VISION_ENGINE], app[VRAM_MONITOR], app[MODEL_WATCH])
+
+
+def _watch_gpu(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
+    metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
+    metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
+    metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
+    metrics.watch_each(
+        "ocr_vram_mb",
+        "The GPU's memory, in MiB.",
+        "kind",
+        lambda: {
+            "total": monitor.latest.total_mb,
+            "used": monitor.latest.used_mb,
+            "available": monitor.latest.available_mb,
+        },
+    )
+
+
+def watch_retrieval(app: web.Application) -> None:
+    """Show what waits, what is ready, and where it is."""
+    metrics, embedder, reranker = app[METRICS], app[EMBEDDER], app[RERANKER]
+    metrics.watch_each(
+        "retrieval_texts_waiting",
+        "Texts that wait for a batch.",
+        "model",
+        lambda: {EMBED: embedder.batcher.waiting, RERANK: reranker.batcher.waiting},
+    )
+    metrics.watch_each(
+        "retrieval_model_ready",
+        "Whether the model can be asked.",
+        "model",
+        lambda: {EMBED: embedder.capability.ready, RERANK: reranker.capability.ready},
+    )
+    metrics.watch_each("retrieval_on_gpu", "Whether the model has a copy on the GPU.", "model", app[PLACEMENT].on_gpu)

@@ -1,0 +1,86 @@
+"""What all bodies on the wire share: spelling, limits, the shape of an error, keep_alive refused. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel, to_snake
+
+from sidecar.errors import (
+    InvalidValueError,
+    KeepAliveRefusedError,
+)
+
+NDJSON = "application/x-ndjson"
+
+
+MAX_NAME_CHARS = 100
+
+
+SHOWN_VALUE_CHARS = 80
+
+
+class Wire(BaseModel):
+    """Shared by all: camelCase outside, snake_case inside, nothing unknown."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+def refuse_keep_alive(request: object) -> None:
+    """Refuse keep_alive, however spelt and however deep: only the residency policy decides it."""
+    todo: list[object] = [request]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            for name in value:
+                _refuse_name(str(name))
+            todo.extend(value.values())
+        elif isinstance(value, list):
+            todo.extend(value)
+
+
+def _refuse_name(name: str) -> None:
+    if "keepalive" in re.sub(r"[^a-z]", "", name.lower()):
+        raise KeepAliveRefusedError(
+            f"{name[:SHOWN_VALUE_CHARS]} is refused: how long a model stays loaded is decided by the residency policy"
+        )
+
+
+def fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Respell the names of fields as they are inside; refuse one that is given in both spellings."""
+    folded: dict[str, Any] = {}
+    for name, value in values.items():
+        if not is_text(name):
+            raise InvalidValueError("the name of a field is not Unicode text")
+        # No field has so long a name; respelling it would take time that grows with its square.
+        snake = to_snake(name) if len(name) <= MAX_NAME_CHARS else name
+        if snake in folded:
+            raise InvalidValueError(f"{to_camel(snake)} is given twice, in both spellings")
+        folded[snake] = value
+    return folded
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string is Unicode text; JSON and headers can smuggle in half surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class ErrorBody(Wire):
+    """Every error, whatever its status."""
+
+    detail: str
+    code: str
+    request_id: str
+
+
+def render(body: BaseModel) -> bytes:
+    """Render one body as UTF-8 JSON."""
+    return body.model_dump_json(by_alias=True).encode()
+
+
+JSON = "application/json"

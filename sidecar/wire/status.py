@@ -1,0 +1,44 @@
+"""Answers about the service itself: how it does, and which profiles are applied. Pure."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from sidecar.wire.common import Wire
+
+
+class HealthBody(Wire):
+    """Answer of `GET /health`."""
+
+    status: str
+    engine: Literal["np-dms-ocr"] = "np-dms-ocr"
+    ocr_model: str
+    ollama_url: str | None
+    ocr_engine: str = Field(description="What `auto` falls to.")
+    version: str
+    reasons: list[str] = Field([])
+
+
+class LoadedProfileBody(Wire):
+    """One profile that is applied."""
+
+    name: str
+    revision: str
+    content_revision: str = Field(description="Computed from what was loaded; another one after a hand edit.")
+    generation: int
+    loaded_at: datetime
+
+
+class RefusedProfileBody(Wire):
+    """One file that is no profile; its last good version, if there was one, is still applied."""
+
+    file: str
+    reason: str
+
+
+class ProfilesBody(Wire):
+    """Answer of `GET /profiles`."""
+
+    profiles: list[LoadedProfileBody]
+    refused: list[RefusedProfileBody]
