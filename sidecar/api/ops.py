@@ -76,7 +76,7 @@ def public_url(url: str | None) -> str | None:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """Describe the API port."""
-    return web.json_response(openapi_document(request.app[SETTINGS]))
+    return web.json_response(openapi_document(asks_for_keys=request.app[SETTINGS].auth_mode == "api-key"))
 
 
 async def get_livez(request: web.Request) -> web.Response:

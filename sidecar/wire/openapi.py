@@ -6,7 +6,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sidecar import __version__
-from sidecar.settings import Settings
 from sidecar.wire import common, ocr, retrieval, status
 
 REF = "#/components/schemas/{model}"
@@ -44,7 +43,7 @@ RETRIEVAL: dict[str, tuple[str, type[BaseModel], tuple[type[BaseModel], ...]]] =
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
 
 
-def openapi_document(settings: Settings) -> dict[str, Any]:
+def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
     """Describe every route of the API port as OpenAPI 3.1."""
     document: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -70,7 +69,7 @@ def openapi_document(settings: Settings) -> dict[str, Any]:
         },
         "components": {"schemas": _schemas()},
     }
-    if settings.auth_mode == "api-key":
+    if asks_for_keys:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "bearer": {"type": "http", "scheme": "bearer"},

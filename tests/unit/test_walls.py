@@ -1,0 +1,144 @@
+"""The import contracts of pyproject.toml refuse what they should: absurd imports, tried on a copy of the tree."""
+
+import ast
+import itertools
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_docs import ROOT
+
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+
+def config() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+
+
+def layers_of(package: str) -> list[list[str]]:
+    """The floors of a package, the highest first, each with its rooms."""
+    (contract,) = (one for one in config()["contracts"] if one.get("containers") == [package])
+    return [floor.replace(":", "|").replace(" ", "").split("|") for floor in contract["layers"]]
+
+
+def module_in(package: str, room: str) -> str:
+    """Any module of a room; the room itself where it is one."""
+    folder = ROOT / package / room
+    inside = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    return f"{package}.{room}.{inside[0]}" if inside else f"{package}.{room}"
+
+
+def upward(package: str) -> list[tuple[str, str]]:
+    """An import from each floor to the one above, and between neighbours of one floor."""
+    floors = layers_of(package)
+    pairs = [
+        (module_in(package, low), module_in(package, high))
+        for above, below in itertools.pairwise(floors[1:])  # nobody imports __main__
+        for low in below
+        for high in above
+    ]
+    for floor in floors:
+        if len(floor) > 1 and "names" not in floor:
+            pairs += [
+                (module_in(package, one), module_in(package, two)) for one in floor for two in floor if one != two
+            ]
+    return pairs
+
+
+STATED = [
+    ("sidecar.documents.spool", "sidecar.api.middleware"),
+    ("sidecar.engines.tesseract", "aiohttp"),
+    ("sidecar.ocr.reader", "sidecar.retrieval.batcher"),
+    ("controller.mirror.database", "controller.publish.reconcile"),
+    ("sidecar.documents.pdf", "sidecar.engines.ollama"),
+    ("sidecar.retrieval.batcher", "sidecar.documents.pdf"),
+    ("sidecar.settings", "sidecar.telemetry"),
+    ("sidecar.ocr.page_reading", "aiohttp"),
+    ("sidecar.gpu.residency_policy", "sidecar.gpu.vram_monitor"),
+    ("sidecar.engines.ollama", "sidecar.settings"),
+]
+INVENTED = [
+    ("sidecar.gpu.residency_policy", "time"),
+    ("sidecar.retrieval.batch_policy", "asyncio"),
+    ("sidecar.retrieval.placement_policy", "sidecar.retrieval.placement"),
+    ("sidecar.wire.ocr", "os"),
+    ("sidecar.retrieval.retriever", "torch"),
+    ("sidecar.api.documents", "pypdfium2"),
+    ("sidecar.engines.vision", "tesserocr"),
+    ("sidecar.engines.tesseract", "sidecar.engines.vision"),
+    ("sidecar.profiles.payload", "sidecar.errors"),
+    ("sidecar.errors", "controller.errors"),
+    ("controller.publish.status", "sidecar.profiles.prompt"),
+    ("controller.publish.reconcile", "kopf"),
+    ("controller.mirror.plan", "controller.mirror.database"),
+    ("controller.mirror.plan", "random"),
+]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    copy = tmp_path_factory.mktemp("walls")
+    for package in ("sidecar", "controller"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy
+
+
+def lint(tree: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([LINT_IMPORTS, "--no-cache"], cwd=tree, capture_output=True, text=True, check=False)
+
+
+def test_the_tree_as_it_is_passes(tree):
+    found = lint(tree)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize(("importer", "imported"), [*STATED, *INVENTED, *upward("sidecar"), *upward("controller")])
+def test_an_absurd_import_is_refused(tree, importer, imported):
+    path = tree / (importer.replace(".", "/") + ".py")
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f"{before}\nimport {imported}\n", encoding="utf-8")
+    try:
+        found = lint(tree)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert found.returncode == 1
+    assert f"{importer} -> {imported} (l." in " ".join(found.stdout.split()), found.stdout
+
+
+@pytest.mark.parametrize("package", ["sidecar", "controller"])
+def test_a_module_or_room_that_no_layer_names_is_refused(tree, package):
+    stranger = tree / package / "stranger.py"
+    stranger.write_text('"""Belongs nowhere."""\n', encoding="utf-8")
+    try:
+        found = lint(tree)
+    finally:
+        stranger.unlink()
+    assert found.returncode == 1
+    assert f"{package}.stranger" in found.stdout
+
+
+@pytest.mark.parametrize("room", ["ocr", "gpu", "profiles", "wire", "engines"])
+def test_a_new_module_of_a_room_may_do_no_io_until_it_is_named_as_one_that_does(tree, room):
+    newcomer = tree / "sidecar" / room / "newcomer.py"
+    newcomer.write_text("import asyncio\n", encoding="utf-8")
+    try:
+        found = lint(tree)
+    finally:
+        newcomer.unlink()
+    assert found.returncode == 1
+    assert f"sidecar.{room}.newcomer -> asyncio" in " ".join(found.stdout.split())
+
+
+@pytest.mark.parametrize("package", ["sidecar", "controller"])
+def test_a_folder_says_what_lives_there_and_stays_small(package):
+    rooms = [path.parent for path in (ROOT / package).rglob("__init__.py")]
+    for room in rooms:
+        said = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+        assert said, room
+        assert said.count(".") >= 2, f"{room}: two sentences, what lives there and what may not"
+        assert len(list(room.glob("*.py"))) - 1 <= (8 if room.parent == ROOT else 13), room
