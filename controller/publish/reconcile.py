@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from controller import names
 from controller.clock import timestamp, utc_now
 from controller.errors import ClusterError, ConflictError, NotFoundError
-from controller.kube.api_client import Manifest
+from controller.kube.answer import Manifest
 from controller.ops.telemetry import Metrics
 from controller.publish.config_map import (
     Desired,
