@@ -75,6 +75,11 @@ class Metrics:
         """Count one call to the API server."""
         self.calls.labels(verb, kind, status).inc()
 
+    def forget(self, namespace: str) -> None:
+        """Show nothing more of a namespace where nothing of ours is left."""
+        for metric in (self.passes, self.last_success, self.profiles, self.sidecars, self.isolation):
+            metric.remove_by_labels({"namespace": namespace})
+
     def render(self) -> bytes:
         """Render all in Prometheus' text format."""
         return generate_latest(self.registry)
