@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sidecar.validation import explain, explain_all
+
 Manifest = dict[str, Any]
 JSON = "application/json"
 
@@ -101,9 +103,8 @@ def _parse(judge: type[_Judged], content_type: str, content: bytes) -> Manifest:
     try:
         judge.model_validate(answer)
     except ValidationError as exc:
-        first = exc.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "all of it"
-        raise AnswerError(f"the answer is not what was asked for: {place}: {first['msg']}") from None
+        problem = explain_all(exc, lambda one: explain(one, ".".join(map(str, one["loc"]))), most=1)
+        raise AnswerError(f"the answer is not what was asked for: {problem}") from None
     return answer
 
 

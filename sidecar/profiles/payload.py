@@ -1,6 +1,6 @@
 """A profile: what operators decide about the model, as the ConfigMap carries it, and who wins over whom. Pure.
 
-Owned here for both sides: the controller renders this payload, the sidecar parses it. Imports nothing of this project.
+Owned here for both sides: the controller renders this payload, the sidecar parses it.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
+
+from sidecar.validation import explain, explain_all
 
 REVISION_DIGITS = 12
 MAX_PROMPT_CHARS = 10_000
@@ -180,21 +182,18 @@ def parse_profile(content: bytes, name: str) -> Profile:
     try:
         profile = Profile.model_validate(payload)
     except ValidationError as exc:
-        raise ProfileError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+        raise ProfileError(explain_all(exc, _explain)) from None
     if profile.name != name:
         raise ProfileError(f"name is {profile.name!r}, the file is that of {name!r}")
     return profile if profile.revision else seal(profile)
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails) -> str:
     """Say which field, with which value, and what is accepted; a prompt is not shown, it may end up in a log."""
-    field = ".".join(str(part) for part in error["loc"])[:SHOWN_VALUE_CHARS]
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if error["type"] == "extra_forbidden":
-        return f"{field} is not a field that is known here"
-    if not field or "systemPrompt" in field or isinstance(error["input"], dict | list):
-        return f"{field}: {message}" if field else message
-    return f"{field} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+    field = ".".join(map(str, problem["loc"]))[:SHOWN_VALUE_CHARS]
+    if "systemPrompt" in field or isinstance(problem["input"], dict | list):
+        return explain(problem, field)
+    return explain(problem, field, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
 def seal(profile: Profile) -> Profile:

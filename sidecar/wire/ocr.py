@@ -31,6 +31,7 @@ from sidecar.profiles.payload import (
     check_tag_names,
 )
 from sidecar.profiles.precedence import ModelWish
+from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
@@ -166,7 +167,7 @@ def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
     try:
         return model.model_validate(given)
     except ValidationError as exc:
-        raise InvalidValueError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+        raise InvalidValueError(explain_all(exc, _explain)) from None
 
 
 def _check_engine(value: object) -> str:
@@ -196,17 +197,11 @@ def _check_tags(tags: object) -> None:
         raise BadTagError(str(exc)) from None
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails) -> str:
     """Say what was wrong, with which value, and what is accepted."""
-    first, *inner = error["loc"]
+    first, *inner = problem["loc"]
     name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{name} is not a field that is known here"
-        case "missing":
-            return f"{name} is missing"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{name} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+    return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
