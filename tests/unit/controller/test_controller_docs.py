@@ -13,7 +13,7 @@ from controller.ops import health
 from controller.ops.telemetry import Metrics
 from controller.resource.spec import read_resource
 from controller.settings import Settings
-from tests.unit.test_docs import CONFIGURATION, OPERATIONS, README, ROOT, accepted, columns, rows
+from tests.unit.test_docs import COMMANDS, CONFIGURATION, OPERATIONS, PROFILES, ROOT, accepted, columns, rows
 
 STATUS = tuple(
     ROOT / "controller" / f"{name}.py"
@@ -93,7 +93,7 @@ def test_every_reason_of_a_condition_has_its_line():
 
 def test_every_command_has_its_line():
     commands = next(action.choices for action in _parser()._actions if action.dest == "command")
-    documented = sorted(row[0].split()[0] for row in rows(README, "### Commands of the controller"))
+    documented = sorted(row[0].split()[0] for row in rows(COMMANDS, "## Controller"))
     assert documented == sorted(commands)
 
 
@@ -110,7 +110,7 @@ def test_samples_are_valid(path):
         assert read_resource(document | {"metadata": metadata}).problem is None
 
 
-def test_the_readme_names_manifests_that_are_there():
-    named = set(re.findall(r"manifests/[\w./-]+\.yaml", README.read_text(encoding="utf-8")))
+def test_the_page_of_profiles_names_manifests_that_are_there():
+    named = set(re.findall(r"manifests/[\w./-]+\.yaml", PROFILES.read_text(encoding="utf-8")))
     assert len(named) >= 3
     assert {name for name in named if not (ROOT / name).exists()} == set()
