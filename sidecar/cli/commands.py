@@ -25,18 +25,18 @@ SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp",
 KEY_NAME = "OCR_SIDECAR_API_KEY"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         match options.command:
             case "serve":
-                return _serve(os.environ)
+                return _serve(environ)
             case "ocr":
-                return asyncio.run(_ocr(options, os.environ))
+                return asyncio.run(_ocr(options, environ))
             case "doctor" | "fetch":
-                return _prepare(options.command, os.environ)
+                return _prepare(options.command, environ)
     except (SettingsError, SpoolError) as exc:
         print(f"ocr-sidecar: {exc}", file=sys.stderr)
         return EXIT_USAGE

@@ -39,7 +39,8 @@ def test_every_setting_has_its_line_with_its_default():
 def test_every_metric_has_its_line_with_type_and_labels():
     metrics = Metrics()
     metrics.watch_mirror(lambda: None)
-    labels = {one._name: one._labelnames for one in vars(metrics).values() if hasattr(one, "_labelnames")}
+    known = (one for one in metrics.registry._collector_to_names if hasattr(one, "_labelnames"))
+    labels = {one._name: one._labelnames for one in known}
     labels |= {"ocr_controller_mirror_notices": ("reason",), "ocr_controller_mirror_writes": ("verb",)}
     expected = [
         (one.name + ("_total" if one.type == "counter" else ""), one.type, ", ".join(labels.get(one.name, ())))
