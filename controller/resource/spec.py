@@ -15,7 +15,6 @@ from controller import names
 from sidecar.profiles.payload import (
     MAX_ATTEMPTS,
     MAX_KEEP_ALIVE_S,
-    MAX_PROMPT_CHARS,
     PROFILE_NAME,
     MaxTokens,
     NumCtx,
@@ -24,6 +23,7 @@ from sidecar.profiles.payload import (
     RepeatPenalty,
     Retry,
     RuntimeParams,
+    SystemPrompt,
     Temperature,
     TopP,
     check_tag_names,
@@ -54,7 +54,7 @@ class PromptSpec(_SpecModel):
 
     prompt_type: Annotated[str, Field(min_length=1, max_length=50)] | None = None
     version_number: Annotated[int, Field(ge=0, le=MAX_VERSION_NUMBER, strict=True)] | None = None
-    system_prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)] | None = None
+    system_prompt: SystemPrompt | None = None
     dms_tags: dict[str, Annotated[bool, Field(strict=True)]] | None = None
 
     @field_validator("dms_tags")

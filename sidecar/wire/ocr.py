@@ -27,10 +27,11 @@ from sidecar.profiles.payload import (
     RuntimeParams,
     Temperature,
     TopP,
+    check_system_prompt,
     check_tag_names,
 )
 from sidecar.profiles.precedence import ModelWish
-from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, is_text, refuse_keep_alive
+from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
@@ -178,12 +179,12 @@ def _check_engine(value: object) -> str:
 
 
 def _check_prompt(value: object, max_chars: int) -> str:
-    prompt = value.strip() if isinstance(value, str) and is_text(value) else ""
-    if not prompt:
-        raise SystemPromptError("systemPrompt is empty or no text; leave it out to use the profile's")
-    if len(prompt) > max_chars:
-        raise SystemPromptError(f"systemPrompt has {len(prompt)} characters, the limit is {max_chars}")
-    return prompt
+    """Give a prompt without the white space around it, which forms add."""
+    try:
+        prompt = value.strip() if isinstance(value, str) else value
+        return check_system_prompt(prompt, max_chars=max_chars, otherwise="the profile's")
+    except ValueError as exc:
+        raise SystemPromptError(str(exc)) from None
 
 
 def _check_tags(tags: object) -> None:

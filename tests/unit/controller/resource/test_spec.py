@@ -68,6 +68,7 @@ def test_generation_does_not_change_the_revision_but_every_value_does():
         ({"retry": {"temperatureStep": 3}}, "spec.retry.temperatureStep:"),
         ({"prompt": {"systemPrompt": "x" * 10_001}}, "spec.prompt.systemPrompt:"),
         ({"prompt": {"systemPrompt": ""}}, "spec.prompt.systemPrompt:"),
+        ({"prompt": {"systemPrompt": " \n"}}, "spec.prompt.systemPrompt:"),
         ({"prompt": {"promptType": "ocr"}}, "spec.prompt.systemPrompt is required when spec.prompt.promptType is set"),
         ({"prompt": {"versionNumber": -1}}, "spec.prompt.versionNumber:"),
         ({"prompt": {"dmsTags": {"2nd": True}}}, "spec.prompt.dmsTags: dmsTags holds '2nd'"),
@@ -111,7 +112,7 @@ def finite(low, high):
 
 def spec_strategy():
     tag = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,63}", fullmatch=True)
-    text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+    text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200).filter(str.strip)
     prompt = st.fixed_dictionaries(
         {"systemPrompt": text},
         optional={
