@@ -377,6 +377,14 @@ def test_links_and_documents_named_are_there(page):
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_named_are_there(page):
+    folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0].isalpha()))
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8")))
+    absent = {name for name in named if not (ROOT / name).exists()}
+    assert absent <= {"build/image", "tests/e2e"}, "the former is made, of the latter it is said that there is none"
+
+
 # ── the threat model ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

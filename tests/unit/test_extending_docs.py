@@ -1,4 +1,4 @@
-"""docs/extending.md: every step names files, and each of them is there."""
+"""docs/extending.md: every step names files, each of them is there, and the code it shows is code that a test runs."""
 
 import re
 
