@@ -18,6 +18,9 @@ MIB = 1024 * 1024
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+EngineName = Annotated[str, Field(max_length=64)]
+"""Checked where the engines are: `service.engines.check_engines`."""
+NO_FALLBACK = "none"
 
 
 MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
@@ -68,13 +71,13 @@ class Settings(BaseModel):
     )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
-    engine: Literal["np-dms-ocr", "tesseract"] | None = Field(
+    engine: EngineName | None = Field(
         None,
         alias="OCR_ENGINE",
         description="Engine that `auto` uses for pages without a good text layer. Unset: `np-dms-ocr` if "
         "OLLAMA_API_URL is set, else `tesseract`.",
     )
-    fallback_engine: Literal["tesseract", "none"] = Field(
+    fallback_engine: EngineName = Field(
         "tesseract",
         alias="OCR_FALLBACK_ENGINE",
         description="Engine that reads a page if `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named "
@@ -480,11 +483,6 @@ class Settings(BaseModel):
         return self
 
     @property
-    def default_engine(self) -> str:
-        """What ``auto`` falls to."""
-        return self.engine or ("np-dms-ocr" if self.ollama_api_url else "tesseract")
-
-    @property
     def bge_m3_name(self) -> str:
         """The embedder's name for callers: of a folder only the last part."""
         return _public_name(self.bge_m3_model)
@@ -497,7 +495,7 @@ class Settings(BaseModel):
     @property
     def stand_in(self) -> str | None:
         """Who reads where the engine asked for cannot."""
-        return None if self.fallback_engine == "none" else self.fallback_engine
+        return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
 
 
 def _public_name(model: str) -> str:

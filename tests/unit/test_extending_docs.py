@@ -33,3 +33,10 @@ def test_every_file_named_is_there():
     named = set(re.findall(FILE, PAGE.read_text(encoding="utf-8")))
     assert len(named) > 40
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_example_is_the_one_that_runs():
+    shown = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    run = (ROOT / "tests" / "integration" / "sidecar" / "test_extending.py").read_text(encoding="utf-8")
+    assert len(shown) == 3
+    assert [code for code in shown if code not in run] == []
