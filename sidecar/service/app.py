@@ -1,20 +1,21 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from sidecar.api import documents, ops, texts
 from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
+    ENGINES,
     KEY_FILE,
     METRICS,
-    MODEL_WATCH,
     PROFILE_STORE,
+    READER,
     RERANKER,
     SETTINGS,
     SPOOL,
-    TESSERACT_ENGINE,
-    VISION_ENGINE,
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
@@ -23,8 +24,10 @@ from sidecar.documents.spool import Spool
 from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.service import engines
+from sidecar.service.engines import EnginePlug
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, model_life, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
@@ -48,11 +51,13 @@ OPS_ROUTES = (
 )
 
 
-def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application:
+def build_app(
+    settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = engines.ENGINES
+) -> web.Application:
     """Compose the API application; nothing starts before it does.
 
     Raises:
-        SettingsError: keys are asked for and there is none.
+        SettingsError: keys are asked for and there is none, or an engine that is not there.
     """
     app = web.Application(middlewares=[identify, errors_as_json, authenticate, turn_away])
     app.on_response_prepare.append(sign)
@@ -63,12 +68,13 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
+    app.cleanup_ctx.extend([spool_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
-    add_reader(app, settings)
+    add_reader(app, settings, plugs)  # adds what lives as long as an engine
+    app.cleanup_ctx.append(retrieval_life)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
-    app.cleanup_ctx.extend([spool_life, workers_life, profiles_life, model_life, retrieval_life])
     return app
 
 
@@ -80,11 +86,8 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[METRICS] = api[METRICS]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
-    app[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
+    app[ENGINES], app[READER] = api[ENGINES], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
     app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
-    if VISION_ENGINE in api:
-        app[VISION_ENGINE] = api[VISION_ENGINE]
-        app[MODEL_WATCH] = api[MODEL_WATCH]
     app.add_routes(OPS_ROUTES)
     return app

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from sidecar.api.app_keys import DRAIN
 from sidecar.service.app import build_app, build_ops_app
+from sidecar.service.engines import ENGINES, EnginePlug
 from sidecar.service.retrieval_wiring import GpuSeam
 from sidecar.settings import Settings, SettingsError
 
@@ -27,9 +29,9 @@ CLOSE_S = 2.0
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings, gpu: GpuSeam | None = None) -> None:
+    def __init__(self, settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = ENGINES) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu)
+        self.api = build_app(settings, gpu, plugs)
         self._api_runner = _runner(self.api)
         self._ops_runner = _runner(build_ops_app(self.api))
 
