@@ -144,7 +144,7 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
         page_limit=settings.page_limit,
     )
     if asked.languages is not None:
-        app[READER].check_languages(asked.languages)
+        app[READER].check_languages(asked.engine, asked.languages)
     told = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,

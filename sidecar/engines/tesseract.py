@@ -180,7 +180,7 @@ def _model(languages: str, tessdata_dir: Path) -> "PyTessBaseAPI":
 class TesseractEngine:
     """An :class:`sidecar.ocr.engine.OcrEngine` that draws and reads each page in one worker task."""
 
-    traits = EngineTraits("tesseract")
+    traits = EngineTraits("tesseract", takes_languages=True)
 
     def __init__(
         self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None, default_languages: str

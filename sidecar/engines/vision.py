@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sidecar.documents import document
-from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
 from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.page_drawer import PageDrawer
 from sidecar.errors import (
     DeadlineError,
     EngineRefusedError,
@@ -37,7 +36,6 @@ from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.circuit_breaker import Circuit
 from sidecar.runtime.fair_slots import Turns
-from sidecar.runtime.worker_pool import WorkerPool
 
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
@@ -68,26 +66,6 @@ class VisionPolicy:
     pressure_wait_s: float
     active_profile: str | None
     load_mb: int = 0
-
-
-class PageDrawer:
-    """Draws pages for the model, in the workers; the longest side is in pixels."""
-
-    def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
-        self._workers = workers
-        self._limits = limits
-        self._longest_side = longest_side
-
-    async def draw(self, order: ReadOrder, index: int) -> tuple[PagePicture, float]:
-        """Draw one page; also tell the seconds it took."""
-        return await self._workers.run_timed(
-            document.picture,
-            order.document,
-            index,
-            self._limits,
-            self._longest_side,
-            deadline_s=order.page_timeout_s,
-        )
 
 
 class VisionEngine:
@@ -139,7 +117,7 @@ class VisionEngine:
         """Return: it is the model server that loads."""
 
     def check_languages(self, languages: str) -> None:
-        """Refuse none: the model is told no languages."""
+        """Refuse none: the model takes no languages."""
 
     def check(self, order: ReadOrder) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""

@@ -33,6 +33,8 @@ class EngineTraits:
     """Whether it follows the system prompt, and tags fields."""
     takes_parameters: bool = False
     """Whether it is sent the parameters of request and profile."""
+    takes_languages: bool = False
+    """Whether it is told which languages to read; one that is not reads whatever is there."""
     is_believed_empty: bool = True
     """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
     on_gpu: bool = False
@@ -123,6 +125,12 @@ class Attempt:
     blank: bool = False
     """Whether the engine saw that there is nothing to read, and was asked for nothing."""
 
+    @property
+    def was_asked(self) -> bool:
+        """Tell whether the page reached what reads it: text came back, or something had been sent for it."""
+        has_answered = not self.blank and self.verdict is not PageVerdict.FAILED
+        return has_answered or bool(self.parameters or self.residency)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOrder:
@@ -198,7 +206,7 @@ class OcrEngine(Protocol):
         """Wait until what it loads at its start is there, or has failed; an engine that loads nothing returns."""
 
     def check_languages(self, languages: str) -> None:
-        """Refuse languages, such as ``tha+eng``, that it has not; one that is told no languages refuses none."""
+        """Refuse languages, such as ``tha+eng``, that it cannot read; asked only where the traits take languages."""
 
     def check(self, order: ReadOrder) -> None:
         """Refuse what this engine cannot do, before any page is read."""

@@ -185,9 +185,9 @@ def readers(pages: Sequence[PageResult]) -> set[str]:
 
 
 def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object] | None:
-    """Give what an engine's first try was sent; None where it was asked for nothing, as for blank pages."""
+    """Return what an engine's first try was sent; None where it was never asked, as for blank pages."""
     tries = (attempt for page in pages for attempt in page.attempts if attempt.engine == engine)
-    return next((one.parameters for one in tries if one.parameters or one.residency), None)
+    return next((one.parameters for one in tries if one.was_asked), None)
 
 
 def ocr_used(pages: Sequence[PageResult]) -> bool:

@@ -6,7 +6,7 @@ Knows engines by their protocol and callers not at all.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -45,6 +45,10 @@ from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+GRACE_S = 1.0
+"""How long after its deadline a call to an engine is cancelled. An engine ends by itself, with a better error; this is
+for one that does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +131,17 @@ class DocumentReader:
         """Wait until every engine has loaded what it loads at its start, or failed to."""
         await asyncio.gather(*(engine.loaded() for engine in self.engines.values()))
 
-    def check_languages(self, languages: str) -> None:
-        """Refuse languages that an engine needs and has not, whoever is to read: any may have to stand in.
+    def check_languages(self, engine: str, languages: str) -> None:
+        """Refuse languages that cannot be read; ``engine`` is what was asked for, which may be ``auto``.
+
+        Of the engines that may read the document, the first that takes languages decides.
 
         Raises:
             SidecarError: see the engine's own.
         """
-        for engine in self.engines.values():
-            engine.check_languages(languages)
+        takers = (one for one in self._in_order(engine) if one.traits.takes_languages)
+        if first := next(takers, None):
+            first.check_languages(languages)
 
     async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
         """Read a document. Cancelling the call stops all of its work.
@@ -179,18 +186,18 @@ class DocumentReader:
             EngineUnavailableError: the one asked for is not there, and nobody may stand in.
             InvalidValueError: the first cannot do what is asked.
         """
-        wanted, engines = self._wanted(job), self._in_order(job)
+        wanted, engines = self._wanted(job.engine), self._in_order(job.engine)
         if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
         engines[0].check(job.order)
         return _LineUp(wanted, engines)
 
-    def _wanted(self, job: ReadJob) -> str:
-        return self.policy.default_engine if job.engine == AUTO else job.engine
+    def _wanted(self, engine: str) -> str:
+        return self.policy.default_engine if engine == AUTO else engine
 
-    def _in_order(self, job: ReadJob) -> tuple[OcrEngine, ...]:
+    def _in_order(self, engine: str) -> tuple[OcrEngine, ...]:
         """Give those there are of the engine that was asked for and the one that stands in."""
-        names = dict.fromkeys((self._wanted(job), self.policy.fallback_engine))
+        names = dict.fromkeys((self._wanted(engine), self.policy.fallback_engine))
         return tuple(self.engines[name] for name in names if name and name in self.engines)
 
     async def _page(self, job: ReadJob, page: PageFacts, line_up: _LineUp | None) -> PageResult:
@@ -211,7 +218,7 @@ class DocumentReader:
         async with engine.ahead.take(order.document):
             started_s = time.monotonic()
             try:
-                page = await engine.prepare(order, index)
+                page = await _within(order.page_timeout_s, engine.prepare(order, index))
             except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
                 reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
                 return
@@ -240,7 +247,7 @@ class DocumentReader:
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
         """Tell the model and what its first try was sent; of several that read, of the one that was asked for."""
         used = {page.engine for page in pages}
-        reader = next((engine for engine in self._in_order(job) if engine.traits.name in used), None)
+        reader = next((engine for engine in self._in_order(job.engine) if engine.traits.name in used), None)
         sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
         return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
 
@@ -254,7 +261,8 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         if attempt > 1 and started_s >= ends_s:
             return
         try:
-            read = await engine.read(order, page, attempt, max(0.001, ends_s - started_s))
+            deadline_s = max(0.001, ends_s - started_s)
+            read = await _within(deadline_s, engine.read(order, page, attempt, deadline_s))
         except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
             reading.fail(engine.traits, _failure(exc, page.index), took_before_s + time.monotonic() - started_s)
             return
@@ -263,6 +271,19 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         took_before_s = 0.0
         if reading.is_settled or read.error:
             return
+
+
+async def _within(deadline_s: float, call: Awaitable[T]) -> T:
+    """Await a call to an engine; cancel it if it does not end by itself.
+
+    Raises:
+        DeadlineError: it was cancelled, or a timeout of the engine's own ended it.
+    """
+    try:
+        async with asyncio.timeout(deadline_s + GRACE_S):
+            return await call
+    except TimeoutError as exc:
+        raise DeadlineError(f"the page took longer than {deadline_s:g} s") from exc
 
 
 def _needs_engine(page: PageFacts) -> bool:

@@ -13,8 +13,9 @@ from sidecar.api.app_keys import METRICS, PLACEMENT, PROFILE_STORE, SETTINGS, WO
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.ollama import Ollama
+from sidecar.engines.page_drawer import PageDrawer
 from sidecar.engines.tesseract import TesseractEngine
-from sidecar.engines.vision import PageDrawer, VisionEngine, VisionPolicy
+from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.residency_policy import ResidencyLimits
 from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, VramMonitor
 from sidecar.ocr.engine import EngineTraits, OcrEngine
