@@ -1,5 +1,7 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
+from collections.abc import AsyncIterator
+
 from aiohttp import web
 
 from sidecar.api import documents, ops, texts
@@ -9,18 +11,24 @@ from sidecar.api.app_keys import (
     KEY_FILE,
     METRICS,
     MODEL_WATCH,
+    POOLS,
     PROFILE_STORE,
     RERANKER,
     SETTINGS,
     SPOOL,
     TESSERACT_ENGINE,
+    UPLOADS,
     VISION_ENGINE,
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
 from sidecar.api.middleware import authenticate, errors_as_json, identify, sign, turn_away
 from sidecar.documents.spool import Spool
+from sidecar.documents.upload_folder import OpenFile, UploadFolder
+from sidecar.documents.upload_paths import open_upload
 from sidecar.profiles.store import ProfileStore
+from sidecar.runtime.background import beside
+from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service.gauges import watch_all
@@ -47,9 +55,12 @@ OPS_ROUTES = (
     web.get("/profiles", ops.get_profiles),
 )
 
+POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
+"""Threads for what may hang, by what is asked: copies from the shared volume run beside one another, looks do not."""
 
-def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application:
-    """Compose the API application; nothing starts before it does.
+
+def build_app(settings: Settings, gpu: GpuSeam | None = None, open_file: OpenFile = open_upload) -> web.Application:
+    """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
 
     Raises:
         SettingsError: keys are asked for and there is none.
@@ -62,14 +73,25 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application
     app[DRAIN] = Drain(settings.max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
-    app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
+    pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
+    app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
+    app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
     add_retrieval(app, settings, gpu or GpuSeam())
     add_reader(app, settings)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
-    app.cleanup_ctx.extend([spool_life, workers_life, profiles_life, model_life, retrieval_life])
+    app.cleanup_ctx.extend([spool_life, keys_life, workers_life, profiles_life, model_life, retrieval_life])
     return app
+
+
+async def keys_life(app: web.Application) -> AsyncIterator[None]:
+    """Follow the file of keys, where there is one."""
+    if KEY_FILE not in app:
+        yield
+        return
+    async with beside(app[KEY_FILE].keep_looking(app[POOLS]["keys"])):
+        yield
 
 
 def build_ops_app(api: web.Application) -> web.Application:

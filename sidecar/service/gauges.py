@@ -8,6 +8,7 @@ from sidecar.api.app_keys import (
     METRICS,
     MODEL_WATCH,
     PLACEMENT,
+    POOLS,
     PROFILE_STORE,
     READER,
     RERANKER,
@@ -46,6 +47,12 @@ def watch_all(app: web.Application) -> None:
     metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
     metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))
     metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
+    metrics.watch_each(
+        "ocr_stuck_calls",
+        "Calls that have not come back although nobody waits for them.",
+        "place",
+        lambda: {name: pool.stuck for name, pool in app[POOLS].items()},
+    )
     watch_retrieval(app)
     if VISION_ENGINE in app:
         _watch_gpu(metrics, app[VISION_ENGINE], app[VRAM_MONITOR], app[MODEL_WATCH])

@@ -9,6 +9,7 @@ from sidecar.api.app_keys import (
     MODEL_WATCH,
     OLLAMA,
     PLACEMENT,
+    POOLS,
     PROFILE_STORE,
     READER,
     SETTINGS,
@@ -47,7 +48,7 @@ def add_reader(app: web.Application, settings: Settings) -> None:
 
 
 def _add_model(app: web.Application, settings: Settings, url: str, limits: DocumentLimits) -> None:
-    ollama = app[OLLAMA] = Ollama(url, settings.connect_s)
+    ollama = app[OLLAMA] = Ollama(url, settings.connect_s, names=app[POOLS]["names"])
     read_device = Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device
     monitor = app[VRAM_MONITOR] = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
@@ -121,7 +122,7 @@ async def workers_life(app: web.Application) -> AsyncIterator[None]:
 
 async def profiles_life(app: web.Application) -> AsyncIterator[None]:
     """Load the profiles before the first request, and keep them loaded."""
-    await asyncio.to_thread(app[PROFILE_STORE].look)
+    await app[PROFILE_STORE].look_in_time()
     async with beside(app[PROFILE_STORE].keep_loading()):
         yield
 

@@ -7,6 +7,8 @@ import signal
 from aiohttp import web
 
 from sidecar.api.app_keys import DRAIN
+from sidecar.documents.upload_folder import OpenFile
+from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.retrieval_wiring import GpuSeam
 from sidecar.settings import Settings, SettingsError
@@ -27,9 +29,9 @@ CLOSE_S = 2.0
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings, gpu: GpuSeam | None = None) -> None:
+    def __init__(self, settings: Settings, gpu: GpuSeam | None = None, open_file: OpenFile = open_upload) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu)
+        self.api = build_app(settings, gpu, open_file)
         self._api_runner = _runner(self.api)
         self._ops_runner = _runner(build_ops_app(self.api))
 
