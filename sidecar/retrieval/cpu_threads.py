@@ -1,6 +1,5 @@
 """The threads that compute batches on the CPU: as many as there are batches at a time, each on cores of its own."""
 
-import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -50,8 +49,7 @@ class CpuThreads:
         self._threads.append(ComputeThread(f"retrieval-cpu-{len(self._threads)}", self._prepare))
         return self._threads[-1]
 
-    def stop(self, wait_s: float = 0.0) -> None:
-        """Let the threads end after what they run, and wait so many seconds at most for all of them."""
-        ends_s = time.monotonic() + wait_s
-        for thread in (self._with_helpers, *self._threads):
-            thread.stop(max(0.0, ends_s - time.monotonic()))
+    @property
+    def all(self) -> tuple[ComputeThread, ...]:
+        """Every thread, for who ends them."""
+        return self._with_helpers, *self._threads

@@ -1,6 +1,7 @@
 """Puts reading documents together: spool, workers, profiles, engines; and their life."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -31,8 +32,12 @@ from sidecar.ocr.reader import DocumentReader, ReadPolicy
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
+from sidecar.runtime.daemon_thread import ComputeThread
 from sidecar.runtime.worker_pool import WorkerLimits
 from sidecar.settings import Settings
+
+WORKERS_END_S = 2.0
+"""Workers are killed, which takes milliseconds; one that cannot be is not waited for any longer, in seconds."""
 
 
 def add_reader(app: web.Application, settings: Settings) -> None:
@@ -117,7 +122,9 @@ async def workers_life(app: web.Application) -> AsyncIterator[None]:
     """Load the engine beside the service's start, so that the ports open at once; end the workers at the end."""
     async with beside(app[TESSERACT_ENGINE].keep_loading()):
         yield
-    await asyncio.to_thread(app[WORKERS].stop)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WORKERS_END_S):
+            await ComputeThread("workers-end").run(app[WORKERS].stop)
 
 
 async def profiles_life(app: web.Application) -> AsyncIterator[None]:

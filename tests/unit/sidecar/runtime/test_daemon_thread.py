@@ -4,11 +4,12 @@ import asyncio
 import gc
 import os
 import threading
+import time
 import weakref
 
 import pytest
 
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import ComputeThread, stop_all
 from tests.conftest import until
 
 
@@ -77,3 +78,19 @@ async def test_a_call_that_never_ends_holds_up_no_end():
     assert [one.daemon for one in threading.enumerate() if one.name == "test"] == [True]
     gate.set()
     await running
+
+
+async def test_busy_threads_are_stopped_together_within_one_bound():
+    gate, threads = threading.Event(), [ComputeThread(f"busy-{number}") for number in range(4)]
+    running = [asyncio.create_task(thread.run(gate.wait, 30)) for thread in threads]
+    await asyncio.sleep(0)
+    idle = ComputeThread("idle")
+    await idle.run(os.getpid)
+
+    started_s = time.monotonic()
+    await asyncio.to_thread(stop_all, (*threads, idle), 0.3)
+    assert 0.3 <= time.monotonic() - started_s < 0.6
+    assert "idle" not in {one.name for one in threading.enumerate()}
+    gate.set()
+    await asyncio.gather(*running)
+    await until(lambda: not {one.name for one in threading.enumerate()} & {f"busy-{number}" for number in range(4)})
