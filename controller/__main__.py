@@ -15,7 +15,7 @@ EXIT_USAGE = 2
 INSTALL = "pip install --constraint requirements.lock '.[controller]'"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_USAGE
     try:
-        return _dispatch(options, os.environ)
+        return _dispatch(options, environ)
     except SettingsError as exc:
         print(f"ocr-controller: {exc}", file=sys.stderr)
         return EXIT_USAGE

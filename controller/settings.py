@@ -3,17 +3,18 @@
 Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from controller import names
+from sidecar.environment import SettingsError, names_of, parse_environment
+
+__all__ = ["Settings", "SettingsError", "environment_names", "parse_settings"]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -22,10 +23,6 @@ EVERY_NAMESPACE = "*"
 OWN_NAMES = ("CONTROLLER_", "MIRROR_", "SIDECAR_")
 """A variable that begins so and is no setting is a mistake, and is refused."""
 DATABASES = ("mysql+aiomysql", "sqlite+aiosqlite")
-
-
-class SettingsError(Exception):
-    """The environment holds something the controller will not start with; the text says what and what is accepted."""
 
 
 class Settings(BaseModel):
@@ -178,7 +175,7 @@ class Settings(BaseModel):
 
 def environment_names() -> dict[str, FieldInfo]:
     """Every setting by its name in the environment."""
-    return {field.alias: field for field in Settings.model_fields.values() if field.alias}
+    return names_of(Settings)
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -187,30 +184,4 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: an unknown name with our prefix (the nearest known one is named), or a value out of its range.
     """
-    known = environment_names()
-    for name in environ:
-        _check_name(name, known)
-    values: dict[str, Any] = {name: environ[name].strip() for name in known if environ.get(name, "").strip()}
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as exc:
-        raise SettingsError("; ".join(_sentence(error, values) for error in exc.errors())) from None
-
-
-# Kubernetes puts the address of every Service of the namespace into every pod; a Service called sidecar or controller
-# makes these names begin with our prefixes.
-_SERVICE_LINK = re.compile(r"[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)")
-
-
-def _check_name(name: str, known: Mapping[str, FieldInfo]) -> None:
-    if name in known or not name.startswith(OWN_NAMES) or _SERVICE_LINK.fullmatch(name):
-        return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    raise SettingsError(f"{name} is not a setting; the nearest one is {nearest[0]}")
-
-
-def _sentence(error: ErrorDetails, values: Mapping[str, Any]) -> str:
-    name = str(error["loc"][0])
-    message = error["msg"].removeprefix("Value error, ")
-    shown = "(hidden)" if name == "DATABASE_URL" else values.get(name, "unset")
-    return f"{name} is {shown}: {message[0].lower()}{message[1:]}"
+    return parse_environment(Settings, environ, prefixes=OWN_NAMES)

@@ -3,16 +3,18 @@
 Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+
+from sidecar.environment import SettingsError, names_of, parse_environment
+
+__all__ = ["MAY_BE_NOTHING", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
 MIB = 1024 * 1024
 
@@ -22,10 +24,6 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
 """Settings whose default is something, and that are switched off by being set to nothing."""
-
-
-class SettingsError(Exception):
-    """The environment holds something this service will not start with; the text says what and what is accepted."""
 
 
 class Settings(BaseModel):
@@ -502,7 +500,7 @@ def _public_name(model: str) -> str:
 
 def environment_names() -> dict[str, FieldInfo]:
     """Every setting by its name in the environment."""
-    return {field.alias: field for field in Settings.model_fields.values() if field.alias}
+    return names_of(Settings)
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -511,47 +509,4 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: an unknown ``OCR_*`` name (the nearest known one is named), or a value outside its range.
     """
-    known = environment_names()
-    for name, value in environ.items():
-        _check_name(name, value, known)
-    values: dict[str, Any] = {
-        name: environ[name].strip()
-        for name in known
-        if environ.get(name, "").strip() or (name in environ and name in MAY_BE_NOTHING)
-    }
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as exc:
-        raise SettingsError("; ".join(_sentence(error, values) for error in exc.errors())) from None
-
-
-# Kubernetes puts the address of every Service of the namespace into every pod: NAME_SERVICE_HOST, NAME_SERVICE_PORT,
-# NAME_PORT=tcp://…, NAME_PORT_8765_TCP_ADDR and so on. A Service called ocr-sidecar makes them start with OCR_.
-_SERVICE_LINK_NAME = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
-_SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://.+")
-
-
-def _check_name(name: str, value: str, known: Mapping[str, FieldInfo]) -> None:
-    if not name.startswith("OCR_"):
-        return
-    is_port_link = name.endswith("_PORT") and _SERVICE_PORT_VALUE.fullmatch(value) is not None
-    if name in known:
-        if is_port_link:
-            raise SettingsError(
-                f"{name} is {value}: Kubernetes set it for a Service whose name clashes with this setting. "
-                "Set enableServiceLinks: false on the pod"
-            )
-        return
-    if is_port_link or _SERVICE_LINK_NAME.fullmatch(name):
-        return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    raise SettingsError(f"{name} is not a setting; the nearest one is {nearest[0]}")
-
-
-def _sentence(error: ErrorDetails, values: Mapping[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else ""
-    message = error["msg"].removeprefix("Value error, ")
-    if not name:
-        return message
-    shown = "(hidden)" if "KEY" in name or "URL" in name else values.get(name, "unset")  # a URL may hold a password
-    return f"{name} is {shown}: {message[0].lower()}{message[1:]}"
+    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_nothing=MAY_BE_NOTHING)

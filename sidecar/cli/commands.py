@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ INSTALL = {"torch": "retrieval", "FlagEmbedding": "retrieval", "transformers": "
 """The extra that brings a library, where it is not in the plain install."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_USAGE
     try:
-        return _run(options, os.environ)
+        return _run(options, environ)
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.startswith("sidecar"):
             raise  # a mistake of ours

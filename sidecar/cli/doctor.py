@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from sidecar.api.key_file import KeyFile
+from sidecar.engines.ollama import Ollama
 from sidecar.engines.tesseract import ORIENTATION_DATA, find_tessdata
+from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
 from sidecar.runtime.cores import usable_cores
@@ -95,8 +95,8 @@ def _ollama(settings: Settings) -> Finding:
             "Ollama", ok=False, detail="not configured; Tesseract reads all pages", remedy="set OLLAMA_API_URL"
         )
     try:
-        installed = asyncio.run(_models(settings.ollama_api_url))
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        installed = asyncio.run(_installed(settings.ollama_api_url))
+    except (SidecarError, TimeoutError):
         return Finding(
             "Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy="start it, or mend the URL"
         )
@@ -106,10 +106,10 @@ def _ollama(settings: Settings) -> Finding:
     return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {wanted}, or create it from its Modelfile")
 
 
-async def _models(url: str) -> list[str]:
-    timeout = aiohttp.ClientTimeout(total=OLLAMA_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{url.rstrip('/')}/api/tags") as answer:
-        return [model["name"] for model in (await answer.json())["models"]]
+async def _installed(url: str) -> frozenset[str]:
+    ollama = Ollama(url, OLLAMA_S)
+    async with asyncio.timeout(OLLAMA_S), ollama.open():
+        return await ollama.installed()
 
 
 def _gpu() -> Finding:

@@ -40,8 +40,7 @@ from sidecar.ocr.engine import (
 from sidecar.ocr.page_reading import PageReading, PageResult
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
-from sidecar.profiles import prompt
-from sidecar.profiles.payload import Profile
+from sidecar.profiles.payload import Profile, find_placeholders
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
 
@@ -278,7 +277,7 @@ def _warnings(job: ReadJob, facts: DocumentFacts, pages: Sequence[PageResult]) -
     if page_reading.model_was_tried(pages):
         if told.profile is None:
             yield WarningCode.PROFILE_MISSING
-        if prompt.has_placeholder(told.system_prompt):
+        if find_placeholders(told.system_prompt):
             yield WarningCode.PROMPT_UNFILLED
     if job.wants_model and not page_reading.model_read(pages):
         yield WarningCode.PARAMETERS_NOT_APPLIED

@@ -27,10 +27,12 @@ from sidecar.profiles.payload import (
     RuntimeParams,
     Temperature,
     TopP,
+    check_system_prompt,
     check_tag_names,
 )
 from sidecar.profiles.precedence import ModelWish
-from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, is_text, refuse_keep_alive
+from sidecar.validation import explain, explain_all
+from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
@@ -165,7 +167,7 @@ def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
     try:
         return model.model_validate(given)
     except ValidationError as exc:
-        raise InvalidValueError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+        raise InvalidValueError(explain_all(exc, _explain)) from None
 
 
 def _check_engine(value: object) -> str:
@@ -178,12 +180,12 @@ def _check_engine(value: object) -> str:
 
 
 def _check_prompt(value: object, max_chars: int) -> str:
-    prompt = value.strip() if isinstance(value, str) and is_text(value) else ""
-    if not prompt:
-        raise SystemPromptError("systemPrompt is empty or no text; leave it out to use the profile's")
-    if len(prompt) > max_chars:
-        raise SystemPromptError(f"systemPrompt has {len(prompt)} characters, the limit is {max_chars}")
-    return prompt
+    """Give a prompt without the white space around it, which forms add."""
+    try:
+        prompt = value.strip() if isinstance(value, str) else value
+        return check_system_prompt(prompt, max_chars=max_chars, otherwise="the profile's")
+    except ValueError as exc:
+        raise SystemPromptError(str(exc)) from None
 
 
 def _check_tags(tags: object) -> None:
@@ -195,17 +197,11 @@ def _check_tags(tags: object) -> None:
         raise BadTagError(str(exc)) from None
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails) -> str:
     """Say what was wrong, with which value, and what is accepted."""
-    first, *inner = error["loc"]
+    first, *inner = problem["loc"]
     name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{name} is not a field that is known here"
-        case "missing":
-            return f"{name} is missing"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{name} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+    return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────

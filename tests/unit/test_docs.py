@@ -37,7 +37,10 @@ ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
 DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
-PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, DEPLOY, THREATS, CRITIQUES]
+ARCHITECTURE, COMMANDS, PROFILES = (
+    ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles")
+)
+PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 Row = tuple[str, ...]
 
@@ -201,8 +204,7 @@ def test_every_way_a_stream_can_end_has_its_line():
 
 def test_every_metric_has_its_line_with_type_and_labels():
     metrics = build_app(parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}))[METRICS]
-    labels = {one._name: one._labelnames for one in vars(metrics).values() if hasattr(one, "_labelnames")}
-    labels |= {one._name: one._labels for one in metrics.registry._collector_to_names if hasattr(one, "_labels")}
+    labels = {one._name: one._labelnames for one in metrics.registry._collector_to_names}
     expected = [
         (
             metric.name + ("_total" if metric.type == "counter" else ""),
@@ -299,8 +301,8 @@ def test_the_example_of_a_profile_is_one():
     assert columns(OPERATIONS, "### The payload") == sorted((name,) for name in names)
 
 
-def test_profiles_in_the_readme_are_such():
-    written = re.findall(r"^echo '(\{.*\})' >", code_of(README), re.MULTILINE)
+def test_profiles_that_are_tried_are_such():
+    written = re.findall(r"^echo '(\{.*\})' >", code_of(PROFILES), re.MULTILINE)
     good, broken = written[:-1], written[-1]
     assert [parse_profile(content.encode(), "ocr-extract").name for content in good] == ["ocr-extract"] * len(good)
     assert len(good) == 2
@@ -316,13 +318,13 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_every_command_has_its_line():
-    documented = sorted(row[0].split()[0] for row in rows(README, "## Command line"))
+    documented = sorted(row[0].split()[0] for row in rows(COMMANDS, "## Sidecar"))
     assert documented == sorted(commands())
 
 
 def test_every_option_of_ocr_has_its_line():
     known = {name for action in commands()["ocr"]._actions for name in action.option_strings}
-    assert columns(README, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
+    assert columns(COMMANDS, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
 
 
 def code_of(page: Path) -> str:
@@ -342,12 +344,20 @@ def test_readme_shows_the_two_commands():
     assert {"demo", "test", "run"} <= set(re.findall(r"\bmake ([a-z-]+)", code_of(README)))
 
 
-def test_readme_calls_routes_that_exist_on_the_default_ports():
-    called = set(re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w./-]*)", code_of(README)))
+def test_readme_is_for_the_first_hour_and_leads_to_every_page():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 125
+    linked = {README.parent / link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert {page for page in PAGES if page != README} - linked == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_routes_called_exist_on_the_default_ports(page):
+    called = set(re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w./-]*)", code_of(page)))
     settings = parse_settings({})
     served = {(str(settings.port), route.path) for route in API_ROUTES}
     served |= {(str(settings.ops_port), route.path) for route in OPS_ROUTES}
-    assert called
+    assert called or page not in {README, PROFILES}
     assert called <= served
 
 

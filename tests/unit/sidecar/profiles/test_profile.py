@@ -75,7 +75,10 @@ def test_the_keys_of_tags_are_their_names_whatever_their_values(tags):
         ({"keepAlive": 1}, "keepAlive is not a field that is known here"),
         ({"canonicalModel": "np-dms-ai"}, "canonicalModel is 'np-dms-ai', accepted: 'np-dms-ocr'"),
         ({"retry": {"maxAttempts": 0}}, "retry.maxAttempts is '0', accepted: greater than or equal to 1"),
-        ({"systemPrompt": "x" * 10_001}, "systemPrompt: String should have at most 10000 characters"),
+        ({"systemPrompt": "x" * 10_001}, "systemPrompt: systemPrompt has 10001 characters, the limit is 10000"),
+        ({"systemPrompt": ""}, "systemPrompt: systemPrompt is empty or no text; leave it out to use the model's own"),
+        ({"systemPrompt": " \n"}, "systemPrompt: systemPrompt is empty or no text"),
+        ({"systemPrompt": 5}, "systemPrompt: systemPrompt is empty or no text"),
         ({"dmsTags": {"1a": True}}, "dmsTags: dmsTags holds '1a'"),
         ({"name": "other"}, "name is 'other', the file is that of 'ocr-extract'"),
     ],
@@ -127,7 +130,7 @@ profiles = st.builds(
     runtime_params=params,
     keep_alive_seconds=st.integers(0, 86_400),
     retry=st.builds(Retry, max_attempts=st.integers(1, 10), temperature_step=st.floats(0, 2)),
-    system_prompt=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
+    system_prompt=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200).filter(str.strip),
     dms_tags=st.none() | st.dictionaries(tag_names, st.just(True), max_size=5),
 ).map(seal)
 

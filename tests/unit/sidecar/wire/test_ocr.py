@@ -215,16 +215,19 @@ def test_an_unknown_engine_is_refused_with_those_that_are_known(ask, engine):
     assert detail == f"engine is {engine[:80]!r}, accepted are auto, np-dms-ocr, tesseract"
 
 
+EMPTY_PROMPT = "is empty or no text; leave it out to use the profile's"
+
+
 @EITHER
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t", "x" * (MAX_PROMPT + 1)])
 def test_an_empty_or_overlong_prompt_is_refused(ask, prompt):
-    with pytest.raises(SystemPromptError):
-        ask("systemPrompt", prompt)
+    said = f"has {MAX_PROMPT + 1} characters, the limit is {MAX_PROMPT}" if "x" in prompt else EMPTY_PROMPT
+    assert refusal(SystemPromptError, ask, "systemPrompt", prompt) == f"systemPrompt {said}"
 
 
 @pytest.mark.parametrize("prompt", [5, True, ["x"], {"x": 1}, "half a character: " + chr(0xD800)])
 def test_a_prompt_that_is_no_text_is_refused(prompt):
-    with pytest.raises(SystemPromptError):
+    with pytest.raises(SystemPromptError, match=EMPTY_PROMPT):
         body(systemPrompt=prompt)
 
 
