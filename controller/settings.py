@@ -57,10 +57,12 @@ class Settings(BaseModel):
         names.SIDECAR_SELECTOR,
         alias="SIDECAR_SELECTOR",
         min_length=1,
-        description="Label selector of the sidecar pods. No other pod is ever touched.",
+        description="Label selector of the sidecar pods. The controller changes no other pod.",
     )
     sidecar_api_port: Port = Field(
-        8765, alias="SIDECAR_API_PORT", description="API port of the sidecars, which the proof of isolation knocks at."
+        8765,
+        alias="SIDECAR_API_PORT",
+        description="API port of the sidecars, to which the proof of isolation tries to connect.",
     )
     sidecar_ops_port: Port = Field(
         9090, alias="SIDECAR_OPS_PORT", description="Ops port of the sidecars, where `/profiles` is read."
@@ -68,7 +70,7 @@ class Settings(BaseModel):
     auth_mode: Literal["api-key", "network"] = Field(
         "api-key",
         alias="OCR_AUTH_MODE",
-        description="How the sidecars know their callers, as set for them. With `network` the isolation is proved.",
+        description="How the sidecars authenticate callers, as set for them. With `network` the isolation is proved.",
     )
     ocr_model: str = Field(
         "np-dms-ocr:latest",
@@ -80,13 +82,15 @@ class Settings(BaseModel):
     resync_s: Seconds = Field(
         30,
         alias="CONTROLLER_RESYNC_SECONDS",
-        description="How often all is looked at without any event, in seconds: what a watch missed is mended then.",
+        description="How often everything is reconciled without an event, in seconds: this repairs what a watch "
+        "missed.",
     )
     watch_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         50,
         alias="CONTROLLER_WATCH_SECONDS",
-        description="Length of one watch request, in seconds; the client gives it up after 1.2 times that. So a watch "
-        "that has gone silent is renewed after a minute, as often as the API server sends bookmarks.",
+        description="Length of one watch request, in seconds; the client gives up after 1.2 times that. So a "
+        "watch without traffic is renewed after a minute, which is how often the API server sends "
+        "bookmarks.",
     )
     request_timeout_s: Seconds = Field(
         10,
@@ -101,8 +105,8 @@ class Settings(BaseModel):
     isolation_interval_s: Seconds = Field(
         240,
         alias="CONTROLLER_ISOLATION_SECONDS",
-        description="How often the isolation is proved, in seconds; also at start and when a sidecar is new. An open "
-        "door is told within five minutes.",
+        description="How often the isolation is proved, in seconds; also at the start and for each new sidecar. "
+        "An open port is reported within five minutes.",
     )
     isolation_timeout_s: Seconds = Field(
         3,
@@ -138,8 +142,8 @@ class Settings(BaseModel):
         alias="MIRROR_DELETE_AFTER_SECONDS",
         ge=0,
         le=604_800,
-        description="How long after its row a resource is deleted, in seconds; inactive until then. Time to notice a "
-        "mistake.",
+        description="How long after its row a resource is deleted, in seconds; inactive until then. This leaves "
+        "time to notice a mistake.",
     )
 
     @field_validator("watch_namespace")

@@ -104,7 +104,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--output", type=Path, metavar="DIR", help="write one file a document here; those that exist are skipped"
     )
     ocr.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
-    ocr.add_argument("--engine", default="auto", help="auto, tesseract or np-dms-ocr (default: auto)")
+    ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
     ocr.add_argument("--languages", help="Tesseract's languages, such as tha+eng")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
     ocr.add_argument("--jobs", type=int, default=4, help="documents in work at a time (default: 4)")

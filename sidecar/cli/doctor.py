@@ -12,6 +12,7 @@ from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
 from sidecar.runtime.cores import usable_cores
+from sidecar.service.engines import ENGINES, check_engines
 from sidecar.settings import Settings, SettingsError, parse_settings
 
 OLLAMA_S = 3.0
@@ -44,6 +45,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Look at everything that documents, models and callers may need."""
     try:
         settings = parse_settings(environ)
+        check_engines(settings, [plug.traits for plug in ENGINES])
     except SettingsError as exc:
         yield Finding("settings", ok=False, detail=str(exc), remedy="see docs/configuration.md", needed=True)
         settings = parse_settings({})

@@ -30,6 +30,11 @@ PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
 is looked at once; no more than a name's length, so that no paragraph is taken for one."""
 
 
+CanonicalModel = Literal["np-dms-ocr"]
+CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
+"""The model that profiles are for, as production calls it; the engine that runs it has its name."""
+
+
 class ProfileError(ValueError):
     """A payload that is no profile; the text names field, value and what is accepted."""
 
@@ -116,7 +121,7 @@ class Profile(_Payload):
     name: str = Field(max_length=253, pattern=PROFILE_NAME)
     revision: str = Field("", max_length=64)
     generation: Annotated[int, Field(ge=0), NO_BOOL] = 0
-    canonical_model: Literal["np-dms-ocr"] = "np-dms-ocr"
+    canonical_model: CanonicalModel = CANONICAL_MODEL
     model: str | None = Field(None, min_length=1, max_length=253)
     runtime_params: RuntimeParams = RuntimeParams()
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0

@@ -1,6 +1,6 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
@@ -8,17 +8,16 @@ from sidecar.api import documents, ops, texts
 from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
+    ENGINES,
     KEY_FILE,
     METRICS,
-    MODEL_WATCH,
     POOLS,
     PROFILE_STORE,
+    READER,
     RERANKER,
     SETTINGS,
     SPOOL,
-    TESSERACT_ENGINE,
     UPLOADS,
-    VISION_ENGINE,
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
@@ -31,8 +30,10 @@ from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.service import engines
+from sidecar.service.engines import EnginePlug
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, model_life, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
@@ -59,11 +60,16 @@ POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
 """Threads for what may hang, by what is asked: copies from the shared volume run beside one another, looks do not."""
 
 
-def build_app(settings: Settings, gpu: GpuSeam | None = None, open_file: OpenFile = open_upload) -> web.Application:
+def build_app(
+    settings: Settings,
+    gpu: GpuSeam | None = None,
+    plugs: Sequence[EnginePlug] = engines.ENGINES,
+    open_file: OpenFile = open_upload,
+) -> web.Application:
     """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
 
     Raises:
-        SettingsError: keys are asked for and there is none.
+        SettingsError: keys are asked for and there is none, or an engine that is not there.
     """
     app = web.Application(middlewares=[identify, errors_as_json, authenticate, turn_away])
     app.on_response_prepare.append(sign)
@@ -76,12 +82,13 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None, open_file: OpenFil
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
+    app.cleanup_ctx.extend([spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
-    add_reader(app, settings)
+    add_reader(app, settings, plugs)  # adds what lives as long as an engine
+    app.cleanup_ctx.append(retrieval_life)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
-    app.cleanup_ctx.extend([spool_life, keys_life, workers_life, profiles_life, model_life, retrieval_life])
     return app
 
 
@@ -102,11 +109,8 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[METRICS] = api[METRICS]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
-    app[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
+    app[ENGINES], app[READER] = api[ENGINES], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
     app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
-    if VISION_ENGINE in api:
-        app[VISION_ENGINE] = api[VISION_ENGINE]
-        app[MODEL_WATCH] = api[MODEL_WATCH]
     app.add_routes(OPS_ROUTES)
     return app

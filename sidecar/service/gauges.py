@@ -8,15 +8,12 @@ from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
     METRICS,
-    MODEL_WATCH,
     PLACEMENT,
     POOLS,
     PROFILE_STORE,
     READER,
     RERANKER,
     SPOOL,
-    VISION_ENGINE,
-    VRAM_MONITOR,
     WORKERS,
 )
 from sidecar.engines.model_watch import ModelWatch
@@ -58,8 +55,6 @@ def watch_all(app: web.Application) -> None:
         {name: partial(_stuck, pool) for name, pool in app[POOLS].items()},
     )
     watch_retrieval(app)
-    if VISION_ENGINE in app:
-        _watch_gpu(metrics, app[VISION_ENGINE], app[VRAM_MONITOR], app[MODEL_WATCH])
 
 
 def _pages_waiting(engine: OcrEngine) -> int:
@@ -74,7 +69,8 @@ def _pages_in_work(engine: OcrEngine) -> int:
     return engine.turns.busy
 
 
-def _watch_gpu(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
+def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
+    """Show how the model server does, and how full the GPU is."""
     metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
     metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)

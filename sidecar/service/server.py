@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -10,6 +11,7 @@ from sidecar.api.app_keys import DRAIN
 from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
+from sidecar.service.engines import ENGINES, EnginePlug
 from sidecar.service.ocr_wiring import WORKERS_END_S
 from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
@@ -33,9 +35,15 @@ CLOSING_S = PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings, gpu: GpuSeam | None = None, open_file: OpenFile = open_upload) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gpu: GpuSeam | None = None,
+        plugs: Sequence[EnginePlug] = ENGINES,
+        open_file: OpenFile = open_upload,
+    ) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu, open_file)
+        self.api = build_app(settings, gpu, plugs, open_file)
         self._api_runner = _runner(self.api)
         self._ops_runner = _runner(build_ops_app(self.api))
 

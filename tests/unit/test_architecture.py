@@ -93,9 +93,16 @@ def steps() -> list[tuple[str, str, str]]:
     return STEP.findall(TEXT)
 
 
+@cache
+def reached(module: str) -> frozenset[str]:
+    """What a module of the wiring imports, itself and through others of the wiring."""
+    wired = [name for name in imports(module) if name.startswith(WIRING)]
+    return imports(module).union(*(reached(name) for name in wired))
+
+
 def join(one: str, other: str) -> list[str]:
-    """The modules of the wiring that import both."""
-    return [name for name in modules() if name.startswith(WIRING) and {one, other} <= imports(name)]
+    """The modules of the wiring that bring both together."""
+    return [name for name in modules() if name.startswith(WIRING) and {one, other} <= reached(name)]
 
 
 @pytest.mark.parametrize(("caller", "arrow", "called"), steps())

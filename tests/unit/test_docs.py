@@ -21,13 +21,14 @@ from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch, tesseract
+from sidecar.engines import model_watch, tesseract, vision
 from sidecar.engines.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
 from sidecar.retrieval import bge, placement_policy, retriever
+from sidecar.service import engines
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
@@ -70,7 +71,7 @@ def wire_names(model: type[BaseModel]) -> set[str]:
 def accepted(schema_of_field: dict[str, Any]) -> str:
     """Say what a setting or field accepts, from its JSON schema."""
     kinds = [kind for kind in schema_of_field.get("anyOf", [schema_of_field]) if kind.get("type") != "null"]
-    match kinds[0]:
+    match kinds[0] if "enum" not in schema_of_field else schema_of_field:
         case {"enum": values}:
             return ", ".join(f"`{value}`" for value in values)
         case {"exclusiveMinimum": low, "maximum": high}:
@@ -87,10 +88,19 @@ def accepted(schema_of_field: dict[str, Any]) -> str:
 # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+TRAITS = [plug.traits for plug in engines.ENGINES]
+ENGINE_SETTINGS = {
+    "OCR_ENGINE": engines.accepted_engines(TRAITS),
+    "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),
+}
+"""What a setting accepts that names an engine is the registry's to say."""
+
+
 def setting_lines() -> list[str]:
     """The lines of docs/configuration.md, as they must be: name, default, what is accepted, unit and meaning."""
     lines = []
-    for name, known in Settings.model_json_schema(by_alias=True)["properties"].items():
+    for name, schema in Settings.model_json_schema(by_alias=True)["properties"].items():
+        known = schema | ({"enum": ENGINE_SETTINGS[name]} if name in ENGINE_SETTINGS else {})
         default = known.get("default")
         shown = "unset" if default in (None, "") else f"`{default}`"
         lines.append(f"| `{name}` | {shown} | {accepted(known)} | {known['description']} |")
@@ -232,7 +242,8 @@ def test_every_log_line_has_its_line():
 
 
 def readiness_reasons() -> set[str]:
-    reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', inspect.getsource(health)))
+    sources = "".join(inspect.getsource(module) for module in (health, tesseract, vision))
+    reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', inspect.getsource(tesseract)))
     states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
@@ -374,6 +385,14 @@ def test_links_and_documents_named_are_there(page):
         assert not anchor or anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}
     named = set(re.findall(r"tests/data/[\w.-]*\w", text))
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_named_are_there(page):
+    folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0].isalpha()))
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8")))
+    absent = {name for name in named if not (ROOT / name).exists()}
+    assert absent <= {"build/image", "tests/e2e"}, "the former is made, of the latter it is said that there is none"
 
 
 # ── the threat model ──────────────────────────────────────────────────────────────────────────────────────────────
