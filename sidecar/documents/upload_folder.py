@@ -36,7 +36,7 @@ class UploadFolder:
         """Copy a file: what was checked is what is read, whatever happens to it there meanwhile.
 
         Raises:
-            PathForbiddenError, FileAbsentError: see :func:`sidecar.documents.upload_paths.open_upload`.
+            PathForbiddenError, UploadNotFoundError: see :func:`sidecar.documents.upload_paths.open_upload`.
             TooLargeError, QueueFullError: it does not fit into the spool.
             DeadlineError: the volume did not answer in time.
             StorageError: the volume fails, or earlier copies have hung for so long that no further one is begun.

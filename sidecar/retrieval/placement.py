@@ -14,7 +14,7 @@ from sidecar.gpu.vram import VramHeadroom
 from sidecar.retrieval import placement_policy
 from sidecar.retrieval.model import GpuFailedError, GpuOutOfMemoryError, ModelCopy, RetrievalModel
 from sidecar.retrieval.placement_policy import CopyState
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Placement:
         self,
         ranks: tuple[str, ...],
         read: Callable[[], Awaitable[VramHeadroom]] | None,
-        thread: ComputeThread,
+        thread: DaemonThread,
         limits: PlacementLimits,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

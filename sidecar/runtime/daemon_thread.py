@@ -14,7 +14,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class ComputeThread:
+class DaemonThread:
     """Runs what it is given, in order; ``prepare`` runs first, in the thread itself. Starts with its first call."""
 
     def __init__(self, name: str, prepare: Callable[[], None] = lambda: None) -> None:
@@ -64,7 +64,7 @@ class ComputeThread:
             del call  # nothing of a call outlives it: it may hold a copy of a model
 
 
-def stop_all(threads: Iterable[ComputeThread], wait_s: float) -> None:
+def stop_all(threads: Iterable[DaemonThread], wait_s: float) -> None:
     """Let threads end after what each runs, and wait so many seconds at most for all of them together."""
     threads, ends_s = tuple(threads), time.monotonic() + wait_s
     for thread in threads:

@@ -12,7 +12,7 @@ from sidecar.ocr.reader import DocumentReader, ReadPolicy
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.runtime.worker_pool import WorkerLimits
 from sidecar.service.engines import EnginePlug, check_engines, default_engine
 from sidecar.settings import Settings
@@ -68,7 +68,7 @@ async def workers_life(app: web.Application) -> AsyncIterator[None]:
     yield
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WORKERS_END_S):
-            await ComputeThread("workers-end").run(app[WORKERS].stop)
+            await DaemonThread("workers-end").run(app[WORKERS].stop)
 
 
 async def profiles_life(app: web.Application) -> AsyncIterator[None]:

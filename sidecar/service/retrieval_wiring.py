@@ -38,7 +38,7 @@ from sidecar.retrieval.retriever import (
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
-from sidecar.runtime.daemon_thread import ComputeThread, stop_all
+from sidecar.runtime.daemon_thread import DaemonThread, stop_all
 from sidecar.settings import Settings
 
 M = TypeVar("M", models.Embedder, models.Reranker)
@@ -66,8 +66,8 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     cores = settings.retrieval_threads or usable_cores()
     threads = app[RETRIEVAL_THREADS] = Threads(
         cpu=CpuThreads(prepare, torch_runtime.compute_on),
-        gpu=ComputeThread("retrieval-gpu"),
-        tokens=ComputeThread("retrieval-tokens"),
+        gpu=DaemonThread("retrieval-gpu"),
+        tokens=DaemonThread("retrieval-tokens"),
     )
     # The device's own word, never Ollama's: that may be on another machine, and does not know of our copies.
     read = gpu.read or Nvml(settings.gpu_index).read

@@ -8,7 +8,7 @@ import pytest
 from sidecar.gpu.vram import VramHeadroom
 from sidecar.retrieval.model import EMBED, RERANK
 from sidecar.retrieval.placement import Placement, PlacementLimits
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
 
@@ -50,7 +50,7 @@ def clock():
 
 @pytest.fixture
 def thread():
-    one = ComputeThread("test-gpu")
+    one = DaemonThread("test-gpu")
     yield one
     one.stop(5)
 
