@@ -120,13 +120,13 @@ def measure(count: int, rounds: int) -> Measured | None:
         return None
     from sidecar.retrieval.bge.models import Embedder
     from sidecar.retrieval.bge.torch_runtime import find_gpu
-    from tools.fakes import tiny_models
+    from tools.fakes import model_texts, tiny_models
 
-    shape = tiny_models.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)
+    shape = model_texts.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(tiny_models.make_embedder(Path(folder), shape), "auto", find_gpu(0))
     held = [embedder.copy_to_gpu()]
-    line = embedder.tokenize(tiny_models.texts(count))
+    line = embedder.tokenize(model_texts.texts(count))
 
     def ours() -> None:
         asyncio.run(_through_the_line(held[0], line))
