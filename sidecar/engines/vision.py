@@ -34,8 +34,8 @@ from sidecar.profiles import prompt
 from sidecar.profiles.payload import CANONICAL_MODEL, MAX_TEMPERATURE, RuntimeParams
 from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
-from sidecar.runtime.circuit_breaker import Circuit
-from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.circuit_breaker import CircuitBreaker
+from sidecar.runtime.fair_slots import FairSlots
 
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
@@ -88,9 +88,9 @@ class VisionEngine:
         self._monitor = monitor
         self._policy = policy
         self._clock = clock
-        self.circuit = Circuit(clock)
-        self.turns = Turns(policy.parallel_pages)
-        self.ahead = Turns(AHEAD * policy.parallel_pages)
+        self.circuit = CircuitBreaker(clock)
+        self.turns = FairSlots(policy.parallel_pages)
+        self.ahead = FairSlots(AHEAD * policy.parallel_pages)
         self._running: Counter[str] = Counter()
         self.make_room: Callable[[], Awaitable[bool]] | None = None
         """Sends those away that come after OCR in rank, and tells whether any left."""

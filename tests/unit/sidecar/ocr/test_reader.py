@@ -15,7 +15,7 @@ from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage
 from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
 from sidecar.profiles.precedence import instruct
 from sidecar.runtime.admission import Admission
-from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.fair_slots import FairSlots
 
 DEADLINE_S = 0.05
 
@@ -83,7 +83,7 @@ class Engine:
 
 def reader_with(*engines: Engine, fallback: str | None = None) -> DocumentReader:
     for engine in engines:
-        engine.turns, engine.ahead = Turns(1), Turns(1)
+        engine.turns, engine.ahead = FairSlots(1), FairSlots(1)
     policy = ReadPolicy(engines[0].traits.name, fallback, refuse_on_pressure=False, char_threshold=1, open_timeout_s=9)
     by_name = {engine.traits.name: engine for engine in engines}
     return DocumentReader(ThisProcess(), by_name, Admission(9), DocumentLimits(10**8, 10**8, 200), policy)
