@@ -4,7 +4,7 @@ Everything else learns of an engine from its traits. A further one is a class in
 that makes it and its line in `ENGINES`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -134,6 +134,6 @@ def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
             raise SettingsError(f"{name} is {value}: accepted are {', '.join(accepted)}")
 
 
-def default_engine(settings: Settings, engines: Sequence[EngineTraits], built: Mapping[str, OcrEngine]) -> str:
-    """Name what ``auto`` falls to: what is set, else the first that is configured."""
-    return settings.engine or next((one.name for one in engines if one.name in built), engines[0].name)
+def default_engine(settings: Settings, engines: Sequence[EngineTraits], configured: Container[str]) -> str:
+    """Name what ``auto`` falls to: what is set, else the first of the engines that are configured, by name."""
+    return settings.engine or next((one.name for one in engines if one.name in configured), engines[0].name)

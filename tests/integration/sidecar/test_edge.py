@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.api.app_keys import SPOOL
 from sidecar.service.app import API_ROUTES
+from sidecar.service.engines import ENGINES
 from tests.conftest import until
 
 ERROR_KEYS = {"detail", "code", "requestId"}
@@ -205,9 +206,10 @@ async def test_readiness_tells_each_capability(service):
                 "embed": {"state": "unavailable", "reason": "not-configured"},
                 "rerank": {"state": "unavailable", "reason": "not-configured"},
                 "engines": {
-                    "tesseract": {"state": "ready", "reason": None},
-                    "np-dms-ocr": {"state": "unavailable", "reason": "engine-missing: np-dms-ocr"},
-                },
+                    one.traits.name: {"state": "unavailable", "reason": f"engine-missing: {one.traits.name}"}
+                    for one in ENGINES
+                }
+                | {"tesseract": {"state": "ready", "reason": None}},
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )

@@ -9,7 +9,7 @@ from sidecar.api.app_keys import READER
 from sidecar.cli.doctor import examine
 from sidecar.ocr.engine import EngineTraits, Wishes
 from sidecar.service.app import build_app
-from sidecar.service.engines import ENGINES, check_engines
+from sidecar.service.engines import ENGINES, accepted_engines, accepted_fallbacks, check_engines
 from sidecar.settings import SettingsError, parse_settings
 from tests.unit.test_docs import ROOT
 
@@ -36,15 +36,15 @@ async def test_auto_falls_to_the_engine_that_is_set_else_to_the_first_that_is_co
 @pytest.mark.parametrize(
     ("name", "value", "accepted"),
     [
-        ("OCR_ENGINE", "easyocr", "np-dms-ocr, tesseract"),
-        ("OCR_ENGINE", "auto", "np-dms-ocr, tesseract"),
-        ("OCR_ENGINE", "Tesseract", "np-dms-ocr, tesseract"),
-        ("OCR_FALLBACK_ENGINE", "off", "tesseract, none"),
-        ("OCR_FALLBACK_ENGINE", "np-dms-ocr", "tesseract, none"),
+        ("OCR_ENGINE", "easyocr", accepted_engines(TRAITS)),
+        ("OCR_ENGINE", "auto", accepted_engines(TRAITS)),
+        ("OCR_ENGINE", "Tesseract", accepted_engines(TRAITS)),
+        ("OCR_FALLBACK_ENGINE", "off", accepted_fallbacks(TRAITS)),
+        ("OCR_FALLBACK_ENGINE", "np-dms-ocr", accepted_fallbacks(TRAITS)),
     ],
 )
 def test_a_setting_that_names_no_engine_is_refused_by_service_and_doctor(name, value, accepted):
-    said = f"{name} is {value}: accepted are {accepted}"
+    said = f"{name} is {value}: accepted are {', '.join(accepted)}"
     with pytest.raises(SettingsError) as refused:
         check_engines(parse_settings({name: value}), TRAITS)
     assert str(refused.value) == said
@@ -59,6 +59,32 @@ def test_a_setting_that_names_no_engine_is_refused_by_service_and_doctor(name, v
 )
 def test_an_engine_that_is_registered_is_accepted(environ):
     check_engines(parse_settings(environ), [*TRAITS, PIXELS])
+
+
+def test_what_needs_the_gpu_may_read_but_is_no_fallback():
+    engines = [EngineTraits("graphic", on_gpu=True), PIXELS]
+    assert accepted_engines(engines) == ["graphic", "pixels"]
+    assert accepted_fallbacks(engines) == ["pixels", "none"]
+
+
+CLOSED = {"OLLAMA_API_URL": "http://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "languages", "ollama"),
+    [
+        ({}, True, False),
+        (CLOSED, True, False),
+        ({"OCR_ENGINE": "tesseract"} | CLOSED, True, False),
+        ({"OCR_FALLBACK_ENGINE": "none"}, True, False),
+        ({"OCR_FALLBACK_ENGINE": "none", "OCR_ENGINE": "tesseract"} | CLOSED, True, False),
+        ({"OCR_FALLBACK_ENGINE": "none"} | CLOSED, False, True),
+        ({"OCR_FALLBACK_ENGINE": "none", "OCR_ENGINE": "np-dms-ocr"}, False, True),
+    ],
+)
+def test_the_doctor_needs_what_those_engines_need_that_read_by_these_settings(environ, languages, ollama):
+    found = {one.what: one.needed for one in examine({"OCR_AUTH_MODE": "network", "OCR_LANGUAGES": "eng"} | environ)}
+    assert (found["language eng"], found["Ollama"]) == (languages, ollama)
 
 
 def test_no_two_engines_have_one_name():
