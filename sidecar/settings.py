@@ -491,8 +491,8 @@ class Settings(BaseModel):
         return _public_name(self.reranker_model)
 
     @property
-    def stand_in(self) -> str | None:
-        """Who reads where the engine asked for cannot."""
+    def fallback(self) -> str | None:
+        """The engine that reads if the one asked for cannot; None: no engine."""
         return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
 
 

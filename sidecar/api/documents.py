@@ -8,7 +8,7 @@ from sidecar.api import receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
     DRAIN,
-    ENGINES,
+    ENGINE_TRAITS,
     METRICS,
     PROFILE_STORE,
     READER,
@@ -59,7 +59,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
 
 
 def _accepted(app: web.Application) -> ocr.Accepted:
-    return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINES]])
+    return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINE_TRAITS]])
 
 
 def _refuse_early(request: web.Request) -> Profiles:
@@ -116,7 +116,7 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     )
     if asked.languages is not None:
         app[READER].check_languages(asked.engine, asked.languages)
-    told = instruct(
+    instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
         params=asked.parameters,
@@ -124,8 +124,8 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
         tags=asked.tags,
     )
     languages = asked.languages or settings.languages
-    order = ReadOrder(path, settings.page_timeout_s, languages, told, asked.active_profile)
-    return ReadJob(asked.engine, wish, order, asked.wishes)
+    order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile)
+    return ReadJob(asked.engine, wish, order, asked.requested_options)
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

@@ -66,7 +66,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _readers(settings: Settings) -> set[str]:
     """Name the engines that read documents of callers who name none: the default engine and the fallback."""
     configured = {TESSERACT, MODEL} if settings.ollama_api_url else {TESSERACT}
-    return {default_engine(settings, TRAITS, configured), settings.stand_in or ""} - {""}
+    return {default_engine(settings, TRAITS, configured), settings.fallback or ""} - {""}
 
 
 def _keys(settings: Settings) -> Finding:

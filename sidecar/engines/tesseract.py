@@ -189,8 +189,8 @@ class TesseractEngine:
         self._workers = workers
         self._limits = limits
         self._tessdata_dir = tessdata_dir
-        self.turns = FairSlots(workers.limits.count)
-        self.ahead = FairSlots(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
+        self.read_slots = FairSlots(workers.limits.count)
+        self.prepare_slots = FairSlots(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
         self.installed: Installed | None = None
         self.failure: str | None = None
         """Why nothing can be read, where that is known."""

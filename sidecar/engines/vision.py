@@ -39,7 +39,7 @@ from sidecar.runtime.fair_slots import FairSlots
 
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
-PRESSURE_LOOK_S = 0.25
+PRESSURE_POLL_S = 0.25
 SETTLED_S = 5.0
 """Memory that a model left shows up as free so much later, in seconds, at most: pressure seen earlier after a call of
 ours may be the OCR model itself, which has just left, and is looked at again."""
@@ -89,8 +89,8 @@ class VisionEngine:
         self._policy = policy
         self._clock = clock
         self.circuit = CircuitBreaker(clock)
-        self.turns = FairSlots(policy.parallel_pages)
-        self.ahead = FairSlots(AHEAD * policy.parallel_pages)
+        self.read_slots = FairSlots(policy.parallel_pages)
+        self.prepare_slots = FairSlots(AHEAD * policy.parallel_pages)
         self._running: Counter[str] = Counter()
         self.make_room: Callable[[], Awaitable[bool]] | None = None
         """Sends those away that come after OCR in rank, and tells whether any left."""
@@ -124,11 +124,11 @@ class VisionEngine:
 
     def model(self, order: ReadOrder) -> str:
         """Name what profile or operator say."""
-        return order.told.model
+        return order.instructions.model
 
     def max_attempts(self, order: ReadOrder) -> int:
         """Tell what the profile says."""
-        return order.told.retry.max_attempts
+        return order.instructions.retry.max_attempts
 
     async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
         """Draw the page, in a worker."""
@@ -147,8 +147,8 @@ class VisionEngine:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
         residency = await self._admit(order, ends_s)
-        sent = options(order.told.params, order.told.retry.temperature_step, attempt)
-        request = _request(order.told, page.picture, sent, residency)
+        sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)
+        request = _request(order.instructions, page.picture, sent, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
         is_fair = timeouts.whole_s >= FAIR_SHARE * order.page_timeout_s
         is_probe = self._pass_circuit()
@@ -164,24 +164,24 @@ class VisionEngine:
         Raises:
             GpuPressureError: there is no room.
         """
-        told = order.told
+        instructions = order.instructions
         waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
         headroom = await self._monitor.read()
-        if self.make_room and self._lacks_room(headroom, told.model) and await self.make_room():
+        if self.make_room and self._lacks_room(headroom, instructions.model) and await self.make_room():
             headroom = await self._monitor.read_anew()
-        while self._would_push_out(headroom, told.model):
+        while self._would_push_out(headroom, instructions.model):
             if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
                 raise GpuPressureError(
                     "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
                 )
-            await asyncio.sleep(PRESSURE_LOOK_S)
+            await asyncio.sleep(PRESSURE_POLL_S)
             headroom = await self._monitor.read()
         return residency_policy.calculate_ocr_residency(
             headroom,
-            told.model,
+            instructions.model,
             order.active_profile or self._policy.active_profile,
             self._policy.residency,
-            told.keep_alive_cap_s,
+            instructions.keep_alive_cap_s,
         )
 
     def _would_push_out(self, headroom: VramHeadroom, model: str) -> bool:
@@ -244,11 +244,11 @@ class VisionEngine:
 
 
 def _request(
-    told: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
+    instructions: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
 ) -> dict[str, object]:
     return {
-        "model": told.model,
-        "messages": prompt.messages(told.system_prompt, told.tags, picture.png_base64),
+        "model": instructions.model,
+        "messages": prompt.messages(instructions.system_prompt, instructions.tags, picture.png_base64),
         "stream": True,
         "keep_alive": residency.keep_alive_seconds,
         "options": sent,

@@ -23,7 +23,7 @@ def missing(engine: str) -> Capability:
 
 
 def ocr_capability(facts: Facts) -> Capability:
-    """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the one that stands in for it."""
+    """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the fallback."""
     if facts.stopping:
         return Capability("unavailable", "shutting-down")
     if not facts.workers_alive:
@@ -31,8 +31,8 @@ def ocr_capability(facts: Facts) -> Capability:
     asked_for = facts.engines[facts.default_engine]
     if asked_for.ready or facts.fallback_engine in (None, facts.default_engine):
         return asked_for
-    stand_in = facts.engines[facts.fallback_engine]
-    return Capability("ready", asked_for.reason) if stand_in.ready else stand_in
+    fallback = facts.engines[facts.fallback_engine]
+    return Capability("ready", asked_for.reason) if fallback.ready else fallback
 
 
 def is_alive(facts: Facts) -> bool:

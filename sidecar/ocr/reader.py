@@ -1,4 +1,4 @@
-"""The use case: a document in the spool becomes text, page by page, with every detour on record.
+"""The use case: a document in the spool becomes text, page by page; every attempt is recorded.
 
 Knows engines by their protocol and callers not at all.
 """
@@ -32,8 +32,8 @@ from sidecar.ocr.engine import (
     OcrEngine,
     PreparedPage,
     ReadOrder,
+    RequestedOptions,
     TryFailedError,
-    Wishes,
 )
 from sidecar.ocr.page_reading import PageReading, PageResult
 from sidecar.ocr.text import join_pages, trim
@@ -55,13 +55,13 @@ for one that does not."""
 class ReadJob:
     """One document to read: by which engine, which may be ``auto``, which pages, and how.
 
-    ``wishes`` tells what the request itself set, which must not be left out silently.
+    ``requested`` is what the request itself set, which must not be left out silently.
     """
 
     engine: str
     pages: PageWish
     order: ReadOrder
-    wishes: Wishes
+    requested: RequestedOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadPolicy:
-    """What the operator decided: which engine ``auto`` falls to, who stands in for it, and the deadlines in seconds.
+    """What the operator decided: which engine ``auto`` uses, which is the fallback, and the deadlines in seconds.
 
-    ``refuse_on_pressure``: where the GPU has no room the caller hears so, even if another engine could stand in.
+    ``refuse_on_pressure``: if the GPU has no room, the caller gets that error, even where there is a fallback.
     """
 
     default_engine: str
@@ -103,8 +103,8 @@ class ReadPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _LineUp:
-    """Who reads one document: the engine that was asked for, by name, and those there are, in the order they try."""
+class _EngineOrder:
+    """The engines for one document: the name of the one asked for, and those configured, in the order they try."""
 
     wanted: str
     engines: tuple[OcrEngine, ...]
@@ -151,11 +151,11 @@ class DocumentReader:
         """
         facts = await self._inspect(job)
         to_read = sum(_needs_engine(page) for page in facts.pages)
-        line_up = self._line_up(job) if to_read else None
+        engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read):
             await progress.document(facts)
             pages: list[PageResult] = []
-            async with _running([self._page(job, page, line_up) for page in facts.pages]) as tasks:
+            async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
                 for task in tasks:
                     pages.append(await task)
                     await progress.page(pages[-1])
@@ -166,67 +166,67 @@ class DocumentReader:
         try:
             if job.engine == AUTO:
                 with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
-                    return await self._look_over(job, use_text_layer=True)
-            return await self._look_over(job, use_text_layer=False)
+                    return await self._open(job, use_text_layer=True)
+            return await self._open(job, use_text_layer=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
                 "the document cannot be opened: opening it ends the process that tries"
             ) from exc
 
-    async def _look_over(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
+    async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
         inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold)
         return await self._workers.run(
             document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
         )
 
-    def _line_up(self, job: ReadJob) -> _LineUp:
-        """Find the engines that read, and have the first check what is asked of it.
+    def _engine_order(self, job: ReadJob) -> _EngineOrder:
+        """Find the engines that read, and let the first check what is asked of it.
 
         Raises:
-            EngineUnavailableError: the one asked for is not there, and nobody may stand in.
+            EngineUnavailableError: the one asked for is not configured, and there is no fallback.
             InvalidValueError: the first cannot do what is asked.
         """
         wanted, engines = self._wanted(job.engine), self._in_order(job.engine)
         if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
         engines[0].check(job.order)
-        return _LineUp(wanted, engines)
+        return _EngineOrder(wanted, engines)
 
     def _wanted(self, engine: str) -> str:
         return self.policy.default_engine if engine == AUTO else engine
 
     def _in_order(self, engine: str) -> tuple[OcrEngine, ...]:
-        """Give those there are of the engine that was asked for and the one that stands in."""
+        """Return the engine that was asked for and the fallback, as far as they are configured."""
         names = dict.fromkeys((self._wanted(engine), self.policy.fallback_engine))
         return tuple(self.engines[name] for name in names if name and name in self.engines)
 
-    async def _page(self, job: ReadJob, page: PageFacts, line_up: _LineUp | None) -> PageResult:
+    async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
-        if line_up is None or not _needs_engine(page):
+        if engine_order is None or not _needs_engine(page):
             return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
-        reading = PageReading(number, line_up.wanted)
-        for engine in line_up.engines:
+        reading = PageReading(number, engine_order.wanted)
+        for engine in engine_order.engines:
             await self._try_engine(engine, job.order, page.index, reading)
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
         return reading.result()
 
     async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
-        """Have one engine try the page: prepare it, wait for its turn, read it as often as the order allows."""
-        async with engine.ahead.take(order.document):
+        """Let one engine try the page: prepare it, wait for a read slot, read it as often as the engine allows."""
+        async with engine.prepare_slots.take(order.document):
             started_s = time.monotonic()
             try:
                 page = await _within(order.page_timeout_s, engine.prepare(order, index))
-            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
                 reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
                 return
-            async with engine.turns.take(order.document):
+            async with engine.read_slots.take(order.document):
                 started_s = time.monotonic()
                 await _attempts(engine, order, page, reading)
                 if reading.is_settled:  # else another engine is to read it, and the page counts there
-                    self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
+                    self.admission.page_done(time.monotonic() - started_s, engine.read_slots.slots)
 
     def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
         tried, readers = self._traits(page_reading.tried(pages)), self._traits(page_reading.readers(pages))
@@ -236,7 +236,7 @@ class DocumentReader:
             text=join_pages(page.text for page in pages),
             engine_used=page_reading.engine_used(pages),
             model=self._facts_of_reader(job, pages),
-            profile=job.order.told.profile if any(one.follows_profiles for one in tried) else None,
+            profile=job.order.instructions.profile if any(one.follows_profiles for one in tried) else None,
             residency=_latest_residency(pages),
             warnings=tuple(_warnings(job, facts, pages, tried, readers)),
         )
@@ -245,7 +245,7 @@ class DocumentReader:
         return [self.engines[name].traits for name in names if name in self.engines]
 
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
-        """Tell the model and what its first try was sent; of several that read, of the one that was asked for."""
+        """Return the model and what its first try was sent; if both engines read, of the one that was asked for."""
         used = {page.engine for page in pages}
         reader = next((engine for engine in self._in_order(job.engine) if engine.traits.name in used), None)
         sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
@@ -263,7 +263,7 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         try:
             deadline_s = max(0.001, ends_s - started_s)
             read = await _within(deadline_s, engine.read(order, page, attempt, deadline_s))
-        except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+        except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
             reading.fail(engine.traits, _failure(exc, page.index), took_before_s + time.monotonic() - started_s)
             return
         took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
@@ -300,7 +300,7 @@ def _failure(exc: Exception, index: int) -> TryFailedError:
         case WorkerDiedError():
             what = f"page {index + 1} cannot be read: reading it ends the process that tries"
             return TryFailedError(PageUnreadableError(what))
-    log.error("a page failed in a way nobody thought of", exc_info=exc)
+    log.error("a page failed unexpectedly", exc_info=exc)
     return TryFailedError(SidecarError())
 
 
@@ -321,11 +321,11 @@ def _warnings(
         yield WarningCode.PAGES_LIMITED
     profiled = {one.name for one in tried if one.follows_profiles}
     yield from page_reading.page_warnings(pages, profiled)
-    if profiled and job.order.told.profile is None:
+    if profiled and job.order.instructions.profile is None:
         yield WarningCode.PROFILE_MISSING
-    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.told.system_prompt):
+    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.instructions.system_prompt):
         yield WarningCode.PROMPT_UNFILLED
-    if not job.wishes.met_by(readers):
+    if not job.requested.met_by(readers):
         yield WarningCode.PARAMETERS_NOT_APPLIED
 
 

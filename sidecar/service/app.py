@@ -8,7 +8,7 @@ from sidecar.api import documents, ops, texts
 from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
-    ENGINES,
+    ENGINE_TRAITS,
     KEY_FILE,
     METRICS,
     POOLS,
@@ -31,7 +31,7 @@ from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service import engines
-from sidecar.service.engines import EnginePlug
+from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
 from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
@@ -63,7 +63,7 @@ POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
 def build_app(
     settings: Settings,
     gpu: GpuSeam | None = None,
-    plugs: Sequence[EnginePlug] = engines.ENGINES,
+    factories: Sequence[EngineFactory] = engines.ENGINES,
     open_file: OpenFile = open_upload,
 ) -> web.Application:
     """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
@@ -84,7 +84,7 @@ def build_app(
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
     app.cleanup_ctx.extend([spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
-    add_reader(app, settings, plugs)  # adds what lives as long as an engine
+    add_reader(app, settings, factories)  # adds what lives as long as an engine
     app.cleanup_ctx.append(retrieval_life)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
@@ -109,7 +109,7 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[METRICS] = api[METRICS]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
-    app[ENGINES], app[READER] = api[ENGINES], api[READER]
+    app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
     app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
     app.add_routes(OPS_ROUTES)

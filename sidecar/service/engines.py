@@ -28,8 +28,8 @@ Build = Callable[[web.Application, DocumentLimits], OcrEngine | None]
 
 
 @dataclass(frozen=True, slots=True)
-class EnginePlug:
-    """One engine as the service takes it: what it declares, known even where it is not configured, and its making."""
+class EngineFactory:
+    """One engine for the service: what it declares, known even where it is not configured, and how it is made."""
 
     traits: EngineTraits
     build: Build
@@ -53,7 +53,7 @@ def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | No
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         """Hold the session to the model server, and watch it."""
-        async with ollama.open(), beside(watch.keep_looking()):
+        async with ollama.open(), beside(watch.poll()):
             yield
             await monitor.close()
 
@@ -101,13 +101,13 @@ def build_tesseract(app: web.Application, limits: DocumentLimits) -> OcrEngine:
 
 
 ENGINES = (
-    EnginePlug(VisionEngine.traits, build_vision),
-    EnginePlug(TesseractEngine.traits, build_tesseract),
+    EngineFactory(VisionEngine.traits, build_vision),
+    EngineFactory(TesseractEngine.traits, build_tesseract),
 )
 """All engines there are. ``auto`` falls to the first of them that the settings configure, unless they name one."""
 
 
-# ── which engine reads, and which stands in ───────────────────────────────────────────────────────────────────────
+# ── which engine reads, and which is the fallback ─────────────────────────────────────────────────────────────────
 
 
 def accepted_engines(engines: Sequence[EngineTraits]) -> list[str]:
@@ -116,7 +116,7 @@ def accepted_engines(engines: Sequence[EngineTraits]) -> list[str]:
 
 
 def accepted_fallbacks(engines: Sequence[EngineTraits]) -> list[str]:
-    """Name what OCR_FALLBACK_ENGINE may be: what needs the GPU cannot stand in when that is full."""
+    """Name what OCR_FALLBACK_ENGINE may be: what needs the GPU is no fallback when that is full."""
     return [*(one.name for one in engines if not one.on_gpu), NO_FALLBACK]
 
 

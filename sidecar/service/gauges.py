@@ -58,7 +58,7 @@ def watch_all(app: web.Application) -> None:
 
 
 def _pages_waiting(engine: OcrEngine) -> int:
-    return engine.ahead.waiting + engine.turns.waiting
+    return engine.prepare_slots.waiting + engine.read_slots.waiting
 
 
 def _stuck(pool: BlockingPool) -> int:
@@ -66,7 +66,7 @@ def _stuck(pool: BlockingPool) -> int:
 
 
 def _pages_in_work(engine: OcrEngine) -> int:
-    return engine.turns.busy
+    return engine.read_slots.busy
 
 
 def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:

@@ -11,7 +11,7 @@ from sidecar.api.app_keys import DRAIN
 from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
-from sidecar.service.engines import ENGINES, EnginePlug
+from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.ocr_wiring import WORKERS_END_S
 from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
@@ -39,11 +39,11 @@ class Service:
         self,
         settings: Settings,
         gpu: GpuSeam | None = None,
-        plugs: Sequence[EnginePlug] = ENGINES,
+        factories: Sequence[EngineFactory] = ENGINES,
         open_file: OpenFile = open_upload,
     ) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu, plugs, open_file)
+        self.api = build_app(settings, gpu, factories, open_file)
         self._api_runner = _runner(self.api)
         self._ops_runner = _runner(build_ops_app(self.api))
 

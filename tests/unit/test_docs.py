@@ -88,7 +88,7 @@ def accepted(schema_of_field: dict[str, Any]) -> str:
 # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-TRAITS = [plug.traits for plug in engines.ENGINES]
+TRAITS = [factory.traits for factory in engines.ENGINES]
 ENGINE_SETTINGS = {
     "OCR_ENGINE": engines.accepted_engines(TRAITS),
     "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),

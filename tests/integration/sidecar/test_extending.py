@@ -20,7 +20,7 @@ from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerPool
-from sidecar.service.engines import ENGINES, EnginePlug
+from sidecar.service.engines import ENGINES, EngineFactory
 from tests.conftest import Running, Start
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text
 from tests.integration.sidecar.model import PAGE, publish
@@ -43,8 +43,8 @@ class InkEngine:
     def __init__(self, workers: WorkerPool, limits: DocumentLimits) -> None:
         self._workers = workers
         self._limits = limits
-        self.turns = FairSlots(workers.limits.count)
-        self.ahead = FairSlots(workers.limits.count)
+        self.read_slots = FairSlots(workers.limits.count)
+        self.prepare_slots = FairSlots(workers.limits.count)
         self.capability = Capability("ready")
 
     async def loaded(self) -> None:
@@ -55,7 +55,7 @@ class InkEngine:
 
     def check(self, order: ReadOrder) -> None:
         """Refuse a temperature at which nothing is told from paper."""
-        if order.told.params.temperature == 2:
+        if order.instructions.params.temperature == 2:
             raise InvalidValueError("temperature is 2, the engine ink accepts less")
 
     def model(self, order: ReadOrder) -> str:
@@ -74,7 +74,7 @@ class InkEngine:
         """Draw and read one page in a worker; ``temperature`` is how much that is not black counts as ink."""
         if not self.capability.ready:
             raise EngineFailedError("the engine ink is dry")
-        darkest = round(127 * (order.told.params.temperature or 0))
+        darkest = round(127 * (order.instructions.params.temperature or 0))
         read, worked_s = await self._workers.run_timed(
             read_ink, order.document, page.index, self._limits, darkest, deadline_s=deadline_s
         )
@@ -92,7 +92,7 @@ def build_ink(app: web.Application, limits: DocumentLimits) -> InkEngine:
     return InkEngine(app[WORKERS], limits)
 
 
-PLUGS = (*ENGINES, EnginePlug(InkEngine.traits, build_ink))
+FACTORIES = (*ENGINES, EngineFactory(InkEngine.traits, build_ink))
 
 # ── what the service makes of it ──────────────────────────────────────────────────────────────────────────────────
 
@@ -109,7 +109,7 @@ async def readyz(service: Running) -> tuple[int, dict]:
 @pytest.fixture
 def begin(start: Start) -> Callable:
     async def _begin(**environ: str) -> Running:
-        return await start(None, PLUGS, **(ENGLISH | environ))
+        return await start(None, FACTORIES, **(ENGLISH | environ))
 
     return _begin
 

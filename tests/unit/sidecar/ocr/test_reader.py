@@ -11,7 +11,7 @@ from PIL import Image
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.page_selection import PageWish
 from sidecar.errors import LanguageMissingError, SidecarError
-from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder, Wishes
+from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder, RequestedOptions
 from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
 from sidecar.profiles.precedence import instruct
 from sidecar.runtime.admission import Admission
@@ -46,7 +46,7 @@ class Engine:
         self.raises = raises
         self.languages = languages
         self.parameters = parameters or {}
-        self.turns = self.ahead = None
+        self.read_slots = self.prepare_slots = None
         self.cancelled = 0
 
     async def _work(self, step):
@@ -83,7 +83,7 @@ class Engine:
 
 def reader_with(*engines: Engine, fallback: str | None = None) -> DocumentReader:
     for engine in engines:
-        engine.turns, engine.ahead = FairSlots(1), FairSlots(1)
+        engine.read_slots, engine.prepare_slots = FairSlots(1), FairSlots(1)
     policy = ReadPolicy(engines[0].traits.name, fallback, refuse_on_pressure=False, char_threshold=1, open_timeout_s=9)
     by_name = {engine.traits.name: engine for engine in engines}
     return DocumentReader(ThisProcess(), by_name, Admission(9), DocumentLimits(10**8, 10**8, 200), policy)
@@ -95,7 +95,7 @@ def job(tmp_path):
     Image.new("L", (60, 60), 0).save(out, "PNG")
     (tmp_path / "document").write_bytes(out.getvalue())
     order = ReadOrder(tmp_path / "document", DEADLINE_S, "eng", instruct(None, "a-model"))
-    return ReadJob("auto", PageWish((), 0, 0, 10), order, Wishes())
+    return ReadJob("auto", PageWish((), 0, 0, 10), order, RequestedOptions())
 
 
 # ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +113,7 @@ async def test_an_engine_that_does_not_end_at_its_deadline_is_cancelled_and_anot
     ]
     assert hanging.cancelled == 1
     assert "deadline-exceeded" in result.warnings
-    assert (hanging.turns.busy, hanging.ahead.busy) == (0, 0)
+    assert (hanging.read_slots.busy, hanging.prepare_slots.busy) == (0, 0)
 
 
 @pytest.mark.parametrize("step", ["prepare", "read"])

@@ -7,13 +7,13 @@ import pytest
 
 from sidecar.api.app_keys import READER
 from sidecar.cli.doctor import examine
-from sidecar.ocr.engine import EngineTraits, Wishes
+from sidecar.ocr.engine import EngineTraits, RequestedOptions
 from sidecar.service.app import build_app
 from sidecar.service.engines import ENGINES, accepted_engines, accepted_fallbacks, check_engines
 from sidecar.settings import SettingsError, parse_settings
 from tests.unit.test_docs import ROOT
 
-TRAITS = [plug.traits for plug in ENGINES]
+TRAITS = [factory.traits for factory in ENGINES]
 PIXELS = EngineTraits("pixels", takes_parameters=True)
 URL = {"OLLAMA_API_URL": "http://ollama:11434"}
 
@@ -108,18 +108,18 @@ ALL = EngineTraits("a", takes_prompt=True, takes_parameters=True, on_gpu=True)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "readers", "met"),
+    ("requested", "readers", "met"),
     [
-        (Wishes(), [], True),
-        (Wishes(parameters=True), [], False),
-        (Wishes(parameters=True), [PIXELS], True),
-        (Wishes(prompt=True), [PIXELS], False),
-        (Wishes(prompt=True, parameters=True), [PIXELS, EngineTraits("b", takes_prompt=True)], True),
-        (Wishes(profile=True), [PIXELS], True),
-        (Wishes(profile=True), [EngineTraits("b")], False),
-        (Wishes(residency=True), [PIXELS], False),
-        (Wishes(True, True, True, True), [EngineTraits("b"), ALL], True),
+        (RequestedOptions(), [], True),
+        (RequestedOptions(parameters=True), [], False),
+        (RequestedOptions(parameters=True), [PIXELS], True),
+        (RequestedOptions(prompt=True), [PIXELS], False),
+        (RequestedOptions(prompt=True, parameters=True), [PIXELS, EngineTraits("b", takes_prompt=True)], True),
+        (RequestedOptions(profile=True), [PIXELS], True),
+        (RequestedOptions(profile=True), [EngineTraits("b")], False),
+        (RequestedOptions(residency=True), [PIXELS], False),
+        (RequestedOptions(True, True, True, True), [EngineTraits("b"), ALL], True),
     ],
 )
-def test_a_wish_is_met_where_somebody_who_read_can_follow_it(wishes, readers, met):
-    assert wishes.met_by(readers) is met
+def test_an_option_is_met_if_an_engine_that_read_takes_it(requested, readers, met):
+    assert requested.met_by(readers) is met
