@@ -10,7 +10,7 @@ from aiohttp.http import HttpProcessingError
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import (
     FieldTooLargeError,
-    FileMissingError,
+    FilePartError,
     InvalidValueError,
     MalformedBodyError,
     ReceiveTimeoutError,
@@ -36,7 +36,7 @@ async def receive_upload(request: web.Request, file: SpoolFile, settings: Settin
         UnsupportedMediaError: the body is not multipart/form-data.
         TooLargeError: the document is over the limit, by its declared length or while it arrives.
         FieldTooLargeError: a field, or all of them, are over theirs.
-        FileMissingError: there is not exactly one ``file``.
+        FilePartError: there is not exactly one ``file``.
         InvalidValueError: a field is given twice, or there are too many.
         MalformedBodyError: it breaks off, or is no multipart.
         ReceiveTimeoutError: it does not arrive in time.
@@ -87,12 +87,12 @@ class _Receiver:
             else:
                 await self._receive_field(part, part.name)
         if not self._has_file:
-            raise FileMissingError("the field file is missing")
+            raise FilePartError("the field file is missing")
         return self._fields
 
     async def _receive_file(self, part: BodyPartReader) -> None:
         if self._has_file:
-            raise FileMissingError("the field file is given twice, one document a request is accepted")
+            raise FilePartError("the field file is given twice, one document a request is accepted")
         self._has_file = True
         pending = bytearray()
         while chunk := await part.read_chunk(CHUNK_BYTES):

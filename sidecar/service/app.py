@@ -1,6 +1,6 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
@@ -11,17 +11,23 @@ from sidecar.api.app_keys import (
     ENGINES,
     KEY_FILE,
     METRICS,
+    POOLS,
     PROFILE_STORE,
     READER,
     RERANKER,
     SETTINGS,
     SPOOL,
+    UPLOADS,
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
 from sidecar.api.middleware import authenticate, errors_as_json, identify, sign, turn_away
 from sidecar.documents.spool import Spool
+from sidecar.documents.upload_folder import OpenFile, UploadFolder
+from sidecar.documents.upload_paths import open_upload
 from sidecar.profiles.store import ProfileStore
+from sidecar.runtime.background import beside
+from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service import engines
@@ -50,11 +56,17 @@ OPS_ROUTES = (
     web.get("/profiles", ops.get_profiles),
 )
 
+POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
+"""Threads for what may hang, by what is asked: copies from the shared volume run beside one another, looks do not."""
+
 
 def build_app(
-    settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = engines.ENGINES
+    settings: Settings,
+    gpu: GpuSeam | None = None,
+    plugs: Sequence[EnginePlug] = engines.ENGINES,
+    open_file: OpenFile = open_upload,
 ) -> web.Application:
-    """Compose the API application; nothing starts before it does.
+    """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
 
     Raises:
         SettingsError: keys are asked for and there is none, or an engine that is not there.
@@ -67,8 +79,10 @@ def build_app(
     app[DRAIN] = Drain(settings.max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
-    app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
-    app.cleanup_ctx.extend([spool_life, workers_life, profiles_life])
+    pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
+    app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
+    app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
+    app.cleanup_ctx.extend([spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
     add_reader(app, settings, plugs)  # adds what lives as long as an engine
     app.cleanup_ctx.append(retrieval_life)
@@ -76,6 +90,15 @@ def build_app(
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
     return app
+
+
+async def keys_life(app: web.Application) -> AsyncIterator[None]:
+    """Follow the file of keys, where there is one."""
+    if KEY_FILE not in app:
+        yield
+        return
+    async with beside(app[KEY_FILE].keep_looking(app[POOLS]["keys"])):
+        yield
 
 
 def build_ops_app(api: web.Application) -> web.Application:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from sidecar.api.app_keys import DRAIN
+from sidecar.documents.upload_folder import OpenFile
+from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.engines import ENGINES, EnginePlug
-from sidecar.service.retrieval_wiring import GpuSeam
+from sidecar.service.ocr_wiring import WORKERS_END_S
+from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -23,15 +26,24 @@ LAST_ANSWER_S = 3.0
 """A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
 LOOK_EVERY_S = 0.05
 CLOSE_S = 2.0
-"""Time for answers already rendered to leave, once no document is in work."""
+"""Time for answers already rendered to leave, once no document is in work; then again for those that were cancelled."""
+PORTS = 2
+CLOSING_S = PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
+"""How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
 
 
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = ENGINES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gpu: GpuSeam | None = None,
+        plugs: Sequence[EnginePlug] = ENGINES,
+        open_file: OpenFile = open_upload,
+    ) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu, plugs)
+        self.api = build_app(settings, gpu, plugs, open_file)
         self._api_runner = _runner(self.api)
         self._ops_runner = _runner(build_ops_app(self.api))
 
@@ -64,8 +76,10 @@ class Service:
 
         What is in work has ``grace_s`` seconds.
         """
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + grace_s
         await self._end_connections(min(grace_s, LAST_ANSWER_S))
-        await self.api[DRAIN].finish(grace_s)
+        await self.api[DRAIN].finish(max(0.0, ends_s - loop.time()))
         await self._api_runner.cleanup()
         await self._ops_runner.cleanup()
 

@@ -50,7 +50,7 @@ def check_error(answer: tuple[int, dict[str, str]], status: int, code: str) -> N
         ("broken-garbage.pdf", 422, "document_unreadable"),
         ("broken-truncated.pdf", 422, "document_unreadable"),
         ("encrypted.pdf", 422, "document_encrypted"),
-        ("zero-pages.pdf", 422, "document_unreadable"),
+        ("zero-pages.pdf", 422, "document_empty"),
         ("stream-bomb.pdf", 422, "decompression_bomb"),
         ("three-thousand-pages.pdf", 413, "too_many_pages"),
         ("huge-page.pdf", 413, "page_too_large"),
