@@ -11,6 +11,7 @@ from sidecar.api.app_keys import (
     METRICS,
     MODEL_WATCH,
     PROFILE_STORE,
+    PULSE,
     RERANKER,
     SETTINGS,
     TESSERACT_ENGINE,
@@ -47,12 +48,15 @@ def facts_of(app: web.Application) -> health.Facts:
         model_configured=vision is not None,
         model_failure=watch.failure if watch else None,
         circuit_open=vision.circuit.holds_back if vision else False,
+        still_s=app[PULSE].still_s,
+        stall_s=settings.stall_s,
     )
 
 
 async def get_health(request: web.Request) -> web.Response:
     """Answer the backend: any 2xx means that documents can be read."""
     settings = request.app[SETTINGS]
+    request.app[PULSE].beat()  # this runs in the event loop
     readable = _readable(request.app)
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
@@ -81,8 +85,10 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 async def get_livez(request: web.Request) -> web.Response:
     """Tell the kubelet whether to leave the process running."""
-    alive = health.is_alive(facts_of(request.app))
-    return web.json_response({"status": "ok" if alive else "dead"}, status=200 if alive else 503)
+    reason = health.death(facts_of(request.app))
+    if reason:
+        return web.json_response({"status": "dead", "reason": reason}, status=503)
+    return web.json_response({"status": "ok"})
 
 
 async def get_readyz(request: web.Request) -> web.Response:

@@ -6,6 +6,10 @@ from sidecar.ocr.engine import NP_DMS_OCR, TESSERACT
 from sidecar.runtime.capability import Capability
 
 
+STILL_S = 5.0
+"""An event loop that has not turned for so long takes no requests; it is given longer to live."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of the service at a moment."""
@@ -20,6 +24,10 @@ class Facts:
     model_configured: bool = False
     model_failure: str | None = None
     circuit_open: bool = False
+    still_s: float = 0.0
+    """Seconds since the event loop turned."""
+    stall_s: float = 60.0
+    """So long it may stand still before the process is better started anew."""
 
 
 def tesseract_capability(facts: Facts) -> Capability:
@@ -50,6 +58,8 @@ def ocr_capability(facts: Facts) -> Capability:
     """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the one that stands in for it."""
     if facts.stopping:
         return Capability("unavailable", "shutting-down")
+    if facts.still_s > STILL_S:
+        return Capability("unavailable", "event-loop-stalled")
     if not facts.workers_alive:
         return Capability("unavailable", "workers-stopped")
     engines = {TESSERACT: tesseract_capability(facts), NP_DMS_OCR: model_capability(facts)}
@@ -60,6 +70,8 @@ def ocr_capability(facts: Facts) -> Capability:
     return Capability("ready", asked_for.reason) if stand_in.ready else stand_in
 
 
-def is_alive(facts: Facts) -> bool:
-    """Tell whether the process should be left running; one that stops on purpose is alive."""
-    return facts.workers_alive or facts.stopping
+def death(facts: Facts) -> str | None:
+    """Tell why the process should be started anew, if it should; one that stops on purpose is alive."""
+    if facts.still_s > facts.stall_s:
+        return "event-loop-stalled"
+    return None if facts.workers_alive or facts.stopping else "workers-stopped"

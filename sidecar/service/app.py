@@ -1,15 +1,20 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
+from collections.abc import AsyncIterator
+
 from aiohttp import web
 
 from sidecar.api import documents, ops, texts
 from sidecar.api.app_keys import (
+    CONNECTIONS,
     DRAIN,
     EMBEDDER,
     KEY_FILE,
+    LINGERING,
     METRICS,
     MODEL_WATCH,
     PROFILE_STORE,
+    PULSE,
     RERANKER,
     SETTINGS,
     SPOOL,
@@ -18,10 +23,22 @@ from sidecar.api.app_keys import (
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
-from sidecar.api.middleware import authenticate, errors_as_json, identify, sign, turn_away
+from sidecar.api.middleware import (
+    authenticate,
+    deliver_in_time,
+    errors_as_json,
+    identify,
+    refuse_packed,
+    sign,
+    turn_away,
+)
 from sidecar.documents.spool import Spool
 from sidecar.profiles.store import ProfileStore
+from sidecar.runtime.background import beside
+from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
+from sidecar.runtime.lingering import Lingering
+from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service.gauges import watch_all
 from sidecar.service.ocr_wiring import add_reader, model_life, profiles_life, spool_life, worker_limits, workers_life
@@ -54,11 +71,14 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application
     Raises:
         SettingsError: keys are asked for and there is none.
     """
-    app = web.Application(middlewares=[identify, errors_as_json, authenticate, turn_away])
+    app = web.Application(
+        middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, turn_away]
+    )
     app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
+    app[CONNECTIONS], app[LINGERING], app[PULSE] = Connections(), Lingering(), Pulse()
     app[DRAIN] = Drain(settings.max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
@@ -68,16 +88,24 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
-    app.cleanup_ctx.extend([spool_life, workers_life, profiles_life, model_life, retrieval_life])
+    app.cleanup_ctx.extend([pulse_life, spool_life, workers_life, profiles_life, model_life, retrieval_life])
     return app
 
 
+async def pulse_life(app: web.Application) -> AsyncIterator[None]:
+    """Show that the event loop turns."""
+    async with beside(app[PULSE].keep_beating()):
+        yield
+
+
 def build_ops_app(api: web.Application) -> web.Application:
-    """Compose the ops application, which looks at what the API application holds."""
-    app = web.Application(middlewares=[identify, errors_as_json])
+    """Compose the ops application, which looks at what the API application holds, from another thread."""
+    app = web.Application(middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed])
     app.on_response_prepare.append(sign)
     app[SETTINGS] = api[SETTINGS]
     app[METRICS] = api[METRICS]
+    app[CONNECTIONS], app[LINGERING] = Connections(), Lingering()  # its own: it has another event loop
+    app[PULSE] = api[PULSE]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
     app[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
