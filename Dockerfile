@@ -87,10 +87,10 @@ COPY LICENSE /app/
 COPY sidecar /app/sidecar
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app && chmod -R u=rwX,go=rX /app
 
-# The controller knows of the sidecar its payload, and nothing else.
+# The controller knows of the sidecar what both share, and nothing else.
 FROM build AS controller-code
 COPY LICENSE /app/
-COPY sidecar/__init__.py /app/sidecar/
+COPY sidecar/__init__.py sidecar/environment.py sidecar/validation.py /app/sidecar/
 COPY sidecar/profiles/__init__.py sidecar/profiles/payload.py /app/sidecar/profiles/
 COPY controller /app/controller
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app && chmod -R u=rwX,go=rX /app

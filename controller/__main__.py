@@ -14,16 +14,16 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         match options.command:
             case "run":
-                return _run(os.environ)
+                return _run(environ)
             case "mirror":
-                return _mirror(options, os.environ)
+                return _mirror(options, environ)
             case "render":
                 return _render(options)
     except SettingsError as exc:

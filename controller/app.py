@@ -49,14 +49,18 @@ class Controller:
         self._namespace = None if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
         self._watchman = Watchman(settings, cluster, metrics, self._mark)
         self._news = News()
-        reconciler = Reconciler(cluster, sidecars, self._watchman, self._news, settings, metrics)
-        self._work = Work(reconciler.reconcile, metrics, settings.resync_s)
-        self._mirror = mirror
+        self._reconciler = Reconciler(cluster, sidecars, self._watchman, self._news, settings, metrics)
+        self._work = Work(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
+        self._metrics, self._mirror = metrics, mirror
         self._is_crd_there = False
         metrics.watch_mirror(lambda: mirror.facts if mirror else None)
 
     def _mark(self, namespace: str) -> None:
         self._work.mark(namespace)
+
+    def _forget(self, namespace: str) -> None:
+        for part in (self._reconciler, self._watchman, self._news, self._metrics):
+            part.forget(namespace)
 
     def _on_event(self, resource: str, kind: str | None, body: Mapping[str, Any]) -> None:
         if self._news.is_news(resource, kind, body):

@@ -8,7 +8,7 @@
     ├── ForbiddenError      401, 403: the Role lacks a verb, or the token is no good
     ├── RefusedError        other 4xx: the API server will never take this object
     ├── BusyError           429: later
-    └── UnavailableError    5xx, no connection, no answer in time
+    └── UnavailableError    5xx, no connection, no answer in time, or one that is none of an API server
 """
 
 
@@ -41,4 +41,4 @@ class BusyError(ClusterError):
 
 
 class UnavailableError(ClusterError):
-    """The API server failed, cannot be reached, or did not answer in time."""
+    """The API server failed, cannot be reached, did not answer in time, or somebody else answered in its place."""

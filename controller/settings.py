@@ -3,17 +3,18 @@
 Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from controller import names
+from sidecar.environment import SettingsError, names_of, parse_environment
+
+__all__ = ["Settings", "SettingsError", "environment_names", "parse_settings"]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -22,10 +23,6 @@ EVERY_NAMESPACE = "*"
 OWN_NAMES = ("CONTROLLER_", "MIRROR_", "SIDECAR_")
 """A variable that begins so and is no setting is a mistake, and is refused."""
 DATABASES = ("mysql+aiomysql", "sqlite+aiosqlite")
-
-
-class SettingsError(Exception):
-    """The environment holds something the controller will not start with; the text says what and what is accepted."""
 
 
 class Settings(BaseModel):
@@ -60,10 +57,12 @@ class Settings(BaseModel):
         names.SIDECAR_SELECTOR,
         alias="SIDECAR_SELECTOR",
         min_length=1,
-        description="Label selector of the sidecar pods. No other pod is ever touched.",
+        description="Label selector of the sidecar pods. The controller changes no other pod.",
     )
     sidecar_api_port: Port = Field(
-        8765, alias="SIDECAR_API_PORT", description="API port of the sidecars, which the proof of isolation knocks at."
+        8765,
+        alias="SIDECAR_API_PORT",
+        description="API port of the sidecars, to which the proof of isolation tries to connect.",
     )
     sidecar_ops_port: Port = Field(
         9090, alias="SIDECAR_OPS_PORT", description="Ops port of the sidecars, where `/profiles` is read."
@@ -71,7 +70,7 @@ class Settings(BaseModel):
     auth_mode: Literal["api-key", "network"] = Field(
         "api-key",
         alias="OCR_AUTH_MODE",
-        description="How the sidecars know their callers, as set for them. With `network` the isolation is proved.",
+        description="How the sidecars authenticate callers, as set for them. With `network` the isolation is proved.",
     )
     ocr_model: str = Field(
         "np-dms-ocr:latest",
@@ -83,13 +82,15 @@ class Settings(BaseModel):
     resync_s: Seconds = Field(
         30,
         alias="CONTROLLER_RESYNC_SECONDS",
-        description="How often all is looked at without any event, in seconds: what a watch missed is mended then.",
+        description="How often everything is reconciled without an event, in seconds: this repairs what a watch "
+        "missed.",
     )
     watch_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         50,
         alias="CONTROLLER_WATCH_SECONDS",
-        description="Length of one watch request, in seconds; the client gives it up after 1.2 times that. So a watch "
-        "that has gone silent is renewed after a minute, as often as the API server sends bookmarks.",
+        description="Length of one watch request, in seconds; the client gives up after 1.2 times that. So a "
+        "watch without traffic is renewed after a minute, which is how often the API server sends "
+        "bookmarks.",
     )
     request_timeout_s: Seconds = Field(
         10,
@@ -104,8 +105,8 @@ class Settings(BaseModel):
     isolation_interval_s: Seconds = Field(
         240,
         alias="CONTROLLER_ISOLATION_SECONDS",
-        description="How often the isolation is proved, in seconds; also at start and when a sidecar is new. An open "
-        "door is told within five minutes.",
+        description="How often the isolation is proved, in seconds; also at the start and for each new sidecar. "
+        "An open port is reported within five minutes.",
     )
     isolation_timeout_s: Seconds = Field(
         3,
@@ -141,8 +142,8 @@ class Settings(BaseModel):
         alias="MIRROR_DELETE_AFTER_SECONDS",
         ge=0,
         le=604_800,
-        description="How long after its row a resource is deleted, in seconds; inactive until then. Time to notice a "
-        "mistake.",
+        description="How long after its row a resource is deleted, in seconds; inactive until then. This leaves "
+        "time to notice a mistake.",
     )
 
     @field_validator("watch_namespace")
@@ -178,7 +179,7 @@ class Settings(BaseModel):
 
 def environment_names() -> dict[str, FieldInfo]:
     """Every setting by its name in the environment."""
-    return {field.alias: field for field in Settings.model_fields.values() if field.alias}
+    return names_of(Settings)
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -187,30 +188,4 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: an unknown name with our prefix (the nearest known one is named), or a value out of its range.
     """
-    known = environment_names()
-    for name in environ:
-        _check_name(name, known)
-    values: dict[str, Any] = {name: environ[name].strip() for name in known if environ.get(name, "").strip()}
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as exc:
-        raise SettingsError("; ".join(_sentence(error, values) for error in exc.errors())) from None
-
-
-# Kubernetes puts the address of every Service of the namespace into every pod; a Service called sidecar or controller
-# makes these names begin with our prefixes.
-_SERVICE_LINK = re.compile(r"[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)")
-
-
-def _check_name(name: str, known: Mapping[str, FieldInfo]) -> None:
-    if name in known or not name.startswith(OWN_NAMES) or _SERVICE_LINK.fullmatch(name):
-        return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    raise SettingsError(f"{name} is not a setting; the nearest one is {nearest[0]}")
-
-
-def _sentence(error: ErrorDetails, values: Mapping[str, Any]) -> str:
-    name = str(error["loc"][0])
-    message = error["msg"].removeprefix("Value error, ")
-    shown = "(hidden)" if name == "DATABASE_URL" else values.get(name, "unset")
-    return f"{name} is {shown}: {message[0].lower()}{message[1:]}"
+    return parse_environment(Settings, environ, prefixes=OWN_NAMES)

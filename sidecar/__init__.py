@@ -2,7 +2,7 @@
 
 The folders are the architecture. From top to bottom, who stands higher may import who stands lower, never back:
 `cli`, `service`, `api`, `wire` and `engines`, `ocr` and `retrieval`, `documents`, `profiles` and `gpu`, `runtime` and
-`telemetry`, `settings`, `errors`. docs/architecture.md has the picture.
+`telemetry`, `settings`, `errors` and `environment`, `validation`. docs/architecture.md has the picture.
 """
 
 __version__ = "0.1.0"

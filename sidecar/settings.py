@@ -3,29 +3,30 @@
 Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+
+from sidecar.environment import SettingsError, names_of, parse_environment
+
+__all__ = ["MAY_BE_NOTHING", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
 MIB = 1024 * 1024
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+EngineName = Annotated[str, Field(max_length=64)]
+"""Checked where the engines are: `service.engines.check_engines`."""
+NO_FALLBACK = "none"
 
 
 MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
 """Settings whose default is something, and that are switched off by being set to nothing."""
-
-
-class SettingsError(Exception):
-    """The environment holds something this service will not start with; the text says what and what is accepted."""
 
 
 class Settings(BaseModel):
@@ -76,27 +77,28 @@ class Settings(BaseModel):
     api_key: SecretStr = Field(
         SecretStr(""),
         alias="OCR_SIDECAR_API_KEY",
-        description="The API key. No default: a key everybody knows is none. Better: the file below.",
+        description="The API key. No default, because a key that everybody knows protects nothing. Better: the "
+        "file below.",
     )
     api_key_file: Path | None = Field(
         None,
         alias="OCR_SIDECAR_API_KEY_FILE",
-        description="File of API keys, one a line: the first is current, others are still accepted. Re-read when it "
-        "changes, so that a key rotates without a restart. Wins over OCR_SIDECAR_API_KEY.",
+        description="File of API keys, one per line: the first is current, others are still accepted. Re-read "
+        "when it changes, so that a key rotates without a restart. Wins over OCR_SIDECAR_API_KEY.",
     )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
-    engine: Literal["np-dms-ocr", "tesseract"] | None = Field(
+    engine: EngineName | None = Field(
         None,
         alias="OCR_ENGINE",
-        description="What `auto` falls to for pages without a usable text layer. Unset: `np-dms-ocr` if OLLAMA_API_URL "
-        "is set, else `tesseract`.",
+        description="Engine that `auto` uses for pages without a good text layer. Unset: `np-dms-ocr` if "
+        "OLLAMA_API_URL is set, else `tesseract`.",
     )
-    fallback_engine: Literal["tesseract", "none"] = Field(
+    fallback_engine: EngineName = Field(
         "tesseract",
         alias="OCR_FALLBACK_ENGINE",
-        description="Who reads a page when `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named in the "
-        "answer, with a warning) or `none` (the error, or what text there is with its flag).",
+        description="Engine that reads a page if `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named "
+        "in the answer, with a warning) or `none` (the error, or the incomplete text with its flag).",
     )
     languages: str = Field(
         "tha+eng",
@@ -122,7 +124,7 @@ class Settings(BaseModel):
         None,
         alias="OLLAMA_API_URL",
         description="URL of Ollama's native API, such as `http://ollama:11434`. Unset: there is no engine "
-        "`np-dms-ocr`, and OCR_FALLBACK_ENGINE reads in its place.",
+        "`np-dms-ocr`, and OCR_FALLBACK_ENGINE reads instead.",
     )
     ocr_model: str = Field(
         "np-dms-ocr:latest",
@@ -135,16 +137,16 @@ class Settings(BaseModel):
         alias="OCR_PARALLEL_PAGES",
         ge=1,
         le=64,
-        description="Model calls at a time. Ollama itself bounds nothing; keep it at its OLLAMA_NUM_PARALLEL or a "
-        "little above, more only waits there.",
+        description="Model calls at a time. Ollama itself has no limit; set it to its OLLAMA_NUM_PARALLEL or "
+        "slightly more, because further calls only wait there.",
     )
     image_longest_side: int = Field(
         1800,
         alias="OCR_IMAGE_LONGEST_SIDE",
         ge=256,
         le=8192,
-        description="Longest side of the picture the model gets, in pixels: an A4 page then has about 2,800 image "
-        "tokens, and 8-point text is still legible.",
+        description="Longest side of the image that the model gets, in pixels: an A4 page then has about 2,800 "
+        "image tokens, and 8-point text is still legible.",
     )
     connect_s: Seconds = Field(
         5,
@@ -155,12 +157,12 @@ class Settings(BaseModel):
         180,
         alias="OCR_FIRST_TOKEN_SECONDS",
         description="Deadline for a page's first token, in seconds: the model is loaded in 60 to 70 s, and other "
-        "calls may be before it.",
+        "calls may come first.",
     )
     profile_dir: Path | None = Field(
         None,
         alias="OCR_PROFILE_DIR",
-        description="Folder of published profiles, `<name>.json`: the mounted ConfigMap, or any folder. Looked at "
+        description="Folder of published profiles, `<name>.json`: the mounted ConfigMap, or any folder. Read "
         "every 250 ms. Unset: there are none.",
     )
     default_profile: str = Field(
@@ -188,27 +190,27 @@ class Settings(BaseModel):
         3000,
         alias="VRAM_HEADROOM_THRESHOLD_MB",
         ge=0,
-        description="With less VRAM free than this, in MiB and not counting the OCR model itself, that leaves after "
-        "each call. Kept from production.",
+        description="If less VRAM than this is free, in MiB, without counting the OCR model itself, the OCR model"
+        " leaves after each call. Kept from production.",
     )
     main_model_pressure_mb: int = Field(
         12000,
         alias="GPU_MAIN_MODEL_PRESSURE_THRESHOLD_MB",
         ge=0,
-        description="With more VRAM than this, in MiB, used by others than the OCR model, that leaves after each call. "
-        "Kept from production.",
+        description="If all others together use more VRAM than this, in MiB, the OCR model leaves after each "
+        "call. Kept from production.",
     )
     gpu_total_mb: int = Field(
         16384,
         alias="GPU_TOTAL_VRAM_MB",
         ge=1,
-        description="VRAM of the card, in MiB, where NVML cannot tell. Kept from production.",
+        description="VRAM of the card, in MiB, if NVML cannot be read. Kept from production.",
     )
     vram_source: Literal["auto", "ollama"] = Field(
         "auto",
         alias="OCR_VRAM_SOURCE",
-        description="Who tells how full the GPU is: `auto`: NVML where there is a driver, else Ollama. `ollama`: only "
-        "Ollama, for one that runs on another machine.",
+        description="Source of the GPU's readings. `auto`: NVML if there is a driver, else Ollama. `ollama`: only"
+        " Ollama, for one that runs on another machine.",
     )
     gpu_index: int = Field(
         0, alias="OCR_GPU_INDEX", ge=0, description="NVML's number of the GPU that Ollama uses, of those this pod sees."
@@ -216,8 +218,9 @@ class Settings(BaseModel):
     on_pressure: Literal["tesseract", "refuse", "evict"] = Field(
         "tesseract",
         alias="OCR_ON_PRESSURE",
-        description="What happens to a page when loading the OCR model would push another model out: `tesseract` "
-        "reads it (if OCR_FALLBACK_ENGINE allows), `refuse`: 503 with Retry-After, `evict`: the other model goes.",
+        description="What happens to a page if loading the OCR model would evict another model: `tesseract` reads"
+        " it (if OCR_FALLBACK_ENGINE allows), `refuse`: 503 with Retry-After, `evict`: the other "
+        "model is evicted.",
     )
     pressure_wait_s: float = Field(
         0,
@@ -237,8 +240,9 @@ class Settings(BaseModel):
     bge_m3_model: str = Field(
         "BAAI/bge-m3",
         alias="BGE_M3_MODEL",
-        description="Model of `/embed`: a folder, or a name on the Hugging Face hub, taken from the cache (`HF_HOME`) "
-        "or else from the hub. Set to nothing: there is no `/embed`, and no torch in this process.",
+        description="Model of `/embed`: a folder, or a name on the Hugging Face hub, taken from the cache "
+        "(`HF_HOME`) or else from the hub. Empty: there is no `/embed`, and without both models no "
+        "torch in this process.",
     )
     reranker_model: str = Field(
         "BAAI/bge-reranker-large",
@@ -253,40 +257,41 @@ class Settings(BaseModel):
     retrieval_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         alias="RETRIEVAL_DTYPE",
-        description="What embed and rerank compute in. `auto`: bfloat16 where the processor has instructions for it "
-        "(AMX, AVX512-BF16) and is twice as fast with them, else float32; half precision on a GPU. `float32` makes all "
-        "machines alike, and a copy on a GPU twice as large.",
+        description="Number format of embed and rerank. `auto`: bfloat16 if the processor has instructions for it"
+        " (AMX, AVX512-BF16) and is twice as fast with them, else float32; half precision on a GPU. "
+        "`float32` makes all machines equal, and a copy on a GPU twice as large.",
     )
     retrieval_device: Literal["auto", "cpu"] = Field(
         "auto",
         alias="RETRIEVAL_DEVICE",
-        description="`auto`: the GPU while VRAM_HEADROOM_THRESHOLD_MB stays free beside the model, else the CPU. "
-        "`cpu`: the GPU is never touched.",
+        description="`auto`: the GPU while VRAM_HEADROOM_THRESHOLD_MB stays free besides the model, else the CPU."
+        " `cpu`: the GPU is never used.",
     )
     retrieval_threads: int = Field(
         0,
         alias="RETRIEVAL_THREADS",
         ge=0,
         le=256,
-        description="Cores that embed and rerank compute on when there is no GPU. 0: all that this process may use. "
-        "Each core computes batches of its own, a little below the priority of OCR's workers, so neither starves the "
-        "other. Fewer leave cores to pages.",
+        description="Cores that embed and rerank compute on without a GPU. 0: all that this process may use. Each"
+        " core computes its own batches, at a slightly lower priority than OCR's workers, so that "
+        "neither starves the other. Fewer leave cores for pages.",
     )
     retrieval_max_wait_ms: float = Field(
         20,
         alias="RETRIEVAL_MAX_WAIT_MS",
         ge=0,
         le=1000,
-        description="Longest wait of a text for company in its batch, in milliseconds: that long, and no longer than a "
-        "tenth of the batch's time, callers that were just answered may take to ask again.",
+        description="Longest time that a batch is held open for more texts, in milliseconds; never longer than a "
+        "tenth of the batch's time. It lets callers that were just answered send their next text.",
     )
     retrieval_batch_tokens: int = Field(
         1024,
         alias="RETRIEVAL_BATCH_TOKENS",
         ge=16,
         le=1_000_000,
-        description="Most tokens of a batch that a core of the CPU computes, padding included. From 512 to 2048 it "
-        "makes no difference to the pace; callers wait longer for larger ones. A longer text goes alone.",
+        description="Most tokens of a batch that a core of the CPU computes, padding included. From 512 to 2048 "
+        "the throughput is the same; callers wait longer for larger ones. A longer text is a batch of"
+        " its own.",
     )
     retrieval_gpu_batch_tokens: int = Field(
         16_384,
@@ -301,13 +306,13 @@ class Settings(BaseModel):
         alias="RETRIEVAL_MAX_PADDING",
         ge=0,
         le=0.9,
-        description="Most of a batch that may be padding, as a share: what is padded is computed for nothing.",
+        description="Largest share of a batch that may be padding, which is computed in vain.",
     )
     retrieval_gpu_overhead_mb: int = Field(
         1500,
         alias="RETRIEVAL_GPU_OVERHEAD_MB",
         ge=0,
-        description="GPU memory a model takes beside its weights, in MiB: CUDA's context, and one batch.",
+        description="GPU memory that a model takes in addition to its weights, in MiB: CUDA's context, and one batch.",
     )
     retrieval_max_items: int = Field(
         2048,
@@ -319,8 +324,8 @@ class Settings(BaseModel):
         4096,
         alias="RETRIEVAL_MAX_QUEUED_ITEMS",
         ge=1,
-        description="Texts that may wait or be computed at a time, for each model; beyond that a request gets 429 with "
-        "Retry-After. One request is always let in when nothing waits.",
+        description="Texts that may wait or be computed at a time, for each model; beyond that a request gets 429"
+        " with Retry-After. One request is always accepted if nothing waits.",
     )
     retrieval_max_body_bytes: int = Field(
         8 * MIB,
@@ -332,9 +337,9 @@ class Settings(BaseModel):
         256 * MIB,
         alias="RETRIEVAL_MAX_BODIES_BYTES",
         ge=1024,
-        description="Bytes of all requests to embed or rerank that have arrived and not been answered, and of the "
-        "answers that are being sent; beyond that a request gets 429 with Retry-After. They lie in memory: 32 of the "
-        "largest requests.",
+        description="Bytes of all requests to embed or rerank in work, and of the answers that are being sent; "
+        "beyond that a request gets 429 with Retry-After. They are in memory: 32 of the largest "
+        "requests.",
     )
 
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────
@@ -355,21 +360,21 @@ class Settings(BaseModel):
         MIB,
         alias="OCR_MAX_FIELD_BYTES",
         ge=1024,
-        description="Most bytes of all form fields but the file, and of a JSON body. A prompt has 10,000 characters.",
+        description="Most bytes of all form fields except the file, and of a JSON body. A prompt has 10,000 "
+        "characters.",
     )
     page_limit: int = Field(
         500,
         alias="OCR_PAGE_LIMIT",
         ge=1,
-        description="Most pages read for one request: at 1 s a page and core, 500 keep a caller waiting for minutes "
-        "already.",
+        description="Most pages read for one request: at 1 s per page and core, 500 take minutes.",
     )
     max_pages: int = Field(
         0,
         alias="OCR_MAX_PAGES",
         ge=0,
-        description="Pages read when a request sets no maxPages: the first so many, with the warning `pages-limited` "
-        "when there are more. 0: all, up to OCR_PAGE_LIMIT. Kept from production.",
+        description="Pages read if a request sets no maxPages: only the first ones, with the warning "
+        "`pages-limited` if there are more. 0: all, up to OCR_PAGE_LIMIT. Kept from production.",
     )
     max_page_pixels: int = Field(
         150_000_000,
@@ -415,7 +420,7 @@ class Settings(BaseModel):
         2000,
         alias="OCR_WORKER_TASKS",
         ge=1,
-        description="Tasks after which a worker is replaced, so that what the C libraries leak goes with it.",
+        description="Tasks after which a worker is replaced, so that memory leaked by C libraries is freed.",
     )
     worker_nice: int = Field(
         10,
@@ -429,8 +434,8 @@ class Settings(BaseModel):
         1000,
         alias="OCR_MAX_QUEUED_PAGES",
         ge=1,
-        description="Pages that may wait or be read at a time; beyond that a document gets 429 with Retry-After. One "
-        "whole document is always let in when nothing waits.",
+        description="Pages that may wait or be read at a time; beyond that a document gets 429 with Retry-After. "
+        "One whole document is always accepted if nothing waits.",
     )
     max_documents: int = Field(
         256,
@@ -495,11 +500,6 @@ class Settings(BaseModel):
         return self
 
     @property
-    def default_engine(self) -> str:
-        """What ``auto`` falls to."""
-        return self.engine or ("np-dms-ocr" if self.ollama_api_url else "tesseract")
-
-    @property
     def bge_m3_name(self) -> str:
         """The embedder's name for callers: of a folder only the last part."""
         return _public_name(self.bge_m3_model)
@@ -512,7 +512,7 @@ class Settings(BaseModel):
     @property
     def stand_in(self) -> str | None:
         """Who reads where the engine asked for cannot."""
-        return None if self.fallback_engine == "none" else self.fallback_engine
+        return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
 
 
 def _public_name(model: str) -> str:
@@ -521,7 +521,7 @@ def _public_name(model: str) -> str:
 
 def environment_names() -> dict[str, FieldInfo]:
     """Every setting by its name in the environment."""
-    return {field.alias: field for field in Settings.model_fields.values() if field.alias}
+    return names_of(Settings)
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
@@ -530,47 +530,4 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: an unknown ``OCR_*`` name (the nearest known one is named), or a value outside its range.
     """
-    known = environment_names()
-    for name, value in environ.items():
-        _check_name(name, value, known)
-    values: dict[str, Any] = {
-        name: environ[name].strip()
-        for name in known
-        if environ.get(name, "").strip() or (name in environ and name in MAY_BE_NOTHING)
-    }
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as exc:
-        raise SettingsError("; ".join(_sentence(error, values) for error in exc.errors())) from None
-
-
-# Kubernetes puts the address of every Service of the namespace into every pod: NAME_SERVICE_HOST, NAME_SERVICE_PORT,
-# NAME_PORT=tcp://…, NAME_PORT_8765_TCP_ADDR and so on. A Service called ocr-sidecar makes them start with OCR_.
-_SERVICE_LINK_NAME = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
-_SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://.+")
-
-
-def _check_name(name: str, value: str, known: Mapping[str, FieldInfo]) -> None:
-    if not name.startswith("OCR_"):
-        return
-    is_port_link = name.endswith("_PORT") and _SERVICE_PORT_VALUE.fullmatch(value) is not None
-    if name in known:
-        if is_port_link:
-            raise SettingsError(
-                f"{name} is {value}: Kubernetes set it for a Service whose name clashes with this setting. "
-                "Set enableServiceLinks: false on the pod"
-            )
-        return
-    if is_port_link or _SERVICE_LINK_NAME.fullmatch(name):
-        return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    raise SettingsError(f"{name} is not a setting; the nearest one is {nearest[0]}")
-
-
-def _sentence(error: ErrorDetails, values: Mapping[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else ""
-    message = error["msg"].removeprefix("Value error, ")
-    if not name:
-        return message
-    shown = "(hidden)" if "KEY" in name or "URL" in name else values.get(name, "unset")  # a URL may hold a password
-    return f"{name} is {shown}: {message[0].lower()}{message[1:]}"
+    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_nothing=MAY_BE_NOTHING)

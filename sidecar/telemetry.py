@@ -4,8 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
 LOG_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -100,34 +99,14 @@ class Metrics:
 
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""
-        self.registry.register(_Watched(name, documentation, (), lambda: {(): read()}))
+        Gauge(name, documentation, registry=self.registry).set_function(read)
 
-    def watch_each(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+    def watch_each(self, name: str, documentation: str, label: str, reads: Mapping[str, Callable[[], float]]) -> None:
         """Show values that are read when the metrics are, one for each value of a label."""
-        self.registry.register(
-            _Watched(name, documentation, (label,), lambda: {(key,): value for key, value in read().items()})
-        )
+        gauge = Gauge(name, documentation, [label], registry=self.registry)
+        for value, read in reads.items():
+            gauge.labels(value).set_function(read)
 
     def render(self) -> bytes:
         """Render all in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-class _Watched:
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        labels: tuple[str, ...],
-        read: Callable[[], Mapping[tuple[str, ...], float]],
-    ) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._labels = labels
-        self._read = read
-
-    def collect(self) -> list[Metric]:
-        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, number in self._read().items():
-            family.add_metric(values, number)
-        return [family]

@@ -4,14 +4,16 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from sidecar.api.app_keys import TESSERACT_ENGINE
+from sidecar.api.app_keys import READER
+from sidecar.ocr.engine import OcrEngine
+from sidecar.service.engines import ENGINES, EnginePlug
 from sidecar.service.retrieval_wiring import GpuSeam
 from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
@@ -45,6 +47,9 @@ class Running:
     def ops(self) -> str:
         return self.service.ops_url
 
+    def engine(self, name: str) -> OcrEngine:
+        return self.service.api[READER].engines[name]
+
     @property
     def spooled(self) -> list[Path]:
         """The documents that lie in the spool."""
@@ -69,7 +74,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Start services, in network mode unless told otherwise; each is stopped at the end of the test."""
     running: list[Running] = []
 
-    async def _start(gpu: GpuSeam | None = None, **environ: str) -> Running:
+    async def _start(gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = ENGINES, **environ: str) -> Running:
         defaults = {
             "OCR_AUTH_MODE": "network",
             "OCR_PORT": "0",
@@ -81,12 +86,12 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             "OCR_SIDECAR_UPLOAD_BASE": str(tmp_path / "uploads"),
         }
         settings = parse_settings(defaults | environ)
-        service = Service(settings, gpu)
+        service = Service(settings, gpu, plugs)
         await service.start()
         one = Running(service, settings, aiohttp.ClientSession())
         running.append(one)
         async with asyncio.timeout(20):
-            await service.api[TESSERACT_ENGINE].loaded.wait()
+            await service.api[READER].loaded()
         return one
 
     yield _start

@@ -30,7 +30,7 @@ async def is_open(address: str, port: int, timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(address, port)
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, UnicodeError):  # the last one of a name that is none
         return False
     writer.transport.abort()  # nothing was said, so there is nothing to wait for
     return True

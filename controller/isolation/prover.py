@@ -27,8 +27,8 @@ class _Beat:
     """What is known of one namespace."""
 
     sidecars: Sequence[Sidecar] = ()
-    proved: frozenset[str] = frozenset()
-    """uids of the pods that the latest proof was about."""
+    proved: frozenset[str] | None = None
+    """uids of the pods that the latest proof was about, or the one that is being made; None: none was begun."""
     due: float = 0
     """When the next proof is due, by the loop's clock."""
     proof: Condition | None = None
@@ -59,7 +59,7 @@ class Watchman:
         """Note who is there to be proved; somebody new is proved at once."""
         beat = self._beats.setdefault(namespace, _Beat())
         beat.sidecars = sidecars
-        if beat.proof is None or not self._ready(beat) <= beat.proved:
+        if beat.proved is None or not self._ready(beat) <= beat.proved:
             beat.due = 0
             self._wake.set()
 
@@ -69,6 +69,10 @@ class Watchman:
         if beat is not None and beat.proof is proof:
             beat.is_fresh = False
 
+    def forget(self, namespace: str) -> None:
+        """Forget a namespace where nothing of ours is left."""
+        self._beats.pop(namespace, None)
+
     async def run(self) -> None:
         """Prove, for ever. In api-key mode there is nothing to prove."""
         if self.settings.auth_mode == "api-key":
@@ -77,8 +81,10 @@ class Watchman:
         while True:
             for namespace, beat in list(self._beats.items()):
                 if beat.due <= now():
+                    beat.due = (
+                        now() + self.settings.isolation_interval_s
+                    )  # before, as somebody new makes it due at once
                     await self._prove(namespace, beat)
-                    beat.due = now() + self.settings.isolation_interval_s
             wait_s = min((beat.due for beat in self._beats.values()), default=now() + 1) - now()
             try:
                 async with asyncio.timeout(max(wait_s, 0)):
@@ -92,6 +98,8 @@ class Watchman:
         before = beat.proof
         port, ops_port = self.settings.sidecar_api_port, self.settings.sidecar_ops_port
         beat.proof, doors = await probe.prove(beat.sidecars, port, ops_port, self.settings.isolation_timeout_s)
+        if self._beats.get(namespace) is not beat:  # it was forgotten meanwhile
+            return
         self.metrics.isolation.labels(namespace).set(GAUGE[beat.proof.status])
         beat.is_fresh = True  # also when it says the same: somebody else may have told something else meanwhile
         if beat.proof == before:

@@ -1,11 +1,10 @@
 """The only talk with the API server: list, apply, patch, delete, tell. Decides nothing; kopf has its own watches."""
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -22,6 +21,7 @@ from controller.errors import (
     RefusedError,
     UnavailableError,
 )
+from controller.kube.answer import JSON, AnswerError, Manifest, message_of, parse_list, parse_object, parse_outcome
 from controller.resource.event import Event
 from controller.settings import SettingsError
 
@@ -30,9 +30,11 @@ MERGE = "application/merge-patch+json"
 BUSY_ATTEMPTS = 4
 """How often one call is made when the API server is busy; then the whole pass is tried again later."""
 MAX_RETRY_AFTER_S = 5.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""1,000 profiles with the longest prompts in Thai are 30 MiB; ``kubectl apply`` keeps a copy of each."""
 SHOWN_ANSWER_CHARS = 300
 
-Manifest = dict[str, Any]
+A = TypeVar("A")
 Count = Callable[[str, str, str], None]
 """Told of every call: verb, kind of object, HTTP status (or ``none``)."""
 
@@ -87,7 +89,7 @@ class _Call:
     kind: str
     path: str
     body: object = None
-    content_type: str = "application/json"
+    content_type: str = JSON
     query: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
@@ -102,6 +104,7 @@ class Cluster:
 
     def __init__(self, configuration: Configuration, own_namespace: str, timeout_s: float, count: Count) -> None:
         configuration.retries = None  # the reconcile tries again, with all that is new by then
+        configuration.client_session_kwargs = {"middlewares": (_follow_nothing,)}
         self.own_namespace = own_namespace
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -128,21 +131,19 @@ class Cluster:
 
     async def list_profiles(self, namespace: str | None) -> list[Manifest]:
         """List the OcrProfiles of one namespace, or of all."""
-        found = await self._call(_Call("list", names.PLURAL, _profiles(namespace)))
-        items: list[Manifest] = found["items"]
-        return items
+        return await self._ask(_Call("list", names.PLURAL, _profiles(namespace)), parse_list)
 
     async def apply_profile(self, manifest: Mapping[str, Any], manager: str) -> Manifest:
         """Make a profile as the manifest says; what this manager said earlier and says no more goes away."""
         metadata = manifest["metadata"]
         path = _profiles(metadata["namespace"], metadata["name"])
-        return await self._call(_Call("patch", names.PLURAL, path, manifest, APPLY, _forced(manager)))
+        return await self._ask(_Call("patch", names.PLURAL, path, manifest, APPLY, _forced(manager)), parse_object)
 
     async def delete_profile(self, namespace: str, name: str, uid: str) -> None:
         """Delete this very profile, not one that has its name by now; one that is gone is fine."""
         body = {"preconditions": {"uid": uid}}
         try:
-            await self._call(_Call("delete", names.PLURAL, _profiles(namespace, name), body))
+            await self._ask(_Call("delete", names.PLURAL, _profiles(namespace, name), body), parse_outcome)
         except NotFoundError:
             return
 
@@ -155,46 +156,46 @@ class Cluster:
             "status": status,
         }
         path = _profiles(namespace, name) + "/status"
-        return await self._call(
-            _Call("patch", "ocrprofiles/status", path, manifest, APPLY, _forced(names.CONTROLLER_MANAGER))
-        )
+        query = _forced(names.CONTROLLER_MANAGER)
+        return await self._ask(_Call("patch", "ocrprofiles/status", path, manifest, APPLY, query), parse_object)
 
     async def get_config_map(self, namespace: str) -> Manifest | None:
         """Read the ConfigMap; None if there is none."""
         try:
-            return await self._call(_Call("get", "configmaps", _config_map(namespace)))
+            return await self._ask(_Call("get", "configmaps", _config_map(namespace)), parse_object)
         except NotFoundError:
             return None
 
     async def apply_config_map(self, manifest: Mapping[str, Any]) -> Manifest:
         """Make the ConfigMap as the manifest says; keys of other managers stay."""
         path = _config_map(manifest["metadata"]["namespace"])
-        return await self._call(_Call("patch", "configmaps", path, manifest, APPLY, _forced(names.CONTROLLER_MANAGER)))
+        query = _forced(names.CONTROLLER_MANAGER)
+        return await self._ask(_Call("patch", "configmaps", path, manifest, APPLY, query), parse_object)
 
     async def trim_config_map(self, namespace: str, patch: Mapping[str, Any]) -> Manifest:
         """Take away keys of other managers."""
         query = {"fieldManager": names.CONTROLLER_MANAGER}
-        return await self._call(_Call("patch", "configmaps", _config_map(namespace), patch, MERGE, query))
+        asked = _Call("patch", "configmaps", _config_map(namespace), patch, MERGE, query)
+        return await self._ask(asked, parse_object)
 
     async def delete_config_map(self, namespace: str) -> None:
         """Delete the ConfigMap, because somebody made it immutable; one that is gone is fine."""
         try:
-            await self._call(_Call("delete", "configmaps", _config_map(namespace)))
+            await self._ask(_Call("delete", "configmaps", _config_map(namespace)), parse_outcome)
         except NotFoundError:
             return
 
     async def list_pods(self, namespace: str, selector: str) -> list[Manifest]:
         """List the pods with these labels."""
         path = f"/api/v1/namespaces/{namespace}/pods"
-        found = await self._call(_Call("list", "pods", path, query={"labelSelector": selector}))
-        items: list[Manifest] = found["items"]
-        return items
+        return await self._ask(_Call("list", "pods", path, query={"labelSelector": selector}), parse_list)
 
     async def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
         """Annotate this very pod. With its uid in the patch, a later pod of that name is a conflict."""
         patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
-        await self._call(_Call("patch", "pods", path, patch, MERGE, {"fieldManager": names.CONTROLLER_MANAGER}))
+        query = {"fieldManager": names.CONTROLLER_MANAGER}
+        await self._ask(_Call("patch", "pods", path, patch, MERGE, query), parse_object)
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
         """Tell something about an object; an event of that name which is there already tells it."""
@@ -222,11 +223,21 @@ class Cluster:
             "count": 1,
         }
         try:
-            await self._call(_Call("create", "events", f"/api/v1/namespaces/{namespace}/events", body))
+            await self._ask(_Call("create", "events", f"/api/v1/namespaces/{namespace}/events", body), parse_object)
         except ConflictError:
             return
 
-    async def _call(self, asked: _Call) -> Manifest:
+    # ── how it is asked ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def _ask(self, asked: _Call, parse: Callable[[str, bytes], A]) -> A:
+        content_type, content = await self._call(asked)
+        try:
+            return parse(content_type, content)
+        except AnswerError as exc:
+            raise UnavailableError(f"{asked}: {exc}") from None
+
+    async def _call(self, asked: _Call) -> tuple[str, bytes]:
+        """Call until the API server is not busy; give the answer's content type and body, whatever they are."""
         for _ in range(BUSY_ATTEMPTS - 1):
             try:
                 return await self._call_once(asked)
@@ -234,26 +245,61 @@ class Cluster:
                 await asyncio.sleep(min(exc.retry_after_s, MAX_RETRY_AFTER_S))
         return await self._call_once(asked)
 
-    async def _call_once(self, asked: _Call) -> Manifest:
+    async def _call_once(self, asked: _Call) -> tuple[str, bytes]:
+        try:
+            response = await self._send(asked)
+            async with response:
+                content = await _read(response)
+        except (aiohttp.ClientError, ConfigException, TimeoutError, OSError) as exc:
+            self._count(asked.verb, asked.kind, "none")
+            raise UnavailableError(f"{asked}: {_reason(exc)}") from exc
+        self._count(asked.verb, asked.kind, str(response.status))
+        if response.status >= 300:
+            raise _error(str(asked), response.status, response.headers, content)
+        return response.headers.get("Content-Type", ""), content
+
+    async def _send(self, asked: _Call) -> aiohttp.ClientResponse:
         request = await self._client.param_serialize(
             METHODS[asked.verb],
             asked.path,
             query_params=list((asked.query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": asked.content_type},
+            header_params={"Accept": JSON, "Content-Type": asked.content_type},
             body=asked.body,
             auth_settings=["BearerToken"],
         )
-        try:
-            response = await self._client.call_api(*request[:5], _request_timeout=self._timeout)
-            content = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            self._count(asked.verb, asked.kind, "none")
-            raise UnavailableError(f"{asked}: {type(exc).__name__}") from exc
-        self._count(asked.verb, asked.kind, str(response.status))
-        if response.status >= 300:
-            raise _error(str(asked), response.status, response.headers, content)
-        answer: Manifest = json.loads(content)
-        return answer
+        answer = await self._client.call_api(*request[:5], _request_timeout=self._timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+class _AnswerRefusedError(aiohttp.ClientError):
+    """An answer that is not read to its end; the text says why."""
+
+
+async def _follow_nothing(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Refuse redirects: an API server sends none, and whoever does shall not get what is written here."""
+    response = await send(request)
+    if 300 <= response.status < 400:
+        _refuse(response, f"{response.status}, a redirect, which is not followed")
+    return response
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            _refuse(response, f"the answer has more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(content)
+
+
+def _refuse(response: aiohttp.ClientResponse, why: str) -> NoReturn:
+    response.close()
+    raise _AnswerRefusedError(why)
+
+
+def _reason(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, _AnswerRefusedError) else type(exc).__name__
 
 
 METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
@@ -282,11 +328,7 @@ STATUSES: dict[int, type[ClusterError]] = {
 
 
 def _error(asked: str, status: int, headers: Mapping[str, str], content: bytes) -> ClusterError:
-    try:
-        said = str(json.loads(content).get("message"))
-    except (ValueError, AttributeError):
-        said = content.decode(errors="replace")
-    text = f"{asked}: {status} {said[:SHOWN_ANSWER_CHARS]}"
+    text = f"{asked}: {status} {message_of(content)[:SHOWN_ANSWER_CHARS]}"
     if status == 429:
         return BusyError(text, _seconds(headers.get("Retry-After")))
     if kind := STATUSES.get(status):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import aiohttp
 
+from controller.kube.answer import JSON
 from controller.resource.sidecar_pod import Sidecar, parse_loaded
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -34,9 +35,9 @@ class SidecarClient:
             return sidecar
         try:
             async with self._free, self._session.get(self._url(sidecar), allow_redirects=False) as response:
-                content = await response.content.read(MAX_ANSWER_BYTES) if response.status == 200 else b""
-                while not response.content.at_eof() and len(content) < MAX_ANSWER_BYTES:
-                    content += await response.content.read(MAX_ANSWER_BYTES - len(content))
+                if response.status != 200 or response.content_type != JSON:
+                    return sidecar
+                content = await _read(response)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return sidecar
         answer = parse_loaded(content)
@@ -45,3 +46,14 @@ class SidecarClient:
     def _url(self, sidecar: Sidecar) -> str:
         host = f"[{sidecar.address}]" if ":" in sidecar.address else sidecar.address
         return f"http://{host}:{self._ops_port}/profiles"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body; nothing of one that is too long, so that its beginning is not taken for it."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            response.close()
+            return b""
+    return bytes(content)

@@ -103,13 +103,13 @@ def _check_file(path: Path) -> None:
 
 
 async def _read(connection: AsyncConnection, models: tuple[str, ...], prompt_type: str) -> Snapshot:
-    profiles = (await connection.execute(select_profiles(models))).all()
+    profiles = (await connection.execute(select_profiles(models))).mappings().all()
     if len(profiles) > MAX_ROWS:
         raise DatabaseError(f"ai_execution_profiles has more than {MAX_ROWS} rows of these models, which is the limit")
-    prompts = (await connection.execute(select_prompts(prompt_type))).all()
+    prompts = (await connection.execute(select_prompts(prompt_type))).mappings().all()
     return Snapshot(
-        profiles=tuple(ProfileRow(*row) for row in profiles),
-        prompts=tuple(PromptRow(*row) for row in prompts),
+        profiles=tuple(ProfileRow(**row) for row in profiles),
+        prompts=tuple(PromptRow(**row) for row in prompts),
         has_profiles=bool(profiles) or (await connection.execute(select_any(PROFILES))).first() is not None,
         has_prompts=bool(prompts) or (await connection.execute(select_any(PROMPTS))).first() is not None,
     )

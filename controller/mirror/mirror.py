@@ -1,6 +1,6 @@
 """The mirror: every interval, database rows become OcrProfile resources. Reads the database, never writes it.
 
-What to do is decided in ``mirror_plan``; here it is done. Nothing is remembered that a restart may not lose: what has
+What to do is decided in ``plan``; here it is done. Nothing is remembered that a restart may not lose: what has
 been told already, since when the database has been down, and what was last decided.
 """
 
@@ -31,7 +31,7 @@ class DatabaseError(Exception):
 
 
 class Rows(Protocol):
-    """Where rows are read; ``mirror_database.Database`` in production."""
+    """Where rows are read; ``database.Database`` in production."""
 
     async def read(self, models: tuple[str, ...], prompt_type: str) -> Snapshot:
         """Read both tables as of one moment, within a deadline.

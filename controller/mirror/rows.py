@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from controller import names
-from controller.resource.spec import MAX_NAME_CHARS, SHOWN_PROBLEMS, ProfileSpec
-from sidecar.profiles.payload import MAX_PROMPT_CHARS, PROFILE_NAME, SHOWN_VALUE_CHARS
+from controller.resource.spec import MAX_NAME_CHARS, ProfileSpec
+from sidecar.profiles.payload import MAX_PROMPT_CHARS, PROFILE_NAME, SHOWN_VALUE_CHARS, check_system_prompt
+from sidecar.validation import explain, explain_all
 
 MAX_CONTEXT_CHARS = 65_536
 """200 tags of 64 characters need a quarter of it."""
@@ -173,21 +174,27 @@ def prompt_of_row(row: PromptRow, prompt_type: str) -> dict[str, Any]:
     Raises:
         JunkRow: the template is empty or too long, or the context is no JSON or names impossible tags.
     """
-    template = _text(row.template, "template")
-    if not template.strip():
-        raise JunkRow("template is empty, text is accepted")
-    if len(template) > MAX_PROMPT_CHARS:
-        raise JunkRow(f"template has more than {MAX_PROMPT_CHARS} characters, which is the limit")
     block = {
         "promptType": prompt_type,
         "versionNumber": _number(row.version_number, "version_number"),
-        "systemPrompt": template,
+        "systemPrompt": _template(row.template),
         "dmsTags": tags_of(row.context_config),
     }
     if block["versionNumber"] is None:
         raise JunkRow("version_number is NULL, a whole number is accepted")
     _check_spec({"canonicalModel": names.OCR_MODEL, "prompt": block})
     return block
+
+
+def _template(value: object) -> str:
+    """Give the template if it can be a system prompt. The payload decides; the words are ours: the text is cut."""
+    template = _text(value, "template")
+    try:
+        return check_system_prompt(template)
+    except ValueError:
+        if len(template) > MAX_PROMPT_CHARS:
+            raise JunkRow(f"template has more than {MAX_PROMPT_CHARS} characters, which is the limit") from None
+        raise JunkRow("template is empty, text is accepted") from None
 
 
 def tags_of(context_config: object) -> dict[str, bool] | None:
@@ -259,16 +266,14 @@ def _check_spec(spec: Spec) -> None:
     try:
         ProfileSpec.model_validate({field: value for field, value in spec.items() if value is not None})
     except ValidationError as exc:
-        problems = [_sentence(error, spec) for error in exc.errors()[:SHOWN_PROBLEMS]]
-        raise JunkRow("; ".join(problems)) from None
+        raise JunkRow(explain_all(exc, lambda problem: _explain(problem, spec))) from None
 
 
-def _sentence(error: ErrorDetails, spec: Spec) -> str:
-    message = error["msg"].removeprefix("Value error, ")
-    path = [str(part) for part in error["loc"]]
-    if path[0] == "prompt":  # what a prompt says is nobody's business but the model's
-        return f"{'.'.join(path)}: {message[0].lower()}{message[1:]}"
-    return f"{path[0]} is {_shown(spec.get(path[0]))}: {message[0].lower()}{message[1:]}"
+def _explain(problem: ErrorDetails, spec: Spec) -> str:
+    field, *_ = path = [str(part) for part in problem["loc"]]
+    if field == "prompt":  # what a prompt says is nobody's business but the model's
+        return explain(problem, ".".join(path))
+    return explain(problem, field, f" is {_shown(spec.get(field))}")
 
 
 def _shown(value: object) -> str:

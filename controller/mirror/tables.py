@@ -1,14 +1,15 @@
 """The two tables as the mirror reads them, and its queries. Pure: nothing here connects to anything.
 
 Only the columns that are read stand here. None has a type: a type would convert in the driver, where one junk value
-fails the whole read; ``mirror_plan`` checks the values row by row. Texts are cut in the query, one character past
+fails the whole read; ``rows`` checks the values row by row. Texts are cut in the query, one character past
 their limit, so that no row can fill this process' memory.
 """
 
 from collections.abc import Sequence
 
 from sqlalchemy import Select, column, func, literal, select, table
-from sqlalchemy.sql.expression import ColumnElement, TableClause
+from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy.sql.expression import Label, TableClause
 
 from controller.mirror.rows import MAX_CONTEXT_CHARS
 from sidecar.profiles.payload import MAX_PROMPT_CHARS
@@ -60,8 +61,9 @@ def select_prompts(prompt_type: str) -> Select[*tuple[object, ...]]:
     return of_type.order_by(PROMPTS.c.version_number.desc()).limit(2)
 
 
-def _cut(text: ColumnElement[object], max_chars: int) -> ColumnElement[object]:
-    return func.substr(text, 1, max_chars + 1).label(None)
+def _cut(text: KeyedColumnElement[object], max_chars: int) -> Label[object]:
+    """Cut a text, which keeps its column's name: rows are read by name."""
+    return func.substr(text, 1, max_chars + 1).label(text.key)
 
 
 def select_any(of: TableClause) -> Select[int]:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -69,39 +70,54 @@ class Metrics:
 
     def watch_mirror(self, read: Callable[[], MirrorFacts | None]) -> None:
         """Show how the mirror fares, at the time the metrics are asked for."""
-        self.registry.register(_MirrorMetrics(read))
+
+        def watch(name: str, documentation: str, value_of: Callable[[MirrorFacts], float]) -> None:
+            gauge = Gauge(f"ocr_controller_mirror_{name}", documentation, registry=self.registry)
+            gauge.set_function(lambda: value_of(read() or MirrorFacts()))
+
+        watch("rows", "Rows at the last read.", lambda facts: facts.rows)
+        watch(
+            "down_since_timestamp_seconds",
+            "When the database began to fail; 0: it answers.",
+            lambda facts: _timestamp(facts.down_since),
+        )
+        watch(
+            "last_read_timestamp_seconds",
+            "When the rows were last read; 0: never.",
+            lambda facts: _timestamp(facts.last_read),
+        )
+        self.registry.register(_MirrorCounts(read))
 
     def count_call(self, verb: str, kind: str, status: str) -> None:
         """Count one call to the API server."""
         self.calls.labels(verb, kind, status).inc()
+
+    def forget(self, namespace: str) -> None:
+        """Show nothing more of a namespace where nothing of ours is left."""
+        for metric in (self.passes, self.last_success, self.profiles, self.sidecars, self.isolation):
+            metric.remove_by_labels({"namespace": namespace})
 
     def render(self) -> bytes:
         """Render all in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-class _MirrorMetrics:
+def _timestamp(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0
+
+
+class _MirrorCounts:
+    """Counts by reason and by verb. No gauge that calls a function: reasons come and go, and a counter has none."""
+
     def __init__(self, read: Callable[[], MirrorFacts | None]) -> None:
         self._read = read
 
     def collect(self) -> list[Metric]:
         facts = self._read() or MirrorFacts()
-        down_since, last_read = facts.down_since, facts.last_read
-        rows = GaugeMetricFamily("ocr_controller_mirror_rows", "Rows at the last read.", value=facts.rows)
-        down = GaugeMetricFamily(
-            "ocr_controller_mirror_down_since_timestamp_seconds",
-            "When the database began to fail; 0: it answers.",
-            value=down_since.timestamp() if down_since else 0,
-        )
-        read = GaugeMetricFamily(
-            "ocr_controller_mirror_last_read_timestamp_seconds",
-            "When the rows were last read; 0: never.",
-            value=last_read.timestamp() if last_read else 0,
-        )
         notices = GaugeMetricFamily("ocr_controller_mirror_notices", "What is amiss, by reason.", labels=["reason"])
         for reason, count in facts.notices.items():
             notices.add_metric([reason], count)
         writes = CounterMetricFamily("ocr_controller_mirror_writes", "Writes, by verb.", labels=["verb"])
         for verb, count in facts.writes.items():
             writes.add_metric([verb], count)
-        return [rows, down, read, notices, writes]
+        return [notices, writes]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from controller import names
 from controller.clock import timestamp, utc_now
 from controller.errors import ClusterError, ConflictError, NotFoundError
-from controller.kube.api_client import Manifest
+from controller.kube.answer import Manifest
 from controller.ops.telemetry import Metrics
 from controller.publish.config_map import (
     Desired,
@@ -26,6 +26,7 @@ from controller.publish.config_map import (
     render_config_map,
     surplus_of,
 )
+from controller.publish.outcome import Outcome
 from controller.publish.status import Surroundings, find_reload_conflicts, is_told, next_status, plan_events
 from controller.resource.condition import Condition
 from controller.resource.event import Event
@@ -134,8 +135,8 @@ class Reconciler:
         self._clock = clock
         self._memories: dict[str, _Memory] = {}
 
-    async def reconcile(self, namespace: str, has_news: Callable[[], bool] = lambda: False) -> bool:
-        """Make one pass; tell whether all is settled, or whether to look again soon.
+    async def reconcile(self, namespace: str, has_news: Callable[[], bool] = lambda: False) -> Outcome:
+        """Make one pass; tell what it leaves to be done.
 
         Args:
             namespace: the namespace to look at.
@@ -147,7 +148,7 @@ class Reconciler:
         bodies = {body["metadata"]["name"]: body for body in await self._cluster.list_profiles(namespace)}
         live = await self._cluster.get_config_map(namespace)
         if self._is_nothing_of_ours(bodies, live):
-            return True
+            return Outcome.NOTHING_THERE
         memory = self._memories.setdefault(namespace, _Memory())
         resources = _read_all(memory, bodies.values())
         desired = plan_entries(resources, _last_good(memory, resources, live))
@@ -156,7 +157,11 @@ class Reconciler:
         self._show(namespace, desired)
         sidecars = await self._look_at_sidecars(namespace, desired.hash)
         is_all_told = await self._tell_all(namespace, resources, desired, sidecars, bodies, has_news)
-        return is_all_told and _agree(sidecars, desired)
+        return Outcome.SETTLED if is_all_told and _agree(sidecars, desired) else Outcome.UNSETTLED
+
+    def forget(self, namespace: str) -> None:
+        """Forget a namespace where nothing of ours is left."""
+        self._memories.pop(namespace, None)
 
     def _is_nothing_of_ours(self, bodies: Mapping[str, Manifest], live: Manifest | None) -> bool:
         """In every namespace of a cluster there may be a ConfigMap of that name; only ours is ours to empty."""

@@ -1,6 +1,5 @@
 """What was observed → the status of a profile, and the events that tell of its changes. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,8 @@ from controller.resource.condition import Condition, Truth
 from controller.resource.event import Event, event_name
 from controller.resource.sidecar_pod import Sidecar
 from controller.resource.spec import Resource
+from sidecar.profiles.payload import find_placeholders
 
-PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
 SHOWN_NAMES = 5
 MAX_MESSAGE_CHARS = 1024
 WITHDRAWN = frozenset({Publication.INACTIVE, Publication.OTHER_MODEL, Publication.INVALID, Publication.TOO_LARGE})
@@ -127,8 +126,7 @@ def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Conditi
 def prompt_clean(resource: Resource) -> Condition:
     """Tell whether the prompt still holds placeholders that nobody filled."""
     prompt = (resource.payload and resource.payload.system_prompt) or ""
-    found = sorted(set(PLACEHOLDER.findall(prompt)))
-    if found:
+    if found := find_placeholders(prompt):
         return Condition("PromptClean", "False", "Placeholders", f"the prompt still holds {_some(found)}")
     return Condition("PromptClean", "True", "Clean" if prompt else "NoPrompt", "the prompt holds no placeholder")
 

@@ -61,4 +61,5 @@ def _subject(refused: Mapping[str, Any]) -> str:
 
 
 def _reason(refused: Mapping[str, Any]) -> str:
-    return str(refused.get("reason") or refused.get("error") or "no reason given")[:SHOWN_REASON_CHARS]
+    reason = str(refused.get("reason") or refused.get("error") or "no reason given")[:SHOWN_REASON_CHARS]
+    return reason.encode(errors="replace").decode()  # half a surrogate pair would come back from the cluster as another

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from controller import names
 from sidecar.profiles.payload import (
     MAX_ATTEMPTS,
     MAX_KEEP_ALIVE_S,
-    MAX_PROMPT_CHARS,
     PROFILE_NAME,
     MaxTokens,
     NumCtx,
@@ -24,16 +24,17 @@ from sidecar.profiles.payload import (
     RepeatPenalty,
     Retry,
     RuntimeParams,
+    SystemPrompt,
     Temperature,
     TopP,
     check_tag_names,
     seal,
 )
+from sidecar.validation import explain, explain_all
 
 MAX_NAME_CHARS = 253 - len(names.KEY_SUFFIX)
 """A ConfigMap key has at most 253 characters; one that is too long would be refused with the whole ConfigMap."""
 MAX_VERSION_NUMBER = 2**31 - 1
-SHOWN_PROBLEMS = 5
 
 TemperatureStep = Temperature
 """A step has the range of what it is added to."""
@@ -54,7 +55,7 @@ class PromptSpec(_SpecModel):
 
     prompt_type: Annotated[str, Field(min_length=1, max_length=50)] | None = None
     version_number: Annotated[int, Field(ge=0, le=MAX_VERSION_NUMBER, strict=True)] | None = None
-    system_prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)] | None = None
+    system_prompt: SystemPrompt | None = None
     dms_tags: dict[str, Annotated[bool, Field(strict=True)]] | None = None
 
     @field_validator("dms_tags")
@@ -97,8 +98,7 @@ def parse_spec(body: Mapping[str, Any]) -> ProfileSpec:
     try:
         spec = ProfileSpec.model_validate(_without_nulls(body.get("spec") or {}))
     except ValidationError as exc:
-        problems = [_sentence(error["loc"], error["msg"]) for error in exc.errors()[:SHOWN_PROBLEMS]]
-        raise InvalidSpec("; ".join(problems)) from None
+        raise InvalidSpec(explain_all(exc, _explain)) from None
     if spec.prompt and spec.prompt.prompt_type and not spec.prompt.system_prompt:
         raise InvalidSpec("spec.prompt.systemPrompt is required when spec.prompt.promptType is set")
     return spec
@@ -122,10 +122,9 @@ def _without_nulls(spec: object) -> object:
     return spec
 
 
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    path = ".".join(("spec", *(str(part) for part in location)))
-    message = message.removeprefix("Value error, ")
-    return f"{path}: {message[0].lower()}{message[1:]}"
+def _explain(problem: ErrorDetails) -> str:
+    """Name the field, and not its value: a condition is no place for a prompt."""
+    return explain(problem, ".".join(("spec", *map(str, problem["loc"]))))
 
 
 def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:

@@ -12,6 +12,9 @@ BUSY_WINDOW_S = 1.5
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 """Between failed passes, at most: an API server that is back is noticed within this."""
+LONGEST_BUSY_S = 20.0
+"""The most that a busy API server's ``Retry-After`` is obeyed: its own is a second, a proxy's may be hours. ``/livez``
+takes a loop for stuck that is still for longer than a pass, a resync and 30 s."""
 FIRST_LOOK_S = 0.5
 """How soon is looked whether the sidecars have loaded what was published; then ever later."""
 
@@ -43,6 +46,6 @@ class Pace:
         return replace(self, is_waiting=False)
 
     def after_failure(self, retry_after_s: float = 0) -> "Pace":
-        """Go on after a pass that failed: at once at first, then ever later, as late as the API server says."""
+        """Go on after a pass that failed: at once, then ever later, or as late as the API server says, to a limit."""
         pause_s = min(max(self.pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        return replace(self, pause_s=max(pause_s, retry_after_s), is_waiting=False)
+        return replace(self, pause_s=max(pause_s, min(retry_after_s, LONGEST_BUSY_S)), is_waiting=False)

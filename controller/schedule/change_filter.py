@@ -31,6 +31,11 @@ class News:
         """Note what the sidecar pods are about to be."""
         self._sidecars[namespace] = {sidecar.uid: sidecar for sidecar in sidecars}
 
+    def forget(self, namespace: str) -> None:
+        """Forget a namespace where nothing of ours is left; its profiles have been forgotten one by one."""
+        self._manifests.pop(namespace, None)
+        self._sidecars.pop(namespace, None)
+
     def is_news(self, resource: str, kind: str | None, body: Body) -> bool:
         """Judge an event of any watched resource, by its plural."""
         judge = {"configmaps": self._of_config_map, "pods": self._of_pod}.get(resource, self._of_profile)

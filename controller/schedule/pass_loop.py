@@ -10,6 +10,7 @@ from datetime import datetime
 from controller.clock import utc_now
 from controller.errors import BusyError, ClusterError
 from controller.ops.telemetry import Metrics
+from controller.publish.outcome import Outcome
 from controller.schedule.backoff import Pace
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 PASS_DEADLINE_S = 60.0
 """A pass that takes longer hangs: all its calls have deadlines of their own."""
 
-Pass = Callable[[str, Callable[[], bool]], Awaitable[bool]]
+Pass = Callable[[str, Callable[[], bool]], Awaitable[Outcome]]
 
 
 @dataclass(slots=True)
@@ -32,11 +33,13 @@ class _Namespace:
 
 @dataclass(slots=True)
 class Work:
-    """One loop for each namespace; a slow one holds up no other."""
+    """One loop for each namespace where something is to be done; a slow one holds up no other."""
 
     make_pass: Pass
     metrics: Metrics
     resync_s: float
+    forget: Callable[[str], None]
+    """Told of a namespace whose loop has ended, because nothing is there."""
     _namespaces: dict[str, _Namespace] = field(default_factory=dict)
     _group: asyncio.TaskGroup | None = None
 
@@ -57,8 +60,8 @@ class Work:
             await asyncio.Event().wait()
 
     async def _serve(self, namespace: str, known: _Namespace) -> None:
-        pace = Pace(self.resync_s)
-        while True:
+        pace: Pace | None = Pace(self.resync_s)
+        while pace is not None:
             known.beat = time.monotonic()
             await asyncio.sleep(pace.pause_s)
             if await _is_set_within(known.news, pace.look_s):
@@ -66,13 +69,19 @@ class Work:
             await asyncio.sleep(pace.window_s)
             known.news.clear()
             pace = await self._pass(namespace, known, pace)
+        del self._namespaces[namespace]
+        self.forget(namespace)
 
-    async def _pass(self, namespace: str, known: _Namespace, pace: Pace) -> Pace:
-        """Make one pass. Whatever it raises, the next one is made: nothing else would ever mend it."""
+    async def _pass(self, namespace: str, known: _Namespace, pace: Pace) -> Pace | None:
+        """Make one pass. Whatever it raises, the next one is made: nothing else would ever mend it.
+
+        Returns:
+            How to go on; None: not at all, nothing is there, and nothing has happened meanwhile.
+        """
         started = time.monotonic()
         try:
             async with asyncio.timeout(PASS_DEADLINE_S):
-                is_settled = await self.make_pass(namespace, known.news.is_set)
+                outcome = await self.make_pass(namespace, known.news.is_set)
         except (ClusterError, TimeoutError) as exc:
             log.warning("a pass failed", extra={"namespace": namespace, "error": str(exc) or type(exc).__name__})
             self._fail(namespace, known, type(exc).__name__)
@@ -87,7 +96,9 @@ class Work:
         self.metrics.passes.labels(namespace, "good").inc()
         self.metrics.last_success.labels(namespace).set_to_current_time()
         known.succeeded, known.failing_since = True, None
-        return pace.after_pass(is_settled=is_settled, has_news=known.news.is_set())
+        if outcome is Outcome.NOTHING_THERE and not known.news.is_set():
+            return None
+        return pace.after_pass(is_settled=outcome is not Outcome.UNSETTLED, has_news=known.news.is_set())
 
     def _fail(self, namespace: str, known: _Namespace, problem: str) -> None:
         self.metrics.passes.labels(namespace, "failed").inc()
@@ -98,7 +109,7 @@ class Work:
 
     @property
     def namespaces(self) -> list[str]:
-        """All namespaces that were ever marked."""
+        """All namespaces that have a loop."""
         return list(self._namespaces)
 
     @property

@@ -137,7 +137,7 @@ imagePullPolicy: {{ $image.pullPolicy }}
 runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
-# So that volumes are writable; not of each file again, which takes minutes with many.
+# So that volumes are writable, without a change of each file, which takes minutes with many.
 fsGroup: 65532
 fsGroupChangePolicy: OnRootMismatch
 {{- with . }}
@@ -216,14 +216,14 @@ rollingUpdate:
 
 {{/* Where Ollama keeps what it writes: the models on their volume, all else in /tmp. */}}
 {{- define "ocr.ollamaEnv" -}}
-# The image's own is 0.0.0.0; only this pod is to reach it.
+# The image's default is 0.0.0.0; only this pod may reach it.
 - name: OLLAMA_HOST
   value: 127.0.0.1:11434
 - name: OLLAMA_MODELS
   value: /ollama/models
 - name: HOME
   value: /tmp
-# A server that starts would remove what another one, here or in the loader, has half pulled.
+# A server that starts would remove the unfinished downloads of another one, here or in the loader.
 - name: OLLAMA_NOPRUNE
   value: "1"
 {{- end }}

@@ -54,7 +54,7 @@ containers:
       {{- with .Values.ollama.inPod.modelfile }}
       - name: MODEL
         value: {{ $.Values.ollama.model | quote }}
-      # A changed Modelfile is another task.
+      # A changed Modelfile makes another Job.
       - name: MODELFILE_SHA256
         value: {{ sha256sum . }}
       {{- end }}

@@ -11,7 +11,7 @@
 {{- end }}
 - name: OCR_PROFILE_DIR
   value: /etc/ocr-sidecar/profiles
-# A folder below the volume: it has to belong to the service's user, and the volume itself belongs to root.
+# A folder below the volume, because it must belong to the service's user, and the volume belongs to root.
 - name: OCR_SPOOL_DIR
   value: /spool/documents
 - name: OCR_MAX_SPOOL_BYTES
@@ -22,7 +22,7 @@
   value: {{ $sidecar.logLevel }}
 - name: OCR_WORKER_MEMORY_MB
   value: {{ $sidecar.workerMemoryMiB | quote }}
-# The process sees all cores of the node. What it may use is the limit, so that is what it is told.
+# The process would count all cores of the node; the limit is what it may use.
 - name: OCR_WORKERS
   {{- if $sidecar.workers }}
   value: {{ $sidecar.workers | quote }}
@@ -45,7 +45,7 @@
     resourceFieldRef: {containerName: sidecar, resource: limits.cpu, divisor: "1"}
 - name: HF_HOME
   value: /models/huggingface
-# The policy lets nothing out: without this each look at a model waits for the hub.
+# The policy allows no egress: without this each search for a model waits for the hub.
 - name: HF_HUB_OFFLINE
   value: "1"
 {{- end }}

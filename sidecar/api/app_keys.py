@@ -4,11 +4,8 @@ from aiohttp import web
 
 from sidecar.api.key_file import KeyFile
 from sidecar.documents.spool import Spool
-from sidecar.engines.model_watch import ModelWatch
-from sidecar.engines.ollama import Ollama
-from sidecar.engines.tesseract import TesseractEngine
-from sidecar.engines.vision import VisionEngine
 from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.store import ProfileStore
 from sidecar.retrieval.model import Embedding
@@ -32,12 +29,9 @@ KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
 SPOOL = web.AppKey("SPOOL", Spool)
 WORKERS = web.AppKey("WORKERS", WorkerPool)
-TESSERACT_ENGINE = web.AppKey("TESSERACT_ENGINE", TesseractEngine)
-VISION_ENGINE = web.AppKey("VISION_ENGINE", VisionEngine)
-OLLAMA = web.AppKey("OLLAMA", Ollama)
-VRAM_MONITOR = web.AppKey("VRAM_MONITOR", VramMonitor)
-MODEL_WATCH = web.AppKey("MODEL_WATCH", ModelWatch)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
+ENGINES: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINES", tuple)
+"""What all engines declare that there are, those that are not configured among them."""
 READER = web.AppKey("READER", DocumentReader)
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])

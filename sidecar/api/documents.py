@@ -10,13 +10,13 @@ from sidecar.api import deliver, receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
     DRAIN,
+    ENGINES,
     METRICS,
     PROFILE_STORE,
     READER,
     REQUEST_ID,
     SETTINGS,
     SPOOL,
-    TESSERACT_ENGINE,
 )
 from sidecar.api.middleware import error_of
 from sidecar.api.receive import read_body
@@ -29,7 +29,7 @@ from sidecar.errors import (
     StorageError,
     UnknownProfileError,
 )
-from sidecar.ocr.engine import Orders
+from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
 from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import instruct
@@ -51,7 +51,7 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
         async with request.app[DRAIN].arriving():
             fields = await receive.receive_upload(request, file, settings)
-        asked, ignored = ocr.parse_form(fields, settings.max_system_prompt_length)
+        asked, ignored = ocr.parse_form(fields, _accepted(request.app))
         return await _answer(request, _job(request.app, asked, file.path, profiles), ignored)
 
 
@@ -64,9 +64,13 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
         async with request.app[DRAIN].arriving():
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, settings.max_field_bytes)
-            asked = ocr.parse_body(body, settings.max_system_prompt_length)
+            asked = ocr.parse_body(body, _accepted(request.app))
             await _copy_in_time(asked.pdf_path, file, settings)
         return await _answer(request, _job(request.app, asked, file.path, profiles))
+
+
+def _accepted(app: web.Application) -> ocr.Accepted:
+    return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINES]])
 
 
 def _refuse_early(request: web.Request) -> Profiles:
@@ -143,13 +147,17 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
         page_limit=settings.page_limit,
     )
     if asked.languages is not None:
-        app[TESSERACT_ENGINE].check_languages(asked.languages)
-    orders = Orders(
-        asked.languages or settings.languages,
-        instruct(asked.model_wish, _profile(asked.profile, profiles, settings), settings.ocr_model),
-        asked.active_profile,
+        app[READER].check_languages(asked.languages)
+    told = instruct(
+        _profile(asked.profile, profiles, settings),
+        settings.ocr_model,
+        params=asked.parameters,
+        system_prompt=asked.system_prompt,
+        tags=asked.tags,
     )
-    return ReadJob(path, asked.engine, orders, wish, asked.asks_for_a_model)
+    languages = asked.languages or settings.languages
+    order = ReadOrder(path, settings.page_timeout_s, languages, told, asked.active_profile)
+    return ReadJob(asked.engine, wish, order, asked.wishes)
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

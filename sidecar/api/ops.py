@@ -8,18 +8,18 @@ from sidecar import __version__
 from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
+    ENGINES,
     METRICS,
-    MODEL_WATCH,
     PROFILE_STORE,
     PULSE,
+    READER,
     RERANKER,
     SETTINGS,
-    TESSERACT_ENGINE,
-    VISION_ENGINE,
     WORKERS,
 )
 from sidecar.ocr import health
-from sidecar.ocr.engine import NP_DMS_OCR, TESSERACT
+from sidecar.profiles.payload import CANONICAL_MODEL
+from sidecar.runtime import sandbox
 from sidecar.runtime.capability import Capability
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
@@ -33,23 +33,16 @@ def _readable(app: web.Application) -> Capability:
 
 def facts_of(app: web.Application) -> health.Facts:
     """Gather what health is judged by."""
-    settings, tesseract = app[SETTINGS], app[TESSERACT_ENGINE]
-    installed = tesseract.installed.languages if tesseract.installed else frozenset()
-    missing = [name for name in settings.languages.split("+") if name not in installed]
-    watch, vision = app.get(MODEL_WATCH), app.get(VISION_ENGINE)
+    configured, policy = app[READER].engines, app[READER].policy
+    names = [one.name for one in app[ENGINES]]
     return health.Facts(
         stopping=app[DRAIN].leaving,
         workers_alive=app[WORKERS].alive,
-        tesseract_loaded=tesseract.installed is not None,
-        tesseract_failure=tesseract.failure,
-        default_language_missing=", ".join(missing) or None,
-        default_engine=settings.default_engine,
-        fallback_engine=settings.stand_in,
-        model_configured=vision is not None,
-        model_failure=watch.failure if watch else None,
-        circuit_open=vision.circuit.holds_back if vision else False,
+        engines={name: configured[name].capability if name in configured else health.missing(name) for name in names},
+        default_engine=policy.default_engine,
+        fallback_engine=policy.fallback_engine,
         still_s=app[PULSE].still_s,
-        stall_s=settings.stall_s,
+        stall_s=app[SETTINGS].stall_s,
     )
 
 
@@ -60,9 +53,10 @@ async def get_health(request: web.Request) -> web.Response:
     readable = _readable(request.app)
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
+        engine=CANONICAL_MODEL,
         ocr_model=settings.ocr_model,
         ollama_url=public_url(settings.ollama_api_url),
-        ocr_engine=settings.default_engine,
+        ocr_engine=request.app[READER].policy.default_engine,
         version=__version__,
         reasons=[readable.reason] if readable.reason else [],
     )
@@ -97,10 +91,10 @@ async def get_readyz(request: web.Request) -> web.Response:
     readable = health.ocr_capability(facts)
     embedder, reranker = request.app[EMBEDDER], request.app[RERANKER]
     capabilities = {"ocr": readable, embedder.name: embedder.capability, reranker.name: reranker.capability}
-    engines = {TESSERACT: health.tesseract_capability(facts), NP_DMS_OCR: health.model_capability(facts)}
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},
-        "engines": {name: _render_capability(one) for name, one in engines.items()},
+        "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
+        "sandbox": sandbox.available(),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
     return web.json_response(body, status=200 if readable.ready else 503)

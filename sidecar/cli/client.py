@@ -89,7 +89,7 @@ async def connect(url: str, api_key: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def start_embedded(settings: Settings) -> AsyncIterator[Client]:
     """Start a sidecar of our own, on a socket only this user can reach, for as long as the block."""
-    from sidecar.api.app_keys import TESSERACT_ENGINE  # noqa: PLC0415 - likewise
+    from sidecar.api.app_keys import READER  # noqa: PLC0415 - likewise
     from sidecar.service.app import build_app  # noqa: PLC0415 - a client of another machine's service needs none of it
 
     app = build_app(settings.model_copy(update={"auth_mode": "network", "bge_m3_model": "", "reranker_model": ""}))
@@ -99,7 +99,7 @@ async def start_embedded(settings: Settings) -> AsyncIterator[Client]:
         try:
             await runner.setup()
             await web.UnixSite(runner, socket).start()
-            await app[TESSERACT_ENGINE].loaded.wait()
+            await app[READER].loaded()
             async with _session(aiohttp.UnixConnector(socket), "") as session:
                 yield Client(session, "http://embedded")
         finally:

@@ -25,18 +25,18 @@ SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp",
 KEY_NAME = "OCR_SIDECAR_API_KEY"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         match options.command:
             case "serve":
-                return _serve(os.environ)
+                return _serve(environ)
             case "ocr":
-                return asyncio.run(_ocr(options, os.environ))
+                return asyncio.run(_ocr(options, environ))
             case "doctor" | "fetch":
-                return _prepare(options.command, os.environ)
+                return _prepare(options.command, environ)
     except (SettingsError, SpoolError) as exc:
         print(f"ocr-sidecar: {exc}", file=sys.stderr)
         return EXIT_USAGE
@@ -84,7 +84,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--output", type=Path, metavar="DIR", help="write one file a document here; those that exist are skipped"
     )
     ocr.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
-    ocr.add_argument("--engine", default="auto", help="auto, tesseract or np-dms-ocr (default: auto)")
+    ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
     ocr.add_argument("--languages", help="Tesseract's languages, such as tha+eng")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
     ocr.add_argument("--jobs", type=int, default=4, help="documents in work at a time (default: 4)")

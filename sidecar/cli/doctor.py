@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from sidecar.api.key_file import KeyFile
+from sidecar.engines.ollama import Ollama
 from sidecar.engines.tesseract import ORIENTATION_DATA, find_tessdata
+from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
+from sidecar.runtime import sandbox
 from sidecar.runtime.cores import usable_cores
+from sidecar.service.engines import ENGINES, check_engines
 from sidecar.settings import Settings, SettingsError, parse_settings
 
 OLLAMA_S = 3.0
@@ -44,6 +46,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Look at everything that documents, models and callers may need."""
     try:
         settings = parse_settings(environ)
+        check_engines(settings, [plug.traits for plug in ENGINES])
     except SettingsError as exc:
         yield Finding("settings", ok=False, detail=str(exc), remedy="see docs/configuration.md", needed=True)
         settings = parse_settings({})
@@ -52,6 +55,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _keys(settings)
     yield from _tesseract(settings)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
+    yield _sandbox()
     yield _ollama(settings)
     yield _gpu()
     yield from _retrieval(settings)
@@ -89,14 +93,24 @@ def _tesseract(settings: Settings) -> Iterator[Finding]:
     )
 
 
+def _sandbox() -> Finding:
+    found = sandbox.available()
+    return Finding(
+        "sandbox of the workers",
+        ok=len(found) == 2,
+        detail=", ".join(found) or "the kernel has neither seccomp nor Landlock",
+        remedy="Linux 5.13 or newer on x86_64 or aarch64, with landlock among its security modules, has both",
+    )
+
+
 def _ollama(settings: Settings) -> Finding:
     if not settings.ollama_api_url:
         return Finding(
             "Ollama", ok=False, detail="not configured; Tesseract reads all pages", remedy="set OLLAMA_API_URL"
         )
     try:
-        installed = asyncio.run(_models(settings.ollama_api_url))
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        installed = asyncio.run(_installed(settings.ollama_api_url))
+    except (SidecarError, TimeoutError):
         return Finding(
             "Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy="start it, or mend the URL"
         )
@@ -106,10 +120,10 @@ def _ollama(settings: Settings) -> Finding:
     return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {wanted}, or create it from its Modelfile")
 
 
-async def _models(url: str) -> list[str]:
-    timeout = aiohttp.ClientTimeout(total=OLLAMA_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{url.rstrip('/')}/api/tags") as answer:
-        return [model["name"] for model in (await answer.json())["models"]]
+async def _installed(url: str) -> frozenset[str]:
+    ollama = Ollama(url, OLLAMA_S)
+    async with asyncio.timeout(OLLAMA_S), ollama.open():
+        return await ollama.installed()
 
 
 def _gpu() -> Finding:

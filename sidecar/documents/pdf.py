@@ -13,7 +13,6 @@ from PIL import Image, ImageChops, ImageDraw
 
 from sidecar.documents import raster
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.pdf_bombs import check_streams
 from sidecar.documents.text_layer import FULL_PAGE_IMAGE_SHARE, MIN_ACCOUNTED_SHARE, TextLayer
 from sidecar.errors import (
     EmptyDocumentError,
@@ -48,16 +47,14 @@ class Pdf:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, max_page_pixels: int, max_stream_bytes: int) -> Iterator[Self]:
-        """Open a PDF file.
+    def open(cls, path: Path, max_page_pixels: int) -> Iterator[Self]:
+        """Open a PDF file whose streams were looked at; see :func:`sidecar.documents.pdf_bombs.check_streams`.
 
         Raises:
-            ExpansionBombError: a stream expands beyond reason.
             EncryptedDocumentError: it needs a password.
             EmptyDocumentError: it has no pages.
             UnreadableDocumentError: it is broken beyond what PDFium repairs.
         """
-        check_streams(path, max_stream_bytes)
         document = _load(path)
         try:
             if document.get_formtype() != pdfium_c.FORMTYPE_NONE:

@@ -23,8 +23,9 @@ from sidecar.errors import (
     InvalidValueError,
     LanguageMissingError,
 )
-from sidecar.ocr.engine import TESSERACT, Orders, PageOrder, PageText, PageVerdict, PreparedPage
+from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.text import compose_sara_am, trim
+from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import Turns
 from sidecar.runtime.worker_pool import WorkerPool
 
@@ -179,10 +180,12 @@ def _model(languages: str, tessdata_dir: Path) -> "PyTessBaseAPI":
 class TesseractEngine:
     """An :class:`sidecar.ocr.engine.OcrEngine` that draws and reads each page in one worker task."""
 
-    name = TESSERACT
-    empty_is_an_answer = True  # it invents nothing, so it has nothing to hide
+    traits = EngineTraits("tesseract")
 
-    def __init__(self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None) -> None:
+    def __init__(
+        self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None, default_languages: str
+    ) -> None:
+        self._default_languages = default_languages.split("+")
         self._workers = workers
         self._limits = limits
         self._tessdata_dir = tessdata_dir
@@ -191,8 +194,22 @@ class TesseractEngine:
         self.installed: Installed | None = None
         self.failure: str | None = None
         """Why nothing can be read, where that is known."""
-        self.loaded = asyncio.Event()
+        self._looked = asyncio.Event()
         """Set when it is known what is installed, or that nothing is."""
+
+    @property
+    def capability(self) -> Capability:
+        """Tell whether it can read; of several reasons why not, the first that explains the others."""
+        if self.failure:
+            return Capability("unavailable", self.failure)
+        if self.installed is None:
+            return Capability("loading", "workers-starting")
+        missing = [name for name in self._default_languages if name not in self.installed.languages]
+        return Capability("unavailable", f"language-missing: {', '.join(missing)}") if missing else Capability("ready")
+
+    async def loaded(self) -> None:
+        """Wait until it is known what is installed, or that nothing is."""
+        await self._looked.wait()
 
     async def keep_loading(self) -> None:
         """Find out what is installed, in a worker, which also proves that workers start; try again until it works."""
@@ -203,13 +220,13 @@ class TesseractEngine:
             except Exception:  # this loop is the supervisor: whatever it is, it is told, and tried again
                 self.failure = "workers-do-not-start"
                 log.exception("Tesseract cannot be loaded")
-            self.loaded.set()
+            self._looked.set()
             if self.failure:
                 await asyncio.sleep(LOAD_AGAIN_S)
 
-    def check(self, orders: Orders) -> None:
+    def check(self, order: ReadOrder) -> None:
         """Refuse languages that are not installed; see :meth:`check_languages`."""
-        self.check_languages(orders.languages)
+        self.check_languages(order.languages)
 
     def check_languages(self, languages: str) -> None:
         """Refuse languages that are not installed.
@@ -232,36 +249,33 @@ class TesseractEngine:
                 f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
             )
 
-    def model(self, orders: Orders) -> str:  # noqa: ARG002 - an engine's common shape
+    def model(self, order: ReadOrder) -> str:  # noqa: ARG002 - an engine's common shape
         """Tell the version."""
         return f"tesseract-{self._there().version}"
 
-    def _parameters(self, orders: Orders) -> dict[str, object]:
-        return {"languages": orders.languages, "dpi": self._limits.dpi}
-
-    def max_attempts(self, orders: Orders) -> int:  # noqa: ARG002 - an engine's common shape
+    def max_attempts(self, order: ReadOrder) -> int:  # noqa: ARG002 - an engine's common shape
         """Try once: the same page gives the same text."""
         return 1
 
-    async def prepare(self, page: PageOrder) -> PreparedPage:
+    async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
         """Do nothing: a page is drawn and read in one task, so that its pixels need not travel."""
-        self.check(page.orders)
-        return PreparedPage(page)
+        self.check(order)
+        return PreparedPage(index)
 
-    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:  # noqa: ARG002 - common shape
+    async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:  # noqa: ARG002 - common shape
         """Draw and read one page in a worker."""
         read, worked_s = await self._workers.run_timed(
             read_page,
-            page.order.document,
-            page.order.index,
+            order.document,
+            page.index,
             self._limits,
-            page.order.orders.languages,
+            order.languages,
             self._there().tessdata_dir,
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
         done_reason = "blank" if read.blank else "stop"
-        parameters = self._parameters(page.order.orders)
+        parameters = {"languages": order.languages, "dpi": self._limits.dpi}
         return replace(read, verdict=verdict, done_reason=done_reason, parameters=parameters, worked_s=worked_s)
 
     def _there(self) -> Installed:

@@ -14,6 +14,7 @@ from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.model_answer import judge
+from sidecar.engines.model_watch import STARTING, ModelWatch
 from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
 from sidecar.errors import (
     DeadlineError,
@@ -28,10 +29,12 @@ from sidecar.gpu import residency_policy
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom, full_name
 from sidecar.gpu.vram_monitor import VramMonitor
-from sidecar.ocr.engine import NP_DMS_OCR, Orders, PageOrder, PageText, PreparedPage, TryFailedError
+from sidecar.ocr.engine import EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.ocr.text import trim
 from sidecar.profiles import prompt
-from sidecar.profiles.payload import MAX_TEMPERATURE, RuntimeParams
+from sidecar.profiles.payload import CANONICAL_MODEL, MAX_TEMPERATURE, RuntimeParams
+from sidecar.profiles.precedence import Instructions
+from sidecar.runtime.capability import Capability
 from sidecar.runtime.circuit_breaker import Circuit
 from sidecar.runtime.fair_slots import Turns
 from sidecar.runtime.worker_pool import WorkerPool
@@ -75,23 +78,24 @@ class PageDrawer:
         self._limits = limits
         self._longest_side = longest_side
 
-    async def draw(self, page: PageOrder) -> tuple[PagePicture, float]:
+    async def draw(self, order: ReadOrder, index: int) -> tuple[PagePicture, float]:
         """Draw one page; also tell the seconds it took."""
         return await self._workers.run_timed(
             document.picture,
-            page.document,
-            page.index,
+            order.document,
+            index,
             self._limits,
             self._longest_side,
-            deadline_s=page.deadline_s,
+            deadline_s=order.page_timeout_s,
         )
 
 
 class VisionEngine:
-    """An :class:`sidecar.ocr.engine.OcrEngine` that has each page read by the model its document's orders name."""
+    """An :class:`sidecar.ocr.engine.OcrEngine` that has each page read by the model its document's order names."""
 
-    name = NP_DMS_OCR
-    empty_is_an_answer = False
+    traits = EngineTraits(
+        CANONICAL_MODEL, takes_prompt=True, takes_parameters=True, is_believed_empty=False, on_gpu=True
+    )
 
     def __init__(
         self,
@@ -112,6 +116,8 @@ class VisionEngine:
         self._running: Counter[str] = Counter()
         self.make_room: Callable[[], Awaitable[bool]] | None = None
         """Sends those away that come after OCR in rank, and tells whether any left."""
+        self.watch: ModelWatch | None = None
+        """Knows whether the model server answers."""
         self._call_ended_s = float("-inf")
 
     @property
@@ -119,22 +125,38 @@ class VisionEngine:
         """Model calls that run now, of all models."""
         return self._running.total()
 
-    def check(self, orders: Orders) -> None:
+    @property
+    def capability(self) -> Capability:
+        """Tell whether the model can be called."""
+        if self.circuit.holds_back:
+            return Capability("unavailable", "circuit-open")
+        failure = self.watch.failure if self.watch else None
+        if failure:
+            return Capability("loading" if failure == STARTING else "unavailable", failure)
+        return Capability("ready")
+
+    async def loaded(self) -> None:
+        """Return: it is the model server that loads."""
+
+    def check_languages(self, languages: str) -> None:
+        """Refuse none: the model is told no languages."""
+
+    def check(self, order: ReadOrder) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""
 
-    def model(self, orders: Orders) -> str:
+    def model(self, order: ReadOrder) -> str:
         """Name what profile or operator say."""
-        return orders.instructions.model
+        return order.told.model
 
-    def max_attempts(self, orders: Orders) -> int:
+    def max_attempts(self, order: ReadOrder) -> int:
         """Tell what the profile says."""
-        return orders.instructions.retry.max_attempts
+        return order.told.retry.max_attempts
 
-    async def prepare(self, page: PageOrder) -> PreparedPage:
+    async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
         """Draw the page, in a worker."""
-        return PreparedPage(page, *await self._drawer.draw(page))
+        return PreparedPage(index, *await self._drawer.draw(order, index))
 
-    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
+    async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
         """Have the model read one page.
 
         Raises:
@@ -142,28 +164,29 @@ class VisionEngine:
             EngineUnavailableError, EngineFailedError, DeadlineError: see :meth:`sidecar.engines.ollama.Ollama.chat`.
         """
         if page.picture is None:
-            raise PageUnreadableError(f"page {page.order.index + 1} was not drawn")
+            raise PageUnreadableError(f"page {page.index + 1} was not drawn")
         if page.picture.blank:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
-        residency = await self._admit(page.order.orders, ends_s)
-        request = self._request(page, attempt, residency)
+        residency = await self._admit(order, ends_s)
+        sent = options(order.told.params, order.told.retry.temperature_step, attempt)
+        request = _request(order.told, page.picture, sent, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
-        is_fair = timeouts.whole_s >= FAIR_SHARE * page.order.deadline_s
+        is_fair = timeouts.whole_s >= FAIR_SHARE * order.page_timeout_s
         is_probe = self._pass_circuit()
         try:
             stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
         except SidecarError as exc:
-            raise TryFailedError(exc, _options_of(request), residency) from exc
-        return _page_text(stream, request, residency)
+            raise TryFailedError(exc, sent, residency) from exc
+        return _page_text(stream, sent, residency)
 
-    async def _admit(self, orders: Orders, ends_s: float) -> OcrResidencyDecision:
+    async def _admit(self, order: ReadOrder, ends_s: float) -> OcrResidencyDecision:
         """Look at the GPU; wait for room as long as may be, but not past the page's end; decide how long to stay.
 
         Raises:
             GpuPressureError: there is no room.
         """
-        told = orders.instructions
+        told = order.told
         waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
         headroom = await self._monitor.read()
         if self.make_room and self._lacks_room(headroom, told.model) and await self.make_room():
@@ -178,7 +201,7 @@ class VisionEngine:
         return residency_policy.calculate_ocr_residency(
             headroom,
             told.model,
-            orders.active_profile or self._policy.active_profile,
+            order.active_profile or self._policy.active_profile,
             self._policy.residency,
             told.keep_alive_cap_s,
         )
@@ -197,19 +220,6 @@ class VisionEngine:
     def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:
         is_recent = self._clock() < min(self._call_ended_s + SETTLED_S, ends_s)
         return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
-
-    def _request(self, page: PreparedPage, attempt: int, residency: OcrResidencyDecision) -> dict[str, object]:
-        told = page.order.orders.instructions
-        picture = page.picture.png_base64 if page.picture else ""
-        return {
-            "model": told.model,
-            "messages": prompt.messages(told.system_prompt, told.tags, picture),
-            "stream": True,
-            "keep_alive": residency.keep_alive_seconds,
-            "options": options(told.params, told.retry.temperature_step, attempt),
-            "truncate": False,
-            "shift": False,
-        }
 
     def _pass_circuit(self) -> bool:
         """Ask the circuit to call; tell whether this is the call that tries whether the server is back."""
@@ -255,6 +265,20 @@ class VisionEngine:
             self.circuit.given_up()
 
 
+def _request(
+    told: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
+) -> dict[str, object]:
+    return {
+        "model": told.model,
+        "messages": prompt.messages(told.system_prompt, told.tags, picture.png_base64),
+        "stream": True,
+        "keep_alive": residency.keep_alive_seconds,
+        "options": sent,
+        "truncate": False,
+        "shift": False,
+    }
+
+
 def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
     """Give Ollama's options: what was set, under Ollama's names, and nothing else.
 
@@ -272,19 +296,14 @@ def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dic
     return wanted
 
 
-def _options_of(request: Mapping[str, object]) -> Mapping[str, object]:
-    sent = request["options"]
-    return sent if isinstance(sent, dict) else {}
-
-
-def _page_text(stream: ChatStream, request: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
+def _page_text(stream: ChatStream, sent: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
     answer = judge(stream.content, stream.done_reason)
     return PageText(
         trim(answer.text),
         verdict=answer.verdict,
         done_reason=answer.done_reason,
         error=stream.error,
-        parameters=_options_of(request),
+        parameters=sent,
         residency=residency,
         first_token_s=stream.first_token_s,
     )

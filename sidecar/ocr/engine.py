@@ -1,6 +1,6 @@
-"""What an engine is, and the values that pass between documents, engines and the use case. Pure."""
+"""What an engine is, what it declares of itself, and the values that pass between it and the use case. Pure."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,15 +11,56 @@ from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.profiles.precedence import Instructions
+from sidecar.runtime.capability import Capability
 
 AUTO = "auto"
+"""Asks for usable text layers, and for the service's engine on all other pages."""
 FAST_PATH = "fast-path"
-TESSERACT = "tesseract"
-NP_DMS_OCR = "np-dms-ocr"
+"""Names, in answers, the text layer."""
 MIXED = "mixed"
-ENGINE_NAMES = (AUTO, NP_DMS_OCR, TESSERACT)
+"""Names, in answers, several engines."""
 
 NOTHING_SENT: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTraits:
+    """What an engine declares: all that the service needs to know of it, so that its name decides nothing."""
+
+    name: str
+    """What callers, settings, answers and metrics call it."""
+    takes_prompt: bool = False
+    """Whether it follows the system prompt, and tags fields."""
+    takes_parameters: bool = False
+    """Whether it is sent the parameters of request and profile."""
+    is_believed_empty: bool = True
+    """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
+    on_gpu: bool = False
+    """Whether it needs the GPU, which may be full: then residency is decided, and it stands in for no other."""
+
+    @property
+    def follows_profiles(self) -> bool:
+        """Tell whether a profile says anything to it."""
+        return self.takes_prompt or self.takes_parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a request sets that not every engine can follow."""
+
+    prompt: bool = False
+    parameters: bool = False
+    profile: bool = False
+    residency: bool = False
+
+    def met_by(self, readers: Collection[EngineTraits]) -> bool:
+        """Tell whether each wish has one among those who read that follows it."""
+        return (
+            (not self.prompt or any(one.takes_prompt for one in readers))
+            and (not self.parameters or any(one.takes_parameters for one in readers))
+            and (not self.profile or any(one.follows_profiles for one in readers))
+            and (not self.residency or any(one.on_gpu for one in readers))
+        )
 
 
 class PageVerdict(StrEnum):
@@ -79,33 +120,29 @@ class Attempt:
     parameters: Mapping[str, object] = field(default_factory=dict)
     residency: OcrResidencyDecision | None = None
     first_token_ms: int | None = None
+    blank: bool = False
+    """Whether the engine saw that there is nothing to read, and was asked for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """How one document is to be read, the same for all its pages."""
-
-    languages: str
-    instructions: Instructions
-    active_profile: str | None = None
-    """The LLM profile in use."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageOrder:
-    """One page for an engine to read. ``index`` counts from 0; ``deadline_s`` bounds the whole try."""
+class ReadOrder:
+    """How one document is to be read: decided once, at its start, and the same for all its pages and engines."""
 
     document: Path
-    index: int
-    deadline_s: float
-    orders: Orders
+    page_timeout_s: float
+    """How long one engine may take over one page, all its tries together."""
+    languages: str
+    told: Instructions
+    """What an engine is told that follows profiles."""
+    active_profile: str | None = None
+    """The LLM profile in use, where the request names one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPage:
-    """A page that waits for its engine; ``picture`` where the engine had it drawn beforehand."""
+    """A page that waits for its engine, counted from 0; ``picture`` where the engine had it drawn beforehand."""
 
-    order: PageOrder
+    index: int
     picture: PagePicture | None = None
     worked_s: float = 0.0
     """How long it took to prepare, its wait for a worker not counted."""
@@ -142,12 +179,12 @@ class OcrEngine(Protocol):
     """Reads pages. A cancelled call stops its work; errors are those of :mod:`sidecar.errors`."""
 
     @property
-    def name(self) -> str:
-        """The engine's name in the contract."""
+    def traits(self) -> EngineTraits:
+        """What the engine declares of itself."""
 
     @property
-    def empty_is_an_answer(self) -> bool:
-        """Whether "no text" can be believed of a page that is not blank."""
+    def capability(self) -> Capability:
+        """Whether it can read now, and why not."""
 
     @property
     def ahead(self) -> PageTurns:
@@ -157,17 +194,23 @@ class OcrEngine(Protocol):
     def turns(self) -> PageTurns:
         """Pages being read."""
 
-    def check(self, orders: Orders) -> None:
+    async def loaded(self) -> None:
+        """Wait until what it loads at its start is there, or has failed; an engine that loads nothing returns."""
+
+    def check_languages(self, languages: str) -> None:
+        """Refuse languages, such as ``tha+eng``, that it has not; one that is told no languages refuses none."""
+
+    def check(self, order: ReadOrder) -> None:
         """Refuse what this engine cannot do, before any page is read."""
 
-    def model(self, orders: Orders) -> str:
+    def model(self, order: ReadOrder) -> str:
         """Name the model that reads."""
 
-    def max_attempts(self, orders: Orders) -> int:
+    def max_attempts(self, order: ReadOrder) -> int:
         """Tell how often a page is tried that comes back truncated, looping or empty."""
 
-    async def prepare(self, page: PageOrder) -> PreparedPage:
-        """Do what can be done before it is the page's turn."""
+    async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
+        """Do what can be done before it is the page's turn; pages count from 0."""
 
-    async def read(self, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
+    async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
         """Read one page, for the ``attempt``-th time, counted from 1, in at most ``deadline_s`` seconds."""

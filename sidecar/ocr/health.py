@@ -1,10 +1,9 @@
 """Liveness and readiness, from facts, with reasons. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.ocr.engine import NP_DMS_OCR, TESSERACT
 from sidecar.runtime.capability import Capability
-
 
 STILL_S = 5.0
 """An event loop that has not turned for so long takes no requests; it is given longer to live."""
@@ -12,46 +11,22 @@ STILL_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the service at a moment."""
+    """What is known of the service at a moment. ``engines`` holds each engine there is, by its name."""
 
     stopping: bool
     workers_alive: bool
-    tesseract_loaded: bool
-    tesseract_failure: str | None
-    default_language_missing: str | None
-    default_engine: str = TESSERACT
-    fallback_engine: str | None = TESSERACT
-    model_configured: bool = False
-    model_failure: str | None = None
-    circuit_open: bool = False
+    engines: Mapping[str, Capability]
+    default_engine: str
+    fallback_engine: str | None
     still_s: float = 0.0
     """Seconds since the event loop turned."""
     stall_s: float = 60.0
     """So long it may stand still before the process is better started anew."""
 
 
-def tesseract_capability(facts: Facts) -> Capability:
-    """Tell whether the embedded engine can read; of several reasons why not, the first that explains the others."""
-    reasons = (
-        (facts.tesseract_failure, Capability("unavailable", facts.tesseract_failure)),
-        (not facts.tesseract_loaded, Capability("loading", "workers-starting")),
-        (
-            facts.default_language_missing,
-            Capability("unavailable", f"language-missing: {facts.default_language_missing}"),
-        ),
-    )
-    return next((capability for holds, capability in reasons if holds), Capability("ready"))
-
-
-def model_capability(facts: Facts) -> Capability:
-    """Tell whether the model can be called."""
-    starting = "loading" if facts.model_failure == "model-server-starting" else "unavailable"
-    reasons = (
-        (not facts.model_configured, Capability("unavailable", f"engine-missing: {NP_DMS_OCR}")),
-        (facts.circuit_open, Capability("unavailable", "circuit-open")),
-        (facts.model_failure, Capability(starting, facts.model_failure)),
-    )
-    return next((capability for holds, capability in reasons if holds), Capability("ready"))
+def missing(engine: str) -> Capability:
+    """Tell of an engine that the settings do not configure."""
+    return Capability("unavailable", f"engine-missing: {engine}")
 
 
 def ocr_capability(facts: Facts) -> Capability:
@@ -62,11 +37,10 @@ def ocr_capability(facts: Facts) -> Capability:
         return Capability("unavailable", "event-loop-stalled")
     if not facts.workers_alive:
         return Capability("unavailable", "workers-stopped")
-    engines = {TESSERACT: tesseract_capability(facts), NP_DMS_OCR: model_capability(facts)}
-    asked_for = engines[facts.default_engine]
+    asked_for = facts.engines[facts.default_engine]
     if asked_for.ready or facts.fallback_engine in (None, facts.default_engine):
         return asked_for
-    stand_in = engines[facts.fallback_engine]
+    stand_in = facts.engines[facts.fallback_engine]
     return Capability("ready", asked_for.reason) if stand_in.ready else stand_in
 
 

@@ -1,6 +1,6 @@
 """What becomes of one page over all tries of all engines, and what a document's pages come to. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.errors import (
@@ -12,7 +12,7 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
-from sidecar.ocr.engine import FAST_PATH, MIXED, NP_DMS_OCR, Attempt, PageText, PageVerdict, TryFailedError
+from sidecar.ocr.engine import FAST_PATH, MIXED, Attempt, EngineTraits, PageText, PageVerdict, TryFailedError
 from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
@@ -26,7 +26,7 @@ CAUSES: Mapping[str, WarningCode] = {
     PageVerdict.LOOPED: WarningCode.PAGE_LOOPED,
     PageVerdict.EMPTY: WarningCode.PAGE_EMPTY,
 }
-"""What a caller is warned of when a try of the model came to this, by its error's code or its verdict."""
+"""What a caller is warned of when a try came to this, by its error's code or its verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +67,24 @@ class PageReading:
         """Tell whether no further try is needed."""
         return self._settled
 
-    def add(self, engine: str, read: PageText, took_s: float, *, empty_is_an_answer: bool) -> None:
+    def add(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
         """Take what a try gave; the best text is kept, a good one ends the tries."""
         self.duration_s += took_s
-        self.attempts.append(_attempt(engine, read, took_s))
+        self.attempts.append(_attempt(engine.name, read, took_s))
         self.error = self.error or read.error
         has_text = self._best is not None and bool(self._best[1].text)  # part of a page is more than "there is none"
-        is_believed = empty_is_an_answer and read.verdict is PageVerdict.EMPTY and not has_text
+        is_believed = engine.is_believed_empty and read.verdict is PageVerdict.EMPTY and not has_text
         good = read.verdict is PageVerdict.GOOD or is_believed
         if good or self._best is None or _worth(read) > _worth(self._best[1]):
-            self._best = engine, read
+            self._best = engine.name, read
         self._settled = good
 
-    def fail(self, engine: str, failed: TryFailedError, took_s: float) -> None:
+    def fail(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
         """Take that a try gave nothing, and what had been sent for it."""
         self.duration_s += took_s
         self.attempts.append(
             Attempt(
-                engine,
+                engine.name,
                 round(took_s * 1000),
                 PageVerdict.FAILED,
                 failed.error.code,
@@ -143,6 +143,7 @@ def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
         read.parameters,
         read.residency,
         None if read.first_token_s is None else round(read.first_token_s * 1000),
+        read.blank,
     )
 
 
@@ -173,15 +174,14 @@ def engine_used(pages: Sequence[PageResult]) -> str:
     return MIXED if len(engines) > 1 else str(engines.pop())
 
 
-def model_was_tried(pages: Sequence[PageResult]) -> bool:
-    """Tell whether any page was given, or was to be given, to the model; blank ones are not."""
-    tries = [attempt for page in pages for attempt in page.attempts if attempt.engine == NP_DMS_OCR]
-    return any(attempt.residency or attempt.error for attempt in tries)
+def tried(pages: Sequence[PageResult]) -> set[str]:
+    """Name the engines that were asked, or were to be asked, for a page's text; blank pages ask for nothing."""
+    return {attempt.engine for page in pages for attempt in page.attempts if not attempt.blank}
 
 
-def model_read(pages: Sequence[PageResult]) -> bool:
-    """Tell whether the text of any page is the model's."""
-    return any(page.engine == NP_DMS_OCR and not page.blank for page in pages)
+def readers(pages: Sequence[PageResult]) -> set[str]:
+    """Name those whose text any page has; blank pages have none."""
+    return {page.engine for page in pages if page.engine and not page.blank}
 
 
 def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object] | None:
@@ -195,14 +195,23 @@ def ocr_used(pages: Sequence[PageResult]) -> bool:
     return any(page.engine not in (FAST_PATH, None) for page in pages)
 
 
-def page_warnings(pages: Sequence[PageResult]) -> Iterator[WarningCode]:
-    """Give the codes for what the pages went through, each once."""
+def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Iterator[WarningCode]:
+    """Give the codes for what the pages went through, each once.
+
+    Of a page that went from one engine to another, and of all tries of the engines that follow profiles, which are
+    ``profiled``, the causes are told. Else the page alone tells what became of it.
+    """
     if any(page.engine is None for page in pages):
         yield WarningCode.PAGE_FAILED
     if any(page.fallback_from and page.engine for page in pages):
         yield WarningCode.ENGINE_FALLBACK
-    of_model = [attempt for page in pages for attempt in page.attempts if attempt.engine == NP_DMS_OCR]
-    met = {attempt.error for attempt in of_model} | {attempt.verdict for attempt in of_model}
+    told = [
+        attempt
+        for page in pages
+        for attempt in page.attempts
+        if attempt.engine in profiled or attempt.engine == page.fallback_from
+    ]
+    met = {attempt.error for attempt in told} | {attempt.verdict for attempt in told}
     yield from (warning for cause, warning in CAUSES.items() if cause in met)
     if any(_was_retried(page) for page in pages):
         yield WarningCode.PAGE_RETRIED

@@ -6,10 +6,9 @@ Knows engines by their protocol and callers not at all.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sidecar.documents import document
@@ -28,20 +27,18 @@ from sidecar.ocr import page_reading
 from sidecar.ocr.engine import (
     AUTO,
     FAST_PATH,
-    NP_DMS_OCR,
-    TESSERACT,
     EngineFacts,
+    EngineTraits,
     OcrEngine,
-    Orders,
-    PageOrder,
     PreparedPage,
+    ReadOrder,
     TryFailedError,
+    Wishes,
 )
 from sidecar.ocr.page_reading import PageReading, PageResult
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
-from sidecar.profiles import prompt
-from sidecar.profiles.payload import Profile
+from sidecar.profiles.payload import Profile, find_placeholders
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
 
@@ -52,18 +49,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ReadJob:
-    """One document to read. ``engine`` may be ``auto``; ``wants_model`` tells that a prompt or parameters came."""
+    """One document to read: by which engine, which may be ``auto``, which pages, and how.
 
-    path: Path
+    ``wishes`` tells what the request itself set, which must not be left out silently.
+    """
+
     engine: str
-    orders: Orders
-    wish: PageWish
-    wants_model: bool = False
+    pages: PageWish
+    order: ReadOrder
+    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
-    """What became of a document. ``profile`` and ``residency`` are None where no page was to go to the model."""
+    """What became of a document. ``profile`` is None where no page was to go to an engine that follows profiles."""
 
     facts: DocumentFacts
     pages: tuple[PageResult, ...]
@@ -97,7 +96,6 @@ class ReadPolicy:
     refuse_on_pressure: bool
     char_threshold: int
     open_timeout_s: float
-    page_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +120,21 @@ class DocumentReader:
         self._workers = workers
         self.engines = engines
         self._limits = limits
-        self._policy = policy
+        self.policy = policy
         self.admission = admission
+
+    async def loaded(self) -> None:
+        """Wait until every engine has loaded what it loads at its start, or failed to."""
+        await asyncio.gather(*(engine.loaded() for engine in self.engines.values()))
+
+    def check_languages(self, languages: str) -> None:
+        """Refuse languages that an engine needs and has not, whoever is to read: any may have to stand in.
+
+        Raises:
+            SidecarError: see the engine's own.
+        """
+        for engine in self.engines.values():
+            engine.check_languages(languages)
 
     async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
         """Read a document. Cancelling the call stops all of its work.
@@ -156,9 +167,9 @@ class DocumentReader:
             ) from exc
 
     async def _look_over(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
-        inquiry = Inquiry(job.wish, use_text_layer, self._policy.char_threshold)
+        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold)
         return await self._workers.run(
-            document.inspect, job.path, self._limits, inquiry, deadline_s=self._policy.open_timeout_s
+            document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
         )
 
     def _line_up(self, job: ReadJob) -> _LineUp:
@@ -168,13 +179,19 @@ class DocumentReader:
             EngineUnavailableError: the one asked for is not there, and nobody may stand in.
             InvalidValueError: the first cannot do what is asked.
         """
-        wanted = self._policy.default_engine if job.engine == AUTO else job.engine
-        names = dict.fromkeys((wanted, self._policy.fallback_engine))
-        engines = tuple(self.engines[name] for name in names if name and name in self.engines)
+        wanted, engines = self._wanted(job), self._in_order(job)
         if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
-        engines[0].check(job.orders)
+        engines[0].check(job.order)
         return _LineUp(wanted, engines)
+
+    def _wanted(self, job: ReadJob) -> str:
+        return self.policy.default_engine if job.engine == AUTO else job.engine
+
+    def _in_order(self, job: ReadJob) -> tuple[OcrEngine, ...]:
+        """Give those there are of the engine that was asked for and the one that stands in."""
+        names = dict.fromkeys((self._wanted(job), self.policy.fallback_engine))
+        return tuple(self.engines[name] for name in names if name and name in self.engines)
 
     async def _page(self, job: ReadJob, page: PageFacts, line_up: _LineUp | None) -> PageResult:
         number = page.index + 1
@@ -184,66 +201,68 @@ class DocumentReader:
             return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
         reading = PageReading(number, line_up.wanted)
         for engine in line_up.engines:
-            await self._try_engine(engine, job, page, reading)
-            if reading.is_settled or (self._policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
+            await self._try_engine(engine, job.order, page.index, reading)
+            if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
         return reading.result()
 
-    async def _try_engine(self, engine: OcrEngine, job: ReadJob, page: PageFacts, reading: PageReading) -> None:
-        """Have one engine try the page: prepare it, wait for its turn, read it as often as the orders allow."""
-        order = PageOrder(job.path, page.index, self._policy.page_timeout_s, job.orders)
-        async with engine.ahead.take(job.path):
+    async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
+        """Have one engine try the page: prepare it, wait for its turn, read it as often as the order allows."""
+        async with engine.ahead.take(order.document):
             started_s = time.monotonic()
             try:
-                prepared = await engine.prepare(order)
+                page = await engine.prepare(order, index)
             except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
-                reading.fail(engine.name, _failure(exc, page.index), time.monotonic() - started_s)
+                reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
                 return
-            async with engine.turns.take(job.path):
+            async with engine.turns.take(order.document):
                 started_s = time.monotonic()
-                await self._attempts(engine, prepared, reading)
+                await _attempts(engine, order, page, reading)
                 if reading.is_settled:  # else another engine is to read it, and the page counts there
                     self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
 
-    async def _attempts(self, engine: OcrEngine, page: PreparedPage, reading: PageReading) -> None:
-        """Try until the page is settled; the tries share the page's deadline, an error ends them."""
-        ends_s = time.monotonic() + self._policy.page_timeout_s - page.worked_s
-        took_before_s = page.worked_s
-        for attempt in range(1, engine.max_attempts(page.order.orders) + 1):
-            started_s = time.monotonic()
-            if attempt > 1 and started_s >= ends_s:
-                return
-            try:
-                read = await engine.read(page, attempt, max(0.001, ends_s - started_s))
-            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
-                failed = _failure(exc, page.order.index)
-                reading.fail(engine.name, failed, took_before_s + time.monotonic() - started_s)
-                return
-            took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
-            reading.add(engine.name, read, took_before_s + took_s, empty_is_an_answer=engine.empty_is_an_answer)
-            took_before_s = 0.0
-            if reading.is_settled or read.error:
-                return
-
     def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
-        model_tried = page_reading.model_was_tried(pages)
+        tried, readers = self._traits(page_reading.tried(pages)), self._traits(page_reading.readers(pages))
         return DocumentResult(
             facts,
             pages,
             text=join_pages(page.text for page in pages),
             engine_used=page_reading.engine_used(pages),
             model=self._facts_of_reader(job, pages),
-            profile=job.orders.instructions.profile if model_tried else None,
+            profile=job.order.told.profile if any(one.follows_profiles for one in tried) else None,
             residency=_latest_residency(pages),
-            warnings=tuple(_warnings(job, facts, pages)),
+            warnings=tuple(_warnings(job, facts, pages, tried, readers)),
         )
 
+    def _traits(self, names: Iterable[str]) -> list[EngineTraits]:
+        return [self.engines[name].traits for name in names if name in self.engines]
+
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
-        """Tell the model and what its first try was sent; the vision model's, where several engines read."""
+        """Tell the model and what its first try was sent; of several that read, of the one that was asked for."""
         used = {page.engine for page in pages}
-        reader = next((self.engines[name] for name in (NP_DMS_OCR, TESSERACT) if name in used), None)
-        sent = page_reading.first_sent(pages, reader.name) if reader else None
-        return EngineFacts(reader.model(job.orders), sent) if reader and sent is not None else None
+        reader = next((engine for engine in self._in_order(job) if engine.traits.name in used), None)
+        sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
+        return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
+
+
+async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, reading: PageReading) -> None:
+    """Try until the page is settled; the tries share the page's deadline, an error ends them."""
+    ends_s = time.monotonic() + order.page_timeout_s - page.worked_s
+    took_before_s = page.worked_s
+    for attempt in range(1, engine.max_attempts(order) + 1):
+        started_s = time.monotonic()
+        if attempt > 1 and started_s >= ends_s:
+            return
+        try:
+            read = await engine.read(order, page, attempt, max(0.001, ends_s - started_s))
+        except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+            reading.fail(engine.traits, _failure(exc, page.index), took_before_s + time.monotonic() - started_s)
+            return
+        took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
+        reading.add(engine.traits, read, took_before_s + took_s)
+        took_before_s = 0.0
+        if reading.is_settled or read.error:
+            return
 
 
 def _needs_engine(page: PageFacts) -> bool:
@@ -270,17 +289,22 @@ def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | Non
     return made[-1] if made else None
 
 
-def _warnings(job: ReadJob, facts: DocumentFacts, pages: Sequence[PageResult]) -> Iterator[WarningCode]:
+def _warnings(
+    job: ReadJob,
+    facts: DocumentFacts,
+    pages: Sequence[PageResult],
+    tried: Collection[EngineTraits],
+    readers: Collection[EngineTraits],
+) -> Iterator[WarningCode]:
     if facts.limited:
         yield WarningCode.PAGES_LIMITED
-    yield from page_reading.page_warnings(pages)
-    told = job.orders.instructions
-    if page_reading.model_was_tried(pages):
-        if told.profile is None:
-            yield WarningCode.PROFILE_MISSING
-        if prompt.has_placeholder(told.system_prompt):
-            yield WarningCode.PROMPT_UNFILLED
-    if job.wants_model and not page_reading.model_read(pages):
+    profiled = {one.name for one in tried if one.follows_profiles}
+    yield from page_reading.page_warnings(pages, profiled)
+    if profiled and job.order.told.profile is None:
+        yield WarningCode.PROFILE_MISSING
+    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.told.system_prompt):
+        yield WarningCode.PROMPT_UNFILLED
+    if not job.wishes.met_by(readers):
         yield WarningCode.PARAMETERS_NOT_APPLIED
 
 

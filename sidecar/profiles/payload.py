@@ -1,6 +1,6 @@
 """A profile: what operators decide about the model, as the ConfigMap carries it, and who wins over whom. Pure.
 
-Owned here for both sides: the controller renders this payload, the sidecar parses it. Imports nothing of this project.
+Owned here for both sides: the controller renders this payload, the sidecar parses it.
 """
 
 import hashlib
@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from sidecar.validation import explain, explain_all
+
 REVISION_DIGITS = 12
 MAX_PROMPT_CHARS = 10_000
 MAX_TAGS = 200
@@ -23,6 +25,14 @@ MAX_ATTEMPTS = 10
 MAX_KEEP_ALIVE_S = 86_400
 MAX_TEMPERATURE = 2
 SHOWN_VALUE_CHARS = 80
+PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
+"""A name in double braces, as production's templates have it: ``{{ocr_text}}``. No braces in it, so that each character
+is looked at once; no more than a name's length, so that no paragraph is taken for one."""
+
+
+CanonicalModel = Literal["np-dms-ocr"]
+CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
+"""The model that profiles are for, as production calls it; the engine that runs it has its name."""
 
 
 class ProfileError(ValueError):
@@ -35,12 +45,38 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
+def check_system_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS, otherwise: str = "the model's own") -> str:
+    """Give a system prompt as it is: white space around it is the author's.
+
+    ``otherwise`` says what is used where there is none.
+
+    Raises:
+        ValueError: it is no Unicode text, has nothing but white space, or more than ``max_chars`` characters.
+    """
+    if not isinstance(value, str) or not value.strip() or not _is_unicode(value):
+        raise ValueError(f"systemPrompt is empty or no text; leave it out to use {otherwise}")
+    if len(value) > max_chars:
+        raise ValueError(f"systemPrompt has {len(value)} characters, the limit is {max_chars}")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a string can be written down: JSON can smuggle in half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 NO_BOOL = BeforeValidator(_refuse_bool)
 Temperature = Annotated[float, Field(ge=0, le=MAX_TEMPERATURE, allow_inf_nan=False), NO_BOOL]
 TopP = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NO_BOOL]
 RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), NO_BOOL]
 MaxTokens = Annotated[int, Field(ge=1, le=131_072), NO_BOOL]
 NumCtx = Annotated[int, Field(ge=512, le=131_072), NO_BOOL]
+SystemPrompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS), BeforeValidator(check_system_prompt)]
+"""The lengths stand here once more for the schemas that are generated."""
 
 
 class RuntimeParams(BaseModel):
@@ -85,12 +121,12 @@ class Profile(_Payload):
     name: str = Field(max_length=253, pattern=PROFILE_NAME)
     revision: str = Field("", max_length=64)
     generation: Annotated[int, Field(ge=0), NO_BOOL] = 0
-    canonical_model: Literal["np-dms-ocr"] = "np-dms-ocr"
+    canonical_model: CanonicalModel = CANONICAL_MODEL
     model: str | None = Field(None, min_length=1, max_length=253)
     runtime_params: RuntimeParams = RuntimeParams()
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0
     retry: Retry = Retry()
-    system_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARS)
+    system_prompt: SystemPrompt | None = None
     dms_tags: dict[str, bool] | None = None
     """The tags' names; what a payload has as their values says nothing, and is not kept."""
     prompt: PromptSource | None = None
@@ -126,6 +162,11 @@ def check_tag_names(tags: Sequence[object]) -> None:
             )
 
 
+def find_placeholders(system_prompt: str | None) -> list[str]:
+    """List, sorted and each once, what a template holds for somebody to fill in: ``{{ocr_text}}``, ``{{ date }}``."""
+    return sorted({found for found in PLACEHOLDER.findall(system_prompt or "") if found.strip("{}").strip()})
+
+
 # ── the payload as text ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -146,21 +187,18 @@ def parse_profile(content: bytes, name: str) -> Profile:
     try:
         profile = Profile.model_validate(payload)
     except ValidationError as exc:
-        raise ProfileError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+        raise ProfileError(explain_all(exc, _explain)) from None
     if profile.name != name:
         raise ProfileError(f"name is {profile.name!r}, the file is that of {name!r}")
     return profile if profile.revision else seal(profile)
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails) -> str:
     """Say which field, with which value, and what is accepted; a prompt is not shown, it may end up in a log."""
-    field = ".".join(str(part) for part in error["loc"])[:SHOWN_VALUE_CHARS]
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if error["type"] == "extra_forbidden":
-        return f"{field} is not a field that is known here"
-    if not field or "systemPrompt" in field or isinstance(error["input"], dict | list):
-        return f"{field}: {message}" if field else message
-    return f"{field} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+    field = ".".join(map(str, problem["loc"]))[:SHOWN_VALUE_CHARS]
+    if "systemPrompt" in field or isinstance(problem["input"], dict | list):
+        return explain(problem, field)
+    return explain(problem, field, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
 def seal(profile: Profile) -> Profile:

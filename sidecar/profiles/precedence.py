@@ -12,23 +12,8 @@ NOTHING_SET = RuntimeParams()
 
 
 @dataclass(frozen=True, slots=True)
-class ModelWish:
-    """What a request says about the model. None is "not said"; no tags at all is an empty tuple."""
-
-    single_fields: RuntimeParams = NOTHING_SET
-    runtime_params: RuntimeParams = NOTHING_SET
-    system_prompt: str | None = None
-    tags: tuple[str, ...] | None = None
-
-    @property
-    def parameters(self) -> RuntimeParams:
-        """The parameters that are said, the stronger of both places."""
-        return self.single_fields.over(self.runtime_params)
-
-
-@dataclass(frozen=True, slots=True)
 class Instructions:
-    """What every model call of one document is told, decided once at its start."""
+    """What every call of one document tells an engine that follows profiles."""
 
     model: str
     system_prompt: str | None
@@ -40,22 +25,32 @@ class Instructions:
     profile: Profile | None
 
 
-def instruct(wish: ModelWish, profile: Profile | None, default_model: str) -> Instructions:
-    """Apply the precedence, per parameter: single field > runtimeParams > profile > not sent."""
+def instruct(
+    profile: Profile | None,
+    default_model: str,
+    *,
+    params: RuntimeParams = NOTHING_SET,
+    system_prompt: str | None = None,
+    tags: tuple[str, ...] | None = None,
+) -> Instructions:
+    """Apply the precedence, per parameter: request > profile > not sent.
+
+    Of ``params``, ``system_prompt`` and ``tags``, which are the request's, None is "not said"; () is no tags at all.
+    """
     return Instructions(
         model=(profile and profile.model) or default_model,
-        system_prompt=wish.system_prompt or (profile.system_prompt if profile else None),
-        tags=_tags(wish, profile),
-        params=wish.parameters.over(profile.runtime_params) if profile else wish.parameters,
+        system_prompt=system_prompt or (profile.system_prompt if profile else None),
+        tags=_tags(tags, profile),
+        params=params.over(profile.runtime_params) if profile else params,
         retry=profile.retry if profile else Retry(),
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,
     )
 
 
-def _tags(wish: ModelWish, profile: Profile | None) -> tuple[str, ...]:
-    if wish.tags is not None:
-        return wish.tags
+def _tags(asked: tuple[str, ...] | None, profile: Profile | None) -> tuple[str, ...]:
+    if asked is not None:
+        return asked
     if profile and profile.dms_tags is not None:
         return tuple(profile.dms_tags)
     return DEFAULT_TAGS

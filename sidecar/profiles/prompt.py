@@ -28,10 +28,3 @@ def messages(system_prompt: str | None, tags: Sequence[str], image_base64: str) 
     """Compose the messages of one page for Ollama's ``/api/chat``; without a system prompt the Modelfile's stands."""
     user: dict[str, object] = {"role": "user", "content": user_text(tags), "images": [image_base64]}
     return [{"role": "system", "content": system_prompt}, user] if system_prompt else [user]
-
-
-def has_placeholder(system_prompt: str | None) -> bool:
-    """Tell whether a template was sent with ``{{what}}`` nobody filled in."""
-    # Not a pattern: one would look for an end from every beginning, which takes seconds where there are thousands.
-    _, opened, rest = (system_prompt or "").partition("{{")
-    return bool(opened) and "}}" in rest

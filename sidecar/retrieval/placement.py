@@ -78,9 +78,9 @@ class Placement:
             return None, tenant.state.reason
         return tenant.copy, tenant.state.reason if tenant.copy else placement_policy.WARMING_UP
 
-    def on_gpu(self) -> dict[str, bool]:
-        """Tell for each model whether it has a copy on the GPU."""
-        return {name: name in self._tenants and self._tenants[name].copy is not None for name in self._ranks}
+    def is_on_gpu(self, name: str) -> bool:
+        """Tell whether a model has a copy on the GPU."""
+        return name in self._tenants and self._tenants[name].copy is not None
 
     async def keep_placing(self) -> None:
         """Look at the GPU until cancelled, and let copies come and go; all go at the end."""

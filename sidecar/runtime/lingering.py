@@ -46,7 +46,7 @@ class _Discard(asyncio.Protocol):
         self._lingering.count += 1
         self._end = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self._lingering.count -= 1
         if self._end:
             self._end.cancel()

@@ -1,6 +1,6 @@
 """The composition root: the route lists, the middleware order, and what lives as long as the service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
@@ -9,17 +9,16 @@ from sidecar.api.app_keys import (
     CONNECTIONS,
     DRAIN,
     EMBEDDER,
+    ENGINES,
     KEY_FILE,
     LINGERING,
     METRICS,
-    MODEL_WATCH,
     PROFILE_STORE,
     PULSE,
+    READER,
     RERANKER,
     SETTINGS,
     SPOOL,
-    TESSERACT_ENGINE,
-    VISION_ENGINE,
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
@@ -40,8 +39,10 @@ from sidecar.runtime.drain import Drain
 from sidecar.runtime.lingering import Lingering
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.service import engines
+from sidecar.service.engines import EnginePlug
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, model_life, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
@@ -65,11 +66,13 @@ OPS_ROUTES = (
 )
 
 
-def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application:
+def build_app(
+    settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = engines.ENGINES
+) -> web.Application:
     """Compose the API application; nothing starts before it does.
 
     Raises:
-        SettingsError: keys are asked for and there is none.
+        SettingsError: keys are asked for and there is none, or an engine that is not there.
     """
     app = web.Application(
         middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, turn_away]
@@ -83,12 +86,13 @@ def build_app(settings: Settings, gpu: GpuSeam | None = None) -> web.Application
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
+    app.cleanup_ctx.extend([pulse_life, spool_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
-    add_reader(app, settings)
+    add_reader(app, settings, plugs)  # adds what lives as long as an engine
+    app.cleanup_ctx.append(retrieval_life)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
-    app.cleanup_ctx.extend([pulse_life, spool_life, workers_life, profiles_life, model_life, retrieval_life])
     return app
 
 
@@ -108,11 +112,8 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[PULSE] = api[PULSE]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
-    app[TESSERACT_ENGINE] = api[TESSERACT_ENGINE]
+    app[ENGINES], app[READER] = api[ENGINES], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
     app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
-    if VISION_ENGINE in api:
-        app[VISION_ENGINE] = api[VISION_ENGINE]
-        app[MODEL_WATCH] = api[MODEL_WATCH]
     app.add_routes(OPS_ROUTES)
     return app

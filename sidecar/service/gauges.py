@@ -1,5 +1,7 @@
 """What the metrics read from the parts that live: queues, slots, the spool, the GPU."""
 
+from functools import partial
+
 from aiohttp import web
 
 from sidecar.api.app_keys import (
@@ -7,20 +9,18 @@ from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
     METRICS,
-    MODEL_WATCH,
     PLACEMENT,
     PROFILE_STORE,
     PULSE,
     READER,
     RERANKER,
     SPOOL,
-    VISION_ENGINE,
-    VRAM_MONITOR,
     WORKERS,
 )
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.vision import VisionEngine
 from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.ocr.engine import OcrEngine
 from sidecar.retrieval.model import EMBED, RERANK
 from sidecar.telemetry import Metrics
 
@@ -34,13 +34,13 @@ def watch_all(app: web.Application) -> None:
         "ocr_pages_waiting",
         "Pages that wait for their turn.",
         "engine",
-        lambda: {name: one.ahead.waiting + one.turns.waiting for name, one in engines.items()},
+        {name: partial(_pages_waiting, engine) for name, engine in engines.items()},
     )
     metrics.watch_each(
         "ocr_slots_busy",
         "Pages being read.",
         "engine",
-        lambda: {name: one.turns.busy for name, one in engines.items()},
+        {name: partial(_pages_in_work, engine) for name, engine in engines.items()},
     )
     metrics.watch("ocr_pages_admitted", "Pages admitted and not yet done.", lambda: admission.admitted)
     metrics.watch("ocr_documents_running", "Documents in work.", lambda: drain.running)
@@ -53,11 +53,18 @@ def watch_all(app: web.Application) -> None:
     metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))
     metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
     watch_retrieval(app)
-    if VISION_ENGINE in app:
-        _watch_gpu(metrics, app[VISION_ENGINE], app[VRAM_MONITOR], app[MODEL_WATCH])
 
 
-def _watch_gpu(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
+def _pages_waiting(engine: OcrEngine) -> int:
+    return engine.ahead.waiting + engine.turns.waiting
+
+
+def _pages_in_work(engine: OcrEngine) -> int:
+    return engine.turns.busy
+
+
+def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
+    """Show how the model server does, and how full the GPU is."""
     metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
     metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
@@ -65,10 +72,10 @@ def _watch_gpu(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wat
         "ocr_vram_mb",
         "The GPU's memory, in MiB.",
         "kind",
-        lambda: {
-            "total": monitor.latest.total_mb,
-            "used": monitor.latest.used_mb,
-            "available": monitor.latest.available_mb,
+        {
+            "total": lambda: monitor.latest.total_mb,
+            "used": lambda: monitor.latest.used_mb,
+            "available": lambda: monitor.latest.available_mb,
         },
     )
 
@@ -80,12 +87,17 @@ def watch_retrieval(app: web.Application) -> None:
         "retrieval_texts_waiting",
         "Texts that wait for a batch.",
         "model",
-        lambda: {EMBED: embedder.batcher.waiting, RERANK: reranker.batcher.waiting},
+        {EMBED: lambda: embedder.batcher.waiting, RERANK: lambda: reranker.batcher.waiting},
     )
     metrics.watch_each(
         "retrieval_model_ready",
         "Whether the model can be asked.",
         "model",
-        lambda: {EMBED: embedder.capability.ready, RERANK: reranker.capability.ready},
+        {EMBED: lambda: embedder.capability.ready, RERANK: lambda: reranker.capability.ready},
     )
-    metrics.watch_each("retrieval_on_gpu", "Whether the model has a copy on the GPU.", "model", app[PLACEMENT].on_gpu)
+    metrics.watch_each(
+        "retrieval_on_gpu",
+        "Whether the model has a copy on the GPU.",
+        "model",
+        {name: partial(app[PLACEMENT].is_on_gpu, name) for name in (EMBED, RERANK)},
+    )

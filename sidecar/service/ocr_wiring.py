@@ -1,70 +1,33 @@
 """Puts reading documents together: spool, workers, profiles, engines; and their life."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from sidecar.api.app_keys import (
-    MODEL_WATCH,
-    OLLAMA,
-    PLACEMENT,
-    PROFILE_STORE,
-    READER,
-    SETTINGS,
-    SPOOL,
-    TESSERACT_ENGINE,
-    VISION_ENGINE,
-    VRAM_MONITOR,
-    WORKERS,
-)
+from sidecar.api.app_keys import ENGINES, PROFILE_STORE, READER, SPOOL, WORKERS
 from sidecar.documents.document import DocumentLimits
-from sidecar.engines.model_watch import ModelWatch
-from sidecar.engines.ollama import Ollama
-from sidecar.engines.tesseract import TesseractEngine
-from sidecar.engines.vision import PageDrawer, VisionEngine, VisionPolicy
-from sidecar.gpu.residency_policy import ResidencyLimits
-from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, VramMonitor
-from sidecar.ocr.engine import NP_DMS_OCR, TESSERACT, OcrEngine
 from sidecar.ocr.reader import DocumentReader, ReadPolicy
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
 from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.service.engines import EnginePlug, check_engines, default_engine
 from sidecar.settings import Settings
 
 
-def add_reader(app: web.Application, settings: Settings) -> None:
-    """Compose the use case with the engines that the settings configure."""
+def add_reader(app: web.Application, settings: Settings, plugs: Sequence[EnginePlug]) -> None:
+    """Compose the use case with the engines that the settings configure, of those there are.
+
+    Raises:
+        SettingsError: an engine is named that is not there.
+    """
+    traits = app[ENGINES] = tuple(plug.traits for plug in plugs)
+    check_engines(settings, traits)
     limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
-    app[TESSERACT_ENGINE] = TesseractEngine(app[WORKERS], limits, settings.tessdata_dir)
-    engines: dict[str, OcrEngine] = {TESSERACT: app[TESSERACT_ENGINE]}
-    if settings.ollama_api_url:
-        _add_model(app, settings, settings.ollama_api_url, limits)
-        engines[NP_DMS_OCR] = app[VISION_ENGINE]
-    admission = Admission(settings.max_queued_pages)
-    app[READER] = DocumentReader(app[WORKERS], engines, admission, limits, read_policy(settings))
-
-
-def _add_model(app: web.Application, settings: Settings, url: str, limits: DocumentLimits) -> None:
-    ollama = app[OLLAMA] = Ollama(url, settings.connect_s)
-    read_device = Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device
-    monitor = app[VRAM_MONITOR] = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
-    drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
-    app[VISION_ENGINE] = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
-    if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, where no copies of ours are
-        app[VISION_ENGINE].make_room = app[PLACEMENT].make_room
-    app[MODEL_WATCH] = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
-
-
-async def _no_device() -> DeviceMemory | None:
-    return None
-
-
-def _default_model(app: web.Application) -> str:
-    """Name the model of a request that says nothing."""
-    profile = app[PROFILE_STORE].current.get(app[SETTINGS].default_profile)
-    return (profile and profile.model) or app[SETTINGS].ocr_model
+    built = {plug.traits.name: engine for plug in plugs if (engine := plug.build(app, limits))}
+    policy = read_policy(settings, default_engine(settings, traits, built))
+    app[READER] = DocumentReader(app[WORKERS], built, Admission(settings.max_queued_pages), limits, policy)
 
 
 def worker_limits(settings: Settings) -> WorkerLimits:
@@ -77,31 +40,14 @@ def worker_limits(settings: Settings) -> WorkerLimits:
     )
 
 
-def read_policy(settings: Settings) -> ReadPolicy:
-    """Pick out what the use case needs."""
+def read_policy(settings: Settings, engine: str) -> ReadPolicy:
+    """Pick out what the use case needs; ``engine`` is what ``auto`` falls to."""
     return ReadPolicy(
-        default_engine=settings.default_engine,
+        default_engine=engine,
         fallback_engine=settings.stand_in,
         refuse_on_pressure=settings.on_pressure == "refuse",
         char_threshold=settings.char_threshold,
         open_timeout_s=settings.open_timeout_s,
-        page_timeout_s=settings.page_timeout_s,
-    )
-
-
-def vision_policy(settings: Settings) -> VisionPolicy:
-    """Pick out what the governed engine needs."""
-    return VisionPolicy(
-        parallel_pages=settings.parallel_pages,
-        connect_s=settings.connect_s,
-        first_token_s=settings.first_token_s,
-        residency=ResidencyLimits(
-            settings.residency_window_s, settings.main_model_pressure_mb, settings.headroom_threshold_mb
-        ),
-        required_mb=None if settings.on_pressure == "evict" else settings.required_vram_mb,
-        pressure_wait_s=settings.pressure_wait_s,
-        active_profile=settings.active_profile,
-        load_mb=settings.required_vram_mb,
     )
 
 
@@ -113,9 +59,8 @@ async def spool_life(app: web.Application) -> AsyncIterator[None]:
 
 
 async def workers_life(app: web.Application) -> AsyncIterator[None]:
-    """Load the engine beside the service's start, so that the ports open at once; end the workers at the end."""
-    async with beside(app[TESSERACT_ENGINE].keep_loading()):
-        yield
+    """End the workers at the end; the first task starts them."""
+    yield
     await asyncio.to_thread(app[WORKERS].stop)
 
 
@@ -124,13 +69,3 @@ async def profiles_life(app: web.Application) -> AsyncIterator[None]:
     await asyncio.to_thread(app[PROFILE_STORE].look)
     async with beside(app[PROFILE_STORE].keep_loading()):
         yield
-
-
-async def model_life(app: web.Application) -> AsyncIterator[None]:
-    """Hold the session to the model server, and watch it."""
-    if VISION_ENGINE not in app:
-        yield
-        return
-    async with app[OLLAMA].open(), beside(app[MODEL_WATCH].keep_looking()):
-        yield
-        await app[VRAM_MONITOR].close()

@@ -15,11 +15,11 @@ from sidecar.api.app_keys import (
     EMBEDDER,
     METRICS,
     PLACEMENT,
+    READER,
     RERANKER,
     RETRIEVAL_BODIES,
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
-    TESSERACT_ENGINE,
     WORKERS,
 )
 from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
@@ -141,5 +141,5 @@ async def retrieval_life(app: web.Application) -> AsyncIterator[None]:
 async def _load_after_ocr(app: web.Application) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(OCR_FIRST_S):
-            await app[TESSERACT_ENGINE].loaded.wait()
+            await app[READER].loaded()
     await asyncio.gather(app[EMBEDDER].keep_loading(), app[RERANKER].keep_loading())

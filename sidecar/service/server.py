@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 
 from sidecar.api.app_keys import DRAIN
 from sidecar.service.app import build_app, build_ops_app
+from sidecar.service.engines import ENGINES, EnginePlug
 from sidecar.service.listener import affordable, raise_descriptors
 from sidecar.service.port import Port, PortLimits, PortThread
 from sidecar.service.retrieval_wiring import GpuSeam
@@ -24,9 +26,9 @@ LAST_NEWCOMER_S = 1.0
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings, gpu: GpuSeam | None = None) -> None:
+    def __init__(self, settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = ENGINES) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu)
+        self.api = build_app(settings, gpu, plugs)
         self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s))
         ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s))
         self._ops_port = PortThread(ops, "ops")

@@ -4,7 +4,8 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
@@ -19,7 +20,7 @@ from sidecar.errors import (
     SystemPromptError,
     UnknownEngineError,
 )
-from sidecar.ocr.engine import ENGINE_NAMES
+from sidecar.ocr.engine import AUTO, Wishes
 from sidecar.profiles.payload import (
     NO_BOOL,
     MaxTokens,
@@ -27,10 +28,11 @@ from sidecar.profiles.payload import (
     RuntimeParams,
     Temperature,
     TopP,
+    check_system_prompt,
     check_tag_names,
 )
-from sidecar.profiles.precedence import ModelWish
-from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, is_text, refuse_keep_alive
+from sidecar.validation import explain, explain_all
+from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
@@ -41,10 +43,10 @@ PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 class ReadRequest(Wire):
     """What a caller may say about how a document is read."""
 
-    engine: str = Field("auto", description="`auto` takes usable text layers and falls to the service's engine.")
+    engine: str = Field(AUTO, description="`auto` takes usable text layers and falls to the service's engine.")
     max_pages: PageCount | None = Field(None, description="Read the first so many pages; 0 means all.")
     pages: str | None = Field(None, max_length=4096, description="Page numbers and ranges from 1, such as `1-3,7`.")
-    languages: str | None = Field(None, max_length=256, description="Tesseract's languages, such as `tha+eng`.")
+    languages: str | None = Field(None, max_length=256, description="Languages to read, such as `tha+eng`.")
     system_prompt: str | None = Field(None, description="Replaces the profile's system prompt.")
     dms_tags: dict[str, Any] | list[str] | None = Field(
         None, description="Fields to tag: an object whose keys name them (values are ignored), or a list of names."
@@ -58,25 +60,29 @@ class ReadRequest(Wire):
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
 
     @property
-    def asks_for_a_model(self) -> bool:
-        """Tell whether something is set that only a language model can follow."""
-        wish = self.model_wish
-        others = (wish.system_prompt, wish.tags, self.active_profile, self.profile)
-        return wish.parameters != RuntimeParams() or any(value is not None for value in others)
+    def parameters(self) -> RuntimeParams:
+        """Give the parameters that are set: single fields are stronger than runtimeParams."""
+        single = RuntimeParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            repeat_penalty=self.repeat_penalty,
+            max_tokens=self.max_tokens,
+        )
+        return single.over(self.runtime_params)
 
     @property
-    def model_wish(self) -> ModelWish:
-        """Give what is said about the model, in the profile's terms."""
-        return ModelWish(
-            single_fields=RuntimeParams(
-                temperature=self.temperature,
-                top_p=self.top_p,
-                repeat_penalty=self.repeat_penalty,
-                max_tokens=self.max_tokens,
-            ),
-            runtime_params=self.runtime_params,
-            system_prompt=self.system_prompt,
-            tags=None if self.dms_tags is None else tuple(self.dms_tags),
+    def tags(self) -> tuple[str, ...] | None:
+        """Give the names of the tags; None where nothing is said of them."""
+        return None if self.dms_tags is None else tuple(self.dms_tags)
+
+    @property
+    def wishes(self) -> Wishes:
+        """Tell what is set that not every engine can follow."""
+        return Wishes(
+            prompt=self.system_prompt is not None or self.dms_tags is not None,
+            parameters=self.parameters != RuntimeParams(),
+            profile=self.profile is not None,
+            residency=self.active_profile is not None,
         )
 
 
@@ -91,7 +97,15 @@ NEVER_EMPTY = frozenset({"system_prompt"})
 """An empty form field is how a form says "unset"; an empty prompt is refused, because production refuses it."""
 
 
-def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRequest, list[str]]:
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the service accepts beyond what the models say: the longest prompt, and the names of its engines."""
+
+    max_prompt_chars: int
+    engines: Sequence[str]
+
+
+def parse_form(fields: Mapping[str, str], accepted: Accepted) -> tuple[ReadRequest, list[str]]:
     """Parse the fields of a multipart body; also list the fields that mean nothing here.
 
     Raises:
@@ -109,10 +123,10 @@ def parse_form(fields: Mapping[str, str], max_prompt_chars: int) -> tuple[ReadRe
     for name in JSON_FIELDS & values.keys():
         values[name] = _parse_json_field(name, values[name])
     refuse_keep_alive(values)
-    return _parse(ReadRequest, values, max_prompt_chars), [to_camel(name[:SHOWN_VALUE_CHARS]) for name in unknown]
+    return _parse(ReadRequest, values, accepted), [to_camel(name[:SHOWN_VALUE_CHARS]) for name in unknown]
 
 
-def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
+def parse_body(body: bytes, accepted: Accepted) -> OcrPathRequest:
     """Parse the JSON body of ``POST /ocr``.
 
     Raises:
@@ -126,7 +140,7 @@ def parse_body(body: bytes, max_prompt_chars: int) -> OcrPathRequest:
     if not isinstance(values, dict):
         raise MalformedBodyError("the body must be a JSON object")
     refuse_keep_alive(values)
-    return _parse(OcrPathRequest, fold_names(values), max_prompt_chars)
+    return _parse(OcrPathRequest, fold_names(values), accepted)
 
 
 def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
@@ -152,38 +166,36 @@ def _parse_json_field(name: str, text: str | None) -> object:
         raise BadFieldJsonError(f"{to_camel(name)} is not JSON") from exc
 
 
-def _parse(model: type[R], values: dict[str, Any], max_prompt_chars: int) -> R:
+def _parse(model: type[R], values: dict[str, Any], accepted: Accepted) -> R:
     given = {name: value for name, value in values.items() if value is not None or name not in model.model_fields}
     if isinstance(given.get("runtime_params"), dict):
         given["runtime_params"] = fold_names(given["runtime_params"])
     if "engine" in given:
-        given["engine"] = _check_engine(given["engine"])
+        given["engine"] = _check_engine(given["engine"], (AUTO, *accepted.engines))
     if "system_prompt" in given:
-        given["system_prompt"] = _check_prompt(given["system_prompt"], max_prompt_chars)
+        given["system_prompt"] = _check_prompt(given["system_prompt"], accepted.max_prompt_chars)
     if "dms_tags" in given:
         _check_tags(given["dms_tags"])
     try:
         return model.model_validate(given)
     except ValidationError as exc:
-        raise InvalidValueError("; ".join(_sentence(error) for error in exc.errors()[:5])) from None
+        raise InvalidValueError(explain_all(exc, _explain)) from None
 
 
-def _check_engine(value: object) -> str:
-    engine = str(value).strip().lower() or "auto"
-    if engine not in ENGINE_NAMES:
-        raise UnknownEngineError(
-            f"engine is {str(value)[:SHOWN_VALUE_CHARS]!r}, accepted are {', '.join(ENGINE_NAMES)}"
-        )
+def _check_engine(value: object, names: Sequence[str]) -> str:
+    engine = str(value).strip().lower() or AUTO
+    if engine not in names:
+        raise UnknownEngineError(f"engine is {str(value)[:SHOWN_VALUE_CHARS]!r}, accepted are {', '.join(names)}")
     return engine
 
 
 def _check_prompt(value: object, max_chars: int) -> str:
-    prompt = value.strip() if isinstance(value, str) and is_text(value) else ""
-    if not prompt:
-        raise SystemPromptError("systemPrompt is empty or no text; leave it out to use the profile's")
-    if len(prompt) > max_chars:
-        raise SystemPromptError(f"systemPrompt has {len(prompt)} characters, the limit is {max_chars}")
-    return prompt
+    """Give a prompt without the white space around it, which forms add."""
+    try:
+        prompt = value.strip() if isinstance(value, str) else value
+        return check_system_prompt(prompt, max_chars=max_chars, otherwise="the profile's")
+    except ValueError as exc:
+        raise SystemPromptError(str(exc)) from None
 
 
 def _check_tags(tags: object) -> None:
@@ -195,17 +207,11 @@ def _check_tags(tags: object) -> None:
         raise BadTagError(str(exc)) from None
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails) -> str:
     """Say what was wrong, with which value, and what is accepted."""
-    first, *inner = error["loc"]
+    first, *inner = problem["loc"]
     name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{name} is not a field that is known here"
-        case "missing":
-            return f"{name} is missing"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{name} is {str(error['input'])[:SHOWN_VALUE_CHARS]!r}, accepted: {message}"
+    return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,7 +252,7 @@ class PageBody(Wire):
     truncated: bool = False
     looped: bool = False
     fallback_from: str | None = None
-    confidence: int | None = Field(None, description="Tesseract's mean word confidence, 0 to 100.")
+    confidence: int | None = Field(None, description="Mean word confidence, 0 to 100, where the engine tells it.")
     rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
 
@@ -265,7 +271,7 @@ class SummaryBody(Wire):
     ocr_used: bool
     page_count: int = Field(description="Pages that were read.")
     char_count: int
-    engine_used: str = Field(description="`fast-path`, `np-dms-ocr`, `tesseract` or `mixed`.")
+    engine_used: str = Field(description="`fast-path` for text layers, an engine's name, or `mixed`.")
     document_page_count: int = Field(description="Pages that the document has.")
     request_id: str
     processing_time_ms: int

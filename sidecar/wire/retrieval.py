@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from sidecar.errors import InvalidValueError, MalformedBodyError
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.retrieval.model import Embedding, Vector
+from sidecar.validation import explain, explain_all
 from sidecar.wire.common import MAX_NAME_CHARS, SHOWN_VALUE_CHARS, Wire, fold_names, is_text, refuse_keep_alive
 
 TopCount = Annotated[int, Field(ge=1), NO_BOOL]
@@ -138,7 +139,7 @@ def parse(model: type[Q], body: bytes, max_items: int) -> Q:
     try:
         return model.model_validate(values)
     except ValidationError as exc:
-        raise InvalidValueError("; ".join(dict.fromkeys(_sentence(error) for error in exc.errors()[:5]))) from None
+        raise InvalidValueError(explain_all(exc, _explain)) from None
 
 
 def _parse_json(body: bytes) -> object:
@@ -201,22 +202,17 @@ def _check_text(name: str, value: object) -> None:
         raise InvalidValueError(f"{name[:SHOWN_VALUE_CHARS]} is not Unicode text")
 
 
-def _sentence(error: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in error["loc"] if not _is_variant(str(part)))[:SHOWN_VALUE_CHARS]
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{name} is not a field that is known here"
-        case "missing":
-            return f"{name} is missing"
+def _explain(problem: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in problem["loc"] if not _is_variant(str(part)))[:SHOWN_VALUE_CHARS]
+    match problem["type"]:
         case "string_too_short":
             return f"{name} is empty, a text is accepted"
         case "too_short":
             return f"{name} is empty, at least one text is accepted"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    shown = error["input"]
-    if isinstance(shown, str | list | dict) or not name:
-        return f"{name} is not accepted: {message}" if name else message
-    return f"{name} is {str(shown)[:SHOWN_VALUE_CHARS]}, accepted: {message}"
+    shown = problem["input"]
+    if isinstance(shown, str | list | dict):
+        return explain(problem, name, " is not accepted")
+    return explain(problem, name, f" is {str(shown)[:SHOWN_VALUE_CHARS]}, accepted")
 
 
 def _is_variant(part: str) -> bool:

@@ -1,7 +1,6 @@
 """Answers about the service itself: how it does, and which profiles are applied. Pure."""
 
 from datetime import datetime
-from typing import Literal
 
 from pydantic import Field
 
@@ -12,7 +11,7 @@ class HealthBody(Wire):
     """Answer of `GET /health`."""
 
     status: str
-    engine: Literal["np-dms-ocr"] = "np-dms-ocr"
+    engine: str = Field(description="The model that profiles are for, as callers in production expect.")
     ocr_model: str
     ollama_url: str | None
     ocr_engine: str = Field(description="What `auto` falls to.")

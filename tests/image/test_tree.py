@@ -49,7 +49,10 @@ def test_the_controller_has_no_torch_and_is_small(controller):
 def test_the_code_is_what_is_committed_and_nothing_else(image):
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in tracked if name.startswith(f"{image.target}/")} | {"LICENSE"}
-    ours |= {"sidecar/__init__.py", "sidecar/profiles/payload.py"}
+    ours |= {
+        f"sidecar/{name}.py"
+        for name in ("__init__", "environment", "validation", "profiles/__init__", "profiles/payload")
+    }
     there = {str(path.relative_to("/app")) for path in image.files("app")}
     code = {name for name in there if "__pycache__" not in name}
     assert code == ours

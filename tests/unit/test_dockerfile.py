@@ -235,6 +235,17 @@ def test_what_is_copied_is_there_and_seen():
     assert [source for source in sources if not (ROOT / source).exists() or ignored(source)] == []
 
 
+def test_all_of_the_sidecar_that_the_controller_imports_is_copied_for_it():
+    copied = {source for value in values("controller-code", "COPY") for source in value.split()[:-1]}
+    imported = {"sidecar/__init__.py"}
+    for path in [*(ROOT / "controller").rglob("*.py"), *(ROOT / source for source in copied if source.endswith(".py"))]:
+        for module in re.findall(r"^from (sidecar[\w.]*) import", path.read_text(encoding="utf-8"), re.MULTILINE):
+            parts = module.split(".")
+            imported.add("/".join(parts) + ".py")
+            imported |= {"/".join(parts[:depth]) + "/__init__.py" for depth in range(1, len(parts))}
+    assert {source for source in copied if source.startswith("sidecar/")} == imported
+
+
 def test_the_build_sees_code_and_lists_only():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     seen = {name.split("/")[0] for name in listed.split("\0") if name and not ignored(name)}

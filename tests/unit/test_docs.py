@@ -21,13 +21,14 @@ from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch, tesseract
+from sidecar.engines import model_watch, tesseract, vision
 from sidecar.engines.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
 from sidecar.retrieval import bge, placement_policy, retriever
+from sidecar.service import engines
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
@@ -37,7 +38,10 @@ ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
 DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
-PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", API, CONFIGURATION, OPERATIONS, DEPLOY, THREATS, CRITIQUES]
+ARCHITECTURE, COMMANDS, PROFILES = (
+    ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles")
+)
+PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 Row = tuple[str, ...]
 
@@ -67,7 +71,7 @@ def wire_names(model: type[BaseModel]) -> set[str]:
 def accepted(schema_of_field: dict[str, Any]) -> str:
     """Say what a setting or field accepts, from its JSON schema."""
     kinds = [kind for kind in schema_of_field.get("anyOf", [schema_of_field]) if kind.get("type") != "null"]
-    match kinds[0]:
+    match kinds[0] if "enum" not in schema_of_field else schema_of_field:
         case {"enum": values}:
             return ", ".join(f"`{value}`" for value in values)
         case {"exclusiveMinimum": low, "maximum": high}:
@@ -84,10 +88,19 @@ def accepted(schema_of_field: dict[str, Any]) -> str:
 # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+TRAITS = [plug.traits for plug in engines.ENGINES]
+ENGINE_SETTINGS = {
+    "OCR_ENGINE": engines.accepted_engines(TRAITS),
+    "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),
+}
+"""What a setting accepts that names an engine is the registry's to say."""
+
+
 def setting_lines() -> list[str]:
     """The lines of docs/configuration.md, as they must be: name, default, what is accepted, unit and meaning."""
     lines = []
-    for name, known in Settings.model_json_schema(by_alias=True)["properties"].items():
+    for name, schema in Settings.model_json_schema(by_alias=True)["properties"].items():
+        known = schema | ({"enum": ENGINE_SETTINGS[name]} if name in ENGINE_SETTINGS else {})
         default = known.get("default")
         shown = "unset" if default in (None, "") else f"`{default}`"
         lines.append(f"| `{name}` | {shown} | {accepted(known)} | {known['description']} |")
@@ -201,8 +214,7 @@ def test_every_way_a_stream_can_end_has_its_line():
 
 def test_every_metric_has_its_line_with_type_and_labels():
     metrics = build_app(parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}))[METRICS]
-    labels = {one._name: one._labelnames for one in vars(metrics).values() if hasattr(one, "_labelnames")}
-    labels |= {one._name: one._labels for one in metrics.registry._collector_to_names if hasattr(one, "_labels")}
+    labels = {one._name: one._labelnames for one in metrics.registry._collector_to_names}
     expected = [
         (
             metric.name + ("_total" if metric.type == "counter" else ""),
@@ -230,7 +242,8 @@ def test_every_log_line_has_its_line():
 
 
 def readiness_reasons() -> set[str]:
-    reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', inspect.getsource(health)))
+    sources = "".join(inspect.getsource(module) for module in (health, tesseract, vision))
+    reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', inspect.getsource(tesseract)))
     states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
@@ -299,8 +312,8 @@ def test_the_example_of_a_profile_is_one():
     assert columns(OPERATIONS, "### The payload") == sorted((name,) for name in names)
 
 
-def test_profiles_in_the_readme_are_such():
-    written = re.findall(r"^echo '(\{.*\})' >", code_of(README), re.MULTILINE)
+def test_profiles_that_are_tried_are_such():
+    written = re.findall(r"^echo '(\{.*\})' >", code_of(PROFILES), re.MULTILINE)
     good, broken = written[:-1], written[-1]
     assert [parse_profile(content.encode(), "ocr-extract").name for content in good] == ["ocr-extract"] * len(good)
     assert len(good) == 2
@@ -316,13 +329,13 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_every_command_has_its_line():
-    documented = sorted(row[0].split()[0] for row in rows(README, "## Command line"))
+    documented = sorted(row[0].split()[0] for row in rows(COMMANDS, "## Sidecar"))
     assert documented == sorted(commands())
 
 
 def test_every_option_of_ocr_has_its_line():
     known = {name for action in commands()["ocr"]._actions for name in action.option_strings}
-    assert columns(README, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
+    assert columns(COMMANDS, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
 
 
 def code_of(page: Path) -> str:
@@ -342,12 +355,20 @@ def test_readme_shows_the_two_commands():
     assert {"demo", "test", "run"} <= set(re.findall(r"\bmake ([a-z-]+)", code_of(README)))
 
 
-def test_readme_calls_routes_that_exist_on_the_default_ports():
-    called = set(re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w./-]*)", code_of(README)))
+def test_readme_is_for_the_first_hour_and_leads_to_every_page():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 125
+    linked = {README.parent / link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert {page for page in PAGES if page != README} - linked == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_routes_called_exist_on_the_default_ports(page):
+    called = set(re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w./-]*)", code_of(page)))
     settings = parse_settings({})
     served = {(str(settings.port), route.path) for route in API_ROUTES}
     served |= {(str(settings.ops_port), route.path) for route in OPS_ROUTES}
-    assert called
+    assert called or page not in {README, PROFILES}
     assert called <= served
 
 
@@ -364,6 +385,14 @@ def test_links_and_documents_named_are_there(page):
         assert not anchor or anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}
     named = set(re.findall(r"tests/data/[\w.-]*\w", text))
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_named_are_there(page):
+    folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0].isalpha()))
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8")))
+    absent = {name for name in named if not (ROOT / name).exists()}
+    assert absent <= {"build/image", "tests/e2e"}, "the former is made, of the latter it is said that there is none"
 
 
 # ── the threat model ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -71,6 +71,10 @@ INVENTED = [
     ("sidecar.engines.vision", "tesserocr"),
     ("sidecar.engines.tesseract", "sidecar.engines.vision"),
     ("sidecar.profiles.payload", "sidecar.errors"),
+    ("sidecar.validation", "sidecar.errors"),
+    ("sidecar.environment", "sidecar.settings"),
+    ("controller.settings", "sidecar.settings"),
+    ("controller.resource.spec", "sidecar.environment"),
     ("sidecar.errors", "controller.errors"),
     ("controller.publish.status", "sidecar.profiles.prompt"),
     ("controller.publish.reconcile", "kopf"),
@@ -142,3 +146,25 @@ def test_a_folder_says_what_lives_there_and_stays_small(package):
         assert said, room
         assert said.count(".") >= 2, f"{room}: two sentences, what lives there and what may not"
         assert len(list(room.glob("*.py"))) - 1 <= (8 if room.parent == ROOT else 13), room
+
+
+def reads_of_the_environment(path: Path) -> list[int]:
+    """Lines that read ``os.environ`` or call ``os.getenv``; to set what a library reads from it is no reading."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    written = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store))
+        or (isinstance(node, ast.Attribute) and node.attr == "setdefault")
+    }
+    asked = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")]
+    return [node.lineno for node in asked if id(node) not in written]
+
+
+@pytest.mark.parametrize("package", ["sidecar", "controller"])
+def test_the_environment_is_read_in_main_and_nowhere_else_as_its_docstring_says(package):
+    main = ROOT / package / "__main__.py"
+    assert "the environment is read here and nowhere else" in main.read_text(encoding="utf-8").lower()
+    readers = {path: lines for path in (ROOT / package).rglob("*.py") if (lines := reads_of_the_environment(path))}
+    assert readers.keys() == {main}
+    assert len(readers[main]) == 1, "once"

@@ -1,4 +1,4 @@
-"""BGE-M3 and the reranker: load, tokenise, forward. The only door to torch, FlagEmbedding and what comes with them.
+"""BGE-M3 and the reranker: load, tokenise, forward. FlagEmbedding is imported here alone, torch in this room alone.
 
 These libraries take seconds to import. So they are imported inside functions, which run in a thread, once the ports are
 open. FlagEmbedding loads the weights; the forward is run here, because its own runs the first batch twice.

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sidecar.api.app_keys import READER, VISION_ENGINE
+from sidecar.api.app_keys import READER
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, pages
 
@@ -20,7 +20,7 @@ def most_at_once(calls) -> int:
 
 
 def vision(governed):
-    return governed.service.service.api[VISION_ENGINE]
+    return governed.service.engine("np-dms-ocr")
 
 
 async def test_as_many_pages_as_may_be_are_at_the_model_at_once_and_no_more(govern):
@@ -122,6 +122,6 @@ async def test_connections_are_not_left_open(governed):
     for _ in range(3):
         await governed.read(pages(2))
 
-    session = governed.service.service.api[VISION_ENGINE]._ollama._session
+    session = governed.service.engine("np-dms-ocr")._ollama._session
     await until(lambda: not session.connector._acquired, 1)
     assert not session.connector._conns

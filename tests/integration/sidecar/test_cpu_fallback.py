@@ -126,9 +126,9 @@ class Broken:
 async def test_what_the_gpu_fails_is_answered_by_the_cpu_and_the_copy_goes(running, clock, error, reason):
     running.service.api[EMBEDDER].model.copy_to_gpu = lambda: Broken(error)
     await replay(running, clock, 11)
-    assert running.service.api[PLACEMENT].on_gpu()["embed"]
+    assert running.service.api[PLACEMENT].is_on_gpu("embed")
     assert await place(running) == ("cpu", reason)
-    assert not running.service.api[PLACEMENT].on_gpu()["embed"]
+    assert not running.service.api[PLACEMENT].is_on_gpu("embed")
     await replay(running, clock, 30)
     assert await place(running) == ("cpu", reason)  # barred for a minute
     counted = running.service.api[METRICS].registry.get_sample_value
@@ -212,7 +212,8 @@ async def test_room_is_made_for_ocr_at_once_and_kept(running, clock):
     await replay(running, clock, 11)
     placement = running.service.api[PLACEMENT]
     assert await placement.make_room() is True
-    assert placement.on_gpu() == {"embed": False, "rerank": False}
+    assert not placement.is_on_gpu("embed")
+    assert not placement.is_on_gpu("rerank")
     assert await place(running) == ("cpu", "gpu-headroom-below-threshold")
     assert await placement.make_room() is False
     await replay(running, clock, 30)

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from sidecar.api.app_keys import SPOOL
+from sidecar.runtime import sandbox
 from sidecar.service.app import API_ROUTES
 from tests.conftest import until
 
@@ -209,6 +210,7 @@ async def test_readiness_tells_each_capability(service):
                     "tesseract": {"state": "ready", "reason": None},
                     "np-dms-ocr": {"state": "unavailable", "reason": "engine-missing: np-dms-ocr"},
                 },
+                "sandbox": list(sandbox.available()),
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from sidecar.api.app_keys import EMBEDDER, RERANKER, TESSERACT_ENGINE, WORKERS
+from sidecar.api.app_keys import EMBEDDER, READER, RERANKER, WORKERS
 from sidecar.retrieval.bge import hub
 from sidecar.retrieval.model import ModelLoadError
 from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S, PORTION
@@ -89,7 +89,7 @@ async def test_while_a_model_is_loaded_documents_are_read_and_callers_told_to_co
     async with aiohttp.ClientSession() as client:
         running = Running(service, settings, client)
         async with asyncio.timeout(20):
-            await service.api[TESSERACT_ENGINE].loaded.wait()
+            await service.api[READER].loaded()
         status, body = await readyz(running)
         assert (status, body["embed"]) == (200, {"state": "loading", "reason": "model-loading"})
         async with client.post(f"{running.url}/embed", json={"text": "a"}) as response:

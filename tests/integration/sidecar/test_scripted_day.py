@@ -2,7 +2,6 @@
 
 import asyncio
 
-from sidecar.api.app_keys import MODEL_WATCH, VRAM_MONITOR
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governor, pages
 from tools.fakes.ollama import FakeOllama, Model
@@ -26,7 +25,7 @@ def log(fake: FakeOllama, since: int) -> list[tuple[int, str | None, dict[str, o
 
 async def fresh(governed) -> None:
     """Wait until a reading newer than now would be taken: readings are shared for a quarter of a second."""
-    monitor = governed.service.service.api[VRAM_MONITOR]
+    monitor = governed.service.engine("np-dms-ocr")._monitor
     before = monitor._read_at_s
     async with asyncio.timeout(5):
         while monitor._read_at_s == before:
@@ -144,6 +143,6 @@ async def ollama_restarts_in_the_middle_of_a_document(governed, fake):
 
     await fake.come_up()
     fake.latency_s = 0.0
-    watch = governed.service.service.api[MODEL_WATCH]
+    watch = governed.service.engine("np-dms-ocr").watch
     await until(lambda: watch.failure is None, 5)
     assert (await governed.read())["engineUsed"] == "np-dms-ocr"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.api.app_keys import READER, TESSERACT_ENGINE
+from sidecar.api.app_keys import READER
 from tests.conftest import until
 from tests.integration.sidecar.documents import PdfMaker, as_tiff, picture_of_text
 
@@ -26,7 +26,7 @@ def many_pages() -> bytes:
 
 
 def tesseract(service):
-    return service.service.api[TESSERACT_ENGINE]
+    return service.engine("tesseract")
 
 
 def waiting(service) -> int:

@@ -13,7 +13,7 @@ from controller.ops import health
 from controller.ops.telemetry import Metrics
 from controller.resource.spec import read_resource
 from controller.settings import Settings
-from tests.unit.test_docs import CONFIGURATION, OPERATIONS, README, ROOT, accepted, columns, rows
+from tests.unit.test_docs import COMMANDS, CONFIGURATION, OPERATIONS, PROFILES, ROOT, accepted, columns, rows
 
 STATUS = tuple(
     ROOT / "controller" / f"{name}.py"
@@ -39,7 +39,8 @@ def test_every_setting_has_its_line_with_its_default():
 def test_every_metric_has_its_line_with_type_and_labels():
     metrics = Metrics()
     metrics.watch_mirror(lambda: None)
-    labels = {one._name: one._labelnames for one in vars(metrics).values() if hasattr(one, "_labelnames")}
+    known = (one for one in metrics.registry._collector_to_names if hasattr(one, "_labelnames"))
+    labels = {one._name: one._labelnames for one in known}
     labels |= {"ocr_controller_mirror_notices": ("reason",), "ocr_controller_mirror_writes": ("verb",)}
     expected = [
         (one.name + ("_total" if one.type == "counter" else ""), one.type, ", ".join(labels.get(one.name, ())))
@@ -93,7 +94,7 @@ def test_every_reason_of_a_condition_has_its_line():
 
 def test_every_command_has_its_line():
     commands = next(action.choices for action in _parser()._actions if action.dest == "command")
-    documented = sorted(row[0].split()[0] for row in rows(README, "### Commands of the controller"))
+    documented = sorted(row[0].split()[0] for row in rows(COMMANDS, "## Controller"))
     assert documented == sorted(commands)
 
 
@@ -110,7 +111,7 @@ def test_samples_are_valid(path):
         assert read_resource(document | {"metadata": metadata}).problem is None
 
 
-def test_the_readme_names_manifests_that_are_there():
-    named = set(re.findall(r"manifests/[\w./-]+\.yaml", README.read_text(encoding="utf-8")))
+def test_the_page_of_profiles_names_manifests_that_are_there():
+    named = set(re.findall(r"manifests/[\w./-]+\.yaml", PROFILES.read_text(encoding="utf-8")))
     assert len(named) >= 3
     assert {name for name in named if not (ROOT / name).exists()} == set()

@@ -35,6 +35,23 @@ def test_a_mistake_is_told_in_one_sentence(environ, sentence):
     assert "secret" not in str(refused.value)
 
 
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(dict.fromkeys(("CONTROLLER_RESYNC_SECONDS", "CONTROLLER_WATCH_SECONDS"), "0"))
+    assert str(refused.value).count("CONTROLLER_") == 2
+
+
+def test_a_link_in_the_place_of_a_port_says_what_happened():
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        parse_settings({"CONTROLLER_OPS_PORT": "tcp://10.0.0.1:8765"})
+
+
+@pytest.mark.parametrize("name", ["SIDECAR_PORT", "CONTROLLER_PORT"])
+def test_a_port_that_is_no_link_is_a_mistake(name):
+    with pytest.raises(SettingsError, match="is not a setting"):
+        parse_settings({name: "8765"})
+
+
 @pytest.mark.parametrize(
     "name",
     ["SIDECAR_SERVICE_HOST", "SIDECAR_PORT", "SIDECAR_PORT_8765_TCP_ADDR", "CONTROLLER_SERVICE_PORT_HTTP", "OCR_PORT"],

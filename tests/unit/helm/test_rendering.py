@@ -349,4 +349,4 @@ def test_the_caller_is_tested_before_the_outsider():
 
 def test_comments_reach_those_who_read_manifests():
     text = texts({"networkPolicy": {"prometheus": [PEER]}})["sidecar-networkpolicy.yaml"]
-    assert "its proof of isolation knocks here" in text
+    assert "its proof of isolation must be refused here" in text

@@ -89,8 +89,8 @@ REFUSED = [
     ("OCR_PORT", ["-1", "65536", "http", "8765.5"]),
     ("OCR_OPS_PORT", ["-1", "65536"]),
     ("OCR_AUTH_MODE", ["none", "API-KEY", "off"]),
-    ("OCR_ENGINE", ["auto", "easyocr"]),
-    ("OCR_FALLBACK_ENGINE", ["np-dms-ocr", "off"]),
+    ("OCR_ENGINE", ["x" * 65]),
+    ("OCR_FALLBACK_ENGINE", ["x" * 65]),
     (
         "OLLAMA_API_URL",
         [
@@ -315,17 +315,3 @@ def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         settings.port = 1
     assert settings == Settings()
-
-
-@pytest.mark.parametrize(
-    ("environ", "engine"),
-    [
-        ({}, "tesseract"),
-        ({"OLLAMA_API_URL": "http://ollama:11434"}, "np-dms-ocr"),
-        ({"OLLAMA_API_URL": "  "}, "tesseract"),
-        ({"OCR_ENGINE": "tesseract", "OLLAMA_API_URL": "http://ollama:11434"}, "tesseract"),
-        ({"OCR_ENGINE": "np-dms-ocr"}, "np-dms-ocr"),
-    ],
-)
-def test_auto_falls_to_the_engine_that_is_set_else_to_the_model_where_there_is_one(environ, engine):
-    assert parse_settings(environ).default_engine == engine

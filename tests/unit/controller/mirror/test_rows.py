@@ -19,8 +19,8 @@ from controller.mirror.rows import (
     wanted_profiles,
     wanted_prompt,
 )
-from controller.resource.spec import parse_spec, payload_of
-from sidecar.profiles.payload import parse_profile, render_profile
+from controller.resource.spec import InvalidSpec, parse_spec, payload_of
+from sidecar.profiles.payload import ProfileError, parse_profile, render_profile
 from tests.unit.controller.mirror.row_makers import profile, prompt
 
 
@@ -211,6 +211,43 @@ def test_a_junk_prompt_is_refused_without_its_text(columns, message):
     with pytest.raises(JunkRow) as caught:
         prompt_of_row(prompt(**columns), "ocr_extraction")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "\n\t",
+        "\u3000",
+        "\u200b",
+        "\x00",
+        "a",
+        " a ",
+        "😀" * 10_000,
+        "a" * 10_001,
+        " " * 10_001,
+        "\udc80",
+        7,
+        True,
+    ],
+    ids=ascii,
+)
+def test_row_spec_and_payload_judge_a_prompt_alike(text):
+    def takes(parse, *given):
+        try:
+            parse(*given)
+        except (JunkRow, InvalidSpec, ProfileError):
+            return False
+        return True
+
+    body = {"metadata": {"name": "a"}, "spec": {"canonicalModel": "np-dms-ocr", "prompt": {"systemPrompt": text}}}
+    verdicts = {
+        "row": takes(prompt_of_row, prompt(template=text), "ocr_extraction"),
+        "spec": takes(parse_spec, body),
+        "payload": takes(parse_profile, json.dumps({"systemPrompt": text}).encode(), "a"),
+    }
+    assert len(set(verdicts.values())) == 1, verdicts
 
 
 def test_a_prompt_is_passed_on_as_it_is_placeholders_and_all():

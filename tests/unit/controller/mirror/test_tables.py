@@ -1,8 +1,11 @@
 """The queries of the mirror, as each kind of database gets them."""
 
+from dataclasses import fields
+
 import pytest
 from sqlalchemy.dialects import mysql, sqlite
 
+from controller.mirror.rows import ProfileRow, PromptRow
 from controller.mirror.tables import PROFILES, PROMPTS, select_any, select_profiles, select_prompts
 
 QUERIES = {
@@ -33,6 +36,11 @@ def test_no_more_is_read_of_a_text_than_tells_that_it_is_too_long():
     params = select_prompts("ocr_extraction").compile(dialect=mysql.dialect()).params.values()
     assert 10_001 in params
     assert 65_537 in params
+
+
+def test_every_value_has_the_name_of_its_column_so_that_rows_are_read_by_name():
+    for query, row in ((QUERIES["profiles"], ProfileRow), (QUERIES["prompts"], PromptRow)):
+        assert {column.name for column in query.selected_columns} == {field.name for field in fields(row)}
 
 
 def test_two_prompts_tell_that_one_is_too_many():

@@ -1,4 +1,9 @@
-from controller.schedule.backoff import BUSY_WINDOW_S, CALM_WINDOW_S, LONGEST_PAUSE_S, Pace
+import math
+
+import pytest
+
+from controller.app import MAX_STILL_S
+from controller.schedule.backoff import BUSY_WINDOW_S, CALM_WINDOW_S, LONGEST_BUSY_S, LONGEST_PAUSE_S, Pace
 
 
 def test_a_storm_widens_the_window_and_calm_narrows_it():
@@ -36,3 +41,9 @@ def test_failures_pause_ever_longer_and_as_long_as_the_server_says():
     assert max(pauses) == LONGEST_PAUSE_S
     assert Pace(30).after_failure(retry_after_s=9).pause_s == 9
     assert pace.after_pass(is_settled=True, has_news=False).pause_s == 0
+
+
+@pytest.mark.parametrize("retry_after_s", [600, 86_400, 1e300, math.inf])
+def test_a_server_that_wants_to_be_left_alone_for_long_is_asked_before_livez_takes_the_loop_for_stuck(retry_after_s):
+    assert Pace(30).after_failure(retry_after_s).pause_s == LONGEST_BUSY_S
+    assert LONGEST_BUSY_S + BUSY_WINDOW_S < MAX_STILL_S

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from sidecar.errors import SidecarError
 from sidecar.wire.common import ErrorBody, render
-from sidecar.wire.ocr import OcrPathRequest, ReadRequest, parse_body, parse_form
+from sidecar.wire.ocr import Accepted, OcrPathRequest, ReadRequest, parse_body, parse_form
 
+HERE = Accepted(100, ("np-dms-ocr", "tesseract"))
 SECRET = "the prompt nobody may see"
 SURROGATE = chr(0xD800)
 NAMES = [*OcrPathRequest.model_fields, "pdfPath", "maxPages", "topP", "runtimeParams", "dmsTags", "systemPrompt"]
@@ -25,7 +26,7 @@ values = st.recursive(
 
 def refusal(body):
     with pytest.raises(SidecarError) as caught:
-        parse_body(json.dumps(body).encode(), 100)
+        parse_body(json.dumps(body).encode(), HERE)
     return caught.value
 
 
@@ -42,18 +43,18 @@ def is_for_the_caller(error):
 
 @given(st.dictionaries(names, values, max_size=8) | values)
 def test_any_json_gives_a_request_or_an_error_of_ours(value):
-    parsed = outcome(parse_body, json.dumps(value).encode(), 100)
+    parsed = outcome(parse_body, json.dumps(value).encode(), HERE)
     assert isinstance(parsed, OcrPathRequest) or is_for_the_caller(parsed)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_an_error_of_ours(raw):
-    assert is_for_the_caller(outcome(parse_body, raw, 100))
+    assert is_for_the_caller(outcome(parse_body, raw, HERE))
 
 
 @given(st.dictionaries(st.sampled_from(NAMES) | st.text(), st.text() | values.map(json.dumps), max_size=8))
 def test_any_form_gives_a_request_or_an_error_of_ours(fields):
-    parsed = outcome(parse_form, fields, 100)
+    parsed = outcome(parse_form, fields, HERE)
     assert is_for_the_caller(parsed) or isinstance(parsed[0], ReadRequest)
 
 
@@ -102,15 +103,15 @@ def test_no_error_shows_the_prompt(body):
 
 
 def test_no_error_shows_a_prompt_that_is_no_text():
-    parsed = outcome(parse_body, json.dumps({"pdfPath": "/a", "systemPrompt": SECRET + SURROGATE}).encode(), 100)
+    parsed = outcome(parse_body, json.dumps({"pdfPath": "/a", "systemPrompt": SECRET + SURROGATE}).encode(), HERE)
     assert SECRET not in getattr(parsed, "detail", "")
 
 
 @pytest.mark.parametrize("depth", [1, 8, 9, 100, 900, 5000, 100_000])
 def test_a_request_however_deep_gives_a_request_or_an_error_of_ours(depth):
     deep = '{"a":' * depth + "{}" + "}" * depth
-    body = outcome(parse_body, f'{{"pdfPath": "/a", "dmsTags": {deep}}}'.encode(), 100)
-    form = outcome(parse_form, {"dmsTags": deep}, 100)
+    body = outcome(parse_body, f'{{"pdfPath": "/a", "dmsTags": {deep}}}'.encode(), HERE)
+    form = outcome(parse_form, {"dmsTags": deep}, HERE)
     assert isinstance(body, OcrPathRequest) or is_for_the_caller(body)
     assert is_for_the_caller(form) or isinstance(form[0], ReadRequest)
 
@@ -121,7 +122,7 @@ def test_a_request_however_deep_gives_a_request_or_an_error_of_ours(depth):
 def test_a_long_name_takes_no_longer_to_refuse_than_it_is(name):
     started = time.process_time()
     refusal({"pdfPath": "/a", name: 1})
-    parse_form({name: "1"}, 100)
+    parse_form({name: "1"}, HERE)
     assert time.process_time() - started < 0.3  # seconds; what is quadratic takes 2
 
 

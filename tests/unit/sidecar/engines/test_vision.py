@@ -21,9 +21,9 @@ from sidecar.errors import (
 )
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom
-from sidecar.ocr.engine import Orders, PageOrder, PageText, PageVerdict, PreparedPage, TryFailedError
+from sidecar.ocr.engine import PageText, PageVerdict, PreparedPage, ReadOrder, TryFailedError
 from sidecar.profiles.payload import Profile, Retry, RuntimeParams
-from sidecar.profiles.precedence import Instructions, ModelWish, instruct
+from sidecar.profiles.precedence import Instructions, instruct
 from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
@@ -38,7 +38,7 @@ class Drawer:
     def __init__(self, picture: PagePicture | SidecarError) -> None:
         self.picture = picture
 
-    async def draw(self, _: PageOrder) -> tuple[PagePicture, float]:
+    async def draw(self, _order: ReadOrder, _index: int) -> tuple[PagePicture, float]:
         if isinstance(self.picture, SidecarError):
             raise self.picture
         return self.picture, 0.5
@@ -77,9 +77,11 @@ def engine_with(model: Model, clock: ManualClock | None = None) -> VisionEngine:
     return VisionEngine(Drawer(PagePicture("UE5H")), model, Card(), POLICY, clock or ManualClock())
 
 
-def page(told: Instructions | None = None) -> PreparedPage:
-    orders = Orders("eng", told or instruct(ModelWish(), None, "m"))
-    return PreparedPage(PageOrder(Path("a.pdf"), 0, 60, orders), PagePicture("UE5H"))
+PAGE = PreparedPage(0, PagePicture("UE5H"))
+
+
+def order(told: Instructions | None = None) -> ReadOrder:
+    return ReadOrder(Path("a.pdf"), 60, "eng", told or instruct(None, "m"))
 
 
 # ── options ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,8 +132,8 @@ def test_no_temperature_leaves_its_range(temperature, step, attempt):
 
 
 async def test_a_page_is_what_the_model_said_and_how_it_was_asked():
-    told = instruct(ModelWish(single_fields=RuntimeParams(temperature=0.1)), None, "m")
-    read = await engine_with(Model(said("line one  \nline two\n"))).read(page(told), 1, 60)
+    told = instruct(None, "m", params=RuntimeParams(temperature=0.1))
+    read = await engine_with(Model(said("line one  \nline two\n"))).read(order(told), PAGE, 1, 60)
     assert read == PageText(
         "line one\nline two",
         parameters={"temperature": 0.1},
@@ -150,13 +152,13 @@ async def test_a_page_is_what_the_model_said_and_how_it_was_asked():
     ],
 )
 async def test_a_stream_that_is_not_good_keeps_its_reason_and_error(stream, verdict):
-    read = await engine_with(Model(stream)).read(page(), 1, 60)
+    read = await engine_with(Model(stream)).read(order(), PAGE, 1, 60)
     assert (read.verdict, read.done_reason, read.error) == (verdict, stream.done_reason, stream.error)
 
 
 async def test_the_model_has_as_long_as_the_page_and_no_longer():
     model = Model()
-    await engine_with(model).read(page(), 1, 12.5)
+    await engine_with(model).read(order(), PAGE, 1, 12.5)
     assert model.asked[0][1] == ChatTimeouts(5.0, 60.0, 12.5)
 
 
@@ -165,25 +167,25 @@ async def test_a_further_try_is_sent_as_one():
     profile = Profile(
         name="a", runtime_params=RuntimeParams(temperature=0.1), retry=Retry(max_attempts=3, temperature_step=0.2)
     )
-    engine, told = engine_with(model), instruct(ModelWish(), profile, "m")
-    read = await engine.read(page(told), 2, 60)
+    engine, told = engine_with(model), instruct(profile, "m")
+    read = await engine.read(order(told), PAGE, 2, 60)
     assert read.parameters == {"temperature": 0.3, "seed": 2}
-    assert (model.asked[0][0]["options"], engine.max_attempts(page(told).order.orders)) == (read.parameters, 3)
+    assert (model.asked[0][0]["options"], engine.max_attempts(order(told))) == (read.parameters, 3)
 
 
 def test_the_engine_names_the_model_that_the_orders_name():
-    assert engine_with(Model()).model(page(instruct(ModelWish(), None, "m:q4")).order.orders) == "m:q4"
+    assert engine_with(Model()).model(order(instruct(None, "m:q4"))) == "m:q4"
 
 
 async def test_a_page_is_drawn_before_its_turn():
-    order = page().order
-    assert await engine_with(Model()).prepare(order) == PreparedPage(order, PagePicture("UE5H"), worked_s=0.5)
+    page = await engine_with(Model()).prepare(order(), 2)
+    assert page == PreparedPage(2, PagePicture("UE5H"), worked_s=0.5)
 
 
 async def test_an_error_of_drawing_is_the_page_s():
     engine = VisionEngine(Drawer(DeadlineError("slow")), Model(), Card(), POLICY)
     with pytest.raises(DeadlineError, match="slow"):
-        await engine.prepare(page().order)
+        await engine.prepare(order(), 0)
 
 
 # ── the circuit ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,7 +194,7 @@ async def test_an_error_of_drawing_is_the_page_s():
 async def tried(engine: VisionEngine) -> PageText:
     """Read a page; raise the error itself, not what it came wrapped in."""
     try:
-        return await engine.read(page(), 1, 60)
+        return await engine.read(order(), PAGE, 1, 60)
     except TryFailedError as failed:
         raise failed.error from None
 

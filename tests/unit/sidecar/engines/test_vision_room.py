@@ -11,8 +11,8 @@ from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.errors import GpuPressureError
 from sidecar.gpu.residency_policy import ResidencyLimits
 from sidecar.gpu.vram import ResidentModel, VramHeadroom
-from sidecar.ocr.engine import Orders, PageOrder, PreparedPage
-from sidecar.profiles.precedence import ModelWish, instruct
+from sidecar.ocr.engine import PreparedPage, ReadOrder
+from sidecar.profiles.precedence import instruct
 from tools.fakes.ollama import ManualClock
 
 POLICY = VisionPolicy(2, 5.0, 60.0, ResidencyLimits(120, 12_000, 3000), 4000, 0.0, None, load_mb=4000)
@@ -53,9 +53,8 @@ async def read(card, policy=POLICY):
     model = Model()
     engine = VisionEngine(None, model, card, policy, ManualClock())
     engine.make_room = card.make_room
-    orders = Orders("eng", instruct(ModelWish(), None, "m"))
-    page = PreparedPage(PageOrder(Path("a.pdf"), 0, 60, orders), PagePicture("UE5H"))
-    await engine.read(page, 1, 60)
+    order = ReadOrder(Path("a.pdf"), 60, "eng", instruct(None, "m"))
+    await engine.read(order, PreparedPage(0, PagePicture("UE5H")), 1, 60)
     return model
 
 

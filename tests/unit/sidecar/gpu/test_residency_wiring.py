@@ -17,10 +17,10 @@ from sidecar.engines.vision import VisionEngine
 from sidecar.errors import DeadlineError, GpuPressureError, PageUnreadableError, SidecarError
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
-from sidecar.ocr.engine import Orders, PageOrder, PageText, PreparedPage, TryFailedError
+from sidecar.ocr.engine import PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.profiles.payload import Profile
-from sidecar.profiles.precedence import ModelWish, instruct
-from sidecar.service.ocr_wiring import vision_policy
+from sidecar.profiles.precedence import instruct
+from sidecar.service.engines import vision_policy
 from sidecar.settings import parse_settings
 from tests.conftest import until
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Trap
@@ -34,7 +34,7 @@ FULL = DeviceMemory(16_384, 12_000, 3999)
 class Drawer:
     """Draws the same picture of every page."""
 
-    async def draw(self, _: PageOrder) -> tuple[PagePicture, float]:
+    async def draw(self, _order: ReadOrder, _index: int) -> tuple[PagePicture, float]:
         return PagePicture(PNG), 0.01
 
 
@@ -69,10 +69,9 @@ class Rig:
     ) -> PageText:
         """Read one page, a minute after the last."""
         self.clock.advance(60)
-        orders = Orders("eng", instruct(ModelWish(), profile, OCR_MODEL), active)
-        page = PreparedPage(PageOrder(Path("a.pdf"), 0, deadline_s, orders), picture)
+        order = ReadOrder(Path("a.pdf"), deadline_s, "eng", instruct(profile, OCR_MODEL), active)
         try:
-            return await self.engine.read(page, attempt, deadline_s)
+            return await self.engine.read(order, PreparedPage(0, picture), attempt, deadline_s)
         except TryFailedError as failed:
             raise failed.error from None
 

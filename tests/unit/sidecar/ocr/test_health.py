@@ -4,20 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.ocr.health import Facts, death, ocr_capability
+from sidecar.ocr.health import Facts, death, missing, ocr_capability
 from sidecar.runtime.capability import Capability
 
+READY = Capability("ready")
+LOADING = Capability("loading", "loading-a")
+BROKEN = Capability("unavailable", "broken-a")
+OTHER = Capability("unavailable", "broken-b")
 WELL = Facts(
-    stopping=False,
-    workers_alive=True,
-    tesseract_loaded=True,
-    tesseract_failure=None,
-    default_language_missing=None,
+    stopping=False, workers_alive=True, engines={"a": READY, "b": READY}, default_engine="a", fallback_engine="b"
 )
-LOADING = {"tesseract_loaded": False}
-MODEL = {"model_configured": True}
-FALLS_BACK = {"default_engine": "np-dms-ocr"}
-MODEL_ALONE = FALLS_BACK | {"fallback_engine": None}
+ALONE = {"fallback_engine": None}
+ITS_OWN = {"fallback_engine": "a"}
+
+
+def engines(a: Capability, b: Capability = READY) -> dict:
+    return {"engines": {"a": a, "b": b}}
 
 
 def test_a_service_with_nothing_wrong_is_ready_and_alive():
@@ -31,25 +33,14 @@ def test_a_service_with_nothing_wrong_is_ready_and_alive():
     [
         ({"stopping": True}, "unavailable", "shutting-down"),
         ({"workers_alive": False}, "unavailable", "workers-stopped"),
-        (LOADING, "loading", "workers-starting"),
-        (LOADING | {"default_language_missing": "tha"}, "loading", "workers-starting"),
-        (LOADING | {"tesseract_failure": "tesseract-data-missing"}, "unavailable", "tesseract-data-missing"),
-        ({"tesseract_failure": "workers-do-not-start"}, "unavailable", "workers-do-not-start"),
-        ({"default_language_missing": "tha"}, "unavailable", "language-missing: tha"),
-        (MODEL_ALONE, "unavailable", "engine-missing: np-dms-ocr"),
-        (LOADING | MODEL_ALONE, "unavailable", "engine-missing: np-dms-ocr"),
-        (MODEL_ALONE | MODEL | {"model_failure": "model-server-starting"}, "loading", "model-server-starting"),
-        (MODEL_ALONE | MODEL | {"model_failure": "model-missing: m"}, "unavailable", "model-missing: m"),
-        (MODEL_ALONE | MODEL | {"circuit_open": True}, "unavailable", "circuit-open"),
-        (MODEL_ALONE | MODEL | {"circuit_open": True, "model_failure": "x"}, "unavailable", "circuit-open"),
-        (FALLS_BACK | MODEL | LOADING | {"model_failure": "x"}, "loading", "workers-starting"),
-        (
-            FALLS_BACK | MODEL | {"circuit_open": True, "default_language_missing": "tha"},
-            "unavailable",
-            "language-missing: tha",
-        ),
-        ({"stopping": True, "workers_alive": False} | LOADING, "unavailable", "shutting-down"),
-        ({"workers_alive": False, "tesseract_failure": "x"}, "unavailable", "workers-stopped"),
+        (engines(LOADING) | ALONE, "loading", "loading-a"),
+        (engines(LOADING) | ITS_OWN, "loading", "loading-a"),
+        (engines(BROKEN) | ALONE, "unavailable", "broken-a"),
+        (engines(BROKEN, OTHER), "unavailable", "broken-b"),
+        (engines(BROKEN, LOADING), "loading", "loading-a"),
+        (engines(missing("a")) | ALONE, "unavailable", "engine-missing: a"),
+        ({"stopping": True, "workers_alive": False} | engines(BROKEN, OTHER), "unavailable", "shutting-down"),
+        ({"workers_alive": False} | engines(BROKEN, OTHER), "unavailable", "workers-stopped"),
     ],
     ids=str,
 )
@@ -66,9 +57,7 @@ def test_a_process_is_dead_when_its_workers_are_and_it_does_not_stop_on_purpose(
     assert (death(replace(WELL, stopping=stopping, workers_alive=workers_alive)) is None) is alive
 
 
-@pytest.mark.parametrize(
-    "changed", [LOADING, {"tesseract_failure": "x"}, {"default_language_missing": "x"}, {"model_failure": "x"}]
-)
+@pytest.mark.parametrize("changed", [engines(LOADING, OTHER), engines(BROKEN, OTHER)])
 def test_what_a_restart_would_not_mend_leaves_the_process_alive(changed):
     assert death(replace(WELL, **changed)) is None
 
@@ -85,13 +74,11 @@ def test_an_event_loop_that_stands_still_takes_nothing_and_is_given_longer_to_li
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        (FALLS_BACK | MODEL, None),
-        (MODEL_ALONE | MODEL, None),
-        (MODEL_ALONE | MODEL | {"tesseract_failure": "tesseract-data-missing"}, None),
-        (FALLS_BACK | MODEL | {"tesseract_failure": "tesseract-data-missing"}, None),
-        (FALLS_BACK, "engine-missing: np-dms-ocr"),
-        (FALLS_BACK | MODEL | {"model_failure": "model-server-unreachable"}, "model-server-unreachable"),
-        (FALLS_BACK | MODEL | {"circuit_open": True}, "circuit-open"),
+        (engines(READY, OTHER), None),
+        (engines(READY, OTHER) | ALONE, None),
+        (engines(missing("a")), "engine-missing: a"),
+        (engines(BROKEN), "broken-a"),
+        (engines(LOADING), "loading-a"),
     ],
 )
 def test_it_is_ready_by_either_engine_and_says_which_is_not(changed, reason):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.vision import VisionEngine
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -13,34 +15,37 @@ from sidecar.errors import (
     SidecarError,
 )
 from sidecar.gpu.residency_policy import OcrResidencyDecision
-from sidecar.ocr.engine import FAST_PATH, MIXED, NP_DMS_OCR, TESSERACT, Attempt, PageText, PageVerdict, TryFailedError
+from sidecar.ocr.engine import FAST_PATH, MIXED, Attempt, EngineTraits, PageText, PageVerdict, TryFailedError
 from sidecar.ocr.page_reading import (
     PageReading,
     PageResult,
     engine_used,
-    model_was_tried,
     ocr_used,
     page_warnings,
     raise_if_none_worked,
+    readers,
 )
+from sidecar.ocr.page_reading import tried as asked_of
 from sidecar.ocr.warning_codes import WarningCode
 
 STAYS = OcrResidencyDecision(120, 9000, "headroom-sufficient")
+MODEL, EMBEDDED = VisionEngine.traits, TesseractEngine.traits
+NP_DMS_OCR, TESSERACT = MODEL.name, EMBEDDED.name
 GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY
 
 
-def reading(*tries: PageText | SidecarError, wanted: str = NP_DMS_OCR) -> PageReading:
+def reading(*tries: PageText | SidecarError, wanted: EngineTraits = MODEL) -> PageReading:
     """Try with the model, as often as there are tries."""
-    page = PageReading(1, wanted)
-    return tried(page, NP_DMS_OCR, *tries)
+    page = PageReading(1, wanted.name)
+    return tried(page, MODEL, *tries)
 
 
-def tried(page: PageReading, engine: str, *tries: PageText | SidecarError) -> PageReading:
+def tried(page: PageReading, engine: EngineTraits, *tries: PageText | SidecarError) -> PageReading:
     for one in tries:
         if isinstance(one, SidecarError):
             page.fail(engine, TryFailedError(one), 0.5)
         else:
-            page.add(engine, one, 0.5, empty_is_an_answer=engine == TESSERACT)
+            page.add(engine, one, 0.5)
     return page
 
 
@@ -83,29 +88,29 @@ def test_the_best_of_the_tries_is_kept(tries, kept):
 
 def test_tesseract_is_believed_that_there_is_no_text_and_the_model_is_not():
     assert not reading(text("", EMPTY)).is_settled
-    page = tried(PageReading(1, TESSERACT), TESSERACT, text("", EMPTY))
+    page = tried(PageReading(1, TESSERACT), EMBEDDED, text("", EMPTY))
     assert (page.is_settled, page.result().is_answer, page.result().verdict) == (True, True, EMPTY)
 
 
 def test_no_text_does_not_stand_against_a_part_of_the_page():
-    page = tried(reading(text("part", TRUNCATED)), TESSERACT, text("", EMPTY))
+    page = tried(reading(text("part", TRUNCATED)), EMBEDDED, text("", EMPTY))
     assert (page.result().text, page.result().engine, page.result().is_answer) == ("part", NP_DMS_OCR, False)
 
 
 def test_tesseract_settles_a_page_on_which_the_model_found_nothing():
-    result = tried(reading(text("", EMPTY)), TESSERACT, text("", EMPTY)).result()
+    result = tried(reading(text("", EMPTY)), EMBEDDED, text("", EMPTY)).result()
     assert (result.engine, result.fallback_from, result.is_answer) == (TESSERACT, NP_DMS_OCR, True)
 
 
 def test_who_stood_in_is_named_with_whom_for():
-    result = tried(reading(GpuPressureError()), TESSERACT, text("a page", confidence=80, rotation=90)).result()
+    result = tried(reading(GpuPressureError()), EMBEDDED, text("a page", confidence=80, rotation=90)).result()
     assert (result.engine, result.fallback_from, result.error) == (TESSERACT, NP_DMS_OCR, None)
     assert (result.confidence, result.rotation, result.is_answer) == (80, 90, True)
 
 
 def test_a_page_that_nobody_read_has_the_first_error_and_no_engine():
     first, second = GpuPressureError("full"), PageUnreadableError("broken")
-    result = tried(reading(first), TESSERACT, second).result()
+    result = tried(reading(first), EMBEDDED, second).result()
     assert (result.engine, result.error, result.verdict) == (None, first, PageVerdict.FAILED)
     assert [attempt.error for attempt in result.attempts] == ["gpu_pressure", "page_unreadable"]
 
@@ -118,19 +123,18 @@ def test_an_error_in_the_middle_of_a_text_stays_with_the_page_until_another_try_
     error = EngineFailedError("broke off")
     page = reading(text("part", TRUNCATED, error=error))
     assert (page.result().text, page.result().error) == ("part", error)
-    assert tried(page, TESSERACT, text("whole")).result().error is None
+    assert tried(page, EMBEDDED, text("whole")).result().error is None
 
 
 def test_every_try_is_on_record_and_their_times_add_up():
     residency = OcrResidencyDecision(120, 6000, "headroom-sufficient")
     page = PageReading(3, NP_DMS_OCR)
     page.add(
-        NP_DMS_OCR,
+        MODEL,
         text("a", LOOPED, done_reason="loop", parameters={"seed": 1}, residency=residency, first_token_s=0.25),
         1.2344,
-        empty_is_an_answer=False,
     )
-    page.fail(NP_DMS_OCR, TryFailedError(DeadlineError()), 2.0)
+    page.fail(MODEL, TryFailedError(DeadlineError()), 2.0)
     assert page.result().attempts == (
         Attempt(NP_DMS_OCR, 1234, LOOPED, None, "loop", {"seed": 1}, residency, 250),
         Attempt(NP_DMS_OCR, 2000, PageVerdict.FAILED, "deadline_exceeded"),
@@ -176,7 +180,7 @@ def test_a_document_of_blank_pages_is_an_answer():
 
 def test_what_was_sent_is_told_even_where_nothing_came_back():
     page = PageReading(1, NP_DMS_OCR)
-    page.fail(NP_DMS_OCR, TryFailedError(DeadlineError(), {"temperature": 0.4}, STAYS), 1.0)
+    page.fail(MODEL, TryFailedError(DeadlineError(), {"temperature": 0.4}, STAYS), 1.0)
     (attempt,) = page.result().attempts
     assert (attempt.parameters, attempt.residency, attempt.error) == ({"temperature": 0.4}, STAYS, "deadline_exceeded")
 
@@ -195,7 +199,7 @@ def test_pages_that_are_not_whole_and_had_no_error_are_an_engine_s_failure():
         ([fast(blank=True), reading(text("a")).result()], NP_DMS_OCR),
         ([fast(blank=True)], FAST_PATH),
         ([failed(), reading(text("a")).result()], NP_DMS_OCR),
-        ([reading(text("a")).result(), tried(reading(GpuPressureError()), TESSERACT, text("b")).result()], MIXED),
+        ([reading(text("a")).result(), tried(reading(GpuPressureError()), EMBEDDED, text("b")).result()], MIXED),
     ],
 )
 def test_who_read_the_document_is_named(pages, name):
@@ -209,13 +213,13 @@ def test_who_read_the_document_is_named(pages, name):
         ([failed()], False, False),
         ([reading(text("a", residency=STAYS)).result()], True, True),
         ([reading(PageText("", blank=True)).result()], False, True),
-        ([tried(PageReading(1, TESSERACT), TESSERACT, text("a")).result()], False, True),
-        ([tried(reading(GpuPressureError()), TESSERACT, text("a")).result()], True, True),
+        ([tried(PageReading(1, TESSERACT), EMBEDDED, text("a")).result()], False, True),
+        ([tried(reading(GpuPressureError()), EMBEDDED, text("a")).result()], True, True),
         ([reading(GpuPressureError()).result()], True, False),
     ],
 )
 def test_whether_the_model_was_tried_and_any_engine_used_is_told(pages, model, ocr):
-    assert (model_was_tried(pages), ocr_used(pages)) == (model, ocr)
+    assert (NP_DMS_OCR in asked_of(pages), ocr_used(pages)) == (model, ocr)
 
 
 @pytest.mark.parametrize(
@@ -233,8 +237,8 @@ def test_whether_the_model_was_tried_and_any_engine_used_is_told(pages, model, o
     ],
 )
 def test_why_the_model_was_not_used_is_a_warning_of_its_own(cause, warning):
-    page = tried(reading(cause), TESSERACT, text("a page")).result()
-    assert list(page_warnings([page, page])) == [WarningCode.ENGINE_FALLBACK, warning]
+    page = tried(reading(cause), EMBEDDED, text("a page")).result()
+    assert list(page_warnings([page, page], {NP_DMS_OCR})) == [WarningCode.ENGINE_FALLBACK, warning]
 
 
 @pytest.mark.parametrize(
@@ -244,8 +248,27 @@ def test_why_the_model_was_not_used_is_a_warning_of_its_own(cause, warning):
         ([fast(), failed()], [WarningCode.PAGE_FAILED]),
         ([reading(text("a", LOOPED), text("b")).result()], [WarningCode.PAGE_LOOPED, WarningCode.PAGE_RETRIED]),
         ([reading(text("a", LOOPED), text("b", LOOPED)).result()], [WarningCode.PAGE_LOOPED]),
-        ([tried(PageReading(1, TESSERACT), TESSERACT, text("", EMPTY)).result()], []),
+        ([tried(PageReading(1, TESSERACT), EMBEDDED, text("", EMPTY)).result()], []),
     ],
 )
 def test_what_the_pages_went_through_is_told_once(pages, warnings):
-    assert list(page_warnings(pages)) == warnings
+    assert list(page_warnings(pages, {NP_DMS_OCR})) == warnings
+
+
+def test_who_read_is_who_gave_a_page_its_text():
+    of_model, blank = reading(text("a")).result(), reading(PageText("", blank=True)).result()
+    stood_in = tried(reading(GpuPressureError()), EMBEDDED, text("b")).result()
+    assert readers([of_model, blank, fast(), failed()]) == {NP_DMS_OCR, FAST_PATH}
+    assert readers([blank, stood_in]) == {TESSERACT}
+
+
+ANY = EngineTraits("any")
+
+
+@pytest.mark.parametrize(
+    ("cause", "warning"),
+    [(EngineFailedError(), WarningCode.ENGINE_FAILED), (text("a", TRUNCATED), WarningCode.PAGE_TRUNCATED)],
+)
+def test_why_a_page_went_from_one_engine_to_another_is_told_whatever_the_engine(cause, warning):
+    page = tried(tried(PageReading(1, "any"), ANY, cause), EMBEDDED, text("a page")).result()
+    assert list(page_warnings([page], set())) == [WarningCode.ENGINE_FALLBACK, warning]

@@ -16,7 +16,7 @@ from sidecar.profiles.payload import (
     revision_of,
     seal,
 )
-from sidecar.profiles.precedence import DEFAULT_TAGS, ModelWish, instruct
+from sidecar.profiles.precedence import DEFAULT_TAGS, instruct
 
 SEED = {
     "name": "ocr-extract",
@@ -75,7 +75,10 @@ def test_the_keys_of_tags_are_their_names_whatever_their_values(tags):
         ({"keepAlive": 1}, "keepAlive is not a field that is known here"),
         ({"canonicalModel": "np-dms-ai"}, "canonicalModel is 'np-dms-ai', accepted: 'np-dms-ocr'"),
         ({"retry": {"maxAttempts": 0}}, "retry.maxAttempts is '0', accepted: greater than or equal to 1"),
-        ({"systemPrompt": "x" * 10_001}, "systemPrompt: String should have at most 10000 characters"),
+        ({"systemPrompt": "x" * 10_001}, "systemPrompt: systemPrompt has 10001 characters, the limit is 10000"),
+        ({"systemPrompt": ""}, "systemPrompt: systemPrompt is empty or no text; leave it out to use the model's own"),
+        ({"systemPrompt": " \n"}, "systemPrompt: systemPrompt is empty or no text"),
+        ({"systemPrompt": 5}, "systemPrompt: systemPrompt is empty or no text"),
         ({"dmsTags": {"1a": True}}, "dmsTags: dmsTags holds '1a'"),
         ({"name": "other"}, "name is 'other', the file is that of 'ocr-extract'"),
     ],
@@ -127,7 +130,7 @@ profiles = st.builds(
     runtime_params=params,
     keep_alive_seconds=st.integers(0, 86_400),
     retry=st.builds(Retry, max_attempts=st.integers(1, 10), temperature_step=st.floats(0, 2)),
-    system_prompt=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
+    system_prompt=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200).filter(str.strip),
     dms_tags=st.none() | st.dictionaries(tag_names, st.just(True), max_size=5),
 ).map(seal)
 
@@ -142,20 +145,20 @@ def test_every_profile_comes_back_as_it_was_rendered(profile):
 PROFILE = parsed()
 
 
-def test_a_single_field_wins_over_runtime_params_which_win_over_the_profile():
-    wish = ModelWish(RuntimeParams(temperature=0), RuntimeParams(temperature=1, top_p=0))
-    assert instruct(wish, PROFILE, "m").params == RuntimeParams(
+def test_a_parameter_of_the_request_wins_over_the_profile_s():
+    params = RuntimeParams(temperature=0, top_p=0)
+    assert instruct(PROFILE, "m", params=params).params == RuntimeParams(
         temperature=0, top_p=0, repeat_penalty=1.0, num_ctx=8192
     )
 
 
 def test_what_nobody_set_is_not_set():
-    assert instruct(ModelWish(), None, "m").params == RuntimeParams()
+    assert instruct(None, "m").params == RuntimeParams()
 
 
 @given(params, params, params)
 def test_the_strongest_value_that_is_set_is_taken_for_each_parameter(single, runtime, profile):
-    taken = instruct(ModelWish(single, runtime), Profile(name="a", runtime_params=profile), "m").params
+    taken = instruct(Profile(name="a", runtime_params=profile), "m", params=single.over(runtime)).params
     for name in RuntimeParams.model_fields:
         said = [value for one in (single, runtime, profile) if (value := getattr(one, name)) is not None]
         assert getattr(taken, name) == (said[0] if said else None)
@@ -173,18 +176,18 @@ def test_the_strongest_value_that_is_set_is_taken_for_each_parameter(single, run
 )
 def test_tags_of_the_request_win_then_those_of_the_profile_then_the_default_three(asked, published, expected):
     profile = Profile(name="a", dms_tags=published)
-    assert instruct(ModelWish(tags=asked), profile, "m").tags == expected
+    assert instruct(profile, "m", tags=asked).tags == expected
 
 
 def test_prompt_and_model_of_the_profile_are_used_unless_the_request_says_otherwise():
     profile = parsed(model="other:latest", keepAliveSeconds=30)
-    assert instruct(ModelWish(), profile, "m").system_prompt == "อ่านข้อความ"
-    assert instruct(ModelWish(system_prompt="read"), profile, "m").system_prompt == "read"
-    assert (instruct(ModelWish(), profile, "m").model, instruct(ModelWish(), PROFILE, "m").model) == (
+    assert instruct(profile, "m").system_prompt == "อ่านข้อความ"
+    assert instruct(profile, "m", system_prompt="read").system_prompt == "read"
+    assert (instruct(profile, "m").model, instruct(PROFILE, "m").model) == (
         "other:latest",
         "m",
     )
-    assert (instruct(ModelWish(), profile, "m").keep_alive_cap_s, instruct(ModelWish(), None, "m").retry) == (
+    assert (instruct(profile, "m").keep_alive_cap_s, instruct(None, "m").retry) == (
         30,
         Retry(),
     )

@@ -1,8 +1,6 @@
-import time
-
 import pytest
 
-from sidecar.profiles.prompt import has_placeholder, messages, readable_name, user_text
+from sidecar.profiles.prompt import messages, readable_name, user_text
 
 ORDER = "Extract all text from this page."
 
@@ -52,26 +50,3 @@ def test_without_a_system_prompt_the_modelfile_s_stands(nothing):
 @pytest.mark.parametrize("tags", [(), ("a", "b")])
 def test_the_user_s_message_is_never_empty(tags):
     assert all(message["content"] for message in messages(None, tags, "UE5H"))
-
-
-@pytest.mark.parametrize(
-    ("template", "unfilled"),
-    [
-        ("Read {{ocr_text}}", True),
-        ("Read {{ two\nlines }}", True),
-        ("{{}}", True),
-        ("Read {one} }} and {{ the rest", False),
-        ('answer {"a": {"b": 1}}', False),
-        ("Read", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_a_template_that_nobody_filled_in_is_noticed(template, unfilled):
-    assert has_placeholder(template) is unfilled
-
-
-def test_a_prompt_of_many_beginnings_takes_no_longer_to_look_through_than_it_is():
-    started = time.process_time()
-    assert not has_placeholder("{{" * 20_000)
-    assert time.process_time() - started < 0.3  # seconds; what is quadratic takes 16

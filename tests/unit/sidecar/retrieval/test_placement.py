@@ -150,7 +150,8 @@ async def test_a_gpu_that_answers_nothing_more_is_no_reason_for_an_error(placeme
     for model in models:
         model.refusal = RuntimeError("CUDA error: device-side assert triggered")
     assert await placement.make_room() is True
-    assert placement.on_gpu() == {EMBED: False, RERANK: False}
+    assert not placement.is_on_gpu(EMBED)
+    assert not placement.is_on_gpu(RERANK)
 
 
 async def test_whatever_keeps_a_copy_away_is_told_and_not_tried_again_at_once(placement, clock, models):

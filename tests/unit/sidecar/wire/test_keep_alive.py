@@ -6,8 +6,9 @@ import pytest
 
 from sidecar.errors import KeepAliveRefusedError
 from sidecar.wire.common import refuse_keep_alive
-from sidecar.wire.ocr import parse_body, parse_form
+from sidecar.wire.ocr import Accepted, parse_body, parse_form
 
+HERE = Accepted(100, ("np-dms-ocr", "tesseract"))
 SPELLINGS = [
     "keep_alive",
     "keepAlive",
@@ -43,7 +44,7 @@ EVERY_SPELLING = pytest.mark.parametrize("name", SPELLINGS)
 def test_keep_alive_is_refused_anywhere_in_json(name, place):
     body = json.dumps({"pdfPath": "/a", **PLACES[place](name)}).encode()
     with pytest.raises(KeepAliveRefusedError, match="residency policy") as caught:
-        parse_body(body, 100)
+        parse_body(body, HERE)
     assert (caught.value.status, caught.value.code) == (400, "keep_alive_refused")
     assert name in caught.value.detail
 
@@ -52,7 +53,7 @@ def test_keep_alive_is_refused_anywhere_in_json(name, place):
 @pytest.mark.parametrize("value", ["", "0", "5m", "-1"])
 def test_keep_alive_is_refused_as_a_form_field(name, value):
     with pytest.raises(KeepAliveRefusedError):
-        parse_form({"engine": "auto", name: value}, 100)
+        parse_form({"engine": "auto", name: value}, HERE)
 
 
 @EVERY_SPELLING
@@ -60,16 +61,16 @@ def test_keep_alive_is_refused_as_a_form_field(name, value):
 def test_keep_alive_is_refused_in_the_json_of_a_form_field(name, place):
     fields = {field: json.dumps(value) for field, value in PLACES[place](name).items()}
     with pytest.raises(KeepAliveRefusedError):
-        parse_form(fields, 100)
+        parse_form(fields, HERE)
 
 
 @pytest.mark.parametrize("depth", [1, 7, 8, 9, 100])
 def test_keep_alive_is_refused_however_deep_it_lies(depth):
     deep = '{"a": [' * depth + '{"keep_alive": 0}' + "]}" * depth
     with pytest.raises(KeepAliveRefusedError):
-        parse_body(f'{{"pdfPath": "/a", "dmsTags": {deep}}}'.encode(), 100)
+        parse_body(f'{{"pdfPath": "/a", "dmsTags": {deep}}}'.encode(), HERE)
     with pytest.raises(KeepAliveRefusedError):
-        parse_form({"dmsTags": deep}, 100)
+        parse_form({"dmsTags": deep}, HERE)
 
 
 @EVERY_SPELLING
@@ -80,12 +81,12 @@ def test_keep_alive_is_refused_in_a_query(name):
 
 def test_keep_alive_is_refused_before_any_other_mistake_is_told():
     with pytest.raises(KeepAliveRefusedError):
-        parse_body(b'{"engine": "none", "foo": 1, "runtimeParams": {"temperature": 9, "keep_alive": 0}}', 100)
+        parse_body(b'{"engine": "none", "foo": 1, "runtimeParams": {"temperature": 9, "keep_alive": 0}}', HERE)
 
 
 @pytest.mark.parametrize("name", ["keep", "alive", "alive_keep", "kept_alive"])
 def test_other_names_may_be_tags(name):
-    assert parse_body(json.dumps({"pdfPath": "/a", "dmsTags": {name: True}}).encode(), 100).dms_tags == {name: True}
+    assert parse_body(json.dumps({"pdfPath": "/a", "dmsTags": {name: True}}).encode(), HERE).dms_tags == {name: True}
 
 
 def test_the_error_shows_no_more_than_the_beginning_of_a_long_name():

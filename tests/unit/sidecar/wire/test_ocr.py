@@ -12,9 +12,11 @@ from sidecar.errors import (
     SystemPromptError,
     UnknownEngineError,
 )
-from sidecar.wire.ocr import RuntimeParams, check_max_pages, parse_body, parse_form
+from sidecar.ocr.engine import Wishes
+from sidecar.wire.ocr import Accepted, RuntimeParams, check_max_pages, parse_body, parse_form
 
 MAX_PROMPT = 100
+HERE = Accepted(MAX_PROMPT, ("np-dms-ocr", "tesseract"))
 PATH = "/mnt/uploads/a.pdf"
 
 # camelCase, snake_case, values that are accepted, values outside the range the contract gives
@@ -34,11 +36,11 @@ PARAMS_REFUSED = [(camel, snake, value) for camel, snake, _, values in PARAMS fo
 
 
 def form(**fields):
-    return parse_form(fields, MAX_PROMPT)[0]
+    return parse_form(fields, HERE)[0]
 
 
 def body(**fields):
-    return parse_body(json.dumps({"pdfPath": PATH, **fields}).encode(), MAX_PROMPT)
+    return parse_body(json.dumps({"pdfPath": PATH, **fields}).encode(), HERE)
 
 
 def in_body(name, value):
@@ -122,11 +124,11 @@ def test_max_pages_beyond_the_limit_is_refused_with_both_numbers():
 def test_a_form_that_says_nothing_leaves_everything_to_the_service():
     assert form().model_dump(exclude_defaults=True) == {}
     assert form().engine == "auto"
-    assert not form().asks_for_a_model
+    assert form().wishes == Wishes()
 
 
 def test_fields_that_mean_nothing_in_a_form_are_listed_and_ignored():
-    request, ignored = parse_form({"engine": "tesseract", "foo": "1", "barBaz": "2", "pdfPath": PATH}, MAX_PROMPT)
+    request, ignored = parse_form({"engine": "tesseract", "foo": "1", "barBaz": "2", "pdfPath": PATH}, HERE)
     assert (request.engine, sorted(ignored)) == ("tesseract", ["barBaz", "foo", "pdfPath"])
 
 
@@ -161,8 +163,8 @@ def test_a_field_is_known_in_both_spellings_but_not_in_both_at_once(camel, snake
 
 
 def test_a_path_is_known_in_both_spellings_and_must_be_there():
-    assert parse_body(b'{"pdf_path": "/a"}', MAX_PROMPT).pdf_path == "/a"
-    assert refusal(InvalidValueError, parse_body, b"{}", MAX_PROMPT) == "pdfPath is missing"
+    assert parse_body(b'{"pdf_path": "/a"}', HERE).pdf_path == "/a"
+    assert refusal(InvalidValueError, parse_body, b"{}", HERE) == "pdfPath is missing"
     assert refusal(InvalidValueError, body, pdf_path=PATH) == "pdfPath is given twice, in both spellings"
 
 
@@ -172,20 +174,34 @@ def test_a_runtime_param_may_not_be_given_in_both_spellings():
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "wishes"),
     [
-        {"temperature": 0},
-        {"top_p": 0},
-        {"repeat_penalty": 1},
-        {"max_tokens": 1},
-        {"system_prompt": "x"},
-        {"dms_tags": []},
-        {"runtime_params": {"num_ctx": 512}},
+        ({"temperature": 0}, Wishes(parameters=True)),
+        ({"top_p": 0}, Wishes(parameters=True)),
+        ({"repeat_penalty": 1}, Wishes(parameters=True)),
+        ({"max_tokens": 1}, Wishes(parameters=True)),
+        ({"runtime_params": {"num_ctx": 512}}, Wishes(parameters=True)),
+        ({"system_prompt": "x"}, Wishes(prompt=True)),
+        ({"dms_tags": []}, Wishes(prompt=True)),
+        ({"profile": "a"}, Wishes(profile=True)),
+        ({"active_profile": "a"}, Wishes(residency=True)),
+        ({"max_pages": 1, "pages": "1", "languages": "eng", "engine": "tesseract"}, Wishes()),
     ],
 )
-def test_what_only_a_model_can_follow_asks_for_one(fields):
-    assert body(**fields).asks_for_a_model
-    assert not body(max_pages=1, pages="1", languages="eng", engine="tesseract").asks_for_a_model
+def test_what_not_every_engine_can_follow_is_told(fields, wishes):
+    assert body(**fields).wishes == wishes
+
+
+def test_a_single_field_is_stronger_than_runtime_params():
+    asked = body(temperature=0, runtimeParams={"temperature": 1, "topP": 0})
+    assert asked.parameters == RuntimeParams(temperature=0, top_p=0)
+
+
+def test_the_engines_are_those_of_the_service():
+    here = Accepted(MAX_PROMPT, ("pixels",))
+    assert parse_form({"engine": "Pixels"}, here)[0].engine == "pixels"
+    detail = refusal(UnknownEngineError, parse_form, {"engine": "tesseract"}, here)
+    assert detail == "engine is 'tesseract', accepted are auto, pixels"
 
 
 # ── engine, prompt, tags, JSON ────────────────────────────────────────────────────────────────────────────────────
@@ -215,16 +231,19 @@ def test_an_unknown_engine_is_refused_with_those_that_are_known(ask, engine):
     assert detail == f"engine is {engine[:80]!r}, accepted are auto, np-dms-ocr, tesseract"
 
 
+EMPTY_PROMPT = "is empty or no text; leave it out to use the profile's"
+
+
 @EITHER
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t", "x" * (MAX_PROMPT + 1)])
 def test_an_empty_or_overlong_prompt_is_refused(ask, prompt):
-    with pytest.raises(SystemPromptError):
-        ask("systemPrompt", prompt)
+    said = f"has {MAX_PROMPT + 1} characters, the limit is {MAX_PROMPT}" if "x" in prompt else EMPTY_PROMPT
+    assert refusal(SystemPromptError, ask, "systemPrompt", prompt) == f"systemPrompt {said}"
 
 
 @pytest.mark.parametrize("prompt", [5, True, ["x"], {"x": 1}, "half a character: " + chr(0xD800)])
 def test_a_prompt_that_is_no_text_is_refused(prompt):
-    with pytest.raises(SystemPromptError):
+    with pytest.raises(SystemPromptError, match=EMPTY_PROMPT):
         body(systemPrompt=prompt)
 
 
@@ -274,4 +293,4 @@ def test_a_json_field_left_empty_in_a_form_is_unset(text):
 @pytest.mark.parametrize("text", [b"", b"{", b"no", b"\xff\xfe\xfd", b"[" * 100_000, b"[]", b'"x"', b"5", b"null"])
 def test_a_body_that_is_no_json_object_is_malformed(text):
     with pytest.raises(MalformedBodyError):
-        parse_body(text, MAX_PROMPT)
+        parse_body(text, HERE)

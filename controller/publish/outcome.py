@@ -1,0 +1,14 @@
+"""What a pass over a namespace leaves to be done. Pure."""
+
+from enum import Enum, auto
+
+
+class Outcome(Enum):
+    """What is to be done about a namespace after a pass."""
+
+    SETTLED = auto()
+    """Nothing, until something happens."""
+    UNSETTLED = auto()
+    """Look again soon: something has still to happen."""
+    NOTHING_THERE = auto()
+    """Forget it, until something happens: nothing of ours is there, or the namespace itself is gone."""

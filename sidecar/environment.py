@@ -1,0 +1,79 @@
+"""Settings out of the environment: unknown names refused, Kubernetes' service links let through. Pure.
+
+Shared with the controller: a setting is spelt, left out and refused in the same way on both sides.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from sidecar.validation import explain, explain_all
+
+S = TypeVar("S", bound=BaseModel)
+
+# Kubernetes puts the address of every Service of the namespace into every pod: NAME_SERVICE_HOST, NAME_SERVICE_PORT,
+# NAME_PORT=tcp://…, NAME_PORT_8765_TCP_ADDR and so on. A Service called ocr-sidecar makes them start with OCR_.
+_SERVICE_LINK_NAME = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+_SERVICE_PORT_VALUE = re.compile(r"(tcp|udp|sctp)://.+")
+
+
+class SettingsError(Exception):
+    """The environment holds something this process will not start with; the text says what and what is accepted."""
+
+
+def names_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Give every setting by its name in the environment, which is its alias."""
+    return {field.alias: field for field in model.model_fields.values() if field.alias}
+
+
+def parse_environment(
+    model: type[S], environ: Mapping[str, str], *, prefixes: tuple[str, ...], may_be_nothing: Iterable[str] = ()
+) -> S:
+    """Build settings from an environment; a variable that is set to nothing counts as unset.
+
+    Args:
+        model: its fields' aliases are the names.
+        environ: the environment, or any mapping.
+        prefixes: a variable that begins so and is no setting is a mistake.
+        may_be_nothing: settings for which nothing is a value.
+
+    Raises:
+        SettingsError: an unknown name with one of the prefixes (the nearest known one is named), or values that are not
+            accepted, all of them. No value that may hold a secret is shown.
+    """
+    known = names_of(model)
+    for name, value in environ.items():
+        if name.startswith(prefixes):
+            _check_name(name, value, known)
+    given = {name: environ[name].strip() for name in known if name in environ}
+    values = {name: value for name, value in given.items() if value or name in may_be_nothing}
+    try:
+        return model.model_validate(values)
+    except ValidationError as exc:
+        raise SettingsError(explain_all(exc, lambda problem: _explain(problem, values), most=len(known))) from None
+
+
+def _check_name(name: str, value: str, known: Mapping[str, FieldInfo]) -> None:
+    is_port_link = name.endswith("_PORT") and _SERVICE_PORT_VALUE.fullmatch(value) is not None
+    if name in known:
+        if is_port_link:
+            raise SettingsError(
+                f"{name} is {value}: Kubernetes set it for a Service whose name clashes with this setting. "
+                "Set enableServiceLinks: false on the pod"
+            )
+        return
+    if is_port_link or _SERVICE_LINK_NAME.fullmatch(name):
+        return
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    raise SettingsError(f"{name} is not a setting; the nearest one is {nearest[0]}")
+
+
+def _explain(problem: ErrorDetails, values: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    shown = "(hidden)" if "KEY" in name or "URL" in name else values.get(name, "unset")  # a URL may hold a password
+    return explain(problem, name, f" is {shown}")

@@ -1,0 +1,138 @@
+"""The registry of engines: which there are, how each is made from the settings, and what lives as long as it does.
+
+Everything else learns of an engine from its traits. A further one is a class in `sidecar.engines`, and here a function
+that makes it and its line in `ENGINES`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sidecar.api.app_keys import METRICS, PLACEMENT, PROFILE_STORE, SETTINGS, WORKERS
+from sidecar.documents.document import DocumentLimits
+from sidecar.engines.model_watch import ModelWatch
+from sidecar.engines.ollama import Ollama
+from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.vision import PageDrawer, VisionEngine, VisionPolicy
+from sidecar.gpu.residency_policy import ResidencyLimits
+from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, VramMonitor
+from sidecar.ocr.engine import EngineTraits, OcrEngine
+from sidecar.runtime.background import beside
+from sidecar.service.gauges import watch_model
+from sidecar.settings import NO_FALLBACK, Settings, SettingsError
+
+Build = Callable[[web.Application, DocumentLimits], OcrEngine | None]
+"""Makes an engine from the settings, or None where they configure none; its life goes to ``cleanup_ctx``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePlug:
+    """One engine as the service takes it: what it declares, known even where it is not configured, and its making."""
+
+    traits: EngineTraits
+    build: Build
+
+
+def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | None:
+    """Make the engine of the vision model, where there is a model server."""
+    settings = app[SETTINGS]
+    if not settings.ollama_api_url:
+        return None
+    ollama = Ollama(settings.ollama_api_url, settings.connect_s)
+    read_device = Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device
+    monitor = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
+    watch = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
+    drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
+    vision = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
+    vision.watch = watch
+    if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, where no copies of ours are
+        vision.make_room = app[PLACEMENT].make_room
+    watch_model(app[METRICS], vision, monitor, watch)
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        """Hold the session to the model server, and watch it."""
+        async with ollama.open(), beside(watch.keep_looking()):
+            yield
+            await monitor.close()
+
+    app.cleanup_ctx.append(life)
+    return vision
+
+
+async def _no_device() -> DeviceMemory | None:
+    return None
+
+
+def _default_model(app: web.Application) -> str:
+    """Name the model of a request that says nothing."""
+    profile = app[PROFILE_STORE].current.get(app[SETTINGS].default_profile)
+    return (profile and profile.model) or app[SETTINGS].ocr_model
+
+
+def vision_policy(settings: Settings) -> VisionPolicy:
+    """Pick out what the governed engine needs."""
+    return VisionPolicy(
+        parallel_pages=settings.parallel_pages,
+        connect_s=settings.connect_s,
+        first_token_s=settings.first_token_s,
+        residency=ResidencyLimits(
+            settings.residency_window_s, settings.main_model_pressure_mb, settings.headroom_threshold_mb
+        ),
+        required_mb=None if settings.on_pressure == "evict" else settings.required_vram_mb,
+        pressure_wait_s=settings.pressure_wait_s,
+        active_profile=settings.active_profile,
+        load_mb=settings.required_vram_mb,
+    )
+
+
+def build_tesseract(app: web.Application, limits: DocumentLimits) -> OcrEngine:
+    """Make the embedded engine, which loads beside the service's start, so that the ports open at once."""
+    settings = app[SETTINGS]
+    tesseract = TesseractEngine(app[WORKERS], limits, settings.tessdata_dir, settings.languages)
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        async with beside(tesseract.keep_loading()):
+            yield
+
+    app.cleanup_ctx.append(life)
+    return tesseract
+
+
+ENGINES = (
+    EnginePlug(VisionEngine.traits, build_vision),
+    EnginePlug(TesseractEngine.traits, build_tesseract),
+)
+"""All engines there are. ``auto`` falls to the first of them that the settings configure, unless they name one."""
+
+
+# ── which engine reads, and which stands in ───────────────────────────────────────────────────────────────────────
+
+
+def accepted_engines(engines: Sequence[EngineTraits]) -> list[str]:
+    """Name what OCR_ENGINE may be."""
+    return [one.name for one in engines]
+
+
+def accepted_fallbacks(engines: Sequence[EngineTraits]) -> list[str]:
+    """Name what OCR_FALLBACK_ENGINE may be: what needs the GPU cannot stand in when that is full."""
+    return [*(one.name for one in engines if not one.on_gpu), NO_FALLBACK]
+
+
+def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
+    """Refuse settings that name an engine which is not there, or cannot have that place.
+
+    Raises:
+        SettingsError: one is named that is not accepted; the text says which are.
+    """
+    for name, value, accepted in (
+        ("OCR_ENGINE", settings.engine, accepted_engines(engines)),
+        ("OCR_FALLBACK_ENGINE", settings.fallback_engine, accepted_fallbacks(engines)),
+    ):
+        if value is not None and value not in accepted:
+            raise SettingsError(f"{name} is {value}: accepted are {', '.join(accepted)}")
+
+
+def default_engine(settings: Settings, engines: Sequence[EngineTraits], built: Mapping[str, OcrEngine]) -> str:
+    """Name what ``auto`` falls to: what is set, else the first that is configured."""
+    return settings.engine or next((one.name for one in engines if one.name in built), engines[0].name)

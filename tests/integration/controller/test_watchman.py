@@ -1,0 +1,92 @@
+"""When the isolation is proved: a sidecar that comes during a proof, too, and no namespace that is gone."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from controller.isolation.prover import Watchman
+from controller.ops.telemetry import Metrics
+from controller.resource.sidecar_pod import Sidecar
+from controller.settings import parse_settings
+from tests.integration.controller import envtest
+from tests.integration.controller.cluster_under_test import until
+
+SLOW, QUICK = "127.0.0.2", "127.0.0.3"
+
+
+@pytest.fixture
+def ports() -> Iterator[dict[str, int]]:
+    """The API port hangs at one address, where nobody accepts, and is shut at the other, which can be reached."""
+    api_port, ops_port = envtest.free_port(), envtest.free_port()
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server((SLOW, api_port), backlog=0))
+        stack.enter_context(socket.create_connection(full.getsockname()))
+        stack.enter_context(socket.create_server((QUICK, ops_port)))
+        yield {"SIDECAR_API_PORT": str(api_port), "SIDECAR_OPS_PORT": str(ops_port)}
+
+
+def ready(address: str) -> Sidecar:
+    return Sidecar(address, f"uid of {address}", address, is_ready=True, stamped=None)
+
+
+@contextlib.asynccontextmanager
+async def running(ports: dict[str, int]):
+    settings = parse_settings({"OCR_AUTH_MODE": "network", "CONTROLLER_ISOLATION_TIMEOUT_SECONDS": "0.5"} | ports)
+    told = []
+    watchman = Watchman(settings, None, Metrics(), told.append)
+    task = asyncio.create_task(watchman.run())
+    yield watchman, told
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def is_begun(watchman, namespace):
+    """Whether a proof is being made; it takes half a second."""
+    return watchman._beats[namespace].proved is not None
+
+
+async def test_a_sidecar_that_comes_during_a_proof_is_proved_right_after_it(ports):
+    async with running(ports) as (watchman, told):
+        watchman.look_at("ocr", [ready(SLOW)])
+        await until(lambda: is_begun(watchman, "ocr"))
+        assert watchman.latest("ocr") == (None, False)
+        watchman.look_at("ocr", [ready(SLOW), ready(QUICK)])
+
+        async def reason():
+            proof, _ = watchman.latest("ocr")
+            return proof and proof.reason
+
+        assert await until(reason) == "SidecarsUnreachable"
+        await until(reason, lambda seen: seen == "ConnectionRefused", seconds=3)
+        assert told == ["ocr", "ocr"]
+
+
+async def test_a_pass_during_a_proof_that_brings_nobody_new_costs_no_second_proof(ports):
+    async with running(ports) as (watchman, _):
+        watchman.look_at("ocr", [ready(SLOW)])
+        await until(lambda: is_begun(watchman, "ocr"))
+        watchman.look_at("ocr", [ready(SLOW)])
+        proof, _ = await until(lambda: latest(watchman), lambda seen: seen[0] is not None)
+        watchman.is_told("ocr", proof)
+        await asyncio.sleep(0.7)  # longer than a proof
+        assert watchman.latest("ocr") == (proof, False)
+
+
+async def latest(watchman):
+    return watchman.latest("ocr")
+
+
+async def test_a_namespace_that_is_forgotten_during_its_proof_leaves_nothing(ports):
+    async with running(ports) as (watchman, told):
+        watchman.look_at("gone", [ready(SLOW)])
+        await until(lambda: is_begun(watchman, "gone"))
+        watchman.forget("gone")
+        watchman.look_at("ocr", [ready(QUICK)])
+        await until(lambda: latest(watchman), lambda seen: seen[0] is not None)
+        assert watchman.latest("gone") == (None, False)
+        assert told == ["ocr"]
+        assert b'namespace="gone"' not in watchman.metrics.render()

@@ -1,0 +1,99 @@
+"""The registry: which engine reads, which may stand in, and that no name decides anything below it."""
+
+import ast
+import itertools
+
+import pytest
+
+from sidecar.api.app_keys import READER
+from sidecar.cli.doctor import examine
+from sidecar.ocr.engine import EngineTraits, Wishes
+from sidecar.service.app import build_app
+from sidecar.service.engines import ENGINES, check_engines
+from sidecar.settings import SettingsError, parse_settings
+from tests.unit.test_docs import ROOT
+
+TRAITS = [plug.traits for plug in ENGINES]
+PIXELS = EngineTraits("pixels", takes_parameters=True)
+URL = {"OLLAMA_API_URL": "http://ollama:11434"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "engine"),
+    [
+        ({}, "tesseract"),
+        (URL, "np-dms-ocr"),
+        ({"OLLAMA_API_URL": "  "}, "tesseract"),
+        ({"OCR_ENGINE": "tesseract"} | URL, "tesseract"),
+        ({"OCR_ENGINE": "np-dms-ocr"}, "np-dms-ocr"),
+    ],
+)
+async def test_auto_falls_to_the_engine_that_is_set_else_to_the_first_that_is_configured(environ, engine):
+    app = build_app(parse_settings({"OCR_AUTH_MODE": "network", "BGE_M3_MODEL": "", "RERANKER_MODEL": ""} | environ))
+    assert app[READER].policy.default_engine == engine
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("OCR_ENGINE", "easyocr", "np-dms-ocr, tesseract"),
+        ("OCR_ENGINE", "auto", "np-dms-ocr, tesseract"),
+        ("OCR_ENGINE", "Tesseract", "np-dms-ocr, tesseract"),
+        ("OCR_FALLBACK_ENGINE", "off", "tesseract, none"),
+        ("OCR_FALLBACK_ENGINE", "np-dms-ocr", "tesseract, none"),
+    ],
+)
+def test_a_setting_that_names_no_engine_is_refused_by_service_and_doctor(name, value, accepted):
+    said = f"{name} is {value}: accepted are {accepted}"
+    with pytest.raises(SettingsError) as refused:
+        check_engines(parse_settings({name: value}), TRAITS)
+    assert str(refused.value) == said
+    finding = next(examine({name: value, "OCR_AUTH_MODE": "network"}))
+    assert (finding.what, finding.ok, finding.detail) == ("settings", False, said)
+    with pytest.raises(SettingsError, match=f"^{name} is {value}"):
+        build_app(parse_settings({name: value, "OCR_AUTH_MODE": "network"}))
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"OCR_ENGINE": "pixels"}, {"OCR_FALLBACK_ENGINE": "pixels"}, {"OCR_FALLBACK_ENGINE": "none"}]
+)
+def test_an_engine_that_is_registered_is_accepted(environ):
+    check_engines(parse_settings(environ), [*TRAITS, PIXELS])
+
+
+def test_no_two_engines_have_one_name():
+    assert len({one.name for one in TRAITS}) == len(TRAITS)
+
+
+@pytest.mark.parametrize("room", ["ocr", "wire"])
+def test_what_knows_engines_by_their_traits_writes_no_engine_s_name(room):
+    strings = {
+        f"{path.name}:{node.lineno}: {node.value}"
+        for path in (ROOT / "sidecar" / room).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert strings
+    named = itertools.product(strings, TRAITS)
+    assert [text for text, one in named if one.name in text.partition(": ")[2].lower()] == []
+
+
+ALL = EngineTraits("a", takes_prompt=True, takes_parameters=True, on_gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "readers", "met"),
+    [
+        (Wishes(), [], True),
+        (Wishes(parameters=True), [], False),
+        (Wishes(parameters=True), [PIXELS], True),
+        (Wishes(prompt=True), [PIXELS], False),
+        (Wishes(prompt=True, parameters=True), [PIXELS, EngineTraits("b", takes_prompt=True)], True),
+        (Wishes(profile=True), [PIXELS], True),
+        (Wishes(profile=True), [EngineTraits("b")], False),
+        (Wishes(residency=True), [PIXELS], False),
+        (Wishes(True, True, True, True), [EngineTraits("b"), ALL], True),
+    ],
+)
+def test_a_wish_is_met_where_somebody_who_read_can_follow_it(wishes, readers, met):
+    assert wishes.met_by(readers) is met
