@@ -21,10 +21,12 @@ LOAD_WORD, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, RETURN = 0x20, 0x15, 0x35, 0x06  #
 AT_NUMBER, AT_ARCHITECTURE, AT_FIRST_ARGUMENT = 0, 4, 16  # struct seccomp_data
 X32_BIT = 0x40000000
 
-LANDLOCK_CREATE, LANDLOCK_RESTRICT = 444, 446  # the same number on every architecture
-LANDLOCK_VERSION = 1
+LANDLOCK_CREATE, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT = 444, 445, 446  # the same number on every architecture
+LANDLOCK_VERSION, LANDLOCK_PATH_BENEATH = 1, 1
 WRITES_BY_VERSION = ((1, 0x1FF2), (2, 0x2000), (3, 0x4000), (5, 0x8000))
 """LANDLOCK_ACCESS_FS_*: whatever changes a file or a folder; reading and running stay out of it."""
+WRITES_TO_A_FILE = 0x4002
+"""Writing and truncating."""
 TCP, SCOPES = 0x3, 0x3
 """Binding and connecting (since version 4); signals and abstract sockets to others (since version 6)."""
 
@@ -128,10 +130,15 @@ def _forbid_writing(version: int) -> None:
     rules = struct.pack("=Q", writes)
     rules += struct.pack("=Q", TCP) if version >= 4 else b""
     rules += struct.pack("=Q", SCOPES) if version >= 6 else b""
-    descriptor = _call(LANDLOCK_CREATE, rules, len(rules), 0)
-    if descriptor >= 0:
-        _call(LANDLOCK_RESTRICT, descriptor, 0)
-        os.close(descriptor)
+    ruleset = _call(LANDLOCK_CREATE, rules, len(rules), 0)
+    nowhere = os.open(os.devnull, os.O_PATH)
+    allowed = struct.pack("=Qi", writes & WRITES_TO_A_FILE, nowhere)
+    # Tesseract sends what it has to say to /dev/null, and crashes where it cannot open it.
+    if ruleset >= 0 and _call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_PATH_BENEATH, allowed, 0) == 0:
+        _call(LANDLOCK_RESTRICT, ruleset, 0)
+    os.close(nowhere)
+    if ruleset >= 0:
+        os.close(ruleset)
 
 
 def _landlock_version() -> int:
