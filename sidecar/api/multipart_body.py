@@ -4,8 +4,9 @@ RFC 7578, and RFC 2046 section 5.1.1 for boundaries, preamble and epilogue.
 """
 
 from collections.abc import AsyncIterator
+from typing import Protocol, TypeAlias
 
-from multipart import MultipartSegment, ParserError, PushMultipartParser, parse_options_header
+from multipart import ParserError, PushMultipartParser, parse_options_header
 
 MAX_BOUNDARY_CHARS = 70
 """RFC 2046."""
@@ -18,8 +19,17 @@ MAX_BETWEEN_BYTES = 16 * 1024
 BETWEEN_BYTES_AT_A_TIME = 4096
 """So that what is found does not depend on how the bytes were cut on their way."""
 
-Part = MultipartSegment
-Event = Part | bytes | None
+
+class Part(Protocol):
+    """The head of a part."""
+
+    name: str
+
+    def header(self, name: str, default: str) -> str:
+        """Give a header's value."""
+
+
+Event: TypeAlias = Part | bytes | None
 """A part begins; some of its content; it ends."""
 
 

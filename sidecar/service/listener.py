@@ -77,7 +77,7 @@ class Listener:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, *_, address in dict.fromkeys(found):
-            listening = socket.create_server(address, family=family, backlog=BACKLOG)  # type: ignore[arg-type]
+            listening = socket.create_server(address, family=family, backlog=BACKLOG)
             listening.setblocking(False)
             self._sockets.append(listening)
         self._accepting = [asyncio.create_task(self._keep_accepting(one)) for one in self._sockets]

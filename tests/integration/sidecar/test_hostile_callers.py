@@ -55,7 +55,7 @@ async def test_a_packed_body_is_refused_on_every_route_and_never_unpacked(guarde
     packed = bomb(200)
     url = guarded.ops if path in OPS_PATHS else guarded.url
     method = "GET" if path in {*OPS_PATHS, *API_PATHS} else "POST"
-    headers = FORM | {"Content-Encoding": "gzip", "Content-Length": str(len(packed))}
+    headers = FORM | {"Content-Encoding": "gzip", "Content-Length": str(len(packed)), "Connection": "close"}
     with cpu_seconds(0.4):
         answer = await ask(url, head(method, path, headers) + packed)
 
@@ -285,3 +285,33 @@ async def test_no_descriptor_for_the_spool_is_told_as_what_it_is(service, data):
     assert (status_of(told), body_of(told)["code"]) == (503, "storage_unavailable")
     assert b"Retry-After: 30" in told
     assert (await service.upload(data / "digital.pdf"))[0] == 200
+
+
+# ── answers that nobody reads, and the last moment ────────────────────────────────────────────────────────────────
+
+
+async def test_a_caller_that_reads_none_of_its_answers_loses_its_connection(start):
+    service = await start(OCR_RECEIVE_SECONDS="0.5")
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(caller, (host, int(port)))
+        asking = asyncio.create_task(loop.sock_sendall(caller, head("GET", "/openapi.json", {}) * 2000))
+        await until(lambda: service.service._api_port.connections)
+        await until(lambda: not service.service._api_port.connections, 20)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_what_waits_at_the_port_when_it_closes_is_answered(service):
+    host, port = service.url.removeprefix("http://").split(":")
+    callers = [socket.create_connection((host, int(port))) for _ in range(40)]  # the event loop takes none meanwhile
+    for caller in callers:
+        caller.sendall(head("POST", "/ocr", {"Content-Length": "0"}))
+    await service.service.stop(5)
+
+    assert [status_of(caller.recv(65536)) for caller in callers] == [503] * len(callers)
+    for caller in callers:
+        caller.close()
