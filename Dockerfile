@@ -38,14 +38,13 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 
-# What to install, out of pyproject.toml. A stage of its own: the layers below are made anew only if these lists change,
-# not with every word in that file.
+# What to install, out of pyproject.toml: the sidecar is the plain install, the controller its extra and nothing else.
+# A stage of its own: the layers below are made anew only if these lists change, not with every word in that file.
 FROM build AS requirements
 COPY pyproject.toml ./
 RUN python3 -c "import tomllib; \
     project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-    extras = project['optional-dependencies']; \
-    lists = {name: project['dependencies'] + extras[name] for name in ('sidecar', 'retrieval', 'controller')}; \
+    lists = project['optional-dependencies'] | {'sidecar': project['dependencies']}; \
     [open(name + '.txt', 'w').write('\n'.join(wanted)) for name, wanted in lists.items()]"
 
 # ── Tesseract's language data, without its program: tesserocr brings the library ──────────────────────────────────

@@ -1,7 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers image image-check helm-template manifests \
-  k3d-up k3d-test k3d-down lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers image image-check helm-template \
+  manifests k3d-up k3d-test k3d-down lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,12 @@ BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out 
   --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(BUILD_OPTIONS)
 , := ,
 IMAGE_FOLDER ?= build/image
+# How many tests run at once: two on each of two cores, since most of them wait.
+TEST_WORKERS ?= 4
+# pip compiles with one core; all of them do it below.
+PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+# A test starts processes by the dozen: each would compile this project anew.
+unexport PYTHONDONTWRITEBYTECODE
 # For the tests that send real packets past the NetworkPolicies. They need root as well.
 NETWORK_PACKAGES := iproute2 nftables
 
@@ -46,27 +52,32 @@ packages: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[sidecar,retrieval,controller,dev]'
+	$(PIP_INSTALL) --no-deps --requirement requirements.lock
+	$(PIP_INSTALL) --no-build-isolation --constraint requirements.lock --editable '.[sidecar,retrieval,controller,dev]'
+	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
-# Tesseract's language data, and what Debian splits off Python. Elsewhere `make setup` ends with what to install.
+# Tesseract's language data, and what Debian splits off Python; then what some of the tests want, without which they are
+# skipped. Elsewhere `make setup` ends with what to install.
 system-packages:
-	@want="$(TESSERACT_PACKAGES)"; \
-	$(PYTHON) -c 'import ensurepip' 2>/dev/null || want="$$want python3-venv"; \
+	@lacking() { for one; do dpkg -s $$one >/dev/null 2>&1 || echo $$one; done; }; \
+	install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$* >/dev/null; }; \
 	if ! command -v apt-get >/dev/null; then \
 	  echo "not Debian or Ubuntu: install Tesseract's data for English, Thai and orientation (eng, tha, osd) yourself"; \
-	elif dpkg -s $$want >/dev/null 2>&1; then :; \
-	elif [ "$$(id -u)" = 0 ]; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$want >/dev/null; \
-	else echo "please run: sudo apt-get install $$want"; fi
-	@if [ -x /usr/sbin/mariadbd ] || ! command -v apt-get >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ]; then \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    $(MARIADB_PACKAGES) >/dev/null; } || echo "MariaDB cannot be installed here: its tests are skipped"; \
-	else echo "for the tests on a real database, please run: sudo apt-get install $(MARIADB_PACKAGES)"; fi
-	@if dpkg -s $(NETWORK_PACKAGES) >/dev/null 2>&1 || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then :; \
-	else { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    $(NETWORK_PACKAGES) >/dev/null; } || echo "nftables cannot be installed here: tests of packets are skipped"; fi
+	  exit 0; \
+	fi; \
+	needed=$$(lacking $(TESSERACT_PACKAGES); $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv); \
+	mariadb=$$([ -x /usr/sbin/mariadbd ] || lacking $(MARIADB_PACKAGES)); \
+	network=$$(lacking $(NETWORK_PACKAGES)); \
+	if [ "$$(id -u)" != 0 ]; then \
+	  [ -z "$$needed" ] || echo "please run: sudo apt-get install" $$needed; \
+	  [ -z "$$mariadb" ] || echo "for the tests on a real database, please run: sudo apt-get install" $$mariadb; \
+	elif [ -n "$$needed$$mariadb$$network" ]; then \
+	  apt-get update -qq; \
+	  [ -z "$$needed" ] || install $$needed || exit 1; \
+	  [ -z "$$mariadb" ] || install $$mariadb || echo "MariaDB cannot be installed here: its tests are skipped"; \
+	  [ -z "$$network" ] || install $$network || echo "nftables cannot be installed here: tests of packets are skipped"; \
+	fi
 
 demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and print its text
 	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf
@@ -90,8 +101,10 @@ check: packages  ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: packages  ## Run all tests
-	$(BIN)/pytest
+# Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
+test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
+	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
+	$(BIN)/pytest -m alone
 
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)

@@ -12,27 +12,38 @@ from controller.settings import Settings, SettingsError, parse_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+INSTALL = "pip install --constraint requirements.lock '.[controller]'"
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return EXIT_USAGE
     try:
-        match options.command:
-            case "run":
-                return _run(environ)
-            case "mirror":
-                return _mirror(options, environ)
-            case "render":
-                return _render(options)
+        return _dispatch(options, environ)
     except SettingsError as exc:
         print(f"ocr-controller: {exc}", file=sys.stderr)
         return EXIT_USAGE
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] in {"controller", "sidecar"}:
+            raise  # a mistake of ours
+        print(f"ocr-controller: {exc.name} is not installed: {INSTALL}", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
-    parser.print_help()
-    return EXIT_USAGE
+
+
+def _dispatch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    match options.command:
+        case "run":
+            return _run(environ)
+        case "mirror":
+            return _mirror(options, environ)
+        case _:
+            return _render(options)
 
 
 def _parser() -> argparse.ArgumentParser:

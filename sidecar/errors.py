@@ -12,7 +12,7 @@
     │   └── BadTagError               400 bad_tag_name
     ├── UnauthorizedError             401 unauthorized
     ├── PathForbiddenError            403 path_forbidden
-    ├── FileAbsentError               404 file_not_found
+    ├── UploadNotFoundError           404 file_not_found
     ├── ReceiveTimeoutError           408 receive_timeout       (retryable)
     ├── TooLargeError                 413 too_large
     │   ├── FieldTooLargeError        413 field_too_large
@@ -20,7 +20,7 @@
     │   └── TooManyPagesError         413 too_many_pages
     ├── UnsupportedMediaError         415 unsupported_media_type
     ├── InvalidValueError             422 invalid_value
-    │   ├── FileMissingError          422 file_missing
+    │   ├── FilePartError             422 file_missing
     │   ├── UnknownProfileError       422 unknown_profile
     │   └── LanguageMissingError      422 language_missing
     ├── UnreadableDocumentError       422 document_unreadable
@@ -124,7 +124,7 @@ class PathForbiddenError(SidecarError):
     code = "path_forbidden"
 
 
-class FileAbsentError(SidecarError):
+class UploadNotFoundError(SidecarError):
     """A path inside the upload base where no file is."""
 
     status = 404
@@ -178,7 +178,7 @@ class InvalidValueError(SidecarError):
     code = "invalid_value"
 
 
-class FileMissingError(InvalidValueError):
+class FilePartError(InvalidValueError):
     """The multipart body does not hold exactly one ``file``."""
 
     code = "file_missing"

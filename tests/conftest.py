@@ -19,6 +19,15 @@ from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
 
 DATA = Path(__file__).parent / "data"
+COSTLY = {"cluster", "mariadb_server", "models", "network"}
+"""Fixtures of a session or a module that take seconds to make: the tests of each share one worker of pytest-xdist."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in COSTLY & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture
@@ -105,8 +114,12 @@ async def service(start: Start) -> Running:
     return await start()
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait until a condition holds; fail when it does not in time."""
+PATIENCE_S = 20.0
+"""How long something may take about which a test claims nothing but that it happens: the machine may be busy."""
+
+
+async def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
+    """Wait until a condition holds; fail when it does not in time. A test that claims a bound gives it."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -22,7 +22,7 @@ from bench.harness.figure import Figure, at_least, below, in_turn, rate, ratio
 from sidecar.retrieval.batcher import Answered, Batcher
 from sidecar.retrieval.model import Embedding, IsWanted, ModelCopy, Tokens
 from sidecar.runtime.background import beside
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.service.retrieval_wiring import retrieval_policy
 from sidecar.settings import parse_settings
 from sidecar.wire.retrieval import render
@@ -120,13 +120,13 @@ def measure(count: int, rounds: int) -> Measured | None:
         return None
     from sidecar.retrieval.bge.models import Embedder
     from sidecar.retrieval.bge.torch_runtime import find_gpu
-    from tools.fakes import tiny_models
+    from tools.fakes import model_texts, tiny_models
 
-    shape = tiny_models.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)
+    shape = model_texts.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(tiny_models.make_embedder(Path(folder), shape), "auto", find_gpu(0))
     held = [embedder.copy_to_gpu()]
-    line = embedder.tokenize(tiny_models.texts(count))
+    line = embedder.tokenize(model_texts.texts(count))
 
     def ours() -> None:
         asyncio.run(_through_the_line(held[0], line))
@@ -167,7 +167,7 @@ async def _through_the_line(copy: ModelCopy[Embedding], texts: Sequence[Tokens])
 @asynccontextmanager
 async def _line_before(copy: ModelCopy[Embedding]) -> AsyncIterator[Batcher[Embedding]]:
     """Run the line of texts as in the service with its defaults, but for HTTP."""
-    thread = ComputeThread("bench-gpu")
+    thread = DaemonThread("bench-gpu")
 
     async def run(batch: Sequence[Tokens], _cores: int, is_wanted: IsWanted) -> Sequence[Answered[Embedding]]:
         results = await thread.run(copy.run, batch, is_wanted)

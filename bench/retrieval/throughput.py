@@ -25,8 +25,8 @@ from bench.retrieval.gpu import gpu_figures, line_figures
 from bench.retrieval.infinity import running_infinity
 from bench.retrieval.reference import Reference, call, prepare
 from sidecar.runtime.cores import usable_cores
-from tools.fakes import tiny_models
-from tools.fakes.tiny_models import Shape
+from tools.fakes import model_texts, tiny_models
+from tools.fakes.model_texts import Shape
 
 SHAPE = Shape(hidden=384, layers=6, heads=6, vocabulary=3000)
 CALLERS = 32
@@ -58,7 +58,7 @@ class Bench:
 
 def run(*, quick: bool) -> list[Figure]:
     rounds, count = (1, CALLERS) if quick else (ROUNDS, TEXTS)
-    with _bench(tiny_models.texts(count)) as bench:
+    with _bench(model_texts.texts(count)) as bench:
         figures = _throughput(bench, rounds, "embed") + _throughput(bench, rounds, "rerank")
         figures += _single(bench, 3 * rounds, "embed") + _single(bench, 3 * rounds, "rerank")
         figures += _beside_infinity(bench, rounds)

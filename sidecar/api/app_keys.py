@@ -4,6 +4,7 @@ from aiohttp import web
 
 from sidecar.api.key_file import KeyFile
 from sidecar.documents.spool import Spool
+from sidecar.documents.upload_folder import UploadFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
@@ -12,6 +13,7 @@ from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.placement import Placement
 from sidecar.retrieval.retriever import Retriever, Threads
 from sidecar.runtime.admission import Admission
+from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.lingering import Lingering
@@ -28,6 +30,8 @@ PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
 SPOOL = web.AppKey("SPOOL", Spool)
+UPLOADS = web.AppKey("UPLOADS", UploadFolder)
+POOLS = web.AppKey("POOLS", dict[str, BlockingPool])
 WORKERS = web.AppKey("WORKERS", WorkerPool)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINES: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINES", tuple)

@@ -1,7 +1,5 @@
 """One function per endpoint: read, parse, call, render."""
 
-import asyncio
-import os
 from pathlib import Path
 
 from aiohttp import web
@@ -17,18 +15,12 @@ from sidecar.api.app_keys import (
     REQUEST_ID,
     SETTINGS,
     SPOOL,
+    UPLOADS,
 )
 from sidecar.api.middleware import error_of
 from sidecar.api.receive import read_body
-from sidecar.documents import upload_paths
 from sidecar.documents.page_selection import PageWish, parse_pages
-from sidecar.documents.spool import SpoolFile
-from sidecar.errors import (
-    DeadlineError,
-    SidecarError,
-    StorageError,
-    UnknownProfileError,
-)
+from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
 from sidecar.profiles.payload import Profile
@@ -37,9 +29,6 @@ from sidecar.profiles.store import Profiles
 from sidecar.settings import Settings
 from sidecar.wire import common, ocr
 from sidecar.wire.common import JSON
-
-COPY_BYTES = 1024 * 1024
-
 
 # ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -65,7 +54,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, settings.max_field_bytes)
             asked = ocr.parse_body(body, _accepted(request.app))
-            await _copy_in_time(asked.pdf_path, file, settings)
+            await request.app[UPLOADS].copy(asked.pdf_path, file)
         return await _answer(request, _job(request.app, asked, file.path, profiles))
 
 
@@ -78,24 +67,6 @@ def _refuse_early(request: web.Request) -> Profiles:
     common.refuse_keep_alive(request.query)
     request.app[READER].admission.refuse_if_full()
     return request.app[PROFILE_STORE].current
-
-
-async def _copy_in_time(pdf_path: str, target: SpoolFile, settings: Settings) -> None:
-    """Bound the copy: the shared volume may be a network file system that hangs."""
-    try:
-        async with asyncio.timeout(settings.receive_timeout_s):
-            await asyncio.to_thread(_copy_upload, pdf_path, target, settings)
-    except TimeoutError as exc:
-        raise DeadlineError(f"the file could not be read within {settings.receive_timeout_s:g} s") from exc
-    except OSError as exc:
-        raise StorageError("the file cannot be read now", retry_after_s=30) from exc
-
-
-def _copy_upload(pdf_path: str, target: SpoolFile, settings: Settings) -> None:
-    """Copy a file of the shared volume into the spool: what was checked is what is read, whatever happens there now."""
-    with os.fdopen(upload_paths.open_upload(pdf_path, settings.upload_base), "rb") as source:
-        while chunk := source.read(COPY_BYTES):
-            target.write(chunk)
 
 
 async def _answer(request: web.Request, job: ReadJob, ignored: list[str] | None = None) -> web.StreamResponse:
@@ -166,6 +137,3 @@ def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profil
     if name and not found:
         raise UnknownProfileError(f"profile is {name[:80]!r}, no profile of that name is published")
     return found
-
-
-# ── what the service is, and how it does ──────────────────────────────────────────────────────────────────────────

@@ -1,10 +1,12 @@
 """The API keys in force: from the environment, or from a mounted Secret that is read again when it changes."""
 
+import asyncio
+import contextlib
 import logging
-import time
 from pathlib import Path
 
 from sidecar.api.key_ring import KeyRing
+from sidecar.runtime.blocking_pool import BlockingPool, PoolFullError
 from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -13,16 +15,18 @@ Identity = tuple[int, int, int]
 
 LOOK_AGAIN_S = 1.0
 """How often the file is looked at: one stat a second is free, and a rotated key works within that second."""
+LOOK_S = 5.0
+"""How long a look is waited for. What hangs goes on in its thread, and the next look is taken once it has come back."""
 
 
 class KeyFile:
     """Holds the current :class:`KeyRing`; a file that turns unreadable or empty leaves the last good ring in force."""
 
     def __init__(self, ring: KeyRing, path: Path | None = None, seen: Identity | None = None) -> None:
-        self._ring = ring
         self._path = path
         self._seen = seen
-        self._looked_at = time.monotonic()
+        self.ring = ring
+        """The keys in force."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "KeyFile":
@@ -44,26 +48,31 @@ class KeyFile:
                 "OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network where a NetworkPolicy guards the port"
             ) from exc
 
-    def ring(self) -> KeyRing:
-        """Give the keys in force now."""
-        now = time.monotonic()
-        if self._path and now - self._looked_at >= LOOK_AGAIN_S:
-            self._looked_at = now
+    async def keep_looking(self, pool: BlockingPool) -> None:
+        """Look until cancelled; a file system that hangs leaves the keys as they are."""
+        while self._path:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            with contextlib.suppress(TimeoutError, PoolFullError):
+                async with asyncio.timeout(LOOK_S):
+                    await pool.run(self.look)
+
+    def look(self) -> None:
+        """Read the file again if it has changed. Blocks: not for the event loop."""
+        if self._path:
             self._reload(self._path)
-        return self._ring
 
     def _reload(self, path: Path) -> None:
         seen = _identity(path)
         if seen is None or seen == self._seen:
             return
         try:
-            self._ring = KeyRing.parse(path.read_text())
+            self.ring = KeyRing.parse(path.read_text())
         except OSError:
             return  # it is there, says stat, but cannot be read now: tried again in a second
         except (UnicodeDecodeError, ValueError):
             log.error("api key file changed but holds no key that can be read; the last good keys stay in force")  # noqa: TRY400 - the exception's text names the path
         else:
-            log.info("api keys reloaded", extra={"keys": len(self._ring.keys)})
+            log.info("api keys reloaded", extra={"keys": len(self.ring.keys)})
         self._seen = seen
 
 

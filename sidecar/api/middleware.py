@@ -161,7 +161,7 @@ async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamRes
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask for a key where keys are in force; a path nobody serves is refused like any other."""
     is_guarded = request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS
-    if is_guarded and not request.config_dict[KEY_FILE].ring().accepts(_presented_key(request)):
+    if is_guarded and not request.config_dict[KEY_FILE].ring.accepts(_presented_key(request)):
         raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
     return await handler(request)
 

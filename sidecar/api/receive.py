@@ -11,7 +11,7 @@ from sidecar.api import multipart_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import (
     FieldTooLargeError,
-    FileMissingError,
+    FilePartError,
     InvalidValueError,
     MalformedBodyError,
     ReceiveTimeoutError,
@@ -39,7 +39,7 @@ async def receive_upload(request: web.Request, file: SpoolFile, settings: Settin
         UnsupportedMediaError: the body is not multipart/form-data.
         TooLargeError: the document is over the limit, by its declared length or while it arrives.
         FieldTooLargeError: a field, or all of them, are over theirs.
-        FileMissingError: there is not exactly one ``file``.
+        FilePartError: there is not exactly one ``file``.
         InvalidValueError: a field is given twice, or there are too many.
         MalformedBodyError: it breaks off, or is no multipart.
         ReceiveTimeoutError: it does not arrive in time.
@@ -92,7 +92,7 @@ class _Receiver:
                 case part:
                     self._begin(part)
         if not self._has_file:
-            raise FileMissingError("the field file is missing")
+            raise FilePartError("the field file is missing")
         return self._fields
 
     def _begin(self, part: multipart_body.Part) -> None:
@@ -101,7 +101,7 @@ class _Receiver:
         if part.header("Content-Transfer-Encoding", "").lower() not in PLAIN_ENCODINGS:
             raise MalformedBodyError("parts must be sent as they are, without Content-Transfer-Encoding")
         if part.name == FILE_FIELD and self._has_file:
-            raise FileMissingError("the field file is given twice, one document a request is accepted")
+            raise FilePartError("the field file is given twice, one document a request is accepted")
         if part.name in self._fields:
             raise InvalidValueError(f"{part.name[:80]} is given twice")
         if part.name != FILE_FIELD and len(self._fields) >= MAX_FIELDS:

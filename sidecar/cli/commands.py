@@ -2,47 +2,65 @@
 
 import argparse
 import asyncio
-import json
-import os
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
 from sidecar import __version__
-from sidecar.cli.client import Client, DocumentFailedError, Event, connect, start_embedded
-from sidecar.documents.spool import SpoolError
-from sidecar.settings import SettingsError, parse_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
+EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
 KEY_NAME = "OCR_SIDECAR_API_KEY"
+INSTALL = {"torch": "retrieval", "FlagEmbedding": "retrieval", "transformers": "retrieval"}
+"""The extra that brings a library, where it is not in the plain install."""
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command; give its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return EXIT_USAGE
+    try:
+        return _run(options, environ)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.startswith("sidecar"):
+            raise  # a mistake of ours
+        return _tell(missing(exc.name))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def missing(library: str) -> str:
+    """Say which library is not installed, and the command that installs it."""
+    name = library.partition(".")[0]
+    extra = f"[{INSTALL[name]}]" if name in INSTALL else ""
+    return f"{name} is not installed: pip install --constraint requirements.lock '.{extra}'"
+
+
+def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from sidecar.documents.spool import SpoolError  # noqa: PLC0415 - --help and --version need nothing installed
+    from sidecar.settings import SettingsError  # noqa: PLC0415 - likewise
+
     try:
         match options.command:
             case "serve":
                 return _serve(environ)
             case "ocr":
-                return asyncio.run(_ocr(options, environ))
-            case "doctor" | "fetch":
-                return _prepare(options.command, environ)
+                return _ocr(options, environ)
+            case "doctor":
+                return _doctor(environ)
+            case _:
+                return _fetch(environ)
     except (SettingsError, SpoolError) as exc:
-        print(f"ocr-sidecar: {exc}", file=sys.stderr)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        return 130
-    parser.print_help()
+        return _tell(str(exc))
+
+
+def _tell(mistake: str) -> int:
+    print(f"ocr-sidecar: {mistake}", file=sys.stderr)
     return EXIT_USAGE
 
 
@@ -76,7 +94,9 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="read documents and print their text",
         description="Read documents and print their text as Markdown. Exit status 1 if any of them failed.",
     )
-    ocr.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a document, or a folder of documents")
+    ocr.add_argument(
+        "files", nargs="+", metavar="FILE", help="a document, a folder of documents, or - for standard input"
+    )
     where = ocr.add_mutually_exclusive_group()
     where.add_argument("--url", help=f"read with the service at this URL; its key comes from {KEY_NAME}")
     where.add_argument("--embedded", action="store_true", help="read on this machine (the default)")
@@ -91,8 +111,10 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _serve(environ: Mapping[str, str]) -> int:
-    settings = parse_settings(environ)
-    from sidecar.service.server import serve  # noqa: PLC0415 - a mistake in the settings is told before anything is loaded
+    from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
+
+    settings = parse_settings(environ)  # a mistake there is told before anything is loaded
+    from sidecar.service.server import serve  # noqa: PLC0415 - likewise
     from sidecar.telemetry import configure_logging  # noqa: PLC0415 - likewise
 
     configure_logging(settings.log_level)
@@ -100,19 +122,27 @@ def _serve(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _prepare(command: str, environ: Mapping[str, str]) -> int:
-    from sidecar.cli.doctor import doctor  # noqa: PLC0415 - serve must start fast
+def _ocr(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from sidecar.cli.reading import read_documents  # noqa: PLC0415 - as above
 
-    return doctor(environ) if command == "doctor" else _fetch(environ)
+    return EXIT_FAILED if read_documents(options, environ, environ.get(KEY_NAME, "")) else 0
+
+
+def _doctor(environ: Mapping[str, str]) -> int:
+    from sidecar.cli.doctor import doctor  # noqa: PLC0415 - as above
+
+    return doctor(environ)
 
 
 def _fetch(environ: Mapping[str, str]) -> int:
+    from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
+
     settings = parse_settings(environ)
     from sidecar.retrieval.bge.hub import find_model, is_installed  # noqa: PLC0415 - as above
     from sidecar.retrieval.model import ModelLoadError  # noqa: PLC0415 - as above
 
     if not is_installed():
-        raise SettingsError("torch or FlagEmbedding is not installed: pip install '.[retrieval]'")
+        return _tell(missing("FlagEmbedding" if find_spec("torch") else "torch"))
     status = 0
     for source in filter(None, (settings.bge_m3_model, settings.reranker_model)):
         print(f"{source}: ", end="", flush=True)  # a download takes minutes
@@ -123,140 +153,3 @@ def _fetch(environ: Mapping[str, str]) -> int:
             print(f"{source}: {exc.__cause__ or exc}", file=sys.stderr)
             status = EXIT_FAILED
     return status
-
-
-# ── reading documents ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document to read; ``target`` is the file its text goes to, or None for standard output."""
-
-    path: Path
-    name: str
-    target: Path | None
-
-
-async def _ocr(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    documents = list(find_documents(options.files, options.output, ".json" if options.json else ".md"))
-    _check_targets(documents, options.output)
-    todo = [document for document in documents if not (document.target and document.target.exists())]
-    console = Console(stderr=True)
-    if skipped := len(documents) - len(todo):
-        console.print(f"{skipped} of {len(documents)} documents are done already", highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        async with _client(options, environ) as client:
-            reading = _Reading(client, _fields(options), progress, console, as_json=options.json)
-            failures = await reading.read_all(todo, max(1, options.jobs))
-    return EXIT_FAILED if failures else 0
-
-
-def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
-    """Refuse before any work what would lose it at the end: a folder that cannot be written, two texts in one file."""
-    if output is None:
-        return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SettingsError(f"the folder {output} cannot be made: {exc.strerror}") from exc
-    if not os.access(output, os.W_OK):
-        raise SettingsError(f"the folder {output} cannot be written to")
-    targets = Counter(document.target for document in documents)
-    if twice := [target for target, count in targets.items() if count > 1]:
-        raise SettingsError(f"two documents would be written to {twice[0]}: name the folder that holds them instead")
-
-
-def _client(options: argparse.Namespace, environ: Mapping[str, str]) -> AbstractAsyncContextManager[Client]:
-    if options.url:
-        return connect(options.url, environ.get(KEY_NAME, ""))
-    return start_embedded(parse_settings(environ))
-
-
-def _fields(options: argparse.Namespace) -> dict[str, str]:
-    asked = {"engine": options.engine, "languages": options.languages, "pages": options.pages}
-    return {name: value for name, value in asked.items() if value}
-
-
-def find_documents(paths: Iterable[Path], output: Path | None, suffix: str) -> Iterable[Document]:
-    """List the documents: files as they are named, folders by the suffixes that are read."""
-    for path in paths:
-        inside = path.is_dir()
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()) if inside else [path]
-        for document in found:
-            name = str(document.relative_to(path)) if inside else document.name
-            yield Document(document, name, output / f"{name}{suffix}" if output else None)
-
-
-class _Reading:
-    """Reads documents a few at a time; one that fails is reported and leaves the others."""
-
-    def __init__(
-        self, client: Client, fields: Mapping[str, str], progress: Progress, console: Console, *, as_json: bool
-    ) -> None:
-        self._client = client
-        self._fields = fields
-        self._progress = progress
-        self._console = console
-        self._as_json = as_json
-
-    async def read_all(self, documents: Sequence[Document], jobs: int) -> int:
-        """Read all; give the number of those that failed. Standard output gets them in their order."""
-        slots = asyncio.Semaphore(jobs)
-        total = self._progress.add_task("documents", total=len(documents))
-        tasks = [asyncio.create_task(self._read(document, slots)) for document in documents]
-        failures = 0
-        for document, task in zip(documents, tasks, strict=True):
-            try:
-                self._write(document, await task)
-            except DocumentFailedError as exc:
-                failures += 1
-                self._say(f"{document.path}: {exc}", "red")
-            self._progress.advance(total)
-        return failures
-
-    async def _read(self, document: Document, slots: asyncio.Semaphore) -> list[Event]:
-        async with slots:
-            bar = self._progress.add_task(document.name, total=None)
-            try:
-                return [self._seen(bar, event) async for event in self._client.read(document.path, self._fields)]
-            finally:
-                self._progress.remove_task(bar)
-
-    def _seen(self, bar: TaskID, event: Event) -> Event:
-        if event["event"] == "document":
-            self._progress.update(bar, total=event["pageCount"])
-        elif event["event"] == "page":
-            self._progress.advance(bar)
-        return event
-
-    def _write(self, document: Document, events: list[Event]) -> None:
-        for warning in events[-1]["warnings"]:
-            self._say(f"{document.path}: {warning}", "yellow")
-        text = render_json(document, events) if self._as_json else render_markdown(document, events)
-        if document.target is None:
-            print(text, flush=True)
-            return
-        document.target.parent.mkdir(parents=True, exist_ok=True)
-        partial = document.target.with_name(document.target.name + ".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(document.target)  # whole or not at all: what exists is done
-
-    def _say(self, text: str, style: str) -> None:
-        self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-
-
-def render_markdown(document: Document, events: Sequence[Event]) -> str:
-    """Render a document with one heading a page; a page that could not be read says so."""
-    parts = [f"# {document.name}"]
-    for page in (event for event in events if event["event"] == "page"):
-        failed = f"*This page could not be read: {page['error']}.*" if page["error"] else ""
-        parts += [f"## Page {page['page']}", page["text"] or failed]
-    return "\n\n".join(part for part in parts if part)
-
-
-def render_json(document: Document, events: Sequence[Event]) -> str:
-    """Render the whole answer on one line, as ``POST /ocr-upload`` gives it without streaming, with the file's name."""
-    done = {key: value for key, value in events[-1].items() if key != "event"}
-    pages = [{k: v for k, v in event.items() if k != "event"} for event in events if event["event"] == "page"]
-    return json.dumps({"file": document.name, **done, "pages": pages}, ensure_ascii=False)

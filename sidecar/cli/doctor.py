@@ -65,7 +65,7 @@ def _keys(settings: Settings) -> Finding:
     if settings.auth_mode == "network":
         return Finding("callers", ok=True, detail="network mode: whoever reaches the port may call")
     try:
-        keys = KeyFile.from_settings(settings).ring().keys
+        keys = KeyFile.from_settings(settings).ring.keys
     except SettingsError as exc:
         return Finding("callers", ok=False, detail="serve will not start", remedy=str(exc))
     return Finding("callers", ok=True, detail=f"api-key mode; {len(keys)} accepted")

@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,12 +154,16 @@ def _check_images(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
 
 
 def _load(path: Path) -> pdfium.PdfDocument:
-    try:
-        return pdfium.PdfDocument(path)
-    except pdfium.PdfiumError as exc:
-        if getattr(exc, "err_code", None) == pdfium_c.FPDF_ERR_PASSWORD:
-            raise EncryptedDocumentError("the document is encrypted and needs a password") from exc
-        raise UnreadableDocumentError("the PDF is broken and cannot be opened") from exc
+    """Open a file with PDFium itself: its last error says something only after a call that failed.
+
+    pypdfium2 asks for it also where a document has no pages, and is told what went wrong with one before.
+    """
+    handle = pdfium_c.FPDF_LoadDocument(os.fsencode(path), None)
+    if handle:
+        return pdfium.PdfDocument(handle)
+    if pdfium_c.FPDF_GetLastError() == pdfium_c.FPDF_ERR_PASSWORD:
+        raise EncryptedDocumentError("the document is encrypted and needs a password")
+    raise UnreadableDocumentError("the PDF is broken and cannot be opened")
 
 
 def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfium2 ships no types

@@ -1,7 +1,7 @@
 """Where documents lie while they are read: a folder of this process alone, emptied whatever happens.
 
 Names are ours; nothing a caller sends becomes part of a path. A process that was killed leaves its folder behind, and
-the next one to start on this machine clears it away: a folder belongs to the process that holds its lock.
+the next one to start on this machine clears it away: a folder belongs to the process that holds a lock on it.
 """
 
 import contextlib
@@ -18,14 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from sidecar.errors import QueueFullError, StorageError, TooLargeError
 
 log = logging.getLogger(__name__)
 
 UNBOUNDED = 2**62
-LOCK_NAME = "lock"
 RUN_PREFIX = "run-"
 NEW_PREFIX = "new-"
 NEW_GRACE_S = 60
@@ -47,7 +45,7 @@ class Spool:
         self._base = folder or Path(tempfile.gettempdir()) / f"ocr-sidecar-{os.getuid()}"
         self._max_bytes = max_bytes
         self._numbers = itertools.count(1)
-        self._lock: IO[bytes] | None = None
+        self._lock: int | None = None
         self._counting = threading.Lock()
         self.used_bytes = 0
         self.folder = self._base
@@ -74,7 +72,8 @@ class Spool:
         if self._lock is None:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
+        os.close(self._lock)
+        self._lock = None
         with contextlib.suppress(OSError):
             self._base.rmdir()  # unless another process has its folder there
 
@@ -113,9 +112,16 @@ class Spool:
         if about.st_uid != os.getuid():
             raise SpoolError("the spool folder belongs to another user: set OCR_SPOOL_DIR")
         new = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=self._base))
-        self._lock = (new / LOCK_NAME).open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.folder = new.rename(self._base / (RUN_PREFIX + new.name.removeprefix(NEW_PREFIX)))
+        lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # On the folder itself: it cannot be without, and what cleans up in /tmp leaves it alone (systemd-tmpfiles).
+            # Shared, which is all that a file system over the network grants on a folder.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.folder = new.rename(self._base / (RUN_PREFIX + new.name.removeprefix(NEW_PREFIX)))
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
 
     def _clear_abandoned(self) -> None:
         for folder in self._base.iterdir():
@@ -173,7 +179,10 @@ def _is_abandoned(folder: Path) -> bool:
         if folder.name.startswith(NEW_PREFIX):
             return time.time() - folder.stat().st_mtime > NEW_GRACE_S
         if folder.name.startswith(RUN_PREFIX):
-            with (folder / LOCK_NAME).open("rb") as lock:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                os.close(lock)
             return True
     return False

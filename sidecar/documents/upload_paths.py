@@ -12,12 +12,12 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote_to_bytes
 
-from sidecar.errors import FileAbsentError, PathForbiddenError
+from sidecar.errors import PathForbiddenError, UploadNotFoundError
 
 MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less its NUL
 _REFUSALS = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENXIO})
-MAX_UNDRESSINGS = 5
-"""How many layers of percent-encoding are looked under; nobody sends more in good faith."""
+DECODE_ROUNDS = 5
+"""How many layers of percent-encoding are decoded; no honest caller sends more."""
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|[\xf8-\xfd][\x80-\xbf]")
 """UTF-8 that spells a character with more bytes than it needs, a dot or a slash say: nothing honest looks so."""
 
@@ -27,9 +27,9 @@ def open_upload(requested: str, base: Path) -> int:
 
     Raises:
         PathForbiddenError: the path leads, or is dressed to lead, outside the base, or to anything but a regular file.
-        FileAbsentError: it lies inside, but nothing is there.
+        UploadNotFoundError: it lies inside, but nothing is there.
     """
-    if any(_leaves(form, base) for form in _undressed(requested)):
+    if any(_leaves(form, base) for form in _decoded_forms(requested)):
         raise _forbidden()
     try:
         real_base, real = os.path.realpath(base), os.path.realpath(requested)
@@ -52,7 +52,7 @@ def _is_inside(path: str, base: str) -> bool:
     return path != base and os.path.commonpath([path, base]) == base
 
 
-def _undressed(requested: str) -> set[str]:
+def _decoded_forms(requested: str) -> set[str]:
     """List the forms a path takes for a reader that decodes percent signs, folds Unicode, or knows backslashes."""
     try:
         requested.encode()
@@ -60,7 +60,7 @@ def _undressed(requested: str) -> set[str]:
         raise _forbidden() from exc
     forms = {requested}
     form = requested
-    for _ in range(MAX_UNDRESSINGS):
+    for _ in range(DECODE_ROUNDS):
         raw = unquote_to_bytes(form)
         if _OVERLONG.search(raw):
             raise _forbidden()
@@ -95,7 +95,7 @@ def _open_at(name: str, flags: int, folder: int | None) -> int:
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError as exc:
         if exc.errno == errno.ENOENT:
-            raise FileAbsentError("pdfPath names no file in the upload folder") from exc
+            raise UploadNotFoundError("pdfPath names no file in the upload folder") from exc
         if exc.errno in _REFUSALS:
             raise _forbidden() from exc
         raise  # the volume fails, or this process has too many files open: no fault of the path

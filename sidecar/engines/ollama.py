@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from sidecar.engines import model_answer
+from sidecar.engines.name_lookup import NameLookup
 from sidecar.engines.repetition import RepetitionWatch
 from sidecar.errors import (
     DeadlineError,
@@ -27,6 +28,7 @@ from sidecar.errors import (
     SidecarError,
 )
 from sidecar.gpu.vram import ResidentModel
+from sidecar.runtime.blocking_pool import BlockingPool
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
+NAME_LOOKUPS = 4
+"""Threads for one name: aiohttp has it looked up once for all who wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +88,23 @@ class ChatStream:
 class Ollama:
     """A client of one server. :meth:`open` it on the loop that uses it; ``session`` is shared by all calls."""
 
-    def __init__(self, url: str, connect_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        connect_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        names: BlockingPool | None = None,
+    ) -> None:
         self._url = urlsplit(url)._replace(query="", fragment="").geturl().rstrip("/")
         self._connect_s = connect_s
         self._clock = clock
+        self._names = NameLookup(names or BlockingPool("name look-up", NAME_LOOKUPS))
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Hold the session for as long as the block; connections are not kept, a server's restart leaves dead ones."""
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, resolver=self._names)
         cookies = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies, headers=PLAIN) as self._session:
             yield

@@ -26,7 +26,7 @@ from sidecar.errors import (
 from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.text import compose_sara_am, trim
 from sidecar.runtime.capability import Capability
-from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ class TesseractEngine:
         self._workers = workers
         self._limits = limits
         self._tessdata_dir = tessdata_dir
-        self.turns = Turns(workers.limits.count)
-        self.ahead = Turns(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
+        self.turns = FairSlots(workers.limits.count)
+        self.ahead = FairSlots(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
         self.installed: Installed | None = None
         self.failure: str | None = None
         """Why nothing can be read, where that is known."""

@@ -35,8 +35,8 @@ from sidecar.profiles import prompt
 from sidecar.profiles.payload import CANONICAL_MODEL, MAX_TEMPERATURE, RuntimeParams
 from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
-from sidecar.runtime.circuit_breaker import Circuit
-from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.circuit_breaker import CircuitBreaker
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerPool
 
 AHEAD = 2
@@ -110,9 +110,9 @@ class VisionEngine:
         self._monitor = monitor
         self._policy = policy
         self._clock = clock
-        self.circuit = Circuit(clock)
-        self.turns = Turns(policy.parallel_pages)
-        self.ahead = Turns(AHEAD * policy.parallel_pages)
+        self.circuit = CircuitBreaker(clock)
+        self.turns = FairSlots(policy.parallel_pages)
+        self.ahead = FairSlots(AHEAD * policy.parallel_pages)
         self._running: Counter[str] = Counter()
         self.make_room: Callable[[], Awaitable[bool]] | None = None
         """Sends those away that come after OCR in rank, and tells whether any left."""

@@ -41,7 +41,7 @@ UNREADABLE = VramHeadroom(0, 0, 0, query_success=False)
 
 
 def same_model(one: str, other: str) -> bool:
-    """Compare names as Ollama does: in any case, and without what goes without saying."""
+    """Compare names as Ollama does: ignoring case, default registry and tag."""
     return full_name(one) == full_name(other)
 
 

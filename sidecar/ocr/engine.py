@@ -157,7 +157,7 @@ class EngineFacts:
 
 
 class PageTurns(Protocol):
-    """Who may work now; see :class:`sidecar.runtime.fair_slots.Turns`."""
+    """Who may work now; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
 
     @property
     def slots(self) -> int:

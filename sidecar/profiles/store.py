@@ -15,10 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sidecar.profiles.payload import Profile, ProfileError, parse_profile, revision_of
+from sidecar.runtime.blocking_pool import BlockingPool, PoolFullError
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.25
+LOOK_S = 10.0
+"""How long a look is waited for: a thousand files take a tenth of it on a slow disk."""
 SUFFIX = ".json"
 MAX_FILE_BYTES = 1024 * 1024
 """A ConfigMap holds no more in all its keys."""
@@ -65,21 +68,37 @@ class ProfileStore:
         folder: Path | None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_files: int = MAX_FILES,
+        pool: BlockingPool | None = None,
+        look_s: float = LOOK_S,
     ) -> None:
         self._folder = folder
         self._max_files = max_files
         self._now = now
+        self._pool = pool or BlockingPool("profiles", 1)
+        self._look_s = look_s
         self._stamps: dict[str, Stamp] | None = None
+        self._is_late = False
         self.current = Profiles()
 
     async def keep_loading(self) -> None:
         """Look until cancelled; whatever goes wrong, what was good stays."""
         while self._folder:
-            try:
-                await asyncio.to_thread(self.look)
-            except Exception:  # this loop is its own supervisor
-                log.exception("the profiles cannot be looked at")
+            await self.look_in_time()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look_in_time(self) -> None:
+        """Look, in a thread; a folder that does not answer in time is told, and what was good stays."""
+        if self._is_late:
+            self._stamps = None  # so that the next look that comes back puts something else in place of the reason
+        try:
+            async with asyncio.timeout(self._look_s):
+                await self._pool.run(self.look)
+            self._is_late = False
+        except (TimeoutError, PoolFullError):
+            self._is_late = True
+            self._swap(Profiles(self.current.loaded, {FOLDER: "the folder does not answer"}))
+        except Exception:  # this loop is its own supervisor
+            log.exception("the profiles cannot be looked at")
 
     def look(self) -> None:
         """Read what has changed, and swap. Blocks: not for the event loop."""

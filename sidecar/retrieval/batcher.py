@@ -47,7 +47,7 @@ Raises:
 
 
 class PutBackError(Exception):
-    """The batch did not come about where it was meant to be computed, and the model has left there."""
+    """The device failed, and the model has left it; plan these texts again."""
 
 
 class _Call(Generic[R]):

@@ -1,10 +1,9 @@
 """The threads that compute batches on the CPU: as many as there are batches at a time, each on cores of its own."""
 
-import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 
 R = TypeVar("R")
 
@@ -27,9 +26,9 @@ class CpuThreads:
     def __init__(self, prepare: Callable[[], None], compute: Compute) -> None:
         self._prepare = prepare
         self._compute = compute
-        self._with_helpers = ComputeThread("retrieval-cpu-all", prepare)
-        self._threads: list[ComputeThread] = []
-        self._idle: list[ComputeThread] = []
+        self._with_helpers = DaemonThread("retrieval-cpu-all", prepare)
+        self._threads: list[DaemonThread] = []
+        self._idle: list[DaemonThread] = []
         self._helpers_idle = True
 
     async def run(self, cores: int, run: Callable[[], R]) -> R:
@@ -46,12 +45,11 @@ class CpuThreads:
         finally:
             self._idle.append(thread)
 
-    def _new_thread(self) -> ComputeThread:
-        self._threads.append(ComputeThread(f"retrieval-cpu-{len(self._threads)}", self._prepare))
+    def _new_thread(self) -> DaemonThread:
+        self._threads.append(DaemonThread(f"retrieval-cpu-{len(self._threads)}", self._prepare))
         return self._threads[-1]
 
-    def stop(self, wait_s: float = 0.0) -> None:
-        """Let the threads end after what they run, and wait so many seconds at most for all of them."""
-        ends_s = time.monotonic() + wait_s
-        for thread in (self._with_helpers, *self._threads):
-            thread.stop(max(0.0, ends_s - time.monotonic()))
+    @property
+    def all(self) -> tuple[DaemonThread, ...]:
+        """Every thread, for who ends them."""
+        return self._with_helpers, *self._threads

@@ -14,7 +14,7 @@ from sidecar.gpu.vram import VramHeadroom
 from sidecar.retrieval import placement_policy
 from sidecar.retrieval.model import GpuFailedError, GpuOutOfMemoryError, ModelCopy, RetrievalModel
 from sidecar.retrieval.placement_policy import CopyState
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Placement:
         self,
         ranks: tuple[str, ...],
         read: Callable[[], Awaitable[VramHeadroom]] | None,
-        thread: ComputeThread,
+        thread: DaemonThread,
         limits: PlacementLimits,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,7 +63,7 @@ class Placement:
         self._clock = clock
         self._tenants: dict[str, _Tenant] = {}
         self._turn = asyncio.Lock()
-        self._following: set[asyncio.Task[None]] = set()
+        self._following: dict[asyncio.Task[None], float] = {}
 
     def admit(self, model: RetrievalModel[Any, Any]) -> None:
         """Take in a model that is loaded; it starts on the CPU."""
@@ -117,12 +117,17 @@ class Placement:
 
         But no later than after ``room_s``: a page waits for it. Who comes while others have it made waits as well.
         """
-        was_being_made = bool(self._following)
         gone = [tenant for tenant in self._tenants.values() if tenant.state.on_gpu]
         for tenant in gone:
             tenant.state = placement_policy.bar(tenant.state, placement_policy.BELOW_THRESHOLD, self._clock())
-        await self._follow(gone, self._limits.room_s)
-        return was_being_made or bool(gone)
+        if gone:
+            self._begin(gone)
+        # One that has taken longer hangs: a page that comes now does not wait for it once more.
+        began_since_s = time.monotonic() - self._limits.room_s
+        making_room = [task for task, began_s in self._following.items() if began_s > began_since_s]
+        if making_room:
+            await asyncio.wait(making_room, timeout=self._limits.room_s)
+        return bool(making_room)
 
     async def failed(self, name: str, reason: str) -> None:
         """Drop a copy that failed a batch, for a while."""
@@ -133,12 +138,16 @@ class Placement:
 
     async def _follow(self, tenants: list[_Tenant], wait_s: float | None = None) -> None:
         """Make true what the states say, and wait for it. Who waits may leave: what was begun is done all the same."""
-        following = asyncio.create_task(self._carry_out(tenants))
-        self._following.add(following)
-        following.add_done_callback(self._following.discard)
+        following = self._begin(tenants)
         await asyncio.wait({following}, timeout=wait_s)
         if following.done():
             following.result()
+
+    def _begin(self, tenants: list[_Tenant]) -> "asyncio.Task[None]":
+        following = asyncio.create_task(self._carry_out(tenants))
+        self._following[following] = time.monotonic()
+        following.add_done_callback(self._following.pop)
+        return following
 
     async def _carry_out(self, tenants: list[_Tenant]) -> None:
         """First those that leave, then those that come."""

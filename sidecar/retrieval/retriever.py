@@ -37,7 +37,7 @@ from sidecar.retrieval.model import (
 from sidecar.retrieval.placement import Placement, reason_of
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.capability import Capability
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ class Threads:
     """Who computes: threads for batches on the CPU, one for those of the GPU, and one for tokens."""
 
     cpu: CpuThreads
-    gpu: ComputeThread
-    tokens: ComputeThread
+    gpu: DaemonThread
+    tokens: DaemonThread
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Retriever(Generic[I, R]):
                 pause_s = min(LAST_RETRY_S, 2 * pause_s)
 
     async def _try_to_load(self) -> None:
-        thread = ComputeThread(f"load-{self.name}")
+        thread = DaemonThread(f"load-{self.name}")
         before, cause = self._failure, None
         try:
             model = await thread.run(self._load)

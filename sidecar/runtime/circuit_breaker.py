@@ -10,7 +10,7 @@ FAILURES_IN_A_ROW = 5
 OPEN_S = 10.0
 
 
-class Circuit:
+class CircuitBreaker:
     """Closed: calls pass. Open: none does, for :data:`OPEN_S` seconds. Then half open: one passes and decides."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -59,5 +59,5 @@ class Circuit:
             self._probing = False
 
     def given_up(self) -> None:
-        """Hear that the call that was to try left before it was known."""
+        """Hear that the probe call was cancelled without a result."""
         self._probing = False

@@ -5,7 +5,8 @@ Unlike ThreadPoolExecutor's, which the interpreter waits for at its exit: a down
 
 import asyncio
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -13,7 +14,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class ComputeThread:
+class DaemonThread:
     """Runs what it is given, in order; ``prepare`` runs first, in the thread itself. Starts with its first call."""
 
     def __init__(self, name: str, prepare: Callable[[], None] = lambda: None) -> None:
@@ -45,7 +46,14 @@ class ComputeThread:
 
     def stop(self, wait_s: float = 0.0) -> None:
         """Let the thread end after what it runs, and wait so many seconds at most for that."""
+        stop_all((self,), wait_s)
+
+    def tell_to_end(self) -> None:
+        """Let the thread end after what it runs and what waits for it."""
         self._calls.put(None)
+
+    def join(self, wait_s: float) -> None:
+        """Wait so many seconds at most for the thread's end."""
         if self._thread:
             self._thread.join(wait_s)
 
@@ -54,6 +62,15 @@ class ComputeThread:
         while (call := self._calls.get()) is not None:
             call()
             del call  # nothing of a call outlives it: it may hold a copy of a model
+
+
+def stop_all(threads: Iterable[DaemonThread], wait_s: float) -> None:
+    """Let threads end after what each runs, and wait so many seconds at most for all of them together."""
+    threads, ends_s = tuple(threads), time.monotonic() + wait_s
+    for thread in threads:
+        thread.tell_to_end()
+    for thread in threads:
+        thread.join(max(0.0, ends_s - time.monotonic()))
 
 
 def _tell(loop: asyncio.AbstractEventLoop, how: Callable[..., None], *args: object) -> None:

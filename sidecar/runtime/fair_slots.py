@@ -1,7 +1,7 @@
-"""Turns: who may work now, fair between documents.
+"""Slots: which page may be worked on now, fair between documents.
 
-A turn is the right to have one page worked on. Turns go round the waiting documents, one page each, so that a letter is
-not kept waiting by the 300-page report before it.
+A slot is the right to have one page worked on. Slots go round the waiting documents, one page each, so that a letter
+does not wait for the whole 300-page report before it.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 
-class Turns:
-    """Hands out at most ``slots`` turns at a time."""
+class FairSlots:
+    """Hands out at most so many slots at a time."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -25,7 +25,7 @@ class Turns:
 
     @property
     def busy(self) -> int:
-        """Turns that are taken."""
+        """Slots that are taken."""
         return self.slots - self._free
 
     @asynccontextmanager

@@ -13,12 +13,14 @@ from sidecar.api.app_keys import (
     KEY_FILE,
     LINGERING,
     METRICS,
+    POOLS,
     PROFILE_STORE,
     PULSE,
     READER,
     RERANKER,
     SETTINGS,
     SPOOL,
+    UPLOADS,
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
@@ -32,8 +34,11 @@ from sidecar.api.middleware import (
     turn_away,
 )
 from sidecar.documents.spool import Spool
+from sidecar.documents.upload_folder import OpenFile, UploadFolder
+from sidecar.documents.upload_paths import open_upload
 from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.background import beside
+from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.lingering import Lingering
@@ -65,11 +70,17 @@ OPS_ROUTES = (
     web.get("/profiles", ops.get_profiles),
 )
 
+POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
+"""Threads for what may hang, by what is asked: copies from the shared volume run beside one another, looks do not."""
+
 
 def build_app(
-    settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = engines.ENGINES
+    settings: Settings,
+    gpu: GpuSeam | None = None,
+    plugs: Sequence[EnginePlug] = engines.ENGINES,
+    open_file: OpenFile = open_upload,
 ) -> web.Application:
-    """Compose the API application; nothing starts before it does.
+    """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
 
     Raises:
         SettingsError: keys are asked for and there is none, or an engine that is not there.
@@ -85,8 +96,10 @@ def build_app(
     app[DRAIN] = Drain(settings.max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
-    app[PROFILE_STORE] = ProfileStore(settings.profile_dir)
-    app.cleanup_ctx.extend([pulse_life, spool_life, workers_life, profiles_life])
+    pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
+    app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
+    app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
+    app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
     add_reader(app, settings, plugs)  # adds what lives as long as an engine
     app.cleanup_ctx.append(retrieval_life)
@@ -99,6 +112,15 @@ def build_app(
 async def pulse_life(app: web.Application) -> AsyncIterator[None]:
     """Show that the event loop turns."""
     async with beside(app[PULSE].keep_beating()):
+        yield
+
+
+async def keys_life(app: web.Application) -> AsyncIterator[None]:
+    """Follow the file of keys, where there is one."""
+    if KEY_FILE not in app:
+        yield
+        return
+    async with beside(app[KEY_FILE].keep_looking(app[POOLS]["keys"])):
         yield
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from sidecar.api.app_keys import METRICS, PLACEMENT, PROFILE_STORE, SETTINGS, WORKERS
+from sidecar.api.app_keys import METRICS, PLACEMENT, POOLS, PROFILE_STORE, SETTINGS, WORKERS
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.ollama import Ollama
@@ -39,7 +39,7 @@ def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | No
     settings = app[SETTINGS]
     if not settings.ollama_api_url:
         return None
-    ollama = Ollama(settings.ollama_api_url, settings.connect_s)
+    ollama = Ollama(settings.ollama_api_url, settings.connect_s, names=app[POOLS]["names"])
     read_device = Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device
     monitor = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
     watch = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)

@@ -10,6 +10,7 @@ from sidecar.api.app_keys import (
     EMBEDDER,
     METRICS,
     PLACEMENT,
+    POOLS,
     PROFILE_STORE,
     PULSE,
     READER,
@@ -22,6 +23,7 @@ from sidecar.engines.vision import VisionEngine
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import OcrEngine
 from sidecar.retrieval.model import EMBED, RERANK
+from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.telemetry import Metrics
 
 
@@ -52,11 +54,21 @@ def watch_all(app: web.Application) -> None:
     metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
     metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))
     metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
+    metrics.watch_each(
+        "ocr_stuck_calls",
+        "Calls that have not come back although nobody waits for them.",
+        "place",
+        {name: partial(_stuck, pool) for name, pool in app[POOLS].items()},
+    )
     watch_retrieval(app)
 
 
 def _pages_waiting(engine: OcrEngine) -> int:
     return engine.ahead.waiting + engine.turns.waiting
+
+
+def _stuck(pool: BlockingPool) -> int:
+    return pool.stuck
 
 
 def _pages_in_work(engine: OcrEngine) -> int:

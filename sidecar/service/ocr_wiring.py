@@ -1,6 +1,7 @@
 """Puts reading documents together: spool, workers, profiles, engines; and their life."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
@@ -11,9 +12,13 @@ from sidecar.ocr.reader import DocumentReader, ReadPolicy
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
+from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.runtime.worker_pool import WorkerLimits
 from sidecar.service.engines import EnginePlug, check_engines, default_engine
 from sidecar.settings import Settings
+
+WORKERS_END_S = 2.0
+"""Workers are killed, which takes milliseconds; one that cannot be is not waited for any longer, in seconds."""
 
 
 def add_reader(app: web.Application, settings: Settings, plugs: Sequence[EnginePlug]) -> None:
@@ -61,11 +66,13 @@ async def spool_life(app: web.Application) -> AsyncIterator[None]:
 async def workers_life(app: web.Application) -> AsyncIterator[None]:
     """End the workers at the end; the first task starts them."""
     yield
-    await asyncio.to_thread(app[WORKERS].stop)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WORKERS_END_S):
+            await DaemonThread("workers-end").run(app[WORKERS].stop)
 
 
 async def profiles_life(app: web.Application) -> AsyncIterator[None]:
     """Load the profiles before the first request, and keep them loaded."""
-    await asyncio.to_thread(app[PROFILE_STORE].look)
+    await app[PROFILE_STORE].look_in_time()
     async with beside(app[PROFILE_STORE].keep_loading()):
         yield

@@ -38,7 +38,7 @@ from sidecar.retrieval.retriever import (
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread, stop_all
 from sidecar.settings import Settings
 
 M = TypeVar("M", models.Embedder, models.Reranker)
@@ -47,8 +47,8 @@ OCR_FIRST_S = 20.0
 """The models for embedding and reranking wait so long, in seconds at most, for documents to be readable."""
 SECONDS_A_BYTE = 1e-7
 """A request over the limit on all bodies should come back after about so long: at 10 MB/s they have arrived then."""
-LAST_BATCH_S = 5.0
-"""A batch that still runs at the end has so long, in seconds, before the process goes on to end without it."""
+LAST_BATCH_S = 3.0
+"""Batches that still run at the end have so long, in seconds and together, before the process ends without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     cores = settings.retrieval_threads or usable_cores()
     threads = app[RETRIEVAL_THREADS] = Threads(
         cpu=CpuThreads(prepare, torch_runtime.compute_on),
-        gpu=ComputeThread("retrieval-gpu"),
-        tokens=ComputeThread("retrieval-tokens"),
+        gpu=DaemonThread("retrieval-gpu"),
+        tokens=DaemonThread("retrieval-tokens"),
     )
     # The device's own word, never Ollama's: that may be on another machine, and does not know of our copies.
     read = gpu.read or Nvml(settings.gpu_index).read
@@ -134,8 +134,7 @@ async def retrieval_life(app: web.Application) -> AsyncIterator[None]:
         yield
     await app[RETRIEVAL_VRAM].close()
     threads = app[RETRIEVAL_THREADS]
-    for thread in (threads.tokens, threads.gpu, threads.cpu):
-        await asyncio.to_thread(thread.stop, LAST_BATCH_S)
+    await asyncio.to_thread(stop_all, (threads.tokens, threads.gpu, *threads.cpu.all), LAST_BATCH_S)
 
 
 async def _load_after_ocr(app: web.Application) -> None:

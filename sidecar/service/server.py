@@ -6,11 +6,14 @@ import signal
 from collections.abc import Sequence
 
 from sidecar.api.app_keys import DRAIN
+from sidecar.documents.upload_folder import OpenFile
+from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.engines import ENGINES, EnginePlug
 from sidecar.service.listener import affordable, raise_descriptors
-from sidecar.service.port import Port, PortLimits, PortThread
-from sidecar.service.retrieval_wiring import GpuSeam
+from sidecar.service.ocr_wiring import WORKERS_END_S
+from sidecar.service.port import CLOSE_S, Port, PortLimits, PortThread
+from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -21,14 +24,23 @@ LAST_ANSWER_S = 3.0
 """A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
 LAST_NEWCOMER_S = 1.0
 """A connection that came in the last moment has so long to ask, and to hear that the service is gone."""
+PORTS = 2
+CLOSING_S = LAST_NEWCOMER_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
+"""How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
 
 
 class Service:
     """Both applications on their ports. Start it once, stop it once."""
 
-    def __init__(self, settings: Settings, gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = ENGINES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gpu: GpuSeam | None = None,
+        plugs: Sequence[EnginePlug] = ENGINES,
+        open_file: OpenFile = open_upload,
+    ) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu, plugs)
+        self.api = build_app(settings, gpu, plugs, open_file)
         self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s))
         ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s))
         self._ops_port = PortThread(ops, "ops")
@@ -61,11 +73,12 @@ class Service:
 
         What is in work has ``grace_s`` seconds.
         """
-        drain = self.api[DRAIN]
+        drain, loop = self.api[DRAIN], asyncio.get_running_loop()
+        ends_s = loop.time() + grace_s
         drain.leave(self._api_port.connections)
         # Each connection that is open has one more answer, its last, so that no caller finds its own closed.
         await self._api_port.until_gone(lambda: drain.kept & self._api_port.connections, min(grace_s, LAST_ANSWER_S))
-        await drain.finish(grace_s)
+        await drain.finish(max(0.0, ends_s - loop.time()))
         await self._api_port.close(drain.kept, min(grace_s, LAST_NEWCOMER_S))
         await self._ops_port.close()
 

@@ -1,10 +1,9 @@
 """Makes BGE-M3 and the reranker small, with random weights, in the form that their authors publish them in.
 
 They are of the XLM-R family like the real ones and are loaded by the same code; what they say means nothing.
+Who needs their texts alone imports `model_texts`: torch takes seconds.
 """
 
-import random
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +16,13 @@ from transformers import (
     XLMRobertaModel,
 )
 
-NAN_TOKEN, POISON_TOKEN = "☢", "☠"
-"""A text with the first gives no numbers; one with the second makes the forward raise: the model does not know it."""
+from tools.fakes.model_texts import NAN_TOKEN, POISON_TOKEN, THAI, Shape, texts
+
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
-THAI = "โครงการก่อสร้างอาคารสำนักงาน รายงานผลการทดสอบคอนกรีต แบบแปลนชั้นหนึ่ง ขอส่งเอกสารเพื่อพิจารณาอนุมัติ"
+EMBEDDER, RERANKER = Shape(), Shape(positions=514)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large a model is."""
-
-    hidden: int = 32
-    layers: int = 2
-    heads: int = 4
-    vocabulary: int = 800
-    positions: int = 8194
-
-
-def words(count: int, seed: int = 0) -> list[str]:
-    """Make up words of two to four syllables."""
-    chance = random.Random(seed)
-    return [
-        "".join(chance.choice(CONSONANTS) + chance.choice(VOWELS) for _ in range(chance.randint(2, 4)))
-        for _ in range(count)
-    ]
-
-
-def texts(count: int, low: int = 32, high: int = 128, seed: int = 1) -> list[str]:
-    """Make up texts of so many words."""
-    chance, known = random.Random(seed), words(500)
-    return [" ".join(chance.choices(known, k=chance.randint(low, high))) for _ in range(count)]
-
-
-def make_embedder(folder: Path, shape: Shape = Shape(), seed: int = 7) -> Path:
+def make_embedder(folder: Path, shape: Shape = EMBEDDER, seed: int = 7) -> Path:
     """Write a BGE-M3: encoder, tokenizer, and the two linear layers beside it."""
     torch.manual_seed(seed)
     tokenizer = _tokenizer(shape)
@@ -64,7 +36,7 @@ def make_embedder(folder: Path, shape: Shape = Shape(), seed: int = 7) -> Path:
     return folder
 
 
-def make_reranker(folder: Path, shape: Shape = Shape(positions=514), seed: int = 8) -> Path:
+def make_reranker(folder: Path, shape: Shape = RERANKER, seed: int = 8) -> Path:
     """Write a reranker: a classifier with one label, and its tokenizer."""
     torch.manual_seed(seed)
     XLMRobertaForSequenceClassification(_config(shape, num_labels=1)).save_pretrained(folder)

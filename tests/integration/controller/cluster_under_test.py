@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import yaml
 
+from tests.conftest import PATIENCE_S
+
 ROOT = Path(__file__).parents[3]
 CRD = ROOT / "manifests" / "crd.yaml"
 ROLE = ROOT / "manifests" / "rbac" / "controller.yaml"
@@ -161,7 +163,7 @@ def write_kubeconfig(path: Path, url: str, token: str, namespace: str) -> Path:
     return path
 
 
-async def until(look: Callable[[], Any], wanted: Callable[[Any], object] = bool, seconds: float = 5.0) -> Any:
+async def until(look: Callable[[], Any], wanted: Callable[[Any], object] = bool, seconds: float = PATIENCE_S) -> Any:
     """Look again and again until it is as wanted; fail with the last look when it is not in time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -227,6 +227,7 @@ async def test_a_restart_between_two_reads_costs_no_read(mariadb, world):
     assert world.mirror.facts.down_since is None
 
 
+@pytest.mark.alone
 async def test_a_frozen_database_is_given_up_in_time_and_found_again(mariadb, database):
     frozen = database(read_timeout_s=0.3)
     await frozen.read(MODELS, TYPE)
@@ -240,6 +241,7 @@ async def test_a_frozen_database_is_given_up_in_time_and_found_again(mariadb, da
     assert (await frozen.read(MODELS, TYPE)).has_profiles
 
 
+@pytest.mark.alone
 async def test_a_frozen_database_does_not_hold_the_end(mariadb, database):
     idle = database()
     await idle.read(MODELS, TYPE)
@@ -360,6 +362,7 @@ async def test_too_many_rows_are_refused_rather_than_cut(mariadb, world):
     )
 
 
+@pytest.mark.alone
 async def test_a_thousand_rows_are_applied_at_once_and_then_rest(mariadb, world):
     mariadb.execute(
         "INSERT INTO ai_execution_profiles"

@@ -190,6 +190,7 @@ async def test_over_900_kib_the_newest_are_refused_and_the_rest_is_served(kube, 
 # ── drift ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "patch",
     [
@@ -270,6 +271,7 @@ async def test_nothing_is_written_when_nothing_has_changed(kube, sidecars, run_c
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.alone
 async def test_an_edit_is_published_within_a_second(kube, run_controller):
     await run_controller(kube)
     await kube.admin.create_profile("a")
@@ -287,6 +289,7 @@ async def test_an_edit_is_published_within_a_second(kube, run_controller):
     assert max(took) < 3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", [1000])
 async def test_a_thousand_profiles_at_once_are_published_with_few_writes(kube, run_controller, count):
     controller = await run_controller(kube)

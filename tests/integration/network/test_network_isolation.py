@@ -535,6 +535,7 @@ async def status_without_key(cluster: Cluster) -> int:
     return answered[0]
 
 
+@pytest.mark.alone
 async def test_the_mode_changes_and_changes_back_while_the_backend_goes_on_calling(cluster, launch):
     """The backend sends its key all the time, as docs/deploy.md has it; an outsider with the key gets no word.
 

@@ -9,8 +9,6 @@ from typing import Any, Self
 
 from sidecar.api.app_keys import EMBEDDER, RERANKER
 from tests.conftest import Running
-from tools.fakes import tiny_models
-from tools.fakes.tiny_models import Shape
 
 LOADED_S = 60.0
 """The first of a run imports torch."""
@@ -25,9 +23,11 @@ class Models:
 
     @classmethod
     def make(cls, folder: Path) -> Self:
+        from tools.fakes import tiny_models  # noqa: PLC0415 - torch: seconds, in each process that collects tests
+
         return cls(
             tiny_models.make_embedder(folder / "embedder"),
-            tiny_models.make_reranker(folder / "reranker", Shape(positions=514)),
+            tiny_models.make_reranker(folder / "reranker"),
         )
 
     @property

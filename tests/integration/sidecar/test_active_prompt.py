@@ -69,6 +69,7 @@ async def test_tags_of_the_profile(govern, published, named):
     assert all(f"<{name}>...</{name}>" in content for name in named)
 
 
+@pytest.mark.alone
 async def test_a_changed_prompt_is_used_by_every_request_that_starts_half_a_second_later(governed):
     for version in range(5):
         governed.publish(systemPrompt=f"version {version}")
@@ -138,6 +139,7 @@ async def test_a_file_that_is_no_profile_keeps_its_last_good_version_and_shows_e
     assert governed.system_prompts[-1] == "better"
 
 
+@pytest.mark.alone
 async def test_a_mounted_configmap_is_swapped_as_the_kubelet_does(govern):
     """The kubelet writes a new folder and swaps the link ``..data``, which the files are links into."""
     govern.folder.mkdir()

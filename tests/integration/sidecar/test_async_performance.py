@@ -10,6 +10,8 @@ from sidecar.api.app_keys import READER
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, pages
 
+pytestmark = pytest.mark.alone
+
 
 def most_at_once(calls) -> int:
     """The most calls that ran at the same time."""
@@ -24,13 +26,19 @@ def vision(governed):
 
 
 async def test_as_many_pages_as_may_be_are_at_the_model_at_once_and_no_more(govern):
-    govern.fake.latency_s = 0.1
+    govern.fake.latency_s = 60
     governed = await govern(OCR_PARALLEL_PAGES="3")
+    chats = governed.fake.chats
+    held = asyncio.gather(*(governed.read(pages(3)) for _ in range(4)))
+    await until(lambda: (len(chats), vision(governed).turns.waiting) == (3, 3))
+    held.cancel()
+    await until(lambda: vision(governed).calls_running == 0)
+    govern.fake.latency_s = 0.1
 
     await asyncio.gather(*(governed.read(pages(3)) for _ in range(4)))
 
-    assert len(governed.fake.chats) == 12
-    assert most_at_once(governed.fake.chats) == 3
+    assert len(chats) == 3 + 12
+    assert most_at_once(chats) == 3
 
 
 async def test_pages_of_one_document_are_read_at_the_same_time(govern):

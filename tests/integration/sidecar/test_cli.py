@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import until
 from tools.fakes.hub import Hub, running_hub
 
 
@@ -236,3 +238,80 @@ async def test_what_cannot_be_fetched_is_told_and_the_other_one_fetched(tmp_path
 
 async def test_with_no_models_configured_there_is_nothing_to_fetch():
     assert await run("fetch", BGE_M3_MODEL="", RERANKER_MODEL="") == (0, "", "")
+
+
+# ── standard input, empty folders, Ctrl-C ─────────────────────────────────────────────────────────────────────────
+
+
+async def run_with_input(content: bytes, *arguments: object) -> tuple[int, str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sidecar", *map(str, arguments)),
+        env=own,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate(content)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_document_comes_by_standard_input(data):
+    status, out, err = await run_with_input((data / "digital.pdf").read_bytes(), "ocr", "-")
+
+    assert (status, err) == (0, "")
+    assert out.startswith("# stdin\n")
+    assert "LCBP3-RFA-2025-9613-0" in out
+
+
+async def test_its_text_has_a_name_in_the_folder_of_texts(data, tmp_path):
+    content = (data / "digital.pdf").read_bytes()
+    status, _, _ = await run_with_input(content, "ocr", "-", data / "leading-bytes.pdf", "--output", tmp_path / "out")
+
+    assert status == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["leading-bytes.pdf.md", "stdin.md"]
+
+
+@pytest.mark.parametrize(("content", "code"), [(b"", "document_empty"), (b"no document", "unsupported_media_type")])
+async def test_what_comes_by_standard_input_and_is_no_document_is_told(content, code):
+    status, out, err = await run_with_input(content, "ocr", "-")
+
+    assert (status, out) == (1, "")
+    assert err.startswith("standard input: ")
+    assert code in err
+
+
+async def test_a_folder_without_a_document_is_told_with_the_suffixes_that_are_read(tmp_path, data):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("not a document")
+    status, out, err = await run("ocr", tmp_path / "empty", data / "digital.pdf")
+
+    assert status == 1
+    suffixes = ".bmp, .jpeg, .jpg, .pdf, .png, .tif, .tiff, .webp"
+    assert err == f"{tmp_path / 'empty'}: no document is in this folder; read are {suffixes}\n"
+    assert "LCBP3-RFA-2025-9613-0" in out, "the others are read"
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+async def test_ctrl_c_says_in_one_line_how_far_it_came(folder, data, tmp_path, start, embedded):
+    for number in range(4):
+        shutil.copy(data / "scan-noisy-skewed.pdf", folder / f"slow-{number}.pdf")
+    (folder / "c.pdf").rename(folder / "z.pdf")  # broken: it has failed by then, and nobody has asked it yet
+    where = [] if embedded else ["--url", (await start()).url]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sidecar", "ocr", str(folder), "--output", str(tmp_path / "out"), "--jobs", "9"),
+        *where,
+        env=own,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    await until((tmp_path / "out" / "a.pdf.md").exists, 40)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+
+    assert process.returncode == 130
+    (line,) = err.decode().splitlines()
+    assert line == "interrupted: 1 of 7 documents are done; run it again to go on"

@@ -18,7 +18,7 @@ from sidecar.documents.document import DocumentLimits
 from sidecar.errors import EngineFailedError, InvalidValueError
 from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.runtime.capability import Capability
-from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service.engines import ENGINES, EnginePlug
 from tests.conftest import Running, Start
@@ -43,8 +43,8 @@ class InkEngine:
     def __init__(self, workers: WorkerPool, limits: DocumentLimits) -> None:
         self._workers = workers
         self._limits = limits
-        self.turns = Turns(workers.limits.count)
-        self.ahead = Turns(workers.limits.count)
+        self.turns = FairSlots(workers.limits.count)
+        self.ahead = FairSlots(workers.limits.count)
         self.capability = Capability("ready")
 
     async def loaded(self) -> None:

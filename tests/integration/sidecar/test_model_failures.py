@@ -79,6 +79,7 @@ async def test_a_document_whose_every_page_is_bad_is_no_success(govern, answer):
     assert (status, body["code"]) == (502, "engine_failed")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("unit", ["ha ", "The same line again.\n", "กก", "| - "])
 async def test_a_page_that_repeats_itself_for_ever_is_ended_at_once(governed, unit):
     governed.fake.script([Answer("Title\n", trap=Trap.REPEAT, unit=unit, per_token_s=0.01)])
@@ -219,6 +220,7 @@ async def test_a_server_that_cannot_be_reached_says_when_to_come_back(govern):
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("answer", "settings"),
     [
@@ -256,6 +258,7 @@ async def test_where_no_page_worked_in_time_it_is_a_timeout(govern):
     assert (status, body["code"]) == (504, "deadline_exceeded")
 
 
+@pytest.mark.alone
 async def test_further_tries_share_the_pages_deadline(govern):
     govern.publish(retry={"maxAttempts": 10})
     governed = await govern(OCR_TIMEOUT="1", **NONE)
@@ -306,6 +309,7 @@ async def test_a_bad_page_is_no_failure_of_the_server(govern):
     assert not governed.service.engine("np-dms-ocr").circuit.is_open
 
 
+@pytest.mark.alone
 async def test_callers_that_leave_are_no_failure_of_the_server(govern):
     govern.fake.latency_s = 30
     governed = await govern(**NONE)

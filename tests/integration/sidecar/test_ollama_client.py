@@ -118,6 +118,7 @@ async def test_what_the_server_says_went_wrong_reaches_no_caller():
     assert "secret" not in (await refusal_of(Answer.failure(500, "/secret/path"))).detail
 
 
+@pytest.mark.alone
 async def test_a_line_without_end_is_left_after_a_mebibyte():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.script([Answer("one two", trap=Trap.HUGE_LINE, after_chunks=0)])
@@ -126,6 +127,7 @@ async def test_a_line_without_end_is_left_after_a_mebibyte():
         await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
 
 
+@pytest.mark.alone
 async def test_a_model_that_repeats_itself_is_left_at_once():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.script([Answer("a page\n", trap=Trap.REPEAT, unit="again and ")])
@@ -146,6 +148,7 @@ async def test_an_answer_longer_than_any_page_is_left():
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("timeouts", "patience_s"),
     [(ChatTimeouts(2, 0.3, 30), 0.3), (ChatTimeouts(2, 30, 0.3), 0.3)],
@@ -161,6 +164,7 @@ async def test_a_model_that_says_nothing_is_left_at_its_deadline(timeouts, patie
         await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
 
 
+@pytest.mark.alone
 async def test_a_model_that_falls_silent_is_left_at_the_deadline_with_what_it_said():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.script([Answer("one two three", trap=Trap.HANG, after_chunks=2)])
@@ -182,6 +186,7 @@ async def test_the_first_token_waits_for_the_model_to_load():
             await ollama.chat(REQUEST, ChatTimeouts(2, 0.1, 5))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("after_chunks", [0, 2], ids=["before the first token", "after it"])
 async def test_cancelling_closes_the_connection_within_a_second(after_chunks):
     async with FakeOllama() as fake, client(fake.url) as ollama:
@@ -194,6 +199,7 @@ async def test_cancelling_closes_the_connection_within_a_second(after_chunks):
         assert chat.cancelled()
 
 
+@pytest.mark.alone
 async def test_cancelling_stops_the_load_of_the_model():
     async with FakeOllama(load_s=60) as fake, client(fake.url) as ollama:
         chat = asyncio.create_task(ollama.chat(REQUEST, ChatTimeouts(2, 60, 60)))
@@ -220,6 +226,7 @@ def blackhole():
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
+@pytest.mark.alone
 async def test_a_connection_that_nobody_answers_ends_at_its_deadline():
     with blackhole() as url:
         async with client(url, connect_s=0.3) as ollama:
@@ -404,6 +411,7 @@ async def test_a_server_that_fails_does_not_say():
             await ollama.resident()
 
 
+@pytest.mark.alone
 async def test_a_question_that_nobody_answers_and_one_that_takes_too_long_end_within_four_seconds():
     with blackhole() as nobody:
         async with FakeOllama() as fake, client(fake.url) as slow, client(nobody) as unheard:

@@ -102,6 +102,7 @@ def documents(spool: Path) -> list[Path]:
     return list(spool.rglob("document-*"))
 
 
+@pytest.mark.alone
 async def test_sigterm_lets_running_documents_finish(launch, some_pages):
     one = await launch(OCR_SHUTDOWN_SECONDS="100")
     reading = asyncio.create_task(one.upload(some_pages))
@@ -122,6 +123,7 @@ async def test_sigterm_lets_running_documents_finish(launch, some_pages):
     assert not one.spool.exists()
 
 
+@pytest.mark.alone
 async def test_a_connection_that_is_open_has_one_more_answer_and_no_other_is_taken(launch):
     """A caller that keeps its connection must not find it closed under its next document: it goes elsewhere after."""
     one = await launch()
@@ -166,6 +168,7 @@ async def test_an_idle_connection_does_not_hold_up_the_end_for_long(launch):
     await idle.wait_closed()
 
 
+@pytest.mark.alone
 async def test_once_it_stops_an_answer_is_the_last_of_its_connection(launch, some_pages):
     """So a caller that keeps its connections is refused once, not until the last document is read."""
     one = await launch(OCR_SHUTDOWN_SECONDS="100")
@@ -251,6 +254,7 @@ async def test_the_log_is_json_whatever_libraries_say_about_a_document(launch, t
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
 
 
+@pytest.mark.alone
 async def test_it_serves_soon_after_its_start(launch):
     """The figure is in docs/performance.md; this guards against the mistake of loading something huge."""
     started = time.monotonic()

@@ -19,7 +19,7 @@ from sidecar.runtime.cores import usable_cores
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
 from tests.integration.sidecar.retrieving import loaded, post
-from tools.fakes.tiny_models import NAN_TOKEN, POISON_TOKEN
+from tools.fakes.model_texts import NAN_TOKEN, POISON_TOKEN
 
 
 async def readyz(running):

@@ -71,6 +71,7 @@ async def test_an_error_after_the_first_line_is_the_last_line(service, data):
     assert {"detail", "requestId"} <= events[2].keys()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("headers", [{}, NDJSON], ids=["whole", "streamed"])
 async def test_a_caller_that_leaves_frees_its_slots_within_a_second(service, many_pages, headers):
     turns, admission = tesseract(service).turns, service.service.api[READER].admission
@@ -83,6 +84,7 @@ async def test_a_caller_that_leaves_frees_its_slots_within_a_second(service, man
     await until(lambda: not service.spooled, 1.0)
 
 
+@pytest.mark.alone
 async def test_the_workers_are_free_for_others_soon_after_a_caller_left(service, many_pages, data):
     turns = tesseract(service).turns
     request = asyncio.create_task(_send_and_wait(service, many_pages, {}))

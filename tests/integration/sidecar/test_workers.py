@@ -42,6 +42,7 @@ async def test_it_tells_how_many_workers_have_something_to_do(make_pool):
     await until(lambda: pool.busy == 0)
 
 
+@pytest.mark.alone
 async def test_a_task_over_its_deadline_is_killed(make_pool):
     pool = make_pool(count=1)
     worker = await pool.run(misdeeds.pid, deadline_s=10)
@@ -55,6 +56,7 @@ async def test_a_task_over_its_deadline_is_killed(make_pool):
     assert await pool.run(misdeeds.pid, deadline_s=10) != worker
 
 
+@pytest.mark.alone
 async def test_a_cancelled_task_ends_its_worker_within_a_second(make_pool, tmp_path):
     pool = make_pool(count=1)
     worker = await pool.run(misdeeds.pid, deadline_s=10)

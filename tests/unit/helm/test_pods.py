@@ -6,8 +6,9 @@ import pytest
 
 from controller.names import CONFIG_MAP
 from sidecar.service.app import OPS_ROUTES
+from sidecar.service.server import CLOSING_S
 from tools.charts.cases import CASES
-from tools.charts.rendering import find, objects
+from tools.charts.rendering import find, objects, pods
 
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 
@@ -128,3 +129,12 @@ def test_metrics_of_a_pod_that_is_not_ready_are_read_all_the_same():
 def test_the_example_profile_is_left_out_where_the_database_decides(case, there):
     profiles = [one for one in objects(CASES[case]) if one["kind"] == "OcrProfile"]
     assert len(profiles) == there
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_the_kubelet_waits_for_all_phases_of_the_sidecar_s_end(case):
+    specs = [pod["spec"] for _, pod in pods(objects(CASES[case]))]
+    spec, container = next((one, c) for one in specs for c in one["containers"] if c["name"] == "sidecar")
+    before_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    in_work_s = float(value(container, "OCR_SHUTDOWN_SECONDS"))
+    assert before_s + in_work_s + CLOSING_S <= spec["terminationGracePeriodSeconds"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.documents.upload_paths import open_upload
-from sidecar.errors import FileAbsentError, PathForbiddenError
+from sidecar.errors import PathForbiddenError, UploadNotFoundError
 from tests.unit.sidecar.documents.path_attacks import ATTACKS
 
 SECRET = b"outside: nobody may read this"
@@ -174,13 +174,13 @@ def test_the_folder_itself_may_be_a_link(base):
 @pytest.mark.parametrize("name", ["absent.pdf", "sub/absent.pdf", "absent/absent.pdf", "sub/../absent.pdf", "dangling"])
 def test_a_file_that_is_absent_inside_is_absent(base, name):
     (base / "dangling").symlink_to("nothing-there.pdf")
-    with pytest.raises(FileAbsentError) as caught:
+    with pytest.raises(UploadNotFoundError) as caught:
         open_upload(str(base / name), base)
     assert str(base) not in caught.value.detail
 
 
 def test_nothing_is_found_while_the_folder_is_missing(tmp_path):
-    with pytest.raises((FileAbsentError, PathForbiddenError)):
+    with pytest.raises((UploadNotFoundError, PathForbiddenError)):
         open_upload(str(tmp_path / "uploads" / "plain.pdf"), tmp_path / "uploads")
 
 
@@ -189,7 +189,7 @@ def test_no_descriptor_is_left_open_and_none_is_inherited(base):
     (base / "link").symlink_to("../secret.pdf")
     before = open_descriptors()
     for name in ("sub/absent.pdf", "absent/a/b", "fifo", "link", "sub", "sub/deep", "../secret.pdf", "plain.pdf/x"):
-        with pytest.raises((FileAbsentError, PathForbiddenError)):
+        with pytest.raises((UploadNotFoundError, PathForbiddenError)):
             open_upload(str(base / name), base)
     descriptor = open_upload(str(base / "sub" / "plain.pdf"), base)
     assert open_descriptors() == before + 1
@@ -227,7 +227,7 @@ def test_a_folder_swapped_for_a_link_meanwhile_never_shows_what_is_outside(base,
     while time.monotonic() < end:
         try:
             seen[read(base / "sub" / "plain.pdf", base)] += 1
-        except (FileAbsentError, PathForbiddenError) as error:
+        except (UploadNotFoundError, PathForbiddenError) as error:
             seen[type(error)] += 1
     assert SECRET not in seen
     assert seen.total() > 2000

@@ -86,7 +86,7 @@ def other_process(base):
 
 
 def in_spool(base):
-    return sorted(path.name for path in base.rglob("*") if not path.is_dir() and path.name != "lock")
+    return sorted(path.name for path in base.rglob("*") if not path.is_dir())
 
 
 # ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,10 +250,49 @@ def test_a_folder_that_is_being_made_is_cleared_away_once_it_is_old(base, age_s,
     spool.close()
 
 
-def test_a_folder_in_use_has_its_final_name_and_its_lock(spool):
+def test_a_folder_in_use_has_its_final_name_and_is_locked(spool):
     assert spool.folder.name.startswith(RUN_PREFIX)
-    with (spool.folder / "lock").open() as lock, pytest.raises(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    folder = os.open(spool.folder, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)
+
+
+@pytest.mark.parametrize("left", [(), ("document-7",), ("lock",)])
+def test_a_folder_that_a_killed_process_had_half_removed_is_cleared_away(base, left):
+    """Whatever of it was removed first, and however young it is: no process holds it."""
+    half_removed = base / f"{RUN_PREFIX}1"
+    half_removed.mkdir(parents=True)
+    for name in left:
+        (half_removed / name).write_bytes(b"x")
+    spool = Spool(base)
+    spool.open()
+    assert list(base.iterdir()) == [spool.folder]
+    spool.close()
+
+
+def test_a_folder_in_use_stays_even_where_somebody_removed_all_that_was_in_it(base, other_process):
+    process, folder = other_process
+    for path in folder.iterdir():
+        path.unlink()
+    os.utime(folder, (time.time() - 10 * NEW_GRACE_S,) * 2)
+    spool = Spool(base)
+    spool.open()
+    assert folder.exists()
+    spool.close()
+    process.communicate("", timeout=10)
+    assert process.returncode == 0
+
+
+def test_a_link_with_the_name_of_a_run_is_left_alone(base, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    base.mkdir()
+    (base / f"{RUN_PREFIX}1").symlink_to(tmp_path / "elsewhere")
+    spool = Spool(base)
+    spool.open()
+    assert (tmp_path / "elsewhere" / "file").exists()
+    spool.close()
 
 
 def test_processes_that_come_and_go_at_the_same_time_do_not_disturb_each_other(base):

@@ -304,6 +304,7 @@ async def test_who_waits_is_served_once_there_is_room(rig):
     assert (await reading).text == "page text"
 
 
+@pytest.mark.alone
 async def test_who_waited_as_long_as_may_be_is_told(rig):
     one = await rig(time.monotonic, OCR_PRESSURE_WAIT_SECONDS="0.3")
     one.fake.occupy(LLM, 13_000)
@@ -314,6 +315,7 @@ async def test_who_waited_as_long_as_may_be_is_told(rig):
     assert one.fake.chats == []
 
 
+@pytest.mark.alone
 async def test_who_leaves_while_waiting_stops_the_wait(rig):
     one = await rig(time.monotonic, OCR_PRESSURE_WAIT_SECONDS="60")
     one.fake.occupy(LLM, 13_000)
@@ -325,6 +327,7 @@ async def test_who_leaves_while_waiting_stops_the_wait(rig):
     assert (reading.cancelled(), one.fake.chats) == (True, [])
 
 
+@pytest.mark.alone
 async def test_the_wait_for_room_ends_with_the_page_s_deadline(rig):
     one = await rig(time.monotonic, OCR_PRESSURE_WAIT_SECONDS="2")
     one.fake.occupy(LLM, 13_000)

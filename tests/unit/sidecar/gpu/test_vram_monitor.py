@@ -148,6 +148,7 @@ async def test_a_reading_whose_callers_all_left_serves_the_next():
     assert (await rig.monitor.read()).used_mb == 10_000
 
 
+@pytest.mark.alone
 async def test_closing_ends_a_reading_that_still_runs():
     rig = Rig()
     rig.device.go_on.clear()
@@ -188,6 +189,7 @@ class WedgedNvml(Nvml):
         return CARD
 
 
+@pytest.mark.alone
 async def test_a_wedged_driver_holds_nobody_up_and_is_believed_once_it_answers():
     nvml = WedgedNvml()
     try:
@@ -203,6 +205,7 @@ async def test_a_wedged_driver_holds_nobody_up_and_is_believed_once_it_answers()
         nvml.let_go.set()
 
 
+@pytest.mark.alone
 async def test_a_caller_that_gives_up_on_a_wedged_driver_does_not_unwedge_it():
     nvml = WedgedNvml()
     try:

@@ -340,6 +340,7 @@ def test_a_file_may_be_as_large_as_a_configmap_and_no_larger(tmp_path):
     assert dict(store.current.refused) == {"huge.json": "it has more than 1048576 bytes"}
 
 
+@pytest.mark.alone
 def test_a_file_of_gigabytes_costs_no_more_than_its_beginning(tmp_path):
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(64 << 30)
@@ -407,6 +408,7 @@ def thousands(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.alone
 def test_thousands_of_files_are_bounded(thousands):
     started_s = time.monotonic()
     store = looked(thousands)
@@ -420,6 +422,7 @@ def test_files_that_are_too_many_are_told(thousands):
     assert (len(current.loaded), current.refused) == (1000, {FOLDER: "it holds 2000 files, the limit is 1000"})
 
 
+@pytest.mark.alone
 async def test_it_looks_again_and_again_and_survives_whatever_it_finds(tmp_path):
     store = ProfileStore(tmp_path)
     task = asyncio.create_task(store.keep_loading())
@@ -436,11 +439,13 @@ async def test_it_looks_again_and_again_and_survives_whatever_it_finds(tmp_path)
             await task
 
 
+@pytest.mark.alone
 async def test_without_a_folder_the_looking_ends_at_once():
     async with asyncio.timeout(1):
         await ProfileStore(None).keep_loading()
 
 
+@pytest.mark.alone
 async def test_what_nobody_thought_of_ends_no_looking(tmp_path):
     times = iter([RuntimeError(), datetime(2026, 1, 1, tzinfo=UTC)])
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from sidecar.retrieval.cpu_threads import CpuThreads
+from sidecar.runtime.daemon_thread import stop_all
 from tests.conftest import until
 
 
@@ -24,7 +25,7 @@ def threads(computed):
 
     one = CpuThreads(lambda: None, compute)
     yield one
-    one.stop(5)
+    stop_all(one.all, 5)
 
 
 async def test_a_batch_for_all_cores_does_not_wait_for_another_one_of_that_kind(threads, computed):
@@ -51,7 +52,7 @@ async def test_the_end_waits_once_for_all_threads_together(threads, computed):
     await until(lambda: len(computed) == 4)
     loop = asyncio.get_running_loop()
     started_s = loop.time()
-    await asyncio.to_thread(threads.stop, 0.5)
+    await asyncio.to_thread(stop_all, threads.all, 0.5)
     taken_s = loop.time() - started_s
     held.set()
     await asyncio.gather(*running)

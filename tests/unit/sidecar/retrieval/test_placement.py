@@ -8,7 +8,7 @@ import pytest
 from sidecar.gpu.vram import VramHeadroom
 from sidecar.retrieval.model import EMBED, RERANK
 from sidecar.retrieval.placement import Placement, PlacementLimits
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
 
@@ -50,7 +50,7 @@ def clock():
 
 @pytest.fixture
 def thread():
-    one = ComputeThread("test-gpu")
+    one = DaemonThread("test-gpu")
     yield one
     one.stop(5)
 
@@ -161,3 +161,22 @@ async def test_whatever_keeps_a_copy_away_is_told_and_not_tried_again_at_once(pl
     assert [model.copied for model in models] == [1, 1]
     assert placement.where(EMBED) == (None, "cuda-not-available")
     assert [model.freed for model in models] == [1, 1]
+
+
+async def test_a_gpu_that_hangs_costs_each_page_neither_a_task_nor_its_time(placement, clock, busy):
+    """The first page waits as long as it may for room; those after it know that there will be none."""
+    await settle(placement, clock)
+    batch = await busy()
+    assert await placement.make_room() is True
+    before, loop = len(asyncio.all_tasks()), asyncio.get_running_loop()
+
+    started_s = loop.time()
+    assert [await placement.make_room() for _ in range(50)] == [False] * 50
+    assert loop.time() - started_s < 0.2, "each waited"
+    pages = [asyncio.create_task(placement.make_room()) for _ in range(50)]
+    await asyncio.gather(*pages)
+    assert len(asyncio.all_tasks()) == before
+
+    busy.let_go()
+    await batch
+    await until(lambda: not any(placement.is_on_gpu(name) for name in (EMBED, RERANK)))

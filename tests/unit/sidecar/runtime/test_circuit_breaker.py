@@ -1,12 +1,12 @@
 import pytest
 
-from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S, Circuit
+from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S, CircuitBreaker
 from tools.fakes.ollama import ManualClock
 
 
-def opened() -> tuple[Circuit, ManualClock]:
+def opened() -> tuple[CircuitBreaker, ManualClock]:
     clock = ManualClock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     for _ in range(FAILURES_IN_A_ROW):
         assert circuit.admit()
         circuit.failed()
@@ -14,7 +14,7 @@ def opened() -> tuple[Circuit, ManualClock]:
 
 
 def test_calls_pass_until_five_failed_in_a_row():
-    circuit = Circuit(ManualClock())
+    circuit = CircuitBreaker(ManualClock())
     for _ in range(4):
         circuit.failed()
         assert (circuit.admit(), circuit.is_open) == (True, False)
@@ -23,7 +23,7 @@ def test_calls_pass_until_five_failed_in_a_row():
 
 
 def test_one_answer_forgets_the_failures_before_it():
-    circuit = Circuit(ManualClock())
+    circuit = CircuitBreaker(ManualClock())
     for _ in range(3):
         for _ in range(4):
             circuit.failed()
@@ -32,7 +32,7 @@ def test_one_answer_forgets_the_failures_before_it():
 
 
 def test_a_caller_that_left_counts_neither_way():
-    circuit = Circuit(ManualClock())
+    circuit = CircuitBreaker(ManualClock())
     for _ in range(4):
         circuit.failed()
     for _ in range(10):

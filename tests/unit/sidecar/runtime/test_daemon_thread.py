@@ -4,17 +4,18 @@ import asyncio
 import gc
 import os
 import threading
+import time
 import weakref
 
 import pytest
 
-from sidecar.runtime.daemon_thread import ComputeThread
+from sidecar.runtime.daemon_thread import DaemonThread, stop_all
 from tests.conftest import until
 
 
 @pytest.fixture
 def thread():
-    one = ComputeThread("test")
+    one = DaemonThread("test")
     yield one
     one.stop(5)
 
@@ -48,7 +49,7 @@ async def test_a_caller_that_leaves_before_its_call_runs_is_not_run_for(thread):
 
 async def test_the_thread_is_prepared_before_its_first_call():
     seen = []
-    thread = ComputeThread("test", lambda: seen.append("prepared"))
+    thread = DaemonThread("test", lambda: seen.append("prepared"))
     await thread.run(seen.append, "called")
     thread.stop(5)
     assert seen == ["prepared", "called"]
@@ -69,7 +70,7 @@ async def test_nothing_of_a_call_outlives_it(thread):
 
 
 async def test_a_call_that_never_ends_holds_up_no_end():
-    thread, gate = ComputeThread("test"), threading.Event()
+    thread, gate = DaemonThread("test"), threading.Event()
     running = asyncio.create_task(thread.run(gate.wait, 30))
     await asyncio.sleep(0)
     await asyncio.to_thread(thread.stop, 0.05)
@@ -77,3 +78,19 @@ async def test_a_call_that_never_ends_holds_up_no_end():
     assert [one.daemon for one in threading.enumerate() if one.name == "test"] == [True]
     gate.set()
     await running
+
+
+async def test_busy_threads_are_stopped_together_within_one_bound():
+    gate, threads = threading.Event(), [DaemonThread(f"busy-{number}") for number in range(4)]
+    running = [asyncio.create_task(thread.run(gate.wait, 30)) for thread in threads]
+    await asyncio.sleep(0)
+    idle = DaemonThread("idle")
+    await idle.run(os.getpid)
+
+    started_s = time.monotonic()
+    await asyncio.to_thread(stop_all, (*threads, idle), 0.3)
+    assert 0.3 <= time.monotonic() - started_s < 0.6
+    assert "idle" not in {one.name for one in threading.enumerate()}
+    gate.set()
+    await asyncio.gather(*running)
+    await until(lambda: not {one.name for one in threading.enumerate()} & {f"busy-{number}" for number in range(4)})

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from sidecar.runtime.fair_slots import Turns
+from sidecar.runtime.fair_slots import FairSlots
 
 
 async def settle() -> None:
@@ -15,7 +15,7 @@ async def settle() -> None:
 class Readers:
     """Tasks that take a slot each and hold it until they are let go."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairSlots) -> None:
         self.turns = turns
         self.order: list[str] = []
         self.release = asyncio.Semaphore(0)
@@ -36,7 +36,7 @@ class Readers:
 
 
 async def test_slots_go_round_the_documents():
-    readers = Readers(Turns(1))
+    readers = Readers(FairSlots(1))
     readers.start("report", 4)
     await settle()
     readers.start("letter", 2)
@@ -49,7 +49,7 @@ async def test_slots_go_round_the_documents():
 
 
 async def test_no_more_pages_are_read_at_a_time_than_there_are_slots():
-    turns = Turns(3)
+    turns = FairSlots(3)
     readers = Readers(turns)
     readers.start("a", 10)
     await settle()
@@ -60,7 +60,7 @@ async def test_no_more_pages_are_read_at_a_time_than_there_are_slots():
 
 
 async def test_a_page_that_gives_up_waiting_leaves_its_place():
-    turns = Turns(1)
+    turns = FairSlots(1)
     readers = Readers(turns)
     readers.start("a", 3)
     await settle()
@@ -74,7 +74,7 @@ async def test_a_page_that_gives_up_waiting_leaves_its_place():
 
 
 async def test_a_slot_that_comes_in_the_moment_its_page_is_given_up_is_not_lost():
-    turns = Turns(1)
+    turns = FairSlots(1)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(turns.take("a"))
         readers = Readers(turns)
@@ -91,7 +91,7 @@ async def test_a_slot_that_comes_in_the_moment_its_page_is_given_up_is_not_lost(
 
 
 async def test_an_error_gives_the_slot_back():
-    turns = Turns(1)
+    turns = FairSlots(1)
     with pytest.raises(ZeroDivisionError):
         async with turns.take("a"):
             raise ZeroDivisionError
@@ -102,7 +102,7 @@ async def test_an_error_gives_the_slot_back():
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_happens_no_slot_is_lost_or_made(seed):
     choice = random.Random(seed)
-    turns = Turns(3)
+    turns = FairSlots(3)
     readers = Readers(turns)
     for _ in range(200):
         match choice.randrange(3):

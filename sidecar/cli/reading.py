@@ -1,0 +1,221 @@
+"""``ocr``: finds documents, has them read a few at a time, writes their text, and says how it went."""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from sidecar.cli.client import Client, DocumentFailedError, Event, connect, start_embedded
+from sidecar.settings import SettingsError, parse_settings
+
+SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
+STANDARD_INPUT = "-"
+STDIN_NAME = "stdin"
+"""What a document from standard input is called in its text and in the folder of texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document to read; ``target`` is the file its text goes to, or None for standard output."""
+
+    path: Path
+    name: str
+    target: Path | None
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.name == STDIN_NAME and self.path.name == STDIN_NAME else str(self.path)
+
+
+def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_key: str) -> int:
+    """Read all documents that the command line names; give the number of those that failed.
+
+    A folder without a document counts as one that failed.
+    """
+    console = Console(stderr=True)
+    suffix = ".json" if options.json else ".md"
+    empty = [name for name in options.files if _is_empty(name)]
+    for name in empty:
+        _say(console, f"{name}: no document is in this folder; read are {', '.join(sorted(SUFFIXES))}", "red")
+    with _standard_input(options.files) as stdin:
+        documents = list(find_documents(options.files, options.output, suffix, stdin))
+        _check_targets(documents, options.output)
+        todo = [document for document in documents if not (document.target and document.target.exists())]
+        if skipped := len(documents) - len(todo):
+            _say(console, f"{skipped} of {len(documents)} documents are done already")
+        failures = asyncio.run(_read(todo, options, environ, api_key, console)) if todo else 0
+    return failures + len(empty)
+
+
+async def _read(
+    todo: Sequence[Document],
+    options: argparse.Namespace,
+    environ: Mapping[str, str],
+    api_key: str,
+    console: Console,
+) -> int:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    done = 0
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            async with _client(options, environ, api_key) as client:
+                reading = _Reading(client, _fields(options), progress, console, as_json=options.json)
+                try:
+                    return await reading.read_all(todo, max(1, options.jobs))
+                finally:
+                    done = reading.done
+    except asyncio.CancelledError:  # Ctrl-C
+        how = "run it again to go on" if options.output else "with --output DIR, it can be gone on with later"
+        _say(console, f"interrupted: {done} of {len(todo)} documents are done; {how}")
+        raise
+
+
+@contextmanager
+def _standard_input(names: Iterable[str]) -> Iterator[Path]:
+    """Keep what comes by standard input in a file for as long as the block; nothing is read where it is not named."""
+    with tempfile.TemporaryDirectory(prefix="ocr-sidecar-stdin-") as folder:
+        path = Path(folder) / STDIN_NAME
+        if STANDARD_INPUT in names:
+            with path.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
+
+
+def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
+    """Refuse before any work what would lose it at the end: a folder that cannot be written, two texts in one file."""
+    if output is None:
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SettingsError(f"the folder {output} cannot be made: {exc.strerror}") from exc
+    if not os.access(output, os.W_OK):
+        raise SettingsError(f"the folder {output} cannot be written to")
+    targets = Counter(document.target for document in documents)
+    if twice := [target for target, count in targets.items() if count > 1]:
+        raise SettingsError(f"two documents would be written to {twice[0]}: name the folder that holds them instead")
+
+
+def _client(
+    options: argparse.Namespace, environ: Mapping[str, str], api_key: str
+) -> AbstractAsyncContextManager[Client]:
+    if options.url:
+        return connect(options.url, api_key)
+    return start_embedded(parse_settings(environ))
+
+
+def _fields(options: argparse.Namespace) -> dict[str, str]:
+    asked = {"engine": options.engine, "languages": options.languages, "pages": options.pages}
+    return {name: value for name, value in asked.items() if value}
+
+
+def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
+    """List the documents: files as they are named, folders by the suffixes that are read, ``-`` as ``stdin``."""
+    for name in names:
+        base = stdin if name == STANDARD_INPUT else Path(name)
+        for path in _documents_in(base) if base.is_dir() else [base]:
+            shown = str(path.relative_to(base)) if path != base else path.name
+            yield Document(path, shown, output / f"{shown}{suffix}" if output else None)
+
+
+def _documents_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _is_empty(name: str) -> bool:
+    return name != STANDARD_INPUT and Path(name).is_dir() and not _documents_in(Path(name))
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Reading:
+    """Reads documents a few at a time; one that fails is reported and leaves the others."""
+
+    def __init__(
+        self, client: Client, fields: Mapping[str, str], progress: Progress, console: Console, *, as_json: bool
+    ) -> None:
+        self._client = client
+        self._fields = fields
+        self._progress = progress
+        self._console = console
+        self._as_json = as_json
+        self.done = 0
+        """Documents whose text is written."""
+
+    async def read_all(self, documents: Sequence[Document], jobs: int) -> int:
+        """Read all; give the number of those that failed. Standard output gets them in their order."""
+        slots = asyncio.Semaphore(jobs)
+        total = self._progress.add_task("documents", total=len(documents))
+        tasks = [asyncio.create_task(self._read(document, slots)) for document in documents]
+        failures = 0
+        try:
+            for document, task in zip(documents, tasks, strict=True):
+                try:
+                    self._write(document, await task)
+                    self.done += 1
+                except DocumentFailedError as exc:
+                    failures += 1
+                    _say(self._console, f"{document.shown}: {exc}", "red")
+                self._progress.advance(total)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # each is seen to end, and none is left to complain
+        return failures
+
+    async def _read(self, document: Document, slots: asyncio.Semaphore) -> list[Event]:
+        async with slots:
+            bar = self._progress.add_task(document.name, total=None)
+            try:
+                return [self._seen(bar, event) async for event in self._client.read(document.path, self._fields)]
+            finally:
+                self._progress.remove_task(bar)
+
+    def _seen(self, bar: TaskID, event: Event) -> Event:
+        if event["event"] == "document":
+            self._progress.update(bar, total=event["pageCount"])
+        elif event["event"] == "page":
+            self._progress.advance(bar)
+        return event
+
+    def _write(self, document: Document, events: list[Event]) -> None:
+        for warning in events[-1]["warnings"]:
+            _say(self._console, f"{document.shown}: {warning}", "yellow")
+        text = render_json(document, events) if self._as_json else render_markdown(document, events)
+        if document.target is None:
+            print(text, flush=True)
+            return
+        document.target.parent.mkdir(parents=True, exist_ok=True)
+        partial = document.target.with_name(document.target.name + ".partial")
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(document.target)  # whole or not at all: what exists is done
+
+
+def render_markdown(document: Document, events: Sequence[Event]) -> str:
+    """Render a document with one heading a page; a page that could not be read says so."""
+    parts = [f"# {document.name}"]
+    for page in (event for event in events if event["event"] == "page"):
+        failed = f"*This page could not be read: {page['error']}.*" if page["error"] else ""
+        parts += [f"## Page {page['page']}", page["text"] or failed]
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_json(document: Document, events: Sequence[Event]) -> str:
+    """Render the whole answer on one line, as ``POST /ocr-upload`` gives it without streaming, with the file's name."""
+    done = {key: value for key, value in events[-1].items() if key != "event"}
+    pages = [{k: v for k, v in event.items() if k != "event"} for event in events if event["event"] == "page"]
+    return json.dumps({"file": document.name, **done, "pages": pages}, ensure_ascii=False)
