@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sidecar.api import receive
+from sidecar.api import deliver, receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
     DRAIN,
@@ -73,10 +73,13 @@ async def _answer(request: web.Request, job: ReadJob, ignored: list[str] | None 
     answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
     if common.NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, job, answer)
-    async with request.app[DRAIN].document():
+    drain = request.app[DRAIN]
+    async with drain.document():
         result = await request.app[READER].read(job, answer)
     answer.count(result)
-    return web.Response(body=common.render(answer.whole(result)), content_type=JSON)
+    body = common.render(answer.whole(result))
+    async with drain.answering():
+        return await deliver.deliver(request, body, JSON, request.app[SETTINGS].receive_timeout_s)
 
 
 async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.StreamResponse:

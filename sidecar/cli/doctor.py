@@ -11,6 +11,7 @@ from sidecar.engines.tesseract import ORIENTATION_DATA, find_tessdata
 from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
+from sidecar.runtime import sandbox
 from sidecar.runtime.cores import usable_cores
 from sidecar.service.engines import ENGINES, check_engines
 from sidecar.settings import Settings, SettingsError, parse_settings
@@ -54,6 +55,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _keys(settings)
     yield from _tesseract(settings)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
+    yield _sandbox()
     yield _ollama(settings)
     yield _gpu()
     yield from _retrieval(settings)
@@ -88,6 +90,16 @@ def _tesseract(settings: Settings) -> Iterator[Finding]:
         ok=ORIENTATION_DATA in names,
         detail="pages that lie on their side are turned" if ORIENTATION_DATA in names else "such pages stay unread",
         remedy="Debian, Ubuntu: apt-get install tesseract-ocr-osd",
+    )
+
+
+def _sandbox() -> Finding:
+    found = sandbox.available()
+    return Finding(
+        "sandbox of the workers",
+        ok=len(found) == 2,
+        detail=", ".join(found) or "the kernel has neither seccomp nor Landlock",
+        remedy="Linux 5.13 or newer on x86_64 or aarch64, with landlock among its security modules, has both",
     )
 
 
