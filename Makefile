@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock clean
 
 PYTHON ?= python3
@@ -106,6 +106,13 @@ test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
 	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
 	$(BIN)/pytest -m alone
 
+coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
+	$(BIN)/coverage run -m pytest -m alone
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
+
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
 
@@ -154,4 +161,4 @@ lock:  ## Resolve the newest versions that fit pyproject.toml and write requirem
 	rm -rf $(LOCK_VENV) build
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

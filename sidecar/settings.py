@@ -50,6 +50,25 @@ class Settings(BaseModel):
         alias="OCR_OPS_PORT",
         description="Port of probes and metrics; apart from the API, so that a policy can open one without the other.",
     )
+    max_connections: int = Field(
+        1024,
+        alias="OCR_MAX_CONNECTIONS",
+        ge=1,
+        le=100_000,
+        description="Connections of the API port at a time, fewer where the process may not have two descriptors for "
+        "each and 256 more. One more takes the place of the one that is idle for longest, else it waits.",
+    )
+    head_s: Seconds = Field(
+        75,
+        alias="OCR_HEAD_SECONDS",
+        description="How long a connection may be open without a whole head of a request, in seconds: the first or, "
+        "after an answer, the next. Callers that keep connections should keep them shorter.",
+    )
+    stall_s: Seconds = Field(
+        60,
+        alias="OCR_STALL_SECONDS",
+        description="How long the event loop may stand still before `/livez` says that it is dead, in seconds.",
+    )
     auth_mode: Literal["api-key", "network"] = Field(
         "api-key",
         alias="OCR_AUTH_MODE",
@@ -328,8 +347,8 @@ class Settings(BaseModel):
         100,
         alias="OCR_CHAR_THRESHOLD",
         ge=0,
-        description="A page's text layer is used when it has more characters than this (and reads like text). Kept "
-        "from production.",
+        description="A text layer of so many characters or fewer may be a stamp: it is used only if nothing else on "
+        "its page looks like text. Kept from production.",
     )
     max_document_bytes: int = Field(
         50 * MIB,

@@ -181,5 +181,6 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "fallback_from": page.fallback_from,
         "confidence": page.confidence,
         "rotation": page.rotation,
+        "text_layer": ocr.TextLayerBody(repaired=list(page.repaired)) if page.repaired else None,
         "error": page.error.code if page.error else None,
     }

@@ -14,13 +14,19 @@ from sidecar.retrieval.placement import Placement
 from sidecar.retrieval.retriever import Retriever, Threads
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.blocking_pool import BlockingPool
+from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
+from sidecar.runtime.lingering import Lingering
+from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
+CONNECTIONS = web.AppKey("CONNECTIONS", Connections)
+LINGERING = web.AppKey("LINGERING", Lingering)
+PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
 SPOOL = web.AppKey("SPOOL", Spool)

@@ -1,7 +1,8 @@
 """Hands an answer to a caller in bounded time: one that does not read it must not hold its memory for ever."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -33,15 +34,33 @@ async def deliver(request: web.Request, body: bytes, content_type: str, stall_s:
     response = web.StreamResponse()
     response.content_type = content_type
     response.content_length = len(body)
-    await response.prepare(request)
-    try:
+    with _whole_or_none(request):
+        await response.prepare(request)
         for first in range(0, len(body), SLICE_BYTES):
             await in_time(request, response.write(body[first : first + SLICE_BYTES]), stall_s)
         await in_time(request, response.write_eof(), stall_s)
+    return response
+
+
+async def finish(request: web.Request, response: web.StreamResponse, stall_s: float) -> None:
+    """Write what a handler returned, unless it has written it itself.
+
+    The connection ends with it where the request's body was not read: it is not worth parsing.
+    """
+    if not request.content.is_eof():
+        response.force_close()
+    with _whole_or_none(request):
+        await response.prepare(request)
+        await in_time(request, response.write_eof(), stall_s)
+
+
+@contextmanager
+def _whole_or_none(request: web.Request) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         _break_off(request)
         raise
-    return response
 
 
 def _break_off(request: web.Request) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sidecar.api import receive
+from sidecar.api import deliver, receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
     DRAIN,
@@ -19,7 +19,7 @@ from sidecar.api.app_keys import (
 )
 from sidecar.api.middleware import error_of
 from sidecar.api.receive import read_body
-from sidecar.documents.page_selection import PageWish, parse_pages
+from sidecar.documents.page_selection import PageRequest, parse_pages
 from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
@@ -73,10 +73,13 @@ async def _answer(request: web.Request, job: ReadJob, ignored: list[str] | None 
     answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
     if common.NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, job, answer)
-    async with request.app[DRAIN].document():
+    drain = request.app[DRAIN]
+    async with drain.document():
         result = await request.app[READER].read(job, answer)
     answer.count(result)
-    return web.Response(body=common.render(answer.whole(result)), content_type=JSON)
+    body = common.render(answer.whole(result))
+    async with drain.answering():
+        return await deliver.deliver(request, body, JSON, request.app[SETTINGS].receive_timeout_s)
 
 
 async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.StreamResponse:
@@ -100,7 +103,7 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
 
 
 def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Profiles) -> ReadJob:
-    """Turn the wire's wishes into the use case's terms.
+    """Turn the wire's request into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, pages that are none, languages that are not installed.
@@ -108,7 +111,7 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     """
     settings = app[SETTINGS]
     max_pages = ocr.check_max_pages(asked.max_pages, settings.page_limit)
-    wish = PageWish(
+    page_request = PageRequest(
         pages=parse_pages(asked.pages, settings.page_limit) if asked.pages is not None else (),
         max_pages=max_pages,
         default_max_pages=0 if asked.pages else settings.max_pages,
@@ -125,7 +128,7 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     )
     languages = asked.languages or settings.languages
     order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile)
-    return ReadJob(asked.engine, wish, order, asked.requested_options)
+    return ReadJob(asked.engine, page_request, order, asked.requested_options)
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

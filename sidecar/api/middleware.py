@@ -7,12 +7,14 @@ import uuid
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from sidecar.api.app_keys import DRAIN, KEY_FILE, METRICS, REQUEST_ID, SETTINGS
+from sidecar.api import deliver
+from sidecar.api.app_keys import CONNECTIONS, DRAIN, KEY_FILE, LINGERING, METRICS, REQUEST_ID, SETTINGS
 from sidecar.errors import (
     BadRequestError,
     SidecarError,
     TooLargeError,
     UnauthorizedError,
+    UnsupportedMediaError,
 )
 from sidecar.wire import common
 
@@ -34,11 +36,22 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     started = time.monotonic()
     status = 499  # the caller left: nginx's number for an answer that nobody waited for
     try:
-        response = await handler(request)
+        with request.config_dict[CONNECTIONS].working(request.transport):
+            response = await handler(request)
         status = response.status
         return response
     finally:
         _record(request, request_id, status, time.monotonic() - started)
+
+
+@web.middleware
+async def deliver_in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Write every answer in bounded time, and leave unread what its caller still sends."""
+    response = await handler(request)
+    await deliver.finish(request, response, request.config_dict[SETTINGS].receive_timeout_s)
+    if request.transport and not request.content.is_eof():
+        await request.config_dict[LINGERING].linger(request.transport)
+    return response
 
 
 async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -133,6 +146,15 @@ def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Respon
             return error_response(request, TooLargeError("the body is too large"))
         case _:
             return error_response(request, BadRequestError("the request is not one that is understood here"))
+
+
+@web.middleware
+async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse bodies that would have to be unpacked: nobody knows how large they are before that is done."""
+    encodings = ", ".join(request.headers.getall("Content-Encoding", ())).lower()
+    if request.can_read_body and encodings not in {"", "identity"}:
+        raise UnsupportedMediaError("the body is compressed, which is not accepted here")
+    return await handler(request)
 
 
 @web.middleware

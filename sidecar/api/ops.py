@@ -11,6 +11,7 @@ from sidecar.api.app_keys import (
     ENGINE_TRAITS,
     METRICS,
     PROFILE_STORE,
+    PULSE,
     READER,
     RERANKER,
     SETTINGS,
@@ -18,6 +19,7 @@ from sidecar.api.app_keys import (
 )
 from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
+from sidecar.runtime import sandbox
 from sidecar.runtime.capability import Capability
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
@@ -39,12 +41,15 @@ def facts_of(app: web.Application) -> health.Facts:
         engines={name: configured[name].capability if name in configured else health.missing(name) for name in names},
         default_engine=policy.default_engine,
         fallback_engine=policy.fallback_engine,
+        still_s=app[PULSE].still_s,
+        stall_s=app[SETTINGS].stall_s,
     )
 
 
 async def get_health(request: web.Request) -> web.Response:
     """Answer the backend: any 2xx means that documents can be read."""
     settings = request.app[SETTINGS]
+    request.app[PULSE].beat()  # this runs in the event loop
     readable = _readable(request.app)
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
@@ -74,8 +79,10 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 async def get_livez(request: web.Request) -> web.Response:
     """Tell the kubelet whether to leave the process running."""
-    alive = health.is_alive(facts_of(request.app))
-    return web.json_response({"status": "ok" if alive else "dead"}, status=200 if alive else 503)
+    reason = health.death(facts_of(request.app))
+    if reason:
+        return web.json_response({"status": "dead", "reason": reason}, status=503)
+    return web.json_response({"status": "ok"})
 
 
 async def get_readyz(request: web.Request) -> web.Response:
@@ -87,6 +94,7 @@ async def get_readyz(request: web.Request) -> web.Response:
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
+        "sandbox": sandbox.available(),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
     return web.json_response(body, status=200 if readable.ready else 503)

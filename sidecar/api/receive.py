@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from sidecar.api import multipart_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import (
     FieldTooLargeError,
@@ -18,7 +19,6 @@ from sidecar.errors import (
     UnsupportedMediaError,
 )
 from sidecar.settings import Settings
-from sidecar.wire.common import is_text
 
 FILE_FIELD = "file"
 MAX_FIELDS = 64
@@ -26,6 +26,9 @@ MAX_FIELDS = 64
 CHUNK_BYTES = 256 * 1024
 """Written to the spool at a time. One chunk goes to the page cache in microseconds; beyond it a thread writes, because
 a disk that has fallen behind would hold up the event loop."""
+SMALL_CHUNKS = 10_000
+SMALL_CHUNK_BYTES = 64
+"""So many chunks are taken whatever their size, then on average so many bytes a chunk: a line of text each is fine."""
 PLAIN_ENCODINGS = frozenset({"", "binary", "7bit", "8bit"})
 
 
@@ -67,63 +70,84 @@ async def receiving(deadline_s: float) -> AsyncIterator[None]:
 
 
 class _Receiver:
+    """Takes the parts of one body, one after the other."""
+
     def __init__(self, file: SpoolFile, settings: Settings) -> None:
         self._file = file
-        self._settings = settings
+        self._max_field_bytes = settings.max_field_bytes
         self._fields: dict[str, str] = {}
         self._field_bytes = 0
         self._has_file = False
+        self._name = ""
+        self._pending = bytearray()
 
     async def receive(self, request: web.Request) -> dict[str, str]:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader) or not part.name:
-                raise MalformedBodyError("every part of the body needs a name, and none may hold parts itself")
-            if not is_text(part.name):
-                raise MalformedBodyError("the name of a field is not UTF-8 text")
-            if part.headers.get("Content-Transfer-Encoding", "").lower() not in PLAIN_ENCODINGS:
-                raise MalformedBodyError("parts must be sent as they are, without Content-Transfer-Encoding")
-            if part.name == FILE_FIELD:
-                await self._receive_file(part)
-            else:
-                await self._receive_field(part, part.name)
+        boundary = multipart_body.boundary_of(request.headers["Content-Type"])
+        async for event in multipart_body.events(body_chunks(request), boundary):
+            match event:
+                case None:
+                    self._end()
+                case bytes():
+                    await self._take(event)
+                case part:
+                    self._begin(part)
         if not self._has_file:
             raise FilePartError("the field file is missing")
         return self._fields
 
-    async def _receive_file(self, part: BodyPartReader) -> None:
-        if self._has_file:
+    def _begin(self, part: multipart_body.Part) -> None:
+        if not part.name:
+            raise MalformedBodyError("every part of the body needs a name, and none may hold parts itself")
+        if part.header("Content-Transfer-Encoding", "").lower() not in PLAIN_ENCODINGS:
+            raise MalformedBodyError("parts must be sent as they are, without Content-Transfer-Encoding")
+        if part.name == FILE_FIELD and self._has_file:
             raise FilePartError("the field file is given twice, one document a request is accepted")
-        self._has_file = True
-        pending = bytearray()
-        while chunk := await part.read_chunk(CHUNK_BYTES):
-            pending += chunk
-            if len(pending) >= CHUNK_BYTES:
-                await asyncio.to_thread(self._file.write, pending)
-                pending = bytearray()
-        self._file.write(pending)
-
-    async def _receive_field(self, part: BodyPartReader, name: str) -> None:
-        if name in self._fields:
-            raise InvalidValueError(f"{name[:80]} is given twice")
-        if len(self._fields) >= MAX_FIELDS:
+        if part.name in self._fields:
+            raise InvalidValueError(f"{part.name[:80]} is given twice")
+        if part.name != FILE_FIELD and len(self._fields) >= MAX_FIELDS:
             raise InvalidValueError(f"there are more than {MAX_FIELDS} fields, which is the limit")
-        limit = self._settings.max_field_bytes
-        value = bytearray()
-        while chunk := await part.read_chunk(CHUNK_BYTES):
-            value += chunk
-            self._field_bytes += len(chunk)
-            if self._field_bytes > limit:
-                raise FieldTooLargeError(f"the fields hold more than {limit} bytes, which is the limit")
+        self._name, self._pending = part.name, bytearray()
+        self._has_file |= part.name == FILE_FIELD
+
+    async def _take(self, data: bytes) -> None:
+        self._pending += data
+        if self._name != FILE_FIELD:
+            self._field_bytes += len(data)
+            if self._field_bytes > self._max_field_bytes:
+                raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
+        elif len(self._pending) >= CHUNK_BYTES:
+            full, self._pending = self._pending, bytearray()
+            await asyncio.to_thread(self._file.write, full)
+
+    def _end(self) -> None:
+        if self._name == FILE_FIELD:
+            self._file.write(self._pending)
+            return
         try:
-            self._fields[name] = value.decode()
+            self._fields[self._name] = self._pending.decode()
         except UnicodeDecodeError as exc:
-            raise MalformedBodyError(f"{name[:80]} is not UTF-8 text") from exc
+            raise MalformedBodyError(f"{self._name[:80]} is not UTF-8 text") from exc
+
+
+async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """Give a body as it arrives.
+
+    Raises:
+        MalformedBodyError: it is cut into crumbs, each of which costs as much as a chunk.
+    """
+    count, size_bytes = 0, 0
+    async for chunk, _ in request.content.iter_chunks():
+        count += 1
+        size_bytes += len(chunk)
+        if count > SMALL_CHUNKS + size_bytes // SMALL_CHUNK_BYTES:
+            raise MalformedBodyError(f"the body comes in too many chunks of less than {SMALL_CHUNK_BYTES} bytes")
+        yield chunk
 
 
 async def read_body(request: web.Request, max_bytes: int, hold: Callable[[int], None] = lambda _size: None) -> bytes:
     """Read a body that must not be empty, and refuse it at the first byte over the limit; ``hold`` is told of each."""
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    async for chunk in body_chunks(request):
         hold(len(chunk))
         body += chunk
         if len(body) > max_bytes:

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from sidecar.api import deliver, receive
 from sidecar.api.app_keys import DRAIN, EMBEDDER, REQUEST_ID, RERANKER, RETRIEVAL_BODIES, SETTINGS
 from sidecar.api.receive import read_body
-from sidecar.errors import UnsupportedMediaError
 from sidecar.retrieval.retriever import Answers
 from sidecar.wire import retrieval
 from sidecar.wire.common import JSON
@@ -119,8 +118,6 @@ async def _answer(
     """Read, parse, compute, write. What of it lies in memory is counted meanwhile, the answer included."""
     settings = request.app[SETTINGS]
     limit = settings.retrieval_max_body_bytes
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaError("the body is compressed, which is not accepted here")
     receive.refuse_length(request, limit, limit)
     async with request.app[DRAIN].request():
         with request.app[RETRIEVAL_BODIES].growing() as held:

@@ -12,6 +12,7 @@ from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
+from sidecar.runtime import sandbox
 from sidecar.runtime.cores import usable_cores
 from sidecar.service.engines import ENGINES, check_engines, default_engine
 from sidecar.settings import Settings, SettingsError, parse_settings
@@ -58,6 +59,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     readers = _readers(settings)
     yield from _tesseract(settings, needed=TESSERACT in readers)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
+    yield _sandbox()
     yield _ollama(settings, needed=readers == {MODEL})
     yield _gpu()
     yield from _retrieval(settings)
@@ -98,6 +100,16 @@ def _tesseract(settings: Settings, *, needed: bool) -> Iterator[Finding]:
         ok=ORIENTATION_DATA in names,
         detail="pages that lie on their side are turned" if ORIENTATION_DATA in names else "such pages stay unread",
         remedy="Debian, Ubuntu: apt-get install tesseract-ocr-osd",
+    )
+
+
+def _sandbox() -> Finding:
+    found = sandbox.available()
+    return Finding(
+        "sandbox of the workers",
+        ok=len(found) == 2,
+        detail=", ".join(found) or "the kernel has neither seccomp nor Landlock",
+        remedy="Linux 5.13 or newer on x86_64 or aarch64, with landlock among its security modules, has both",
     )
 
 

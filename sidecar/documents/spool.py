@@ -28,6 +28,8 @@ RUN_PREFIX = "run-"
 NEW_PREFIX = "new-"
 NEW_GRACE_S = 60
 """A folder gets its lock before its final name; one that did not within this time belongs to a process that died."""
+RETRY_AFTER_S = 30
+"""Room on a disk, or in the table of files, comes back when other documents are done."""
 OPEN_TRIES = 20
 """Another process that ends may remove the common folder in between."""
 
@@ -77,8 +79,15 @@ class Spool:
 
     @contextmanager
     def file(self, max_bytes: int = UNBOUNDED) -> Iterator["SpoolFile"]:
-        """Open a new file for a document of at most ``max_bytes``. Removed at the end of the block."""
-        spooled = SpoolFile(self, self.folder / f"document-{next(self._numbers)}", max_bytes)
+        """Open a new file for a document of at most ``max_bytes``. Removed at the end of the block.
+
+        Raises:
+            StorageError: there is no descriptor or no inode for it, or whatever else the file system lacks.
+        """
+        try:
+            spooled = SpoolFile(self, self.folder / f"document-{next(self._numbers)}", max_bytes)
+        except OSError as exc:
+            raise StorageError("the document cannot be stored now", retry_after_s=RETRY_AFTER_S) from exc
         try:
             yield spooled
         finally:
@@ -162,7 +171,7 @@ class SpoolFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as exc:
-            raise StorageError("the document cannot be stored now", retry_after_s=30) from exc
+            raise StorageError("the document cannot be stored now", retry_after_s=RETRY_AFTER_S) from exc
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from sidecar.runtime.capability import Capability
 
+STILL_S = 5.0
+"""An event loop that has not turned for so long takes no requests; it is given longer to live."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -15,6 +18,10 @@ class Facts:
     engines: Mapping[str, Capability]
     default_engine: str
     fallback_engine: str | None
+    still_s: float = 0.0
+    """Seconds since the event loop turned."""
+    stall_s: float = 60.0
+    """So long it may stand still before the process is better started anew."""
 
 
 def missing(engine: str) -> Capability:
@@ -26,6 +33,8 @@ def ocr_capability(facts: Facts) -> Capability:
     """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the fallback."""
     if facts.stopping:
         return Capability("unavailable", "shutting-down")
+    if facts.still_s > STILL_S:
+        return Capability("unavailable", "event-loop-stalled")
     if not facts.workers_alive:
         return Capability("unavailable", "workers-stopped")
     asked_for = facts.engines[facts.default_engine]
@@ -35,6 +44,8 @@ def ocr_capability(facts: Facts) -> Capability:
     return Capability("ready", asked_for.reason) if fallback.ready else fallback
 
 
-def is_alive(facts: Facts) -> bool:
-    """Tell whether the process should be left running; one that stops on purpose is alive."""
-    return facts.workers_alive or facts.stopping
+def death(facts: Facts) -> str | None:
+    """Tell why the process should be started anew, if it should; one that stops on purpose is alive."""
+    if facts.still_s > facts.stall_s:
+        return "event-loop-stalled"
+    return None if facts.workers_alive or facts.stopping else "workers-stopped"

@@ -47,6 +47,8 @@ class PageResult:
     error: SidecarError | None = None
     is_answer: bool = True
     """Whether this is what the engine believes is on the page; else it is what there is for want of better."""
+    repaired: tuple[str, ...] = ()
+    """What was mended in the text layer that the text comes from."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentFacts, DocumentLimits, Inquiry, PageFacts
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
@@ -59,7 +59,7 @@ class ReadJob:
     """
 
     engine: str
-    pages: PageWish
+    pages: PageRequest
     order: ReadOrder
     requested: RequestedOptions
 
@@ -205,7 +205,7 @@ class DocumentReader:
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if engine_order is None or not _needs_engine(page):
-            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
+            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank, repaired=page.repaired)
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
             await self._try_engine(engine, job.order, page.index, reading)
@@ -321,6 +321,8 @@ def _warnings(
         yield WarningCode.PAGES_LIMITED
     profiled = {one.name for one in tried if one.follows_profiles}
     yield from page_reading.page_warnings(pages, profiled)
+    if any(page.implausible_layer for page in facts.pages):
+        yield WarningCode.TEXT_LAYER_IMPLAUSIBLE
     if profiled and job.order.instructions.profile is None:
         yield WarningCode.PROFILE_MISSING
     if any(one.takes_prompt for one in tried) and find_placeholders(job.order.instructions.system_prompt):

@@ -93,6 +93,16 @@ class Drain:
         async with self._scope():
             yield
 
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Hold up the end of the service while an answer is on its way; it takes no place of those in work.
+
+        Raises:
+            ShuttingDownError: it took too long while stopping.
+        """
+        async with self._scope():
+            yield
+
     async def finish(self, grace_s: float) -> None:
         """Stop taking documents, give those that are here ``grace_s`` seconds, then cancel them and see them end."""
         self.leaving = self.stopping = True

@@ -20,8 +20,8 @@ class FairSlots:
 
     @property
     def waiting(self) -> int:
-        """Pages that wait for their turn."""
-        return sum(map(len, self._waiting.values()))
+        """Pages that wait for their turn; may be asked for by another thread, so the lines are copied first."""
+        return sum(map(len, list(self._waiting.values())))
 
     @property
     def busy(self) -> int:

@@ -6,6 +6,8 @@ import resource
 import signal
 import sys
 
+from sidecar.runtime import sandbox
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -23,6 +25,7 @@ def limit_process(memory_bytes: int, nice: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _mute_libraries()
+    sandbox.confine()
 
 
 def _mute_libraries() -> None:

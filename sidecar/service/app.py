@@ -6,13 +6,16 @@ from aiohttp import web
 
 from sidecar.api import documents, ops, texts
 from sidecar.api.app_keys import (
+    CONNECTIONS,
     DRAIN,
     EMBEDDER,
     ENGINE_TRAITS,
     KEY_FILE,
+    LINGERING,
     METRICS,
     POOLS,
     PROFILE_STORE,
+    PULSE,
     READER,
     RERANKER,
     SETTINGS,
@@ -21,14 +24,25 @@ from sidecar.api.app_keys import (
     WORKERS,
 )
 from sidecar.api.key_file import KeyFile
-from sidecar.api.middleware import authenticate, errors_as_json, identify, sign, turn_away
+from sidecar.api.middleware import (
+    authenticate,
+    deliver_in_time,
+    errors_as_json,
+    identify,
+    refuse_packed,
+    sign,
+    turn_away,
+)
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
 from sidecar.documents.upload_paths import open_upload
 from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
+from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
+from sidecar.runtime.lingering import Lingering
+from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
@@ -71,18 +85,21 @@ def build_app(
     Raises:
         SettingsError: keys are asked for and there is none, or an engine that is not there.
     """
-    app = web.Application(middlewares=[identify, errors_as_json, authenticate, turn_away])
+    app = web.Application(
+        middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, turn_away]
+    )
     app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
     app[SETTINGS] = settings
     app[METRICS] = Metrics()
+    app[CONNECTIONS], app[LINGERING], app[PULSE] = Connections(), Lingering(), Pulse()
     app[DRAIN] = Drain(settings.max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
-    app.cleanup_ctx.extend([spool_life, keys_life, workers_life, profiles_life])
+    app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
     add_reader(app, settings, factories)  # adds what lives as long as an engine
     app.cleanup_ctx.append(retrieval_life)
@@ -90,6 +107,12 @@ def build_app(
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
     return app
+
+
+async def pulse_life(app: web.Application) -> AsyncIterator[None]:
+    """Show that the event loop turns."""
+    async with beside(app[PULSE].keep_beating()):
+        yield
 
 
 async def keys_life(app: web.Application) -> AsyncIterator[None]:
@@ -102,11 +125,13 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
 
 
 def build_ops_app(api: web.Application) -> web.Application:
-    """Compose the ops application, which looks at what the API application holds."""
-    app = web.Application(middlewares=[identify, errors_as_json])
+    """Compose the ops application, which looks at what the API application holds, from another thread."""
+    app = web.Application(middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed])
     app.on_response_prepare.append(sign)
     app[SETTINGS] = api[SETTINGS]
     app[METRICS] = api[METRICS]
+    app[CONNECTIONS], app[LINGERING] = Connections(), Lingering()  # its own: it has another event loop
+    app[PULSE] = api[PULSE]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
     app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]

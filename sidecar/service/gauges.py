@@ -5,12 +5,14 @@ from functools import partial
 from aiohttp import web
 
 from sidecar.api.app_keys import (
+    CONNECTIONS,
     DRAIN,
     EMBEDDER,
     METRICS,
     PLACEMENT,
     POOLS,
     PROFILE_STORE,
+    PULSE,
     READER,
     RERANKER,
     SPOOL,
@@ -44,6 +46,10 @@ def watch_all(app: web.Application) -> None:
     )
     metrics.watch("ocr_pages_admitted", "Pages admitted and not yet done.", lambda: admission.admitted)
     metrics.watch("ocr_documents_running", "Documents in work.", lambda: drain.running)
+    connections, pulse = app[CONNECTIONS], app[PULSE]
+    metrics.watch("ocr_connections", "Open connections of the API port.", lambda: connections.open)
+    metrics.watch("ocr_connections_shed", "Idle connections closed for others.", lambda: connections.shed)
+    metrics.watch("ocr_event_loop_still_seconds", "Time since the event loop turned.", lambda: pulse.still_s)
     metrics.watch("ocr_spool_bytes", "Bytes of documents in the spool.", lambda: spool.used_bytes)
     metrics.watch("ocr_worker_pool_replaced", "Times the worker pool broke.", lambda: workers.replaced)
     metrics.watch("ocr_profiles_loaded", "Profiles that are applied.", lambda: len(profiles.current.loaded))

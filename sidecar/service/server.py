@@ -5,30 +5,27 @@ import logging
 import signal
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from sidecar.api.app_keys import DRAIN
 from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.engines import ENGINES, EngineFactory
+from sidecar.service.listener import affordable, raise_descriptors
 from sidecar.service.ocr_wiring import WORKERS_END_S
+from sidecar.service.port import CLOSE_S, Port, PortLimits, PortThread
 from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
-"""Connections the kernel holds for us: a burst of callers waits instead of being refused."""
-KEEPALIVE_S = 75.0
-"""An idle connection, or one that never finishes its first request's head, is closed after this."""
+OPS_CONNECTIONS = 64
+"""Of the ops port: a kubelet has one or two, Prometheus one or two; one that is idle makes room for them."""
 LAST_ANSWER_S = 3.0
 """A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
-LOOK_EVERY_S = 0.05
-CLOSE_S = 2.0
-"""Time for answers already rendered to leave, once no document is in work; then again for those that were cancelled."""
+LAST_NEWCOMER_S = 1.0
+"""A connection that came in the last moment has so long to ask, and to hear that the service is gone."""
 PORTS = 2
-CLOSING_S = PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
+CLOSING_S = LAST_NEWCOMER_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
 
 
@@ -44,18 +41,19 @@ class Service:
     ) -> None:
         self._settings = settings
         self.api = build_app(settings, gpu, factories, open_file)
-        self._api_runner = _runner(self.api)
-        self._ops_runner = _runner(build_ops_app(self.api))
+        self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s))
+        ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s))
+        self._ops_port = PortThread(ops, "ops")
 
     @property
     def api_url(self) -> str:
         """Where the API port listens."""
-        return _url(self._api_runner)
+        return self._api_port.url
 
     @property
     def ops_url(self) -> str:
         """Where the ops port listens."""
-        return _url(self._ops_runner)
+        return self._ops_port.url
 
     async def start(self) -> None:
         """Open both ports.
@@ -64,34 +62,25 @@ class Service:
             SettingsError: a port is taken.
             SpoolError: there is nowhere to put documents.
         """
-        for runner, port in ((self._api_runner, self._settings.port), (self._ops_runner, self._settings.ops_port)):
-            await runner.setup()
+        for port, number in ((self._api_port, self._settings.port), (self._ops_port, self._settings.ops_port)):
             try:
-                await web.TCPSite(runner, self._settings.host, port, backlog=BACKLOG).start()
+                await port.open(self._settings.host, number)
             except OSError as exc:
-                raise SettingsError(f"port {port} of {self._settings.host} cannot be opened: {exc.strerror}") from exc
+                raise SettingsError(f"port {number} of {self._settings.host} cannot be opened: {exc.strerror}") from exc
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections' work, end those that are open with their next answer, then cancel, and close.
 
         What is in work has ``grace_s`` seconds.
         """
-        loop = asyncio.get_running_loop()
+        drain, loop = self.api[DRAIN], asyncio.get_running_loop()
         ends_s = loop.time() + grace_s
-        await self._end_connections(min(grace_s, LAST_ANSWER_S))
-        await self.api[DRAIN].finish(max(0.0, ends_s - loop.time()))
-        await self._api_runner.cleanup()
-        await self._ops_runner.cleanup()
-
-    async def _end_connections(self, wait_s: float) -> None:
-        """Give each connection that is open one more answer, its last, so that no caller finds its own closed."""
-        drain, server = self.api[DRAIN], self._api_runner.server
-        drain.leave(server.connections if server else ())
-        loop = asyncio.get_running_loop()
-        ends_s = loop.time() + wait_s
-        # aiohttp tells nobody that a connection has ended.
-        while server and not drain.kept.isdisjoint(server.connections) and loop.time() < ends_s:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_EVERY_S)
+        drain.leave(self._api_port.connections)
+        # Each connection that is open has one more answer, its last, so that no caller finds its own closed.
+        await self._api_port.until_gone(lambda: drain.kept & self._api_port.connections, min(grace_s, LAST_ANSWER_S))
+        await drain.finish(max(0.0, ends_s - loop.time()))
+        await self._api_port.close(drain.kept, min(grace_s, LAST_NEWCOMER_S))
+        await self._ops_port.close()
 
 
 async def serve(settings: Settings) -> None:
@@ -100,6 +89,7 @@ async def serve(settings: Settings) -> None:
     Raises:
         SettingsError, SpoolError: the service cannot start.
     """
+    raise_descriptors()
     service = Service(settings)
     stop = _stop_signal()
     grace_s = 0.0  # until it serves, there is nothing to wait for
@@ -112,21 +102,6 @@ async def serve(settings: Settings) -> None:
     finally:
         await service.stop(grace_s)
     log.info("stopped")
-
-
-def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(
-        app,
-        access_log=None,  # the middleware writes one line a request, with the request's id
-        handler_cancellation=True,  # a caller that leaves ends its document's work
-        keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=CLOSE_S,
-    )
-
-
-def _url(runner: web.AppRunner) -> str:
-    host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _stop_signal() -> asyncio.Event:

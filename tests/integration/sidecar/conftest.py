@@ -1,7 +1,9 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
 from tests.conftest import Running, Start
 from tests.integration.sidecar.model import Governed, Governor
 from tests.integration.sidecar.retrieving import Models, loaded
@@ -32,3 +34,17 @@ def models(tmp_path_factory) -> Models:
 @pytest.fixture
 async def retrieving(start: Start, models: Models) -> Running:
     return await loaded(await start(**models.environment))
+
+
+@pytest.fixture
+async def make_pool():
+    pools: list[WorkerPool] = []
+
+    def make(**limits: int) -> WorkerPool:
+        defaults = {"count": 2, "memory_bytes": 1024 * 1024 * 1024, "tasks": 100, "nice": 5}
+        pools.append(WorkerPool(WorkerLimits(**defaults | limits)))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        await asyncio.to_thread(pool.stop)

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from sidecar.api.app_keys import SPOOL
+from sidecar.runtime import sandbox
 from sidecar.service.app import API_ROUTES
 from sidecar.service.engines import ENGINES
 from tests.conftest import until
@@ -76,11 +77,12 @@ async def test_every_error_has_the_one_shape(service, method, path, status, code
 
 
 async def test_a_bug_is_opaque_and_leaves_the_service_standing(service, data):
-    await asyncio.to_thread(service.service.api[SPOOL].folder.rename, data.parent / "gone-for-a-test")
+    spool = service.service.api[SPOOL]
+    folder, spool.folder = spool.folder, None  # what nobody thought of
     try:
         status, body = await service.upload(data / "digital.pdf")
     finally:
-        (data.parent / "gone-for-a-test").rename(service.service.api[SPOOL].folder)
+        spool.folder = folder
 
     assert status == 500
     assert body == {"detail": "internal error", "code": "internal_error", "requestId": body["requestId"]}
@@ -210,6 +212,7 @@ async def test_readiness_tells_each_capability(service):
                     for one in ENGINES
                 }
                 | {"tesseract": {"state": "ready", "reason": None}},
+                "sandbox": list(sandbox.available()),
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )

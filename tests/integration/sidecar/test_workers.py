@@ -9,25 +9,11 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import DeadlineError
-from sidecar.runtime.worker_pool import WorkerDiedError, WorkerLimits, WorkerPool
+from sidecar.runtime.worker_pool import WorkerDiedError
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def make_pool():
-    pools: list[WorkerPool] = []
-
-    def make(**limits: int) -> WorkerPool:
-        defaults = {"count": 2, "memory_bytes": 1024 * MIB, "tasks": 100, "nice": 5}
-        pools.append(WorkerPool(WorkerLimits(**defaults | limits)))
-        return pools[-1]
-
-    yield make
-    for pool in pools:
-        await asyncio.to_thread(pool.stop)
 
 
 def is_running(pid: int) -> bool:
@@ -74,8 +60,9 @@ async def test_a_task_over_its_deadline_is_killed(make_pool):
 async def test_a_cancelled_task_ends_its_worker_within_a_second(make_pool, tmp_path):
     pool = make_pool(count=1)
     worker = await pool.run(misdeeds.pid, deadline_s=10)
-    task = asyncio.create_task(pool.run(misdeeds.hang_at, tmp_path / "started", deadline_s=60))
-    await until((tmp_path / "started").exists)
+    (started := tmp_path / "started").touch()
+    task = asyncio.create_task(pool.run(misdeeds.hang_at, started, deadline_s=60))
+    await until(lambda: misdeeds.is_marked(started))
 
     task.cancel()
 
@@ -95,7 +82,8 @@ async def test_a_crash_costs_its_own_task_alone(make_pool):
 
 
 async def test_a_task_whose_worker_died_by_accident_is_tried_once_more(make_pool, tmp_path):
-    assert await make_pool().run(misdeeds.crash_once, tmp_path / "flag", deadline_s=10) == "second try"
+    (flag := tmp_path / "flag").touch()
+    assert await make_pool().run(misdeeds.crash_once, flag, deadline_s=10) == "second try"
 
 
 async def test_memory_is_bounded(make_pool):

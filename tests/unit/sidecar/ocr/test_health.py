@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.ocr.health import Facts, is_alive, missing, ocr_capability
+from sidecar.ocr.health import Facts, death, missing, ocr_capability
 from sidecar.runtime.capability import Capability
 
 READY = Capability("ready")
@@ -25,7 +25,7 @@ def engines(a: Capability, b: Capability = READY) -> dict:
 def test_a_service_with_nothing_wrong_is_ready_and_alive():
     assert ocr_capability(WELL) == Capability("ready")
     assert ocr_capability(WELL).ready
-    assert is_alive(WELL)
+    assert death(WELL) is None
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,21 @@ def test_what_is_wrong_first_of_all_is_the_reason(changed, state, reason):
     [(False, True, True), (True, True, True), (True, False, True), (False, False, False)],
 )
 def test_a_process_is_dead_when_its_workers_are_and_it_does_not_stop_on_purpose(stopping, workers_alive, alive):
-    assert is_alive(replace(WELL, stopping=stopping, workers_alive=workers_alive)) is alive
+    assert (death(replace(WELL, stopping=stopping, workers_alive=workers_alive)) is None) is alive
 
 
 @pytest.mark.parametrize("changed", [engines(LOADING, OTHER), engines(BROKEN, OTHER)])
 def test_what_a_restart_would_not_mend_leaves_the_process_alive(changed):
-    assert is_alive(replace(WELL, **changed))
+    assert death(replace(WELL, **changed)) is None
+
+
+@pytest.mark.parametrize(
+    ("still_s", "reason", "cause_of_death"),
+    [(4, None, None), (6, "event-loop-stalled", None), (31, "event-loop-stalled", "event-loop-stalled")],
+)
+def test_an_event_loop_that_stands_still_takes_nothing_and_is_given_longer_to_live(still_s, reason, cause_of_death):
+    facts = replace(WELL, still_s=still_s, stall_s=30)
+    assert (ocr_capability(facts).reason, death(facts)) == (reason, cause_of_death)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sidecar.documents.document import DocumentLimits
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import LanguageMissingError, SidecarError
 from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder, RequestedOptions
 from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
@@ -95,7 +95,7 @@ def job(tmp_path):
     Image.new("L", (60, 60), 0).save(out, "PNG")
     (tmp_path / "document").write_bytes(out.getvalue())
     order = ReadOrder(tmp_path / "document", DEADLINE_S, "eng", instruct(None, "a-model"))
-    return ReadJob("auto", PageWish((), 0, 0, 10), order, RequestedOptions())
+    return ReadJob("auto", PageRequest((), 0, 0, 10), order, RequestedOptions())
 
 
 # ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────────

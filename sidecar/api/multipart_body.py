@@ -1,0 +1,68 @@
+"""A multipart body as events, while its bytes arrive: the only door to the parser, and the bounds of what is no part.
+
+RFC 7578, and RFC 2046 section 5.1.1 for boundaries, preamble and epilogue.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeAlias
+
+from multipart import ParserError, PushMultipartParser, parse_options_header
+
+MAX_BOUNDARY_CHARS = 70
+"""RFC 2046."""
+MAX_HEADERS = 8
+"""Of one part; RFC 7578 knows three."""
+MAX_HEADER_BYTES = 8190
+"""What aiohttp, and most servers, take of a header."""
+MAX_BETWEEN_BYTES = 16 * 1024
+"""Before the first part, between two, and after the last: the head of a part with a long name, and a few kB."""
+BETWEEN_BYTES_AT_A_TIME = 4096
+"""So that what is found does not depend on how the bytes were cut on their way."""
+
+
+class Part(Protocol):
+    """The head of a part."""
+
+    name: str
+
+    def header(self, name: str, default: str) -> str:
+        """Give a header's value."""
+
+
+Event: TypeAlias = Part | bytes | None
+"""A part begins; some of its content; it ends."""
+
+
+def boundary_of(content_type: str) -> str:
+    """Take the boundary from the header Content-Type.
+
+    Raises:
+        ValueError: there is none, or it is too long.
+    """
+    _, options = parse_options_header(content_type)
+    boundary = str(options.get("boundary", ""))
+    if not 0 < len(boundary) <= MAX_BOUNDARY_CHARS:
+        raise ParserError(f"a boundary of 1 to {MAX_BOUNDARY_CHARS} characters is needed")
+    return boundary
+
+
+async def events(chunks: AsyncIterator[bytes], boundary: str) -> AsyncIterator[Event]:
+    """Parse a body.
+
+    Raises:
+        ValueError: it is no multipart, breaks off, or has more outside of its parts than the bounds.
+    """
+    parser = PushMultipartParser(boundary, max_header_size=MAX_HEADER_BYTES, max_header_count=MAX_HEADERS)
+    in_part, between_bytes = False, 0
+    async for chunk in chunks:
+        at = 0
+        while at < len(chunk):
+            piece = chunk[at:] if in_part else chunk[at : at + BETWEEN_BYTES_AT_A_TIME]
+            at += len(piece)
+            between_bytes += len(piece)
+            for event in parser.parse(piece):
+                in_part, between_bytes = event is not None, 0
+                yield event
+            if between_bytes > MAX_BETWEEN_BYTES:
+                raise ParserError("too much before, between or behind the parts")
+    parser.close()

@@ -1,0 +1,52 @@
+"""What a caller still sends after its answer is thrown away unread for a while, so that the answer arrives.
+
+A connection that is closed with bytes unread is reset, and the reset may overtake the answer (RFC 9112 section 9.6).
+"""
+
+import asyncio
+import contextlib
+import socket
+
+LINGER_S = 5.0
+"""So long a caller may go on sending: 50 MB take four seconds at 100 Mbit/s."""
+
+
+class Lingering:
+    """Holds the sockets of connections that are done with but for what still arrives on them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def linger(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the socket of a connection whose answer is sent; its owner may close it then.
+
+        What arrives is not looked at. It ends when the caller closes, or when its time is up.
+        """
+        connection: socket.socket | None = transport.get_extra_info("socket")
+        if connection is None:
+            return
+        with contextlib.suppress(OSError):  # the caller has gone, or there is no descriptor left: then it is closed
+            own = socket.socket(fileno=socket.dup(connection.fileno()))
+            try:
+                own.setblocking(False)
+                own.shutdown(socket.SHUT_WR)
+                await asyncio.get_running_loop().connect_accepted_socket(lambda: _Discard(self), own)
+            except BaseException:
+                own.close()
+                raise
+
+
+class _Discard(asyncio.Protocol):
+    def __init__(self, lingering: Lingering) -> None:
+        self._lingering = lingering
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._lingering.count += 1
+        self._end = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        self._lingering.count -= 1
+        if self._end:
+            self._end.cancel()

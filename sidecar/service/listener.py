@@ -1,0 +1,144 @@
+"""Accepts connections for a server: never more than it may have, and at its end none that came is reset.
+
+An event loop's own server accepts until the process has no descriptor left, and CPython 3.11's then spins and logs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+import time
+
+from aiohttp import web
+
+from sidecar.runtime.connections import Connections
+from sidecar.runtime.lingering import Lingering
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+"""Connections the kernel holds for us: a burst of callers waits instead of being refused."""
+DESCRIPTORS_APART = 256
+"""Of a process's descriptors, those that are no connections: the ops port's, the workers', libraries', a copy's."""
+DESCRIPTORS_EACH = 2
+"""A connection and its document in the spool."""
+LOOK_EVERY_S = 0.05
+LOG_EVERY_S = 60.0
+
+
+def raise_descriptors() -> None:
+    """Let this process have as many descriptors as it may; the soft limit is for programs that use select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says infinity, and takes less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def affordable(wanted: int) -> int:
+    """Bound a number of connections by what the process's descriptors allow."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, (soft - DESCRIPTORS_APART) // DESCRIPTORS_EACH))
+
+
+class Listener:
+    """One port. Open it once, close it once; ``server`` serves what it accepts."""
+
+    def __init__(
+        self, server: web.Server, connections: Connections, lingering: Lingering, max_connections: int
+    ) -> None:
+        self._server = server
+        self._connections = connections
+        self._lingering = lingering
+        self._max_connections = max_connections
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._logged_at_s = -LOG_EVERY_S
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that hold a descriptor."""
+        return len(self._server.connections) + self._lingering.count
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the first socket."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return host, port
+
+    async def open(self, host: str, port: int) -> None:
+        """Begin to accept.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, *_, address in dict.fromkeys(found):
+            listening = socket.create_server(address, family=family, backlog=BACKLOG)
+            listening.setblocking(False)
+            self._sockets.append(listening)
+        self._accepting = [asyncio.create_task(self._keep_accepting(one)) for one in self._sockets]
+
+    async def close(self) -> None:
+        """Take what has come, and let nothing more come."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._sockets:
+            waiting = list(_waiting(listening, self._max_connections))
+            listening.close()  # at once: what comes between the two would be reset
+            for accepted in waiting:
+                await self._serve(accepted)
+
+    async def _keep_accepting(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
+            except OSError:  # the caller has gone, or there is no descriptor: what waits goes on waiting
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            try:
+                await self._make_room()
+            except asyncio.CancelledError:
+                await self._serve(accepted)  # it has come, and the port closes
+                raise
+            await self._serve(accepted)
+
+    async def _make_room(self) -> None:
+        """Wait until there is room for one more; whoever is idle gives it."""
+        while self.open_connections >= self._max_connections:
+            self._log_full()
+            idle = self._connections.longest_idle()
+            if isinstance(idle, asyncio.Transport):
+                self._connections.shed += 1
+                idle.abort()
+                return  # it leaves the count a moment later
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        try:
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(self._server, accepted)
+        except OSError:
+            accepted.close()
+            return
+        transport.set_write_buffer_limits(0)  # an answer is sent when the kernel has all of it, not before
+        self._connections.opened(transport)
+
+    def _log_full(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._logged_at_s >= LOG_EVERY_S:
+            self._logged_at_s = now_s
+            log.warning("as many connections as may be are open", extra={"connections": self.open_connections})
+
+
+def _waiting(listening: socket.socket, most: int) -> "list[socket.socket]":
+    """Accept what waits in the kernel's queue."""
+    taken: list[socket.socket] = []
+    with contextlib.suppress(OSError):  # none is left
+        while len(taken) < most:
+            taken.append(listening.accept()[0])
+    return taken

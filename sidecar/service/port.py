@@ -1,0 +1,116 @@
+"""One application on one port, from its start to its end; and the same in a thread with an event loop of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sidecar.api.app_keys import CONNECTIONS, LINGERING
+from sidecar.service.listener import Listener
+
+CLOSE_S = 2.0
+"""Time for answers already rendered to leave, once no document is in work."""
+LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PortLimits:
+    """How many connections a port may have, and how long, in seconds, one may wait for the head of a request."""
+
+    max_connections: int
+    head_s: float
+
+
+class Port:
+    """An application that listens. Open it once, close it once, in the same event loop."""
+
+    def __init__(self, app: web.Application, limits: PortLimits) -> None:
+        self._app = app
+        self._limits = limits
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,  # the middleware writes one line a request, with the request's id
+            handler_cancellation=True,  # a caller that leaves ends its document's work
+            keepalive_timeout=limits.head_s,
+            shutdown_timeout=CLOSE_S,
+            auto_decompress=False,  # packed bodies are refused, and must not be unpacked before that
+            lingering_time=0,  # what is left of a body is thrown away unparsed: sidecar.runtime.lingering
+        )
+        self._listener: Listener | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._listener is not None, "it is not open"
+        host, port = self._listener.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def connections(self) -> frozenset[object]:
+        """The connections that are open."""
+        return frozenset(self._runner.server.connections if self._runner.server else ())
+
+    async def open(self, host: str, port: int) -> None:
+        """Begin to serve.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
+        self._listener = Listener(server, self._app[CONNECTIONS], self._app[LINGERING], self._limits.max_connections)
+        await self._listener.open(host, port)
+
+    async def close(self, left: frozenset[object] = frozenset(), last_s: float = 0.0) -> None:
+        """Take what has come, give it ``last_s`` seconds for its answers, but not the connections ``left``; end."""
+        if self._listener:
+            await self._listener.close()
+            await self.until_gone(lambda: self.connections - left, last_s)
+        await self._runner.cleanup()
+
+    async def until_gone(self, remaining: Callable[[], Iterable[object]], wait_s: float) -> None:
+        """Wait until no connection remains, so many seconds at most; aiohttp tells nobody that one has ended."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + wait_s
+        while remaining() and loop.time() < ends_s:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+class PortThread:
+    """A port whose event loop is its own, so that it answers whatever the other one is busy with."""
+
+    def __init__(self, port: Port, name: str) -> None:
+        self._port = port
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._port.url
+
+    async def open(self, host: str, port: int) -> None:
+        """Begin to serve.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        self._thread.start()
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._port.open(host, port), self._loop))
+
+    async def close(self) -> None:
+        """End, and the thread with it."""
+        if not self._thread.is_alive():
+            self._loop.close()
+            return
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._port.close(), self._loop))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()

@@ -1,0 +1,317 @@
+"""Callers who mean harm, on real sockets: what they send is bounded before anybody knows who they are."""
+
+import asyncio
+import contextlib
+import functools
+import gzip
+import json
+import os
+import resource
+import socket
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sidecar.api.app_keys import CONNECTIONS
+from tests.conftest import until
+from tests.integration.sidecar.raw import CRUMB, FORM, KEY, ask, connected, head, status_of
+
+MIB = 1024 * 1024
+PART = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+OPS_PATHS = ("/livez", "/readyz", "/metrics", "/profiles")
+API_PATHS = ("/health", "/openapi.json", "/nothing")
+
+
+@pytest.fixture
+async def guarded(start):
+    return await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY=KEY)
+
+
+def body_of(answer: bytes) -> dict:
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+@contextlib.contextmanager
+def cpu_seconds(at_most: float):
+    """The service runs in this process, as does who attacks it."""
+    before = time.process_time()
+    yield
+    assert time.process_time() - before < at_most
+
+
+# ── packed bodies ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@functools.cache
+def bomb(mebibytes: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join([*(packer.compress(bytes(MIB)) for _ in range(mebibytes)), packer.flush()])
+
+
+@pytest.mark.parametrize("path", ["/ocr-upload", "/ocr", "/embed", *API_PATHS, *OPS_PATHS])
+async def test_a_packed_body_is_refused_on_every_route_and_never_unpacked(guarded, path):
+    packed = bomb(200)
+    url = guarded.ops if path in OPS_PATHS else guarded.url
+    method = "GET" if path in {*OPS_PATHS, *API_PATHS} else "POST"
+    headers = FORM | {"Content-Encoding": "gzip", "Content-Length": str(len(packed)), "Connection": "close"}
+    with cpu_seconds(0.4):
+        answer = await ask(url, head(method, path, headers) + packed)
+
+    assert (status_of(answer), body_of(answer)["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x-own", "identity, gzip", "GZIP"])
+async def test_whatever_the_body_is_packed_with_it_is_refused(service, encoding):
+    packed = gzip.compress(PART + b"%PDF-1.7\r\n--x--\r\n")
+    headers = FORM | {"Content-Encoding": encoding, "Content-Length": str(len(packed)), "Connection": "close"}
+
+    assert status_of(await ask(service.url, head("POST", "/ocr-upload", headers) + packed)) == 415
+
+
+async def test_a_body_that_says_it_is_not_packed_is_taken(service, data):
+    body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
+    headers = FORM | {"Content-Encoding": "identity", "Content-Length": str(len(body)), "Connection": "close"}
+
+    assert status_of(await ask(service.url, head("POST", "/ocr-upload", headers) + body)) == 200
+
+
+# ── bodies that nobody wants ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", [*API_PATHS, *OPS_PATHS])
+async def test_a_body_where_none_belongs_ends_the_connection_with_the_answer(guarded, path):
+    url = guarded.ops if path in OPS_PATHS else guarded.url
+    answer = await ask(url, [head("GET", path, {"Content-Length": str(99 * MIB)}), *[bytes(MIB)] * 99])
+
+    assert status_of(answer) == (401 if path == "/nothing" else 200)
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize("key", [{}, {"X-API-Key": "wrong"}])
+async def test_who_has_no_key_hears_so_while_still_sending_and_is_not_parsed(guarded, key):
+    crumbs = [head("POST", "/ocr-upload", FORM | key | {"Transfer-Encoding": "chunked"}), *[CRUMB * 10_000] * 200]
+    with cpu_seconds(1.0):  # parsed, these would take 3
+        answer = await ask(guarded.url, crumbs)
+
+    assert status_of(answer) == 401
+    await until(lambda: not guarded.service._api_port.connections, 10)
+
+
+# ── multipart ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LINES = b"a\r\n" * 700_000
+ENDLESS_PARTS = [
+    pytest.param(LINES, id="a preamble of lines"),
+    pytest.param(b"a" * 2 * MIB, id="a preamble without lines"),
+    pytest.param(b"\r\n--" * MIB, id="a preamble of almost boundaries"),
+    pytest.param(b"--x\r\nX: " + b"a" * 2 * MIB, id="a header without an end"),
+    pytest.param(b"--x\r\n" + b"X-A: 1\r\n" * 200_000, id="headers without an end"),
+    pytest.param(b"--x\r\nContent-Disposition: form-data\r\n" + b" a\r\n" * 200_000, id="a header of many lines"),
+    pytest.param(PART + b"%PDF-1.7\r\n--x--\r\n" + LINES, id="an epilogue"),
+    pytest.param(b'--x\r\nContent-Disposition: form-data; name=""\r\n\r\n\r\n' * 50_000, id="parts without a name"),
+    pytest.param(b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * 50_000, id="empty parts"),
+    pytest.param(b'--x\r\nContent-Disposition: form-data; name="' + b"\\" * MIB, id="a name without an end"),
+]
+
+
+@pytest.mark.parametrize("body", ENDLESS_PARTS)
+async def test_what_is_no_part_is_bounded(service, body):
+    sent = head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body))}) + body
+    with cpu_seconds(0.5):
+        answer = await ask(service.url, sent)
+
+    assert status_of(answer) in (400, 422)
+    assert body_of(answer)["code"] in ("malformed_body", "invalid_value")
+
+
+async def test_an_endless_number_of_fields_ends_at_the_limit(service):
+    body = b"".join(b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n\r\n' % one for one in range(50_000))
+    with cpu_seconds(0.5):
+        answer = await ask(service.url, head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body))}) + body)
+
+    assert (status_of(answer), body_of(answer)["code"]) == (422, "invalid_value")
+
+
+@pytest.mark.parametrize("path", ["/ocr-upload", "/ocr", "/embed"])
+async def test_a_body_cut_into_crumbs_is_refused_soon(retrieving, path):
+    """Each chunk costs as much as one of 64 KiB."""
+    pieces = [
+        head("POST", path, FORM | {"Transfer-Encoding": "chunked"}),
+        b"%x\r\n%s\r\n" % (len(PART), PART),
+        *[CRUMB * 10_000] * 100,
+    ]
+    with cpu_seconds(1.0):  # read to its end, it takes 3
+        answer = await ask(retrieving.url, pieces)
+
+    assert (status_of(answer), body_of(answer)["code"]) == (400, "malformed_body")
+
+
+async def test_a_body_of_short_lines_as_chunks_is_taken(service, data):
+    body = PART + (data / "digital.pdf").read_bytes() + b"\n" * MIB + b"\r\n--x--\r\n"
+    lines = [body[at : at + 80] for at in range(0, len(body), 80)]
+    sent = [head("POST", "/ocr-upload", FORM | {"Transfer-Encoding": "chunked", "Connection": "close"})]
+    sent += [b"%x\r\n%s\r\n" % (len(line), line) for line in lines]
+
+    assert status_of(await ask(service.url, [*sent, b"0\r\n\r\n"])) == 200
+
+
+@pytest.mark.parametrize("preamble", [b"", b"\r\n", b"This is a message.\r\n" * 10])
+@pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"bye\r\n" * 100])
+@pytest.mark.parametrize("cut", [1, 7, 10**9])
+async def test_a_short_preamble_and_epilogue_are_skipped_however_the_bytes_are_cut(
+    service, data, preamble, epilogue, cut
+):
+    body = preamble + PART + (data / "blank-pages.pdf").read_bytes()[:2000] + b"\r\n--x--" + epilogue
+    sent = head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body)), "Connection": "close"}) + body
+    answer = await ask(service.url, [sent[at : at + cut] for at in range(0, len(sent), cut)])
+
+    assert body_of(answer)["code"] == "document_unreadable"  # half a PDF: it has arrived
+
+
+# ── connections ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_more_connections_than_may_be_shut_nobody_out(start):
+    service = await start(OCR_MAX_CONNECTIONS="20")
+    async with contextlib.AsyncExitStack() as idle:
+        for _ in range(60):
+            await idle.enter_async_context(connected(service.url))
+        for _ in range(30):
+            assert status_of(await ask(service.url, head("GET", "/health", {"Connection": "close"}))) == 200
+        assert service.service.api[CONNECTIONS].open <= 20
+        assert service.service.api[CONNECTIONS].shed >= 40
+
+
+async def test_a_connection_at_work_is_not_given_up_for_another(start, data):
+    service = await start(OCR_MAX_CONNECTIONS="2")
+    body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
+    sent = head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body)), "Connection": "close"}) + body
+    async with connected(service.url) as (first, one), connected(service.url) as (second, two):
+        for writer in (one, two):
+            writer.write(sent[:-100])
+        await until(lambda: len(service.spooled) == 2)
+        third = asyncio.create_task(ask(service.url, head("GET", "/health", {"Connection": "close"})))
+        await asyncio.wait([third], timeout=0.3)
+        assert not third.done(), "it waits until there is room"
+        for writer in (one, two):
+            writer.write(sent[-100:])
+        assert [status_of(await reader.read()) for reader in (first, second)] == [200, 200]
+        assert status_of(await third) == 200
+
+
+async def test_the_ops_port_makes_room_too(service):
+    async with contextlib.AsyncExitStack() as idle:
+        for _ in range(300):
+            await idle.enter_async_context(connected(service.ops))
+        for path in OPS_PATHS:
+            assert status_of(await ask(service.ops, head("GET", path, {"Connection": "close"}))) == 200
+
+
+async def test_a_head_that_does_not_come_ends_the_connection(start):
+    service = await start(OCR_HEAD_SECONDS="0.3")
+    for begun in (b"", b"GET /health HTT", head("GET", "/health", {}) + b"GET /hea"):
+        async with connected(service.url) as (reader, writer), asyncio.timeout(3):
+            writer.write(begun)
+            assert (await reader.read()).count(b"HTTP/1.1 200") == begun.count(b"\r\n\r\n")
+
+
+# ── probes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def probe(url: str, path: str) -> tuple[int, dict]:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as caller:
+        caller.sendall(head("GET", path, {"Connection": "close"}))
+        answer = b"".join(iter(lambda: caller.recv(65536), b""))
+    return status_of(answer), body_of(answer) if b"json" in answer else {}
+
+
+async def probes_while_blocked(service, seconds: float, *paths: str) -> list[tuple[int, dict]]:
+    """Ask from a thread while this event loop, the service's, does nothing else."""
+
+    def later() -> list[tuple[int, dict]]:
+        time.sleep(seconds * 0.8)
+        return [probe(service.ops, path) for path in paths]
+
+    with ThreadPoolExecutor() as threads:
+        asking = threads.submit(later)
+        time.sleep(seconds)  # the event loop stands still
+        assert asking.done(), "it is answered only when the event loop turns again"
+        return asking.result()
+
+
+async def test_probes_are_answered_while_the_event_loop_is_busy(service):
+    (livez, readyz, metrics) = await probes_while_blocked(service, 2, "/livez", "/readyz", "/metrics")
+
+    assert livez == (200, {"status": "ok"})
+    assert (readyz[0], metrics[0]) == (200, 200)
+
+
+async def test_an_event_loop_that_stands_still_for_too_long_is_dead(start):
+    service = await start(OCR_STALL_SECONDS="1")
+    (livez,) = await probes_while_blocked(service, 3, "/livez")
+
+    assert livez == (503, {"status": "dead", "reason": "event-loop-stalled"})
+    await until(lambda: probe(service.ops, "/livez")[0] == 200)
+
+
+# ── what the machine lacks ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def no_descriptor_left():
+    """Open connections still work; nothing can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_no_descriptor_for_the_spool_is_told_as_what_it_is(service, data):
+    body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
+    sent = head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body))}) + body
+    async with connected(service.url) as (reader, writer), asyncio.timeout(10):
+        await until(lambda: service.service._api_port.connections)
+        with no_descriptor_left():
+            writer.write(sent)
+            told = await reader.readuntil(b"}")
+
+    assert (status_of(told), body_of(told)["code"]) == (503, "storage_unavailable")
+    assert b"Retry-After: 30" in told
+    assert (await service.upload(data / "digital.pdf"))[0] == 200
+
+
+# ── answers that nobody reads, and the last moment ────────────────────────────────────────────────────────────────
+
+
+async def test_a_caller_that_reads_none_of_its_answers_loses_its_connection(start):
+    service = await start(OCR_RECEIVE_SECONDS="0.5")
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(caller, (host, int(port)))
+        asking = asyncio.create_task(loop.sock_sendall(caller, head("GET", "/openapi.json", {}) * 2000))
+        await until(lambda: service.service._api_port.connections)
+        await until(lambda: not service.service._api_port.connections, 20)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_what_waits_at_the_port_when_it_closes_is_answered(service):
+    host, port = service.url.removeprefix("http://").split(":")
+    callers = [socket.create_connection((host, int(port))) for _ in range(40)]  # the event loop takes none meanwhile
+    for caller in callers:
+        caller.sendall(head("POST", "/ocr", {"Content-Length": "0"}))
+    await service.service.stop(5)
+
+    assert [status_of(caller.recv(65536)) for caller in callers] == [503] * len(callers)
+    for caller in callers:
+        caller.close()
