@@ -48,7 +48,7 @@ class KeyFile:
                 "OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network where a NetworkPolicy guards the port"
             ) from exc
 
-    async def keep_looking(self, pool: BlockingPool) -> None:
+    async def poll(self, pool: BlockingPool) -> None:
         """Look until cancelled; a file system that hangs leaves the keys as they are."""
         while self._path:
             await asyncio.sleep(LOOK_AGAIN_S)

@@ -62,7 +62,7 @@ async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """
     response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
     response.headers["Server"] = "ocr-sidecar"
-    if isinstance(request, web.Request) and request.config_dict[DRAIN].leaving:
+    if isinstance(request, web.Request) and request.config_dict[DRAIN].draining:
         response.force_close()
         response.headers["Connection"] = "close"
 
@@ -167,10 +167,10 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 @web.middleware
-async def turn_away(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Once the service leaves, take new work only from connections that were open before."""
+async def refuse_new_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While the service drains, take new work only on connections that were open before."""
     if request.method == "POST":
-        request.config_dict[DRAIN].refuse_newcomer(request.protocol)
+        request.config_dict[DRAIN].refuse_new_connection(request.protocol)
     return await handler(request)
 
 

@@ -36,7 +36,7 @@ def facts_of(app: web.Application) -> health.Facts:
     configured, policy = app[READER].engines, app[READER].policy
     names = [one.name for one in app[ENGINE_TRAITS]]
     return health.Facts(
-        stopping=app[DRAIN].leaving,
+        stopping=app[DRAIN].draining,
         workers_alive=app[WORKERS].alive,
         engines={name: configured[name].capability if name in configured else health.missing(name) for name in names},
         default_engine=policy.default_engine,

@@ -29,9 +29,9 @@ from sidecar.api.middleware import (
     deliver_in_time,
     errors_as_json,
     identify,
+    refuse_new_connections,
     refuse_packed,
     sign,
-    turn_away,
 )
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
@@ -86,7 +86,7 @@ def build_app(
         SettingsError: keys are asked for and there is none, or an engine that is not there.
     """
     app = web.Application(
-        middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, turn_away]
+        middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, refuse_new_connections]
     )
     app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
@@ -120,7 +120,7 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
     if KEY_FILE not in app:
         yield
         return
-    async with beside(app[KEY_FILE].keep_looking(app[POOLS]["keys"])):
+    async with beside(app[KEY_FILE].poll(app[POOLS]["keys"])):
         yield
 
 

@@ -22,10 +22,10 @@ OPS_CONNECTIONS = 64
 """Of the ops port: a kubelet has one or two, Prometheus one or two; one that is idle makes room for them."""
 LAST_ANSWER_S = 3.0
 """A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
-LAST_NEWCOMER_S = 1.0
+LAST_REFUSAL_S = 1.0
 """A connection that came in the last moment has so long to ask, and to hear that the service is gone."""
 PORTS = 2
-CLOSING_S = LAST_NEWCOMER_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
+CLOSING_S = LAST_REFUSAL_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
 
 
@@ -75,11 +75,11 @@ class Service:
         """
         drain, loop = self.api[DRAIN], asyncio.get_running_loop()
         ends_s = loop.time() + grace_s
-        drain.leave(self._api_port.connections)
+        drain.start(self._api_port.connections)
         # Each connection that is open has one more answer, its last, so that no caller finds its own closed.
         await self._api_port.until_gone(lambda: drain.kept & self._api_port.connections, min(grace_s, LAST_ANSWER_S))
         await drain.finish(max(0.0, ends_s - loop.time()))
-        await self._api_port.close(drain.kept, min(grace_s, LAST_NEWCOMER_S))
+        await self._api_port.close(drain.kept, min(grace_s, LAST_REFUSAL_S))
         await self._ops_port.close()
 
 
