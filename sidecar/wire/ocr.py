@@ -238,6 +238,13 @@ class AttemptBody(Wire):
     first_token_ms: int | None = Field(None, description="From the call to the first token: mostly loading.")
 
 
+class CorrectionBody(Wire):
+    """A piece of a page's text, between white space, that was put right."""
+
+    read: str = Field(description="As the engine first read it.")
+    corrected: str = Field(description="As it stands in the text.")
+
+
 class PageBody(Wire):
     """One page of the answer; `page` counts from 1."""
 
@@ -254,6 +261,8 @@ class PageBody(Wire):
     fallback_from: str | None = None
     confidence: int | None = Field(None, description="Mean word confidence, 0 to 100, where the engine tells it.")
     rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
+    corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
+    numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
 
 
