@@ -1,7 +1,7 @@
 """The governed engine: a vision model in Ollama, on a GPU that belongs to an LLM first.
 
-Each page is drawn in a worker while the one before is read. Right before each call the GPU is looked at: whether the
-call may be made at all, and how long the model may stay.
+Each page is drawn in a worker while the one before is read. Right before each call the GPU is read, to decide whether
+the call may be made at all, and how long the model may stay.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
 PRESSURE_POLL_S = 0.25
 SETTLED_S = 5.0
-"""Memory that a model left shows up as free so much later, in seconds, at most: pressure seen earlier after a call of
-ours may be the OCR model itself, which has just left, and is looked at again."""
+"""Memory of an evicted model shows up as free at most so many seconds later. Pressure seen earlier after a call of ours
+may be the OCR model itself, which has just been evicted, so the GPU is read again."""
 FAIR_SHARE = 0.5
 """Share of a page's time that a call must have had for its deadline to say something about the model server."""
 PRESSURE_AGAIN_S = 30
-"""When a caller should come back who was refused because the GPU is full: an LLM's answer takes about that."""
+"""Retry-After of a caller who was refused because the GPU is full: an LLM's answer takes about that."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
 """Ollama's name of a parameter, where it is not ours."""
 
@@ -55,7 +55,7 @@ OPTION_NAMES = {"max_tokens": "num_predict"}
 class VisionPolicy:
     """What the operator decided. Times in seconds, memory in MiB.
 
-    ``required_mb`` of None: the model is called whatever it pushes out. ``load_mb``: what it takes to be loaded.
+    ``required_mb`` of None: the model is called even if it evicts others. ``load_mb``: what it takes to be loaded.
     """
 
     parallel_pages: int
@@ -69,7 +69,7 @@ class VisionPolicy:
 
 
 class VisionEngine:
-    """An :class:`sidecar.ocr.engine.OcrEngine` that has each page read by the model its document's order names."""
+    """An :class:`sidecar.ocr.engine.OcrEngine` that lets the model of the document's order read each page."""
 
     traits = EngineTraits(
         CANONICAL_MODEL, takes_prompt=True, takes_parameters=True, is_believed_empty=False, on_gpu=True
@@ -93,7 +93,7 @@ class VisionEngine:
         self.prepare_slots = FairSlots(AHEAD * policy.parallel_pages)
         self._running: Counter[str] = Counter()
         self.make_room: Callable[[], Awaitable[bool]] | None = None
-        """Sends those away that come after OCR in rank, and tells whether any left."""
+        """Evicts lower-priority models; returns whether any left."""
         self.watch: ModelWatch | None = None
         """Knows whether the model server answers."""
         self._call_ended_s = float("-inf")
@@ -123,11 +123,11 @@ class VisionEngine:
         """Refuse nothing: whether the model can be called is known when it is."""
 
     def model(self, order: ReadOrder) -> str:
-        """Name what profile or operator say."""
+        """Return the model of the profile, or of the settings."""
         return order.instructions.model
 
     def max_attempts(self, order: ReadOrder) -> int:
-        """Tell what the profile says."""
+        """Return what the profile says."""
         return order.instructions.retry.max_attempts
 
     async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
@@ -135,10 +135,10 @@ class VisionEngine:
         return PreparedPage(index, *await self._drawer.draw(order, index))
 
     async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
-        """Have the model read one page.
+        """Let the model read one page.
 
         Raises:
-            GpuPressureError: the call would push another model out.
+            GpuPressureError: the call would evict another model.
             EngineUnavailableError, EngineFailedError, DeadlineError: see :meth:`sidecar.engines.ollama.Ollama.chat`.
         """
         if page.picture is None:
@@ -159,7 +159,7 @@ class VisionEngine:
         return _page_text(stream, sent, residency)
 
     async def _admit(self, order: ReadOrder, ends_s: float) -> OcrResidencyDecision:
-        """Look at the GPU; wait for room as long as may be, but not past the page's end; decide how long to stay.
+        """Read the GPU; wait for room within the limit and the page's deadline; decide how long the model may stay.
 
         Raises:
             GpuPressureError: there is no room.
@@ -169,7 +169,7 @@ class VisionEngine:
         headroom = await self._monitor.read()
         if self.make_room and self._lacks_room(headroom, instructions.model) and await self.make_room():
             headroom = await self._monitor.read_anew()
-        while self._would_push_out(headroom, instructions.model):
+        while self._would_evict(headroom, instructions.model):
             if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
                 raise GpuPressureError(
                     "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
@@ -184,14 +184,14 @@ class VisionEngine:
             instructions.keep_alive_cap_s,
         )
 
-    def _would_push_out(self, headroom: VramHeadroom, model: str) -> bool:
+    def _would_evict(self, headroom: VramHeadroom, model: str) -> bool:
         required_mb = self._policy.required_mb
-        return required_mb is not None and residency_policy.would_push_out(
+        return required_mb is not None and residency_policy.would_evict(
             headroom, model, required_mb, self._running[full_name(model)]
         )
 
     def _lacks_room(self, headroom: VramHeadroom, model: str) -> bool:
-        """Tell whether the model would be loaded where it does not fit: then those that come after it in rank leave."""
+        """Return whether the model must be loaded and does not fit: then lower-priority models are evicted."""
         needs = residency_policy.needs_room(headroom, model, self._policy.load_mb)
         return needs and not self._running[full_name(model)]
 
@@ -200,7 +200,7 @@ class VisionEngine:
         return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
 
     def _pass_circuit(self) -> bool:
-        """Ask the circuit to call; tell whether this is the call that tries whether the server is back."""
+        """Ask the circuit breaker to call; return whether this call is its probe."""
         is_probe = self.circuit.is_open
         if not self.circuit.admit():
             raise EngineUnavailableError(
@@ -212,7 +212,7 @@ class VisionEngine:
     async def _call(
         self, request: Mapping[str, object], timeouts: ChatTimeouts, *, is_fair: bool, is_probe: bool
     ) -> ChatStream:
-        """Make one call, and tell the circuit how it went; a deadline proves nothing where the time was not fair."""
+        """Make one call and report its outcome to the circuit breaker; a deadline counts only if the time was fair."""
         model = full_name(str(request["model"]))
         self._running[model] += 1
         try:

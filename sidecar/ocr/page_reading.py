@@ -1,4 +1,4 @@
-"""What becomes of one page over all tries of all engines, and what a document's pages come to. Pure."""
+"""The outcome of one page over all attempts of all engines, and of a document over its pages. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -214,7 +214,7 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
     """Give the codes for what the pages went through, each once.
 
     Of a page that went from one engine to another, and of all tries of the engines that follow profiles, which are
-    ``profiled``, the causes are told. Else the page alone tells what became of it.
+    ``profiled``, the causes are reported. Otherwise only the page's own verdict is.
     """
     if any(page.engine is None for page in pages):
         yield WarningCode.PAGE_FAILED
