@@ -97,7 +97,7 @@ class Watchman:
         beat.proved = self._ready(beat)
         before = beat.proof
         port, ops_port = self.settings.sidecar_api_port, self.settings.sidecar_ops_port
-        beat.proof, doors = await probe.prove(beat.sidecars, port, ops_port, self.settings.isolation_timeout_s)
+        beat.proof, exposed = await probe.prove(beat.sidecars, port, ops_port, self.settings.isolation_timeout_s)
         if self._beats.get(namespace) is not beat:  # it was forgotten meanwhile
             return
         self.metrics.isolation.labels(namespace).set(GAUGE[beat.proof.status])
@@ -105,16 +105,16 @@ class Watchman:
         if beat.proof == before:
             return
         self.on_news(namespace)
-        if doors:
+        if exposed:
             log.error("the network policy is not enforced", extra={"namespace": namespace, "port": port})
-            await self._warn(namespace, doors, beat.proof)
+            await self._warn(namespace, exposed, beat.proof)
 
-    async def _warn(self, namespace: str, doors: Sequence[Sidecar], proof: Condition) -> None:
+    async def _warn(self, namespace: str, exposed: Sequence[Sidecar], proof: Condition) -> None:
         now = self.clock()
-        for sidecar in doors:
+        for sidecar in exposed:
             metadata = {"name": sidecar.name, "namespace": namespace, "uid": sidecar.uid}
             about = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-            # By its time as well: a door that is opened a second time is told a second time.
+            # By its time as well: a port that is opened again is reported again.
             name = event_name(sidecar.name, sidecar.uid, proof.type, proof.reason, now.isoformat())
             event = Event(name, "Warning", "IsolationNotEnforced", proof.message)
             try:

@@ -225,7 +225,7 @@ class VisionEngine:
             raise
         except BaseException:
             if is_probe:
-                self.circuit.given_up()
+                self.circuit.cancelled()
             raise
         finally:
             self._running[model] -= 1
@@ -240,7 +240,7 @@ class VisionEngine:
         if is_fair or not isinstance(exc, DeadlineError):
             self.circuit.failed(was_probe=was_probe)
         elif was_probe:
-            self.circuit.given_up()
+            self.circuit.cancelled()
 
 
 def _request(

@@ -18,7 +18,7 @@ from sidecar.runtime.daemon_thread import DaemonThread
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.5
+POLL_S = 0.5
 """Pressure is noticed within this time, and the memory is freed well within five seconds."""
 
 
@@ -92,7 +92,7 @@ class Placement:
                     await self.look()
                 except Exception:  # this loop supervises itself: the copies on the CPU answer whatever happens here
                     log.exception("the placement of the models failed")
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_S)
         finally:
             for following in self._following:
                 following.cancel()

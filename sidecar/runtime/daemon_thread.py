@@ -1,4 +1,4 @@
-"""A thread that runs blocking calls one after the other, and never holds up the end of the process.
+"""A thread that runs blocking calls one after the other, and never delays the end of the process.
 
 Unlike ThreadPoolExecutor's, which the interpreter waits for at its exit: a download or a forward may take minutes.
 """
@@ -24,7 +24,7 @@ class DaemonThread:
         self._thread: threading.Thread | None = None
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in the thread and wait for it; a caller that leaves does not stop it once it runs."""
+        """Run a call in the thread and wait for it; a cancelled caller does not stop it once it runs."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
@@ -36,7 +36,7 @@ class DaemonThread:
                 return
             try:
                 result = call(*args, **kwargs)
-            except BaseException as exc:  # noqa: BLE001 - whatever it is, it belongs to who waits for the call
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, the caller gets it
                 _tell(loop, _fail, answer, exc)
             else:
                 _tell(loop, _succeed, answer, result)
@@ -61,7 +61,7 @@ class DaemonThread:
         self._prepare()
         while (call := self._calls.get()) is not None:
             call()
-            del call  # nothing of a call outlives it: it may hold a copy of a model
+            del call  # drop the reference: the call may hold a copy of a model
 
 
 def stop_all(threads: Iterable[DaemonThread], wait_s: float) -> None:
