@@ -24,7 +24,7 @@ from controller.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 CRD_LOOK_S = 1.0
-"""How often is looked for the CRD while it is not there, in seconds; it often comes with the same command."""
+"""How often to check for the CRD while it is missing, in seconds; the same command often installs it."""
 MAX_STILL_S = 30.0
 """How much longer than a resync and a pass a loop may be still before ``/livez`` fails."""
 
@@ -99,7 +99,7 @@ class Controller:
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
     async def _wait_for_crd(self) -> None:
-        """Wait until OcrProfiles can be listed: kopf looks only once what kinds of objects there are."""
+        """Wait until OcrProfiles can be listed: kopf discovers the kinds of objects only once."""
         while not self._is_crd_there:
             try:
                 await self._cluster.list_profiles(self._namespace)

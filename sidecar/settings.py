@@ -30,7 +30,7 @@ MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
 
 
 class Settings(BaseModel):
-    """One immutable value, handed to whoever needs it."""
+    """One immutable value, passed to each part that needs it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False, hide_input_in_errors=True)
 

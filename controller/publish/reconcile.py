@@ -95,7 +95,7 @@ class Proofs(Protocol):
 
 
 class Expects(Protocol):
-    """Who is told beforehand what is written; see ``controller.schedule.change_filter``."""
+    """Gets each write beforehand; see ``controller.schedule.change_filter``."""
 
     def expect_config_map(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Note what the ConfigMap is about to be."""

@@ -25,7 +25,7 @@ TESSERACT, MODEL = TesseractEngine.traits.name, VisionEngine.traits.name
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. ``remedy`` says what to do about it; ``needed`` tells a fault from an option."""
+    """The result of one check. ``remedy`` says what to do; ``needed``: whether it is a fault if it is missing."""
 
     what: str
     ok: bool

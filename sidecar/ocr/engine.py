@@ -34,7 +34,7 @@ class EngineTraits:
     takes_parameters: bool = False
     """Whether it is sent the parameters of request and profile."""
     takes_languages: bool = False
-    """Whether it is told which languages to read; one that is not reads whatever is there."""
+    """Whether it takes a list of languages; one that does not reads any language it can."""
     is_believed_empty: bool = True
     """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
     on_gpu: bool = False

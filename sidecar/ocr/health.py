@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sidecar.runtime.capability import Capability
 
 STILL_S = 5.0
-"""An event loop that has not turned for so long takes no requests; it is given longer to live."""
+"""After so many seconds without a turn of the event loop the service is not ready; liveness allows longer."""
 
 
 @dataclass(frozen=True, slots=True)

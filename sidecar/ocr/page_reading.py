@@ -40,7 +40,7 @@ CAUSES: Mapping[str, WarningCode] = {
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """What became of one page; ``page`` counts from 1. Without ``engine`` nobody gave any text."""
+    """The outcome of one page; ``page`` counts from 1. ``engine`` is None if no engine gave any text."""
 
     page: int
     text: str

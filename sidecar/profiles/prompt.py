@@ -1,4 +1,4 @@
-"""What the model is told in words: the system prompt, and the fields it is to tag. Pure."""
+"""The prompt of the model: the system prompt, and the fields to tag. Pure."""
 
 import re
 from collections.abc import Sequence

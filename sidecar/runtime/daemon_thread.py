@@ -45,15 +45,15 @@ class DaemonThread:
         return await answer
 
     def stop(self, wait_s: float = 0.0) -> None:
-        """Let the thread end after what it runs, and wait so many seconds at most for that."""
+        """Let the thread end after its current call, and wait at most ``wait_s`` seconds for it."""
         stop_all((self,), wait_s)
 
     def tell_to_end(self) -> None:
-        """Let the thread end after what it runs and what waits for it."""
+        """Let the thread end after its current call and the queued ones."""
         self._calls.put(None)
 
     def join(self, wait_s: float) -> None:
-        """Wait so many seconds at most for the thread's end."""
+        """Wait at most ``wait_s`` seconds for the thread's end."""
         if self._thread:
             self._thread.join(wait_s)
 
@@ -65,7 +65,7 @@ class DaemonThread:
 
 
 def stop_all(threads: Iterable[DaemonThread], wait_s: float) -> None:
-    """Let threads end after what each runs, and wait so many seconds at most for all of them together."""
+    """Let threads end after their current calls, and wait at most ``wait_s`` seconds for all of them together."""
     threads, ends_s = tuple(threads), time.monotonic() + wait_s
     for thread in threads:
         thread.tell_to_end()

@@ -28,7 +28,7 @@ from sidecar.telemetry import Metrics
 
 
 def watch_all(app: web.Application) -> None:
-    """Show what every part of the service tells of itself."""
+    """Register the gauges of all parts of the service."""
     metrics, admission, drain = app[METRICS], app[READER].admission, app[DRAIN]
     workers, spool, profiles = app[WORKERS], app[SPOOL], app[PROFILE_STORE]
     engines = app[READER].engines

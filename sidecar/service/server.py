@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 OPS_CONNECTIONS = 64
 """Of the ops port: a kubelet has one or two, Prometheus one or two; one that is idle makes room for them."""
 LAST_ANSWER_S = 3.0
-"""A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
+"""How long a connection that is open at the end may still ask for its last answer; then it is closed if idle."""
 LAST_REFUSAL_S = 1.0
-"""A connection that came in the last moment has so long to ask, and to hear that the service is gone."""
+"""How long a connection that came at the last moment may still ask, to get the answer that the service stops."""
 PORTS = 2
 CLOSING_S = LAST_REFUSAL_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
