@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test bench bench-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock clean
 
 PYTHON ?= python3
@@ -13,6 +13,8 @@ FAKE_PORT ?= 11434
 TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 # Debian's mariadb-server, less the service that would start with it: the tests start a private one.
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
+FONT_PACKAGES := fonts-thai-tlwg fonts-arundina fonts-noto-core
+FONT_WHEELS := fontpkg-sarabun==1.0 fontpkg-noto-sans-thai==2.2 fontpkg-kanit==2.0 fontpkg-chakra-petch==1.0 fontpkg-prompt==1.1
 IMAGE_CHECK_PACKAGES := debootstrap buildah
 
 # The images. TAG, BASE_IMAGE, TORCH (cpu, cu130, …), TORCH_INDEX, PIP_CONF and BUILD_OPTIONS: docs/deploy.md.
@@ -69,14 +71,16 @@ system-packages:
 	needed=$$(lacking $(TESSERACT_PACKAGES); $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv); \
 	mariadb=$$([ -x /usr/sbin/mariadbd ] || lacking $(MARIADB_PACKAGES)); \
 	network=$$(lacking $(NETWORK_PACKAGES)); \
+	fonts=$$(lacking fonts-thai-tlwg); \
 	if [ "$$(id -u)" != 0 ]; then \
 	  [ -z "$$needed" ] || echo "please run: sudo apt-get install" $$needed; \
 	  [ -z "$$mariadb" ] || echo "for the tests on a real database, please run: sudo apt-get install" $$mariadb; \
-	elif [ -n "$$needed$$mariadb$$network" ]; then \
+	elif [ -n "$$needed$$mariadb$$network$$fonts" ]; then \
 	  apt-get update -qq; \
 	  [ -z "$$needed" ] || install $$needed || exit 1; \
 	  [ -z "$$mariadb" ] || install $$mariadb || echo "MariaDB cannot be installed here: its tests are skipped"; \
 	  [ -z "$$network" ] || install $$network || echo "nftables cannot be installed here: tests of packets are skipped"; \
+	  [ -z "$$fonts" ] || install $$fonts || echo "$$fonts cannot be installed here: tests of Thai numerals are skipped"; \
 	fi
 
 demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and print its text
@@ -106,8 +110,29 @@ test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
 	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
 	$(BIN)/pytest -m alone
 
+coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
+	$(BIN)/coverage run -m pytest -m alone
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
+
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
+
+# Fonts to learn from and to be measured on, all free. Debian's with Thai, and PyPI's.
+numeral-fonts: packages
+	@if dpkg -s $(FONT_PACKAGES) >/dev/null 2>&1 || ! command -v apt-get >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(FONT_PACKAGES) >/dev/null; \
+	else echo "please run: sudo apt-get install $(FONT_PACKAGES)"; exit 2; fi
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(FONT_WHEELS)
+
+train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write its weights; two minutes on two cores
+	@$(BIN)/python -m tools.numerals.train
+
+bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
+	@$(BIN)/python -m bench numerals
 
 # Another server, in an environment of its own: it is bound to older libraries.
 bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
@@ -154,4 +179,4 @@ lock:  ## Resolve the newest versions that fit pyproject.toml and write requirem
 	rm -rf $(LOCK_VENV) build
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -347,8 +347,8 @@ class Settings(BaseModel):
         100,
         alias="OCR_CHAR_THRESHOLD",
         ge=0,
-        description="A page's text layer is used when it has more characters than this (and reads like text). Kept "
-        "from production.",
+        description="A text layer of so many characters or fewer may be a stamp: it is used only if nothing else on "
+        "its page looks like text. Kept from production.",
     )
     max_document_bytes: int = Field(
         50 * MIB,

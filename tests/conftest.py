@@ -19,6 +19,8 @@ from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
 
 DATA = Path(__file__).parent / "data"
+PATIENCE_S = 20.0
+"""How long something may take about which a test claims nothing but that it happens: the machine may be busy."""
 COSTLY = {"cluster", "mariadb_server", "models", "network"}
 """Fixtures of a session or a module that take seconds to make: the tests of each share one worker of pytest-xdist."""
 
@@ -99,7 +101,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         await service.start()
         one = Running(service, settings, aiohttp.ClientSession())
         running.append(one)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(3 * PATIENCE_S):
             await service.api[READER].loaded()
         return one
 
@@ -112,10 +114,6 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 @pytest.fixture
 async def service(start: Start) -> Running:
     return await start()
-
-
-PATIENCE_S = 20.0
-"""How long something may take about which a test claims nothing but that it happens: the machine may be busy."""
 
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:

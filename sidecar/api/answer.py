@@ -181,5 +181,8 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "fallback_from": page.fallback_from,
         "confidence": page.confidence,
         "rotation": page.rotation,
+        "text_layer": ocr.TextLayerBody(repaired=list(page.repaired)) if page.repaired else None,
+        "corrections": [ocr.CorrectionBody(read=one.read, corrected=one.corrected) for one in page.corrections],
+        "numerals_doubtful": page.numerals_doubtful,
         "error": page.error.code if page.error else None,
     }

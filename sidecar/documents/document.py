@@ -14,7 +14,8 @@ from sidecar.documents.page_selection import PageWish
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
-from sidecar.documents.text_layer import TextLayer, clean, has_enough, reads_like_text
+from sidecar.documents.text_layer import TextLayer, clean, reads_like_text
+from sidecar.documents.thai_text import Repair
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 
 PDF_HEADER_BYTES = 1024
@@ -44,12 +45,18 @@ class Inquiry:
 
 @dataclass(frozen=True)
 class PageFacts:
-    """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read."""
+    """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read.
+
+    ``repaired`` names what was mended in the text layer; ``implausible_layer`` tells that what it
+    has is of no language.
+    """
 
     index: int
     text: str | None = None
     blank: bool = False
     error: SidecarError | None = None
+    repaired: tuple[Repair, ...] = ()
+    implausible_layer: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Document(Protocol):
     def page_count(self) -> int:
         """Count the pages."""
 
-    def text_layer(self, index: int) -> TextLayer | None:
+    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
         """Give the page's text layer, or None where it cannot stand for the page."""
 
     def is_empty(self, index: int) -> bool:
@@ -146,12 +153,12 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
     try:
-        if inquiry.use_text_layer:
-            layer = document.text_layer(index)
-            if layer and has_enough(layer, inquiry.char_threshold) and reads_like_text(layer):
-                return PageFacts(index, clean(layer.text))
+        layer = document.text_layer(index, inquiry.char_threshold) if inquiry.use_text_layer else None
+        says_something = layer is not None and bool(layer.text.strip())
+        if layer and says_something and reads_like_text(layer):
+            return PageFacts(index, clean(layer.text), repaired=layer.repaired)
         document.check_page(index, limits.dpi)
-        return PageFacts(index, blank=document.is_empty(index))
+        return PageFacts(index, blank=document.is_empty(index), implausible_layer=says_something)
     except SidecarError as error:
         return PageFacts(index, error=error)
 

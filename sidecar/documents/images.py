@@ -74,7 +74,7 @@ class Images:
                     return index
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
-    def text_layer(self, index: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
+    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
         """Give nothing: pictures have no text layer."""
         return None
 

@@ -10,11 +10,10 @@ from typing import Any, Self
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
-from PIL import Image, ImageChops, ImageDraw
 
-from sidecar.documents import raster
+from sidecar.documents import pdf_ink, pdf_objects, pdf_text, raster, text_layer
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.text_layer import FULL_PAGE_IMAGE_SHARE, MIN_ACCOUNTED_SHARE, TextLayer
+from sidecar.documents.text_layer import TextLayer
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -26,12 +25,8 @@ from sidecar.errors import (
 POINTS_PER_INCH = 72
 MAPPING_SAMPLES = 32
 """Characters a page whose mapping is asked for, one call each: enough to tell 2 % unmapped from 20 %."""
-OBJECTS_LOOKED_AT = 5_000
-"""A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""
 IMAGES_TRIED = 16
 """Images of a page that turned out blank which are decoded once more, to see whether they can be."""
-FORM_DEPTH = 4
-"""How deep images are looked for in nested form objects."""
 
 _SHOWING_ANNOTATIONS = frozenset(
     {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_STAMP, pdfium_c.FPDF_ANNOT_WIDGET, pdfium_c.FPDF_ANNOT_INK}
@@ -66,19 +61,48 @@ class Pdf:
         finally:
             document.close()
 
-    def text_layer(self, index: int) -> TextLayer | None:
-        """Read a page's text layer; None where images hold what the text does not account for."""
+    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
+        """Read a page's text layer; None where more is seen on the page, or nothing of what it says.
+
+        Up to ``char_threshold`` characters may be a mere stamp or page number: then nothing else may look like text.
+        """
         with self._page(index) as page:
             text_page = page.get_textpage()
             try:
                 text = text_page.get_text_range()
-                if _image_share(page) >= FULL_PAGE_IMAGE_SHARE:
-                    self._check_size(page, index, raster.INK_DPI)
-                    if not _accounts_for_page(page, text_page):
+                found = pdf_objects.survey(page)
+                short = text_layer.is_short(text, char_threshold)
+                hidden = pdf_text.NOTHING_HIDDEN
+                found.may_hide_text = found.may_hide_text or pdf_text.reaches_outside(page, text_page, text)
+                if text and (short or found.needs_a_look) and self._can_be_looked_at(page, index, found):
+                    sight = pdf_ink.Sight(page, text_page)
+                    if not sight.is_accounted_for(found, is_short=short):
                         return None
-                return TextLayer(text, _mapped_share(text_page, text))
+                    hidden = sight.hidden() if found.may_hide_text else hidden
+                reading = pdf_text.read(page, text_page, text, hidden, found.text_objects)
+                return TextLayer(
+                    reading.text,
+                    _mapped_share(text_page, text),
+                    tuple(sorted(reading.repairs)),
+                    is_plausible=reading.is_plausible,
+                    over_picture=found.image_share >= pdf_ink.FULL_PAGE_IMAGE_SHARE,
+                )
             finally:
                 text_page.close()
+
+    def _can_be_looked_at(self, page: pdfium.PdfPage, index: int, found: pdf_objects.Survey) -> bool:
+        """Tell whether the page may be drawn; where it is too large and mostly pictures, its layer says too little.
+
+        Raises:
+            PageTooLargeError: it is.
+        """
+        try:
+            self._check_size(page, index, raster.INK_DPI)
+        except PageTooLargeError:
+            if found.image_share >= pdf_ink.FULL_PAGE_IMAGE_SHARE:
+                raise
+            return False
+        return True
 
     def is_empty(self, index: int) -> bool:
         """Tell whether nothing at all is drawn on the page, not even an annotation."""
@@ -139,7 +163,7 @@ class Pdf:
                 f"page {index + 1} would have {width:.0f} x {height:.0f} pixels at {dpi} dpi, the limits are "
                 f"{self._max_page_pixels} pixels and {raster.MAX_SIDE_PIXELS} on a side"
             )
-        for image, _ in _images(page):
+        for image, _ in pdf_objects.images(page):
             size = _pixel_size(image)
             if size[0] * size[1] > self._max_page_pixels:
                 raise PageTooLargeError(
@@ -177,7 +201,7 @@ def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfiu
 
 
 def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
-    for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), OBJECTS_LOOKED_AT)):
+    for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), pdf_objects.OBJECTS_LOOKED_AT)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, at)
         subtype = pdfium_c.FPDFAnnot_GetSubtype(annotation)
         pdfium_c.FPDFPage_CloseAnnot(annotation)
@@ -186,73 +210,9 @@ def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
     return False
 
 
-# ── does the text layer account for what is seen? ─────────────────────────────────────────────────────────────────
-
-Matrix = tuple[float, float, float, float, float, float]
-IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
-
-
-def _accounts_for_page(page: pdfium.PdfPage, text_page: Any) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
-    """Tell whether the text layer covers most of the page's ink.
-
-    A stamp over a scan covers little of it; the text of a searchable scan lies over what it reads.
-    """
-    scale = raster.INK_DPI / POINTS_PER_INCH
-    ink = raster.ink_mask(page.render(scale=scale, grayscale=True).to_pil())
-    outside = ImageChops.subtract(ink, _text_mask(page, text_page, ink.size))
-    seen = sum(ink.histogram()[1:])
-    return seen - sum(outside.histogram()[1:]) >= MIN_ACCOUNTED_SHARE * seen
-
-
-def _image_share(page: pdfium.PdfPage) -> float:
-    width, height = page.get_size()
-    covered = sum(_area(_bounds(image), matrix) for image, matrix in _images(page))
-    return covered / (width * height) if width * height > 0 else 0.0
-
-
-def _images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterator[tuple[Any, Matrix]]:  # noqa: ANN401
-    """Walk a page's images, those in form objects too, each with the matrix of what contains it."""
-    in_form = depth > 0
-    count = (pdfium_c.FPDFFormObj_CountObjects if in_form else pdfium_c.FPDFPage_CountObjects)(container)
-    get = pdfium_c.FPDFFormObj_GetObject if in_form else pdfium_c.FPDFPage_GetObject
-    for at in range(min(count, OBJECTS_LOOKED_AT)):
-        item = get(container, at)
-        kind = pdfium_c.FPDFPageObj_GetType(item)
-        if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
-            yield item, matrix
-        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
-            yield from _images(item, _multiply(_matrix(item), matrix), depth + 1)
-
-
-def _bounds(item: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - a PDFium handle
-    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-    pdfium_c.FPDFPageObj_GetBounds(item, left, bottom, right, top)
-    return left.value, bottom.value, right.value, top.value
-
-
-def _matrix(item: Any) -> Matrix:  # noqa: ANN401 - a PDFium handle
-    found = pdfium_c.FS_MATRIX()
-    if not pdfium_c.FPDFPageObj_GetMatrix(item, found):
-        return IDENTITY
-    return found.a, found.b, found.c, found.d, found.e, found.f
-
-
-def _multiply(first: Matrix, then: Matrix) -> Matrix:
-    a, b, c, d, e, f = first
-    A, B, C, D, E, F = then  # noqa: N806 - the letters of the PDF reference
-    return (a * A + b * C, a * B + b * D, c * A + d * C, c * B + d * D, e * A + f * C + E, e * B + f * D + F)
-
-
-def _area(bounds: tuple[float, float, float, float], matrix: Matrix) -> float:
-    """Area, in square points, of a rectangle after the matrix: its own area times the determinant."""
-    left, bottom, right, top = bounds
-    a, b, c, d, _, _ = matrix
-    return abs((right - left) * (top - bottom) * (a * d - b * c))
-
-
 def _has_broken_image(page: pdfium.PdfPage) -> bool:
     """Tell whether one of the page's first images cannot be decoded; PDFium draws nothing for it and says nothing."""
-    for image, _ in itertools.islice(_images(page), IMAGES_TRIED):
+    for image, _ in itertools.islice(pdf_objects.images(page), IMAGES_TRIED):
         bitmap = pdfium_c.FPDFImageObj_GetBitmap(image)
         if not bitmap:
             return True
@@ -264,25 +224,3 @@ def _pixel_size(image: Any) -> tuple[int, int]:  # noqa: ANN401 - a PDFium handl
     width, height = ctypes.c_uint(), ctypes.c_uint()
     pdfium_c.FPDFImageObj_GetImagePixelSize(image, width, height)
     return width.value, height.value
-
-
-def _text_mask(page: pdfium.PdfPage, text_page: Any, size: tuple[int, int]) -> Image.Image:  # noqa: ANN401
-    """Draw the text layer's rectangles as they lie on the rendered page.
-
-    Each is half its height larger on all sides: scanners' software puts its text about where it read it.
-    """
-    mask = Image.new("L", size, 0)
-    draw = ImageDraw.Draw(mask)
-    for at in range(text_page.count_rects()):
-        left, bottom, right, top = text_page.get_rect(at)
-        corners = [_to_device(page, size, left, bottom), _to_device(page, size, right, top)]
-        (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*corners, strict=True))
-        margin = max(1, min(x1 - x0, y1 - y0) // 2)
-        draw.rectangle((x0 - margin, y0 - margin, x1 + margin, y1 + margin), fill=255)
-    return mask
-
-
-def _to_device(page: pdfium.PdfPage, size: tuple[int, int], x: float, y: float) -> tuple[int, int]:
-    across, down = ctypes.c_int(), ctypes.c_int()
-    pdfium_c.FPDF_PageToDevice(page, 0, 0, size[0], size[1], 0, x, y, across, down)
-    return across.value, down.value

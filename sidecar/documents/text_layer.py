@@ -1,23 +1,19 @@
 """Whether a page's text layer may stand for the page. Pure.
 
-Three questions, each answered by a number somebody else measured: is there enough of it, does it read like text, and
-does it account for what is seen on the page (a stamp over a scan does not).
+Two questions are answered here: is there enough of it, and does it read like text of some language. Whether it accounts
+for what is seen on the page (a stamp over a scan does not) is asked where the page can be drawn.
 """
 
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
+from sidecar.documents import latin_text
+from sidecar.documents.thai_text import Repair
+
 MIN_READABLE_SHARE = 0.9
 """Broken fonts give control characters, private-use characters or bare glyph numbers: far below this. A Thai text layer
 with a few unmapped marks, as word processors write it, lies above 0.98."""
-
-FULL_PAGE_IMAGE_SHARE = 0.5
-"""From this share of the page area on, images may hold what the page says, and the text over them be a mere stamp."""
-
-MIN_ACCOUNTED_SHARE = 0.5
-"""Least share of the page's ink that lies under the text layer. A searchable scan has nearly all of it there, a scan
-with a stamp or a header over it a few per cent."""
 
 _UNREADABLE = frozenset({"Cc", "Cn", "Co", "Cs"})
 _WHITE = frozenset("\t\n\r\f")
@@ -25,10 +21,17 @@ _WHITE = frozenset("\t\n\r\f")
 
 @dataclass(frozen=True, slots=True)
 class TextLayer:
-    """A page's text layer. ``mapped_share`` is the share of its characters for which the font says what they mean."""
+    """A page's text layer. ``mapped_share`` is the share of its characters for which the font says what they mean.
+
+    ``repaired`` names what was mended in it, ``is_plausible`` tells whether what came out can be Thai, ``over_picture``
+    that it lies over a picture of the page, so that it is what somebody read there.
+    """
 
     text: str
     mapped_share: float = 1.0
+    repaired: tuple[Repair, ...] = ()
+    is_plausible: bool = True
+    over_picture: bool = False
 
 
 MIN_VISIBLE_SHARE = 0.5
@@ -40,17 +43,30 @@ def clean(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\ufffe", "-")
 
 
-def has_enough(layer: TextLayer, char_threshold: int) -> bool:
-    """Tell whether the layer has more characters than the threshold, spaces around it not counted."""
-    return len(layer.text.strip()) > char_threshold
+def is_short(text: str, char_threshold: int) -> bool:
+    """Tell whether a text has no more characters than the threshold, spaces around it not counted.
+
+    A short layer may be a stamp or a page number: it stands for its page only where nothing else looks like text.
+    """
+    return len(text.strip()) <= char_threshold
 
 
 def reads_like_text(layer: TextLayer) -> bool:
-    """Tell whether nearly all characters are printable and mapped, and most are to be seen."""
+    """Tell whether nearly all characters are printable and mapped, most are to be seen, and they spell words."""
     return (
         layer.mapped_share >= MIN_READABLE_SHARE
         and readable_share(layer.text) >= MIN_READABLE_SHARE
         and visible_share(layer.text) >= MIN_VISIBLE_SHARE
+        and not is_implausible(layer)
+    )
+
+
+def is_implausible(layer: TextLayer) -> bool:
+    """Tell whether the layer is of no language: its font's map is wrong, or a poor reader wrote it."""
+    return (
+        not layer.is_plausible
+        or latin_text.is_implausible(layer.text)
+        or (layer.over_picture and latin_text.is_noise(layer.text))
     )
 
 

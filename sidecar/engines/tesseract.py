@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sidecar.documents import document, raster
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PageImage
+from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
 from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.errors import (
     EngineFailedError,
@@ -48,6 +49,9 @@ MAX_LANGUAGES = 4
 """Languages read at once: each takes its own pass over a doubtful word."""
 LOAD_DEADLINE_S = 30.0
 LOAD_AGAIN_S = 5.0
+THAI = "tha"
+LEAST_CONSONANT = 6.0
+"""Pixels: nothing lower can be read, and a line's measures may be anything."""
 MODELS_KEPT = 3
 """Language sets whose models a worker keeps: 20 to 60 MiB each."""
 DOUBTFUL_CONFIDENCE = 82
@@ -68,9 +72,13 @@ class Installed:
 
 
 def preload() -> None:
-    """Import tesserocr, single-threaded: workers run one a core, and OpenMP's threads would only fight over it."""
-    os.environ["OMP_THREAD_LIMIT"] = "1"
+    """Import tesserocr and NumPy, single-threaded: workers run one a core, and threads would only fight over it."""
+    os.environ["OMP_THREAD_LIMIT"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     import tesserocr  # noqa: F401, PLC0415 - the process that serves HTTP must not load it
+
+    from sidecar.engines.numerals import network  # noqa: PLC0415 - likewise: it brings NumPy
+
+    network.load_weights()
 
 
 def describe(tessdata_dir: Path | None) -> Installed | None:
@@ -115,12 +123,43 @@ def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[Pag
         blocks = tuple(_layout(api))
         if is_broken_single_column(blocks, page.width, page.dpi):
             _show(api, page, PSM.SINGLE_COLUMN)
-        read = PageText(compose_sara_am(trim(api.GetUTF8Text())), confidence=api.MeanTextConf())
+        read = with_numerals(api, page, PageText(api.GetUTF8Text(), confidence=api.MeanTextConf()), languages)
+        read = replace(read, text=compose_sara_am(trim(read.text)))
         return read, (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
     except RuntimeError as exc:  # tesserocr raises nothing more precise
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
         api.Clear()
+
+
+def with_numerals(api: "PyTessBaseAPI", page: PageImage, read: PageText, languages: str) -> PageText:
+    """Have the numerals read once more, where Thai is asked for and the text may hold some."""
+    if THAI not in languages.split("+") or not may_hold_numerals(read.text):
+        return read
+    from sidecar.engines.numerals.reading import read_numerals  # noqa: PLC0415 - as above
+
+    found = read_numerals(page, read.text, tuple(_symbols(api)))
+    return replace(read, text=found.text, corrections=found.corrections, numerals_doubtful=found.doubtful)
+
+
+def _symbols(api: "PyTessBaseAPI") -> Iterator[Symbol]:
+    """Give what was read, a character or a few at a time, each with its line."""
+    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+
+    line = TextLine(0, 0, 1)
+    for item in iterate_level(api.GetIterator(), RIL.SYMBOL):
+        if item.IsAtBeginningOf(RIL.TEXTLINE):
+            line = _line(item.Baseline(RIL.TEXTLINE), item.RowAttributes())
+        box = item.BoundingBox(RIL.SYMBOL)
+        if box:
+            yield Symbol(item.GetUTF8Text(RIL.SYMBOL), box[0], box[2], item.Confidence(RIL.SYMBOL), line)
+
+
+def _line(baseline: tuple[tuple[int, int], tuple[int, int]], heights: Mapping[str, float]) -> TextLine:
+    (left, start), (right, end) = baseline
+    slope = (end - start) / max(1, right - left)
+    consonant = heights["row_height"] - heights["ascenders"] + heights["descenders"]  # descenders are negative
+    return TextLine(start - slope * left, slope, max(LEAST_CONSONANT, consonant))
 
 
 def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int) -> None:

@@ -74,6 +74,14 @@ class PageVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """A piece of text between white space: as the engine first read it, and as it stands in the text."""
+
+    read: str
+    corrected: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageText:
     """What one try at a page gave. ``confidence`` is 0 to 100, or None where an engine gives none."""
 
@@ -82,6 +90,9 @@ class PageText:
     confidence: int | None = None
     rotation: int = 0
     """Degrees, clockwise, by which the page had to be turned to read upright, beyond what the file itself says."""
+    corrections: tuple[Correction, ...] = ()
+    numerals_doubtful: bool = False
+    """Whether a numeral of the text is a guess."""
     verdict: PageVerdict = PageVerdict.GOOD
     done_reason: str = "stop"
     error: SidecarError | None = None

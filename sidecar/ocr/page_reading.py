@@ -12,7 +12,16 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
-from sidecar.ocr.engine import FAST_PATH, MIXED, Attempt, EngineTraits, PageText, PageVerdict, TryFailedError
+from sidecar.ocr.engine import (
+    FAST_PATH,
+    MIXED,
+    Attempt,
+    Correction,
+    EngineTraits,
+    PageText,
+    PageVerdict,
+    TryFailedError,
+)
 from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
@@ -44,9 +53,13 @@ class PageResult:
     fallback_from: str | None = None
     confidence: int | None = None
     rotation: int = 0
+    corrections: tuple[Correction, ...] = ()
+    numerals_doubtful: bool = False
     error: SidecarError | None = None
     is_answer: bool = True
     """Whether this is what the engine believes is on the page; else it is what there is for want of better."""
+    repaired: tuple[str, ...] = ()
+    """What was mended in the text layer that the text comes from."""
 
 
 @dataclass(slots=True)
@@ -123,6 +136,8 @@ class PageReading:
             fallback_from=self.wanted if engine != self.wanted else None,
             confidence=read.confidence,
             rotation=read.rotation,
+            corrections=read.corrections,
+            numerals_doubtful=read.numerals_doubtful,
             error=None if self._settled else self.error,
             is_answer=self._settled,
         )
@@ -215,6 +230,8 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
     yield from (warning for cause, warning in CAUSES.items() if cause in met)
     if any(_was_retried(page) for page in pages):
         yield WarningCode.PAGE_RETRIED
+    if any(page.numerals_doubtful for page in pages):
+        yield WarningCode.NUMERALS_DOUBTFUL
 
 
 def _was_retried(page: PageResult) -> bool:

@@ -198,7 +198,7 @@ class DocumentReader:
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if line_up is None or not _needs_engine(page):
-            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank)
+            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank, repaired=page.repaired)
         reading = PageReading(number, line_up.wanted)
         for engine in line_up.engines:
             await self._try_engine(engine, job.order, page.index, reading)
@@ -300,6 +300,8 @@ def _warnings(
         yield WarningCode.PAGES_LIMITED
     profiled = {one.name for one in tried if one.follows_profiles}
     yield from page_reading.page_warnings(pages, profiled)
+    if any(page.implausible_layer for page in facts.pages):
+        yield WarningCode.TEXT_LAYER_IMPLAUSIBLE
     if profiled and job.order.told.profile is None:
         yield WarningCode.PROFILE_MISSING
     if any(one.takes_prompt for one in tried) and find_placeholders(job.order.told.system_prompt):

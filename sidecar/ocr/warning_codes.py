@@ -19,6 +19,8 @@ class WarningCode(StrEnum):
     PAGE_LOOPED = "page-looped"
     PAGE_EMPTY = "page-empty"
     PAGE_RETRIED = "page-retried"
+    TEXT_LAYER_IMPLAUSIBLE = "text-layer-implausible"
+    NUMERALS_DOUBTFUL = "numerals-doubtful"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"
     PARAMETERS_NOT_APPLIED = "parameters-not-applied"

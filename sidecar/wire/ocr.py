@@ -238,6 +238,19 @@ class AttemptBody(Wire):
     first_token_ms: int | None = Field(None, description="From the call to the first token: mostly loading.")
 
 
+class TextLayerBody(Wire):
+    """What became of the text layer that a page's text comes from."""
+
+    repaired: list[str] = Field(description="What was mended in it, such as `marks-reordered`.")
+
+
+class CorrectionBody(Wire):
+    """A piece of a page's text, between white space, that was put right."""
+
+    read: str = Field(description="As the engine first read it.")
+    corrected: str = Field(description="As it stands in the text.")
+
+
 class PageBody(Wire):
     """One page of the answer; `page` counts from 1."""
 
@@ -254,6 +267,9 @@ class PageBody(Wire):
     fallback_from: str | None = None
     confidence: int | None = Field(None, description="Mean word confidence, 0 to 100, where the engine tells it.")
     rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
+    text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
+    corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
+    numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
 
 

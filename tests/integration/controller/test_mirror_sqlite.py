@@ -410,6 +410,7 @@ async def test_whatever_answers_in_place_of_the_database_is_an_outage(said):
     assert not [word for word in ("hush", "mirror", "127.0.0.1", "SELECT", str(port)) if word in str(caught.value)]
 
 
+@pytest.mark.alone
 async def test_a_peer_that_says_nothing_is_given_up_in_time():
     left = asyncio.Event()
 

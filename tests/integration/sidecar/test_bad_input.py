@@ -138,6 +138,7 @@ async def test_a_picture_is_not_enlarged_beyond_what_can_be_read(service):
     assert status == 200
 
 
+@pytest.mark.alone
 async def test_a_tiff_of_very_many_pages_is_refused_soon(service):
     frame = b"\x04\0\0\x01\x03\0\x01\0\0\0\x01\0\0\0\x01\x01\x03\0\x01\0\0\0\x01\0\0\0"
     frame += b"\x11\x01\x04\0\x01\0\0\0\x08\0\0\0\x17\x01\x04\0\x01\0\0\0\x01\0\0\0"
@@ -300,6 +301,7 @@ async def test_fifty_mib_are_read_and_one_byte_more_is_not(service, data):
     check_error(await service.upload(document + padding + b"\n"), 413, "too_large")
 
 
+@pytest.mark.alone
 async def test_a_declared_length_is_refused_before_the_body_is_read(service):
     reader, writer = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"))
     writer.write(
@@ -337,6 +339,7 @@ async def test_the_limit_bites_while_bytes_arrive_without_a_length(service):
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.alone
 async def test_a_body_that_stops_half_way_is_given_up(start, data):
     service = await start(OCR_RECEIVE_SECONDS="0.5")
     reader, writer = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"))
@@ -391,6 +394,7 @@ async def test_a_caller_that_leaves_during_the_copy_leaves_nothing(service, uplo
     await until(lambda: (service.spooled, service.service.api[SPOOL].used_bytes) == ([], 0))
 
 
+@pytest.mark.alone
 async def test_two_hundred_callers_that_send_a_byte_at_a_time_hold_nobody_up(service, data):
     head = (
         b"POST /ocr-upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"

@@ -58,6 +58,7 @@ async def read_path(running: Running) -> tuple[int, str | None, str | None]:
         return answer.status, (await answer.json()).get("code"), answer.headers.get("Retry-After")
 
 
+@pytest.mark.alone
 async def test_copies_that_hang_leave_uploads_alone_and_are_refused_once_they_are_many(running, volume, data):
     size = POOL_SIZES["uploads"]
     copies = await asyncio.gather(*(read_path(running) for _ in range(size)))
@@ -76,6 +77,7 @@ async def test_copies_that_hang_leave_uploads_alone_and_are_refused_once_they_ar
     assert running.spooled == []
 
 
+@pytest.mark.alone
 async def test_copies_that_hang_do_not_hold_up_the_end(running):
     await asyncio.gather(*(read_path(running) for _ in range(6)))
     started_s = time.monotonic()

@@ -335,6 +335,7 @@ async def test_a_refusal_that_arrives_in_pieces_is_read_whole():
             await ollama.chat(REQUEST, QUICK)
 
 
+@pytest.mark.alone
 async def test_a_refusal_without_end_is_not_waited_for():
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(status=500)

@@ -187,6 +187,7 @@ async def test_once_it_stops_an_answer_is_the_last_of_its_connection(launch, som
     assert (await reading)[0] == 200
 
 
+@pytest.mark.alone
 async def test_documents_that_take_too_long_to_finish_are_told_so(launch, some_pages):
     one = await launch(OCR_SHUTDOWN_SECONDS="0.3")
     reading = asyncio.create_task(one.upload(some_pages))

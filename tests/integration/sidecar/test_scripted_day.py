@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governor, pages
 from tools.fakes.ollama import FakeOllama, Model
@@ -36,6 +38,7 @@ async def fresh(governed) -> None:
 PARAMS = {"temperature": 0.1, "num_ctx": 8192}
 
 
+@pytest.mark.alone
 async def test_a_day(start, tmp_path):
     async with FakeOllama([Model(OCR, size_mb=3900)], vram_mb=16_384, parallel=1) as fake:
         govern = Governor(start, fake, tmp_path / "profiles")

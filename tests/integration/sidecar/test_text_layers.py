@@ -1,5 +1,8 @@
 """Which pages are taken from their text layer, and which are not: documents as scanners and programs make them."""
 
+import string
+import zlib
+
 import pytest
 
 from tests.integration.sidecar.documents import LINE, PdfMaker, as_png, as_tiff, picture_of_text, raw_pdf, stream
@@ -79,10 +82,151 @@ async def test_a_font_that_maps_letters_to_nothing_does_not_stand_for_the_page(s
     assert body["text"].count("contractor") >= 10
 
 
-async def test_a_page_with_too_little_text_is_read_by_eye(service):
-    pdf = PdfMaker().text_page(1, "Annex A").text_page(10).finish()
+async def test_a_short_layer_is_the_page_where_nothing_else_looks_like_text(service):
+    pdf = PdfMaker().text_page(1, "Annex A").scan_page(picture_of_text(8), stamp=["Annex B"]).finish()
 
-    assert await engines(service, pdf) == ["tesseract", "fast-path"]
+    assert await engines(service, pdf) == ["fast-path", "tesseract"]
+
+
+async def test_a_faint_title_page_is_not_blank(service):
+    maker = PdfMaker()
+    maker.canvas.setFillGray(0.8)
+    pdf = maker.text_page(1, "CONFIDENTIAL DRAFT 2024").finish()
+    _, body = await service.upload(pdf)
+
+    assert (body["text"], body["pages"][0]["blank"]) == ("CONFIDENTIAL DRAFT 2024", False)
+
+
+async def test_a_picture_of_text_beside_a_few_lines_is_read(service):
+    maker = PdfMaker()
+    maker.canvas.drawInlineImage(picture_of_text(12, (1654, 1170)), 0, 80, 595, 421)
+    _, body = await service.upload(maker.text_page(4).finish(), languages="eng")
+
+    assert body["engineUsed"] == "tesseract"
+    assert body["text"].count("contractor submits") >= 14
+
+
+@pytest.mark.parametrize("wrap", ["pattern", "nested forms"])
+async def test_a_scan_is_seen_however_it_is_drawn(service, wrap):
+    """As a tiling pattern that fills a rectangle, or in forms inside forms, under a stamp that is long enough."""
+    picture = picture_of_text(12, (1190, 1684))
+    image = stream(
+        b"/Type /XObject /Subtype /Image /Width 1190 /Height 1684 /ColorSpace /DeviceGray /BitsPerComponent 8"
+        b" /Filter /FlateDecode",
+        zlib.compress(picture.tobytes()),
+    )
+    stamp = b" BT /F 7 Tf 20 825 Td (" + LINE.encode() + b") Tj 0 -8 Td (" + LINE.encode() + b") Tj ET"
+    draw = b"q 595 0 0 842 0 0 cm /I Do Q"
+    font = b"/Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >>"
+    if wrap == "pattern":
+        uses, content = b"/Pattern << /P 6 0 R >>", b"/Pattern cs /P scn 0 0 595 842 re f"
+        holder = b"/Type /Pattern /PatternType 1 /PaintType 1 /TilingType 1 /BBox [0 0 595 842] /XStep 595 /YStep 842"
+        others = [stream(holder + b" /Resources << /XObject << /I 5 0 R >> >>", draw)]
+    else:
+        uses, content = b"/XObject << /X6 6 0 R >>", b"/X6 Do"
+        holder = b"/Type /XObject /Subtype /Form /BBox [0 0 595 842]"
+        depth = 12
+        inner = [
+            stream(holder + b" /Resources << /XObject << /X%d %d 0 R >> >>" % (at + 1, at + 1), b"/X%d Do" % (at + 1))
+            for at in range(6, 6 + depth)
+        ]
+        others = [*inner, stream(holder + b" /Resources << /XObject << /I 5 0 R >> >>", draw)]
+    pdf = raw_pdf(
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources << "
+        + font
+        + b" "
+        + uses
+        + b" >> >>",
+        stream(b"", content + stamp),
+        image,
+        *others,
+    )
+    assert await engines(service, pdf) == ["tesseract"]
+
+
+async def test_text_that_nobody_sees_is_not_in_the_answer(service):
+    maker = PdfMaker()
+    for at in range(6):
+        maker.canvas.drawString(700, 780 - 20 * at, f"OUTSIDE number {at} of what lies beside the page")
+    maker.canvas.setFillGray(1)
+    maker.canvas.drawString(50, 300, "WHITE on white, for those who search")
+    hidden = maker.canvas.beginText(50, 250)
+    hidden.setTextRenderMode(3)
+    hidden.textLine("INVISIBLE words without anything below them")
+    maker.canvas.drawText(hidden)
+    maker.canvas._code.append("0 Tr")
+    maker.canvas.setFillGray(0)
+    _, body = await service.upload(maker.text_page(6).finish())
+
+    assert body["engineUsed"] == "fast-path"
+    assert body["text"] == "\n".join([LINE] * 6)
+
+
+async def test_a_layer_that_is_switched_off_is_not_in_the_answer(service):
+    text = b"BT /F 12 Tf 50 780 Td 20 TL " + b" ".join(b"(%s) '" % LINE.encode() for _ in range(5)) + b" ET "
+    hidden = b"/OC /Off BDC BT /F 12 Tf 50 400 Td (SWITCHED OFF draft of the contract) Tj ET EMC"
+    pdf = raw_pdf(
+        b"<< /Type /Catalog /Pages 2 0 R /OCProperties << /OCGs [5 0 R] /D << /OFF [5 0 R] >> >> >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources <<"
+        b" /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> /Properties << /Off 5 0 R >> >> >>",
+        stream(b"", text + hidden),
+        b"<< /Type /OCG /Name (Draft) >>",
+    )
+    _, body = await service.upload(pdf)
+
+    assert body["text"] == "\n".join([LINE] * 5)
+
+
+def shifted(char: str, by: int = 3) -> str:
+    first = ord("a") if char.islower() else ord("A")
+    return chr((ord(char) - first + by) % 26 + first)
+
+
+async def test_a_layer_of_no_language_is_read_by_eye_with_a_warning(service):
+    letters = string.ascii_letters
+    cmap = f"1 begincodespacerange <00> <ff> endcodespacerange {len(letters)} beginbfchar "
+    cmap += " ".join(f"<{ord(char):02x}> <{ord(shifted(char)):04x}>" for char in letters) + " endbfchar"
+    pdf = raw_pdf(
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 842 595] /Contents 4 0 R"
+        b" /Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 5 0 R >> >> >> >>",
+        stream(b"", b"BT /F 14 Tf 40 550 Td 22 TL " + b" ".join(b"(%s) '" % LINE.encode() for _ in range(8)) + b" ET"),
+        stream(b"", cmap.encode()),
+    )
+    _, body = await service.upload(pdf, languages="eng")
+
+    assert (body["engineUsed"], body["warnings"]) == ("tesseract", ["text-layer-implausible"])
+    assert body["text"].count("contractor submits") >= 7
+
+
+async def test_noise_over_a_scan_does_not_stand_for_it(service):
+    noise = ["lll1 I1| ~~ ,,. ;; 'I-l iI. _ = ~ ^ .. , ' ` ~ i l I | !! l1l lll1 I1| ~~ ,,. ;; 'I-l iI."] * 8
+    pdf = PdfMaker().scan_page(picture_of_text(8), hidden_text=noise).finish()
+    _, body = await service.upload(pdf, languages="eng")
+
+    assert body["engineUsed"] == "tesseract"
+    assert body["text"].count("contractor submits") >= 7
+    assert "~~" not in body["text"]
+
+
+async def test_thai_that_its_producer_mapped_wrongly_is_put_right_where_that_can_be_proved(service, data, truth):
+    """A page as WeasyPrint 70 writes it: a cluster's marks swapped, NIKHAHIT without meaning. Page 3 lacks proof."""
+    _, body = await service.upload((data / "swapped-marks.pdf").read_bytes(), pages="1,2,4")
+    pages = body["pages"]
+
+    assert [page["text"] for page in pages] == [truth["digital.pdf"][at] for at in (0, 1, 3)]
+    assert {page["engine"] for page in pages} == {"fast-path"}
+    assert "marks-identified" in pages[0]["textLayer"]["repaired"]
+
+
+async def test_a_layer_that_was_right_says_nothing_of_repairs(service):
+    _, body = await service.upload(PdfMaker().text_page(10).finish())
+
+    assert body["pages"][0]["textLayer"] is None
 
 
 async def test_an_empty_page_between_digital_ones_makes_nobody_work(service):

@@ -1,14 +1,14 @@
 import pytest
 
-from sidecar.documents.text_layer import TextLayer, clean, has_enough, readable_share, reads_like_text, visible_share
+from sidecar.documents.text_layer import TextLayer, clean, is_short, readable_share, reads_like_text, visible_share
 
 
 @pytest.mark.parametrize(
-    ("length", "spaces", "enough"),
-    [(100, 0, False), (101, 0, True), (100, 50, False), (101, 50, True), (0, 200, False)],
+    ("length", "spaces", "short"),
+    [(100, 0, True), (101, 0, False), (100, 50, True), (101, 50, False), (0, 200, True)],
 )
-def test_the_threshold_counts_what_stands_between_the_outer_spaces(length, spaces, enough):
-    assert has_enough(TextLayer(" " * spaces + "x" * length + "\n" * spaces), 100) is enough
+def test_the_threshold_counts_what_stands_between_the_outer_spaces(length, spaces, short):
+    assert is_short(" " * spaces + "x" * length + "\n" * spaces, 100) is short
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,9 @@ def test_half_of_the_characters_must_be_visible(text, reads):
 )
 def test_line_ends_are_of_one_kind_and_hyphens_are_hyphens(text, cleaned):
     assert clean(text) == cleaned
+
+
+def test_what_is_of_no_language_does_not_read_like_text():
+    assert not reads_like_text(TextLayer("Plain text", is_plausible=False))
+    assert not reads_like_text(TextLayer(",,. ;; 'I-l iI. _ = ~ ^ .. , ' ` ~ i l I | !!", over_picture=True))
+    assert reads_like_text(TextLayer(",,. ;; 'I-l iI. _ = ~ ^ .. , ' ` ~ i l I | !!"))

@@ -87,6 +87,7 @@ async def test_a_server_that_does_not_answer_is_unreachable(error):
         assert watch.failure == "model-server-unreachable"
 
 
+@pytest.mark.alone
 async def test_what_comes_back_is_seen_soon_and_the_model_that_is_wanted_is_asked_anew():
     server, model = Server("np-dms-ocr:latest"), ["other"]
     server.answer = ZeroDivisionError()

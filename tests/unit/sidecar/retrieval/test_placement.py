@@ -163,6 +163,7 @@ async def test_whatever_keeps_a_copy_away_is_told_and_not_tried_again_at_once(pl
     assert [model.freed for model in models] == [1, 1]
 
 
+@pytest.mark.alone
 async def test_a_gpu_that_hangs_costs_each_page_neither_a_task_nor_its_time(placement, clock, busy):
     """The first page waits as long as it may for room; those after it know that there will be none."""
     await settle(placement, clock)

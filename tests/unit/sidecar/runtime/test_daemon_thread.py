@@ -80,6 +80,7 @@ async def test_a_call_that_never_ends_holds_up_no_end():
     await running
 
 
+@pytest.mark.alone
 async def test_busy_threads_are_stopped_together_within_one_bound():
     gate, threads = threading.Event(), [DaemonThread(f"busy-{number}") for number in range(4)]
     running = [asyncio.create_task(thread.run(gate.wait, 30)) for thread in threads]

@@ -1,0 +1,154 @@
+"""What a page is made of: one walk over PDFium's page objects. Runs in worker processes only."""
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+OBJECTS_LOOKED_AT = 5_000
+"""A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""
+FORM_DEPTH = 4
+"""How deep images are looked for in nested form objects."""
+RULE_SEGMENTS = 6
+"""Path segments up to which a path is a rule, a frame or a bullet's box: no letter has so few."""
+MIN_OUTLINE_SEGMENTS = 60
+"""Segments of all other paths from which on they may be letters: five or so."""
+MIN_FILLED_SHARE = 0.1
+"""Share of the page from which on one filled path may hold a picture, as a pattern does."""
+MIN_WHITE = 0xF0
+"""Least red, green and blue of text that may be white on white."""
+MAX_FAINT_ALPHA = 0x10
+_UNPAINTED_MODES = frozenset({pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium_c.FPDF_TEXTRENDERMODE_CLIP})
+_MARK_NAME_BYTES = 64
+_OPTIONAL_CONTENT = "OC\0".encode("utf-16-le")
+
+Matrix = tuple[float, float, float, float, float, float]
+IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a page's objects say about what may be seen and not be in its text layer, or the other way round."""
+
+    image_share: float = 0.0
+    """Share of the page that images take, those in forms too."""
+    text_objects: int = 0
+    may_show_more: bool = False
+    """Whether something is drawn that may be text and is not in the layer: images, outlines, patterns, forms."""
+    may_hide_text: bool = False
+    """Whether some text may not be seen: invisible, white, or in a layer that may be off."""
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Tell whether the ink has to be asked."""
+        return self.may_show_more or self.may_hide_text
+
+
+def survey(page: pdfium.PdfPage) -> Survey:
+    """Walk the page once."""
+    found = Survey()
+    width, height = page.get_size()
+    outline_segments, covered, colour = 0, 0.0, _Colour()
+    for at in range(min(pdfium_c.FPDFPage_CountObjects(page), OBJECTS_LOOKED_AT)):
+        item = pdfium_c.FPDFPage_GetObject(page, at)
+        kind = pdfium_c.FPDFPageObj_GetType(item)
+        if kind == pdfium_c.FPDF_PAGEOBJ_TEXT:
+            found.text_objects += 1
+            found.may_hide_text = found.may_hide_text or _may_be_hidden(item, colour)
+            continue
+        if kind == pdfium_c.FPDF_PAGEOBJ_PATH:
+            segments = pdfium_c.FPDFPath_CountSegments(item)
+            outline_segments += segments if segments > RULE_SEGMENTS else 0
+            is_large = not found.may_show_more and area(bounds(item)) >= MIN_FILLED_SHARE * width * height
+            found.may_show_more = found.may_show_more or is_large or outline_segments >= MIN_OUTLINE_SEGMENTS
+            continue
+        found.may_show_more = True
+        if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
+            covered += area(bounds(item))
+        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM:
+            found.may_hide_text = True
+            covered += sum(area(bounds(image), matrix) for image, matrix in images(item, _matrix(item), 1))
+    found.image_share = covered / (width * height) if width * height > 0 else 0.0
+    return found
+
+
+class _Colour:
+    """Room for a colour that PDFium writes: made once for all objects of a page."""
+
+    def __init__(self) -> None:
+        self.parts = tuple(ctypes.c_uint() for _ in range(4))
+
+    def is_pale(self, text: Any) -> bool:  # noqa: ANN401 - a PDFium handle
+        """Tell whether a text object is painted in what may be no more than white."""
+        if not pdfium_c.FPDFPageObj_GetFillColor(text, *self.parts):
+            return False
+        red, green, blue, alpha = self.parts
+        is_white = red.value >= MIN_WHITE and green.value >= MIN_WHITE and blue.value >= MIN_WHITE
+        return is_white or alpha.value <= MAX_FAINT_ALPHA
+
+
+def _may_be_hidden(text: Any, colour: _Colour) -> bool:  # noqa: ANN401 - a PDFium handle
+    return (
+        pdfium_c.FPDFTextObj_GetTextRenderMode(text) in _UNPAINTED_MODES
+        or colour.is_pale(text)
+        or (pdfium_c.FPDFPageObj_CountMarks(text) > 0 and _is_optional(text))
+    )
+
+
+def _is_optional(text: Any) -> bool:  # noqa: ANN401 - a PDFium handle
+    """Tell whether a text object is marked as optional content, which may be switched off."""
+    name, size = ctypes.create_string_buffer(_MARK_NAME_BYTES), ctypes.c_ulong()
+    target = ctypes.cast(name, ctypes.POINTER(ctypes.c_ushort))
+    for at in range(pdfium_c.FPDFPageObj_CountMarks(text)):
+        mark = pdfium_c.FPDFPageObj_GetMark(text, at)
+        has_name = pdfium_c.FPDFPageObjMark_GetName(mark, target, _MARK_NAME_BYTES, size)
+        if has_name and name.raw[: size.value] == _OPTIONAL_CONTENT:
+            return True
+    return False
+
+
+# ── images and their places ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterator[tuple[Any, Matrix]]:  # noqa: ANN401
+    """Walk a page's images, those in form objects too, each with the matrix of what contains it."""
+    in_form = depth > 0
+    count = (pdfium_c.FPDFFormObj_CountObjects if in_form else pdfium_c.FPDFPage_CountObjects)(container)
+    get = pdfium_c.FPDFFormObj_GetObject if in_form else pdfium_c.FPDFPage_GetObject
+    for at in range(min(count, OBJECTS_LOOKED_AT)):
+        item = get(container, at)
+        kind = pdfium_c.FPDFPageObj_GetType(item)
+        if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
+            yield item, matrix
+        elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
+            yield from images(item, _multiply(_matrix(item), matrix), depth + 1)
+
+
+def bounds(item: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - a PDFium handle
+    """Give the box around an object: left, bottom, right, top."""
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    pdfium_c.FPDFPageObj_GetBounds(item, left, bottom, right, top)
+    return left.value, bottom.value, right.value, top.value
+
+
+def area(box: tuple[float, float, float, float], matrix: Matrix = IDENTITY) -> float:
+    """Area, in square points, of a rectangle after the matrix: its own area times the determinant."""
+    left, bottom, right, top = box
+    a, b, c, d, _, _ = matrix
+    return abs((right - left) * (top - bottom) * (a * d - b * c))
+
+
+def _matrix(item: Any) -> Matrix:  # noqa: ANN401 - a PDFium handle
+    found = pdfium_c.FS_MATRIX()
+    if not pdfium_c.FPDFPageObj_GetMatrix(item, found):
+        return IDENTITY
+    return found.a, found.b, found.c, found.d, found.e, found.f
+
+
+def _multiply(first: Matrix, then: Matrix) -> Matrix:
+    a, b, c, d, e, f = first
+    A, B, C, D, E, F = then  # noqa: N806 - the letters of the PDF reference
+    return (a * A + b * C, a * B + b * D, c * A + d * C, c * B + d * D, e * A + f * C + E, e * B + f * D + F)

@@ -1,0 +1,192 @@
+"""The characters of a page's text layer as PDFium has them, with their places. Runs in worker processes only."""
+
+import ctypes
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+from sidecar.documents import thai_layer, thai_text
+from sidecar.documents.thai_layer import Glyph
+from sidecar.documents.thai_text import Repair
+
+OBJECTS_COMPARED = 200
+"""Text objects up to which their order is compared with the text's: PDFium looks for each among all characters."""
+_MADE_UP = frozenset(" \r\n")
+"""What PDFium itself may put between characters."""
+_HYPHENS = dict.fromkeys((0x02, 0xFFFE), "-")
+"""What PDFium makes of a hyphen at the end of a line."""
+REACH = 0.5
+"""How far, in points, a character's middle may lie outside the box of its text: boxes are rounded."""
+_POINTS_KEPT = 3
+"""Decimals of a point by which font metrics are told apart."""
+
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Boxes of text that nobody sees, and of text that is seen: they may overlap where text is turned."""
+
+    boxes: tuple[Box, ...] = ()
+    seen: tuple[Box, ...] = ()
+
+    def holds(self, x: float, y: float) -> bool:
+        """Tell whether what stands at a place is not seen."""
+        return _lies_in(x, y, self.boxes) and not _lies_in(x, y, self.seen)
+
+
+NOTHING_HIDDEN = Hidden()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a layer says, what was mended in it, and whether its Thai, if any, can be Thai."""
+
+    text: str
+    repairs: set[Repair] = field(default_factory=set)
+    is_plausible: bool = True
+
+
+def read(page: pdfium.PdfPage, text_page: Any, text: str, hidden: Hidden, text_objects: int) -> Reading:  # noqa: ANN401
+    """Give what a page's layer says, its Thai put right, less what is ``hidden``.
+
+    ``text`` is PDFium's; a page without Thai pays no more than a glance at it. ``text_objects`` is their number.
+    """
+    if hidden.boxes:
+        text = _in_whole_characters(_seen_text(text_page, hidden))
+    has_thai = thai_text.has_thai(text)
+    decoder = None if has_thai else thai_text.decoder_for(text)
+    if decoder:
+        return _rebuilt(text_page, decoder, hidden, {Repair.ENCODING_DECODED})
+    if not has_thai:
+        return Reading(text)
+    spelt, repairs = thai_text.repair(text)
+    is_in_order = not hidden.boxes and not thai_text.looks_disordered(spelt)
+    if is_in_order and (text_objects <= text.count("\n") + 1 or _is_in_content_order(page, text_page, text)):
+        return Reading(spelt, repairs)  # no line is made of several objects, or they stand as in the content
+    mapped = thai_text.map_shapes(text)
+    shapes = set() if mapped == text else {Repair.SHAPES_MAPPED}
+    reading = _rebuilt(text_page, thai_text.SHAPES, hidden, shapes)
+    return replace(reading, repairs=reading.repairs | _told(mapped, reading.text))
+
+
+def _rebuilt(text_page: Any, decoder: dict[int, str], hidden: Hidden, repairs: set[Repair]) -> Reading:  # noqa: ANN401
+    rebuilt, further = thai_layer.rebuild(read_glyphs(text_page, _HYPHENS | decoder, hidden))
+    text = _in_whole_characters(rebuilt)
+    return Reading(text, repairs | further, is_plausible=not thai_text.is_implausible(text))
+
+
+def _in_whole_characters(text: str) -> str:
+    """Join surrogates: PDFium counts in UTF-16."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def reaches_outside(page: pdfium.PdfPage, text_page: Any, text: str) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
+    """Tell whether some of a page's text may lie outside what of the page is shown."""
+    left, bottom, right, top = page.get_bbox()
+    if pdfium_c.FPDFText_GetBoundedText(text_page, left, top, right, bottom, None, 0) >= len(text):
+        return False  # most pages, at a tenth of the time
+    inside = text_page.get_text_bounded(left, bottom, right, top)
+    return len("".join(inside.split())) < len("".join(text.split()))
+
+
+def _seen_text(text_page: Any, hidden: Hidden) -> str:  # noqa: ANN401 - pypdfium2 ships no types
+    """Write PDFium's text without what nobody sees, and without the lines that this leaves empty."""
+    raw = text_page.raw
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    kept: list[str] = []
+    for at in range(pdfium_c.FPDFText_CountChars(raw)):
+        char = chr(pdfium_c.FPDFText_GetUnicode(raw, at))
+        pdfium_c.FPDFText_GetCharBox(raw, at, left, right, bottom, top)
+        middle = (left.value + right.value) / 2, (bottom.value + top.value) / 2
+        if (char in _MADE_UP and pdfium_c.FPDFText_IsGenerated(raw, at)) or not hidden.holds(*middle):
+            kept.append(char)
+    seen = "".join(kept).replace("\x02", "\ufffe")  # the same hyphen, as PDFium's text has it
+    return "\n".join(line for line in seen.splitlines() if line.strip())
+
+
+def _lies_in(x: float, y: float, boxes: tuple[Box, ...]) -> bool:
+    return any(box[0] - REACH <= x <= box[2] + REACH and box[1] - REACH <= y <= box[3] + REACH for box in boxes)
+
+
+def _told(text: str, rebuilt: str) -> set[Repair]:
+    """Name what changed by rebuilding the lines: the order of the characters, or the spaces between them."""
+    before, after = text.split(), rebuilt.split()
+    if before == after:
+        return set()
+    if sorted("".join(before)) == sorted("".join(after)) and "".join(before) != "".join(after):
+        return {Repair.MARKS_REORDERED}
+    return {Repair.SPACES_REMADE} if len(before) != len(after) else set()
+
+
+def _is_in_content_order(page: pdfium.PdfPage, text_page: Any, text: str) -> bool:  # noqa: ANN401 - no types
+    """Tell whether the page's objects, one after the other, hold the text as it is: not sorted, no spaces made up."""
+    count = pdfium_c.FPDFPage_CountObjects(page)
+    if count > OBJECTS_COMPARED:
+        return False
+    parts: list[bytes] = []
+    room = 4 * len(text) + 2  # bytes, more than any part of the text takes
+    buffer = ctypes.create_string_buffer(room)
+    target = ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort))
+    for at in range(count):
+        item = pdfium_c.FPDFPage_GetObject(page, at)
+        if pdfium_c.FPDFPageObj_GetType(item) == pdfium_c.FPDF_PAGEOBJ_TEXT:
+            size = pdfium_c.FPDFTextObj_GetText(item, text_page, target, room)
+            parts.append(buffer.raw[: max(0, size - 2)])
+    content = b"".join(parts).decode("utf-16-le", "replace")
+    return content.split(" ") == text.replace("\r\n", "").split(" ")
+
+
+def read_glyphs(text_page: Any, decoder: dict[int, str], hidden: Hidden = NOTHING_HIDDEN) -> list[Glyph]:  # noqa: ANN401
+    """Read what is drawn, in PDFium's order, less what PDFium made up; turned so that each line runs to the right."""
+    raw = text_page.raw
+    left, right, bottom, top, x, y = (ctypes.c_double() for _ in range(6))
+    room, fonts = pdfium_c.FS_RECTF(), _FontSizes(raw)
+    glyphs: list[Glyph] = []
+    for at in range(pdfium_c.FPDFText_CountChars(raw)):
+        char = chr(pdfium_c.FPDFText_GetUnicode(raw, at))
+        if char in _MADE_UP and pdfium_c.FPDFText_IsGenerated(raw, at):
+            continue
+        if not "\u0e00" < char < "\u0e7f" and not char.isspace() and pdfium_c.FPDFText_HasUnicodeMapError(raw, at):
+            char = chr(ord(thai_layer.UNMAPPED) + (ord(char) & 0xFFFF))
+        pdfium_c.FPDFText_GetCharBox(raw, at, left, right, bottom, top)
+        pdfium_c.FPDFText_GetLooseCharBox(raw, at, room)
+        pdfium_c.FPDFText_GetCharOrigin(raw, at, x, y)
+        if hidden.boxes and hidden.holds((left.value + right.value) / 2, (bottom.value + top.value) / 2):
+            continue
+        height, angle = fonts.of(at, room, y.value)
+        ink, takes = (left.value, bottom.value, right.value, top.value), (room.left, room.bottom, room.right, room.top)
+        origin = (x.value, y.value)
+        if angle:
+            ink, takes, origin = _turned(ink, angle), _turned(takes, angle), _turned(origin * 2, angle)[:2]
+        glyphs.append(Glyph(decoder.get(ord(char), char), *ink, takes[2], *origin, height, angle))
+    return glyphs
+
+
+class _FontSizes:
+    """Heights of fonts as drawn, in points, and the degrees of their lines; asked for once a font and size."""
+
+    def __init__(self, raw: Any) -> None:  # noqa: ANN401 - a PDFium handle
+        self._raw = raw
+        self._known: dict[tuple[float, float], tuple[float, int]] = {}
+
+    def of(self, at: int, room: Any, baseline: float) -> tuple[float, int]:  # noqa: ANN401 - a PDFium struct
+        key = round(room.top - room.bottom, _POINTS_KEPT), round(room.bottom - baseline, _POINTS_KEPT)
+        if key not in self._known:
+            matrix = pdfium_c.FS_MATRIX()
+            pdfium_c.FPDFText_GetMatrix(self._raw, at, matrix)
+            height = pdfium_c.FPDFText_GetFontSize(self._raw, at) * math.hypot(matrix.c, matrix.d)
+            self._known[key] = height or key[0], round(math.degrees(math.atan2(matrix.b, matrix.a)))
+        return self._known[key]
+
+
+def _turned(box: tuple[float, ...], degrees: int) -> tuple[float, float, float, float]:
+    """Turn a box back by so many degrees, and give the box around it."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(x * cos + y * sin, y * cos - x * sin) for x in (box[0], box[2]) for y in (box[1], box[3])]
+    across, up = zip(*corners, strict=True)
+    return min(across), min(up), max(across), max(up)

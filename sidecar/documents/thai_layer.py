@@ -1,0 +1,328 @@
+"""Lines of Thai rebuilt from where each glyph's ink lies. Pure; coordinates are points, right and up.
+
+PDF libraries order the characters of a line by their origins, and guess spaces and line ends between them. Thai marks
+have no width and lie over what stands before them, so that both guesses tear words: here a mark belongs to the
+consonant under (or over) its ink, and spaces are what lies between *bases*.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import itemgetter
+from statistics import median
+from typing import NamedTuple
+
+from sidecar.documents.thai_text import (
+    CONSONANTS,
+    MEANINGLESS,
+    NIKHAHIT,
+    SARA_AA,
+    SARA_AM,
+    TONES,
+    Repair,
+    map_shapes,
+    repair,
+)
+
+MIN_GAP = 0.13
+"""Distance between two bases, in font heights, from which on there is a space: half of a narrow one."""
+MAX_CONDENSED = 0.08
+"""How much less, in font heights, that may be where letters stand closer than their widths."""
+MAX_TRACKED_GAP = 0.5
+"""Letters farther apart than so many font heights are not spaced out: they stand in columns."""
+SAME_LINE = 0.35
+"""How far, in font heights, baselines of one line may differ: raised figures do."""
+SAME_PLACE = 0.001
+"""Points within which two places are one: they were computed from the same numbers."""
+AT_PEN = 0.03
+"""How far, in font heights, a mark's origin may lie from a base's end: they are drawn backwards from the pen."""
+MAX_OVERHANG = 0.12
+"""The same where a base's ink, which PDFium takes for its end, hangs over: tails of letters and slanted ones do."""
+MAX_SLANT = 0.21
+"""How far, in font heights, the middle of a mark lies to the right of its origin in slanted fonts."""
+STEP_BACK = 0.5
+"""How far, in font heights, a line's next base may lie left of its last one's end: condensed text does."""
+
+_CONSONANT_SET = frozenset(map(chr, range(0x0E01, 0x0E2F)))
+_MARK_SET = frozenset(map(chr, (0x0E31, *range(0x0E34, 0x0E3B), *range(0x0E47, 0x0E4F))))
+_LOWER = frozenset("\u0e38\u0e39\u0e3a")
+COMMON_TONES = frozenset("\N{THAI CHARACTER MAI EK}\N{THAI CHARACTER MAI THO}")
+UNMAPPED = "\U000f0000"
+"""From here on stand glyphs that the font has no meaning for, each at its own number: a plane for private use."""
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+_AFTER_CONSONANT = re.compile(f"[{CONSONANTS}][{TONES}]?\\Z")
+_BASES_COMPARED = 3
+"""Consonants on each side of a mark that are compared: ink of more does not meet over one place."""
+
+
+class Glyph(NamedTuple):
+    """A character as it is drawn: ``left`` to ``top`` is its ink; ``end`` is where the line goes on after it.
+
+    ``x`` and ``baseline`` are its origin, ``height`` the font's, ``angle`` the degrees by which its line is turned.
+    """
+
+    char: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+    end: float
+    x: float
+    baseline: float
+    height: float
+    angle: int = 0
+
+    @property
+    def has_ink(self) -> bool:
+        """Tell whether anything is drawn; spaces and tabs have boxes without height."""
+        return self.right - self.left > 0.01 and self.top - self.bottom > 0.02 * self.height
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A mark on a base. ``is_misplaced``: its meaning stands above, and it is drawn below, or vice versa."""
+
+    char: str
+    is_misplaced: bool = False
+
+
+@dataclass(slots=True)
+class _Base:
+    """What has a place of its own on a line, with the marks that belong to it, first those its own glyph maps to."""
+
+    glyph: Glyph
+    left: float
+    right: float
+    end: float
+    is_consonant: bool
+    is_space: bool
+    marks: list["_Mark"] = field(default_factory=list)
+    is_cluster: bool = False
+    """Whether the font maps this one glyph to a consonant and its marks."""
+    after: "Glyph | None" = None
+    """The next base on the line: its origin is where the pen was, if letters are spaced out or condensed."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """Bases on one baseline, and its consonants by their left edges, known once the line is complete."""
+
+    bases: list[_Base]
+    consonants: list[_Base] = field(default_factory=list)
+    lefts: list[float] = field(default_factory=list)
+
+    def complete(self) -> None:
+        for base, after in pairwise(self.bases):
+            base.after = after.glyph
+        self.consonants = sorted((base for base in self.bases if base.is_consonant), key=lambda base: base.left)
+        self.lefts = [base.left for base in self.consonants]
+
+    def consonants_around(self, x: float) -> list[_Base]:
+        at = bisect_left(self.lefts, x)
+        return self.consonants[max(0, at - _BASES_COMPARED) : at + _BASES_COMPARED]
+
+
+def rebuild(glyphs: Sequence[Glyph]) -> tuple[str, set[Repair]]:
+    """Write the page's lines; also tell what was mended besides the order of the characters.
+
+    ``glyphs`` are those that are drawn, in the order of the page's content or near to it, without what a library made
+    up between them.
+    """
+    repairs: set[Repair] = set()
+    lines: list[_Line] = []
+    marks: list[tuple[Glyph, int]] = []
+    for glyph in glyphs:
+        is_mark = glyph.char in _MARK_SET
+        base = lines[-1].bases[-1] if lines else None
+        if is_mark and base and _is_part_of(glyph, base.glyph):
+            _join(base, glyph)
+        elif is_mark or _may_be_mark(glyph):
+            marks.append((glyph, len(lines)))
+        elif base and _follows(glyph, base):
+            lines[-1].bases.append(_base(glyph))
+        else:
+            lines.append(_Line([_base(glyph)]))
+    for line in lines:
+        line.complete()
+    for glyph, at in marks:
+        repairs |= _give_to_base(glyph, lines[max(0, at - 2) : at + 1])
+    if _identify([base for line in lines for base in line.bases if base.marks]):
+        repairs.add(Repair.MARKS_IDENTIFIED)
+    text, mended = repair("\n".join(_write(line.bases, repairs) for line in lines))
+    return text, repairs | mended
+
+
+def _base(glyph: Glyph) -> _Base:
+    if glyph.char >= UNMAPPED:
+        glyph = glyph._replace(char=chr(ord(glyph.char) - ord(UNMAPPED)))
+    is_consonant = glyph.char in _CONSONANT_SET
+    return _Base(glyph, glyph.left, glyph.right, glyph.end, is_consonant, not is_consonant and glyph.char.isspace())
+
+
+def _is_part_of(mark: Glyph, base: Glyph) -> bool:
+    """Tell whether two characters are one drawn glyph, one code that the font maps to both: they share its place."""
+    same = (mark.x, mark.baseline, mark.bottom, mark.top), (base.x, base.baseline, base.bottom, base.top)
+    return all(abs(one - other) < SAME_PLACE for one, other in zip(*same, strict=True))
+
+
+def _join(base: _Base, mark: Glyph) -> None:
+    base.marks.append(_Mark(mark.char))
+    base.left, base.right, base.end = min(base.left, mark.left), max(base.right, mark.right), max(base.end, mark.end)
+    base.is_cluster = base.is_consonant
+
+
+def _may_be_mark(glyph: Glyph) -> bool:
+    """Tell whether a glyph without a meaning, or with that of a space, is drawn high or low like a mark."""
+    if glyph.char.isprintable() and glyph.char not in MEANINGLESS:
+        return False
+    return glyph.has_ink and (glyph.bottom > glyph.baseline + 0.2 * glyph.height or glyph.top < glyph.baseline)
+
+
+def _follows(glyph: Glyph, base: _Base) -> bool:
+    """Tell whether a glyph goes on with the line of a base: on its baseline, or raised a little, and not left of it."""
+    height = max(base.glyph.height, glyph.height)
+    near = abs(glyph.baseline - base.glyph.baseline) <= SAME_LINE * height
+    return near and glyph.angle == base.glyph.angle and glyph.x >= base.end - STEP_BACK * height
+
+
+# ── marks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _give_to_base(mark: Glyph, lines: Sequence[_Line]) -> set[Repair]:
+    base = _base_under(mark, lines)
+    if base is None:
+        if mark.char in _MARK_SET and lines:
+            lines[0].bases[-1].marks.append(_Mark(mark.char))
+        return set()
+    if mark.char not in _MARK_SET and base.is_cluster:
+        return {Repair.MARKS_DEDUPLICATED}  # the font has said at the consonant which marks it bears
+    if mark.char.isspace():
+        base.marks.append(_Mark(NIKHAHIT))  # the one mark that old maps have a space for
+        return {Repair.SARA_AM_RESTORED}
+    base.marks.append(_Mark(mark.char, _is_misplaced(mark)))
+    return set()
+
+
+def _is_misplaced(mark: Glyph) -> bool:
+    is_high = mark.bottom > mark.baseline + 0.2 * mark.height
+    is_low = mark.top < mark.baseline + 0.02 * mark.height
+    return is_high if mark.char in _LOWER else is_low and mark.char in _MARK_SET
+
+
+def _base_under(mark: Glyph, lines: Sequence[_Line]) -> _Base | None:
+    """Find the consonant that a mark stands on.
+
+    That is the one at whose end the mark's origin is, since fonts draw marks backwards from there; where shaping has
+    moved it, the one whose ink holds the middle of the mark's; else the nearest, rather to the left.
+    """
+    middle = (mark.left + mark.right) / 2
+    near = (
+        (not _is_at_pen(mark, middle, base), _distance(middle, base), -base.right, base)
+        for line in lines
+        for base in line.consonants_around(middle)
+        if base.glyph.angle == mark.angle
+        and abs(base.glyph.baseline - mark.baseline) <= SAME_LINE * max(mark.height, base.glyph.height)
+    )
+    _, distance, _, base = min(near, key=itemgetter(0, 1, 2), default=(False, mark.height, 0.0, None))
+    return base if distance < mark.height else None
+
+
+def _is_at_pen(mark: Glyph, middle: float, base: _Base) -> bool:
+    if not base.left <= middle <= mark.x + MAX_SLANT * mark.height:
+        return False
+    overhang = MAX_OVERHANG if base.end - base.right < SAME_PLACE else AT_PEN
+    is_at_end = -AT_PEN * mark.height <= base.end - mark.x <= overhang * mark.height
+    return is_at_end or (base.after is not None and abs(base.after.x - mark.x) <= AT_PEN * mark.height)
+
+
+def _distance(middle: float, base: _Base) -> float:
+    if base.left <= middle <= base.right:
+        return 0.0
+    return middle - base.right if middle > base.right else 2 * (base.left - middle)
+
+
+# ── marks whose meaning is wrong in the font's map ────────────────────────────────────────────────────────────────
+
+
+def _identify(bases: Sequence[_Base]) -> bool:
+    """Give marks the meaning that their places prove, and U+FFFD to those that are proved wrong; tell of the former.
+
+    Producers that map a cluster of glyphs to its text as a whole may swap its marks: where the vowel below and the tone
+    above one consonant have each other's meaning, they have it on the whole page. And of Thai characters only SARA AM
+    is drawn as two glyphs, so that a glyph without meaning, always before SARA AA, is its NIKHAHIT.
+    """
+    swapped = _swapped(bases)
+    lost = _lost_nikhahit(bases)
+    identified = False
+    for base in bases:
+        for mark in base.marks:
+            is_lost = mark.char in lost
+            identified = identified or is_lost or (mark.is_misplaced and mark.char in swapped)
+            if is_lost:
+                mark.char = NIKHAHIT
+            elif mark.is_misplaced or mark.char >= UNMAPPED:
+                mark.char = swapped.get(mark.char, UNKNOWN)
+    return identified
+
+
+def _swapped(bases: Sequence[_Base]) -> dict[str, str]:
+    swapped: dict[str, str] = {}
+    for base in bases:
+        misplaced = [mark.char for mark in base.marks if mark.is_misplaced]
+        if len(misplaced) == 2 and (misplaced[0] in _LOWER) != (misplaced[1] in _LOWER):
+            one, other = misplaced
+            swapped |= {one: other, other: one}
+    return swapped
+
+
+def _lost_nikhahit(bases: Sequence[_Base]) -> set[str]:
+    before_aa: set[str] = set()
+    elsewhere: set[str] = set()
+    for base in bases:
+        is_before_aa = base.after is not None and base.after.char == SARA_AA
+        (before_aa if is_before_aa else elsewhere).update(mark.char for mark in base.marks)
+    knows_tones = before_aa | elsewhere >= COMMON_TONES  # else the glyph may be a tone mark, which SARA AA also follows
+    return {char for char in before_aa - elsewhere if char >= UNMAPPED} if knows_tones else set()
+
+
+# ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write(line: list[_Base], repairs: set[Repair]) -> str:
+    """Write a line: its bases from left to right, each with its marks, and the spaces between them."""
+    bases = sorted(line, key=lambda base: base.glyph.x)
+    tracking = _tracking(bases)
+    written: list[str] = []
+    for at, base in enumerate(bases):
+        before = bases[at - 1] if at else None
+        if before and not before.is_space and not base.is_space and _gap(before, base) > tracking:
+            written.append(" ")
+        if base.glyph.char in {SARA_AA, SARA_AM} and before and before.is_space:
+            _restore_am(written, repairs)
+            if written[-1] == SARA_AM:
+                continue
+        written.append(base.glyph.char + "".join(mark.char for mark in base.marks))
+    return "".join(written).strip("\ufeff")
+
+
+def _restore_am(written: list[str], repairs: set[Repair]) -> None:
+    """Put SARA AM for consonant, space and SARA AA, which begins no word."""
+    head = "".join(written).rstrip()
+    if _AFTER_CONSONANT.search(map_shapes(head)):
+        written[:] = [head, SARA_AM]
+        repairs.add(Repair.SARA_AM_RESTORED)
+
+
+def _tracking(bases: Sequence[_Base]) -> float:
+    """Give the gap that is a space: more than what lies between the line's letters anyhow."""
+    gaps = [_gap(one, other) for one, other in pairwise(bases) if not one.is_space and not other.is_space]
+    tracked = [gap for gap in gaps if gap < MAX_TRACKED_GAP]
+    return MIN_GAP + max(-MAX_CONDENSED, median(tracked)) if len(tracked) > len(gaps) / 2 else MIN_GAP
+
+
+def _gap(one: _Base, other: _Base) -> float:
+    """Give the distance between two bases in font heights."""
+    height = max(one.glyph.height, other.glyph.height)
+    return (other.glyph.x - one.end) / height if height > 0 else 0.0

@@ -1,0 +1,184 @@
+"""Thai orthography: what Thai writing cannot hold, and the repairs that this proves. Pure.
+
+Nothing here knows words: whatever the font, a mark stands on a consonant, once, vowels below tone marks (Unicode 16.1,
+Thai; WTT 2.0).
+"""
+
+import re
+from enum import StrEnum
+
+CONSONANTS = "\u0e01-\u0e2e"
+MARKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+TONES = "\u0e48-\u0e4b"
+LETTERS = "\u0e01-\u0e3a\u0e40-\u0e4e"
+NIKHAHIT = "\N{THAI CHARACTER NIKHAHIT}"
+SARA_AA = "\N{THAI CHARACTER SARA AA}"
+SARA_AM = "\N{THAI CHARACTER SARA AM}"
+MEANINGLESS = frozenset(" \u200b\N{REPLACEMENT CHARACTER}")
+"""What a font's map has for glyphs that it knows nothing of."""
+
+
+class Repair(StrEnum):
+    """What was mended in a text layer, as the answer names it."""
+
+    ENCODING_DECODED = "encoding-decoded"
+    SHAPES_MAPPED = "shapes-mapped"
+    MARKS_REORDERED = "marks-reordered"
+    MARKS_DEDUPLICATED = "marks-deduplicated"
+    MARKS_IDENTIFIED = "marks-identified"
+    SARA_AM_COMPOSED = "sara-am-composed"
+    SARA_AM_RESTORED = "sara-am-restored"
+    SPACES_REMADE = "spaces-remade"
+
+
+# ── private shapes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+_SHAPES = "ฐ" + "ิีึื" + "่้๊๋์" * 2 + "ญ" + "ัํ็" + "่้๊๋์" + "ฺุู"
+"""U+F700 to U+F71A: what Thai fonts for Windows call the shapes beside tall letters, as in fonts-tlwg's tables."""
+_HIGH_SHAPES = {0xF71E: NIKHAHIT, 0xF71F: "\N{THAI CHARACTER MAITAIKHU}", 0xF720: "\N{THAI CHARACTER YAMAKKAN}"}
+SHAPES = {0xF700 + at: char for at, char in enumerate(_SHAPES)} | _HIGH_SHAPES
+_HAS_SHAPE = re.compile("[\uf700-\uf71a\uf71e-\uf720]")
+
+
+def map_shapes(text: str) -> str:
+    """Write private-use shapes as the characters they show."""
+    return text.translate(SHAPES) if _HAS_SHAPE.search(text) else text
+
+
+# ── bytes of an old encoding, read as if they were Latin ──────────────────────────────────────────────────────────
+
+
+def _decoder(codec: str) -> dict[int, str]:
+    """Map what a byte reads as in ``codec`` to what it means in CP874, for the bytes that mean Thai."""
+    thai = {byte: bytes([byte]).decode("cp874", "ignore") for byte in range(0xA1, 0xFC)}
+    return {ord(bytes([byte]).decode(codec)): char for byte, char in thai.items() if char}
+
+
+_SOFT_HYPHENS = {0x02: "ญ", 0xFFFE: "ญ"}
+"""PDFium writes these two for U+00AD at the end of a line, the byte of YO YING."""
+_DECODERS = (_decoder("latin-1") | _SOFT_HYPHENS, _decoder("mac_roman"))
+_DISGUISE = tuple(re.compile("[" + "".join(map(chr, decoder)) + "]{4,}") for decoder in _DECODERS)
+_MIN_DISGUISED = 8
+"""Different characters of such runs: rows of dots and dashes have one or two."""
+_MIN_DISGUISED_SHARE = 0.8
+"""Of all characters above ASCII those that stand in runs of four and more: European words have one or two at a time."""
+
+
+def decoder_for(text: str) -> dict[int, str] | None:
+    """Give the table by which a text, whose Thai bytes were read as Latin letters, becomes Thai; else None."""
+    if text.isascii():
+        return None
+    for decoder, disguise in zip(_DECODERS, _DISGUISE, strict=True):
+        runs = "".join(disguise.findall(text))
+        above = sum(char > "\x7f" for char in text)
+        if len(set(runs)) < _MIN_DISGUISED or len(runs) < _MIN_DISGUISED_SHARE * above:
+            continue
+        decoded = repair(runs.translate(decoder))[0]
+        if not is_implausible(decoded):
+            return decoder
+    return None
+
+
+# ── repairs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CLUSTER = re.compile(f"[{MARKS}]{{2,}}")
+_SPLIT_AM = re.compile(f"{NIKHAHIT}([{TONES}]?){SARA_AA}|([{TONES}]){NIKHAHIT}{SARA_AA}")
+_LATE_TONE = re.compile(f"({SARA_AM})([{TONES}])")
+_DOUBLED_AM = re.compile(f"{SARA_AM}[{SARA_AM}{SARA_AA}]+|{NIKHAHIT}{SARA_AM}")
+_RANKS = dict.fromkeys("ฺุู", 0) | dict.fromkeys("ัิีึื", 1) | dict.fromkeys("็ํ", 2) | dict.fromkeys("่้๊๋์๎", 3)
+
+
+_MISSPELT = re.compile(
+    f"(?=[{MARKS}{SARA_AM}\uf700-\uf720])(?:"
+    f"{NIKHAHIT}|([{MARKS}])\\1|[{TONES}์][ัิ-ฺ็]|[ัิ-ื็][ุ-ฺ]|[{MARKS}]{{3}}|{SARA_AM}[{TONES}{SARA_AM}{SARA_AA}]"
+    "|[\uf700-\uf720])"
+)
+"""One at least of these is in any text that one of the mendings changes."""
+
+
+def repair(text: str) -> tuple[str, set[Repair]]:
+    """Spell what can be spelt one way only; also tell what was mended."""
+    done: set[Repair] = set()
+    if not _MISSPELT.search(text):
+        return text, done
+    for name, mend in _MENDINGS:
+        mended = mend(text)
+        if mended != text:
+            done.add(name)
+            text = mended
+    return text, done
+
+
+def _each_once(text: str) -> str:
+    text = _CLUSTER.sub(lambda marks: "".join(dict.fromkeys(marks[0])), text)
+    return _DOUBLED_AM.sub(SARA_AM, text)
+
+
+def _in_order(text: str) -> str:
+    text = _CLUSTER.sub(lambda marks: "".join(sorted(marks[0], key=_RANKS.__getitem__)), text)
+    return _LATE_TONE.sub(r"\2\1", text)
+
+
+def _compose(text: str) -> str:
+    return _SPLIT_AM.sub(lambda found: (found[1] or found[2] or "") + SARA_AM, text)
+
+
+_MENDINGS = (
+    (Repair.SHAPES_MAPPED, map_shapes),
+    (Repair.MARKS_DEDUPLICATED, _each_once),
+    (Repair.SARA_AM_COMPOSED, _compose),
+    (Repair.MARKS_REORDERED, _in_order),
+)
+
+
+# ── is it Thai? ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+_IMPOSSIBLE = re.compile(
+    "|".join(
+        (
+            f"(?<![{CONSONANTS}{MARKS}])[{MARKS}]",  # a mark on nothing
+            "[ัิ-ู็][่-๋]?[ัิ-ู็]",  # two vowels on one consonant
+            "[่-๋์][่-๋ัิ-ู็]",  # a second tone, or a vowel over a tone
+            f"(?:[ัื]|(?<!ก)็)[่-๋]?(?![{CONSONANTS}่-๋])",  # vowels that want a consonant after them
+            f"[เ-ไ](?![เ{CONSONANTS}])",  # a vowel before nothing; two SARA E are how many type SARA AE
+            "(?:[แโใไ]|[แใไ]ห)[ก-ฮ][่-๋]?[ัิ-ูาำ]",  # a vowel before and another after
+            "เ[ก-ฮ][่-๋]?[ึุูำ]",
+            f"(?<![{CONSONANTS}{TONES}ๅ])[าำะ](?<![าัวอ่-๋]ะ)",  # a vowel after nothing
+            f"(?<=[{LETTERS}])[^\\W\\d_\u0000-\u007f\u0e00-\u0e7f](?=[{LETTERS}])",  # another script inside a word
+            f"(?<=[{LETTERS}])[\ufffd\ue000-\uf8ff\u0000-\u0008\u000e-\u001f]|[\ufffd\ue000-\uf8ff](?=[{LETTERS}])",
+        )
+    )
+)
+_CONSONANT = re.compile(f"[{CONSONANTS}]")
+_THAI = re.compile("[\u0e01-\u0e5b]")
+MAX_IMPOSSIBLE_SHARE = 0.02
+"""Impossible spellings for each consonant. Running text has under 0.002: typing errors; a wrong font map over 0.05."""
+_MIN_IMPOSSIBLE = 2
+
+
+def has_thai(text: str) -> bool:
+    """Tell whether the text has Thai characters, or the shapes that stand for them."""
+    return not text.isascii() and bool(_THAI.search(text) or _HAS_SHAPE.search(text))
+
+
+def impossible_share(text: str) -> float:
+    """Give the share of spellings that Thai cannot have, for each consonant."""
+    consonants = len(_CONSONANT.findall(text))
+    return len(_IMPOSSIBLE.findall(text)) / consonants if consonants else 0.0
+
+
+def is_implausible(text: str) -> bool:
+    """Tell whether the Thai in a text is no Thai: its letters were drawn right, but say something else."""
+    return len(_IMPOSSIBLE.findall(text)) >= _MIN_IMPOSSIBLE and impossible_share(text) > MAX_IMPOSSIBLE_SHARE
+
+
+_DISORDER = re.compile(
+    f"(?=[^!-~{CONSONANTS}])(?:"  # what all others begin with: nine in ten characters are told at once
+    f"{_IMPOSSIBLE.pattern}|{_DOUBLED_AM.pattern}|{NIKHAHIT}|[{TONES}์][ัิ-ฺ็]|{SARA_AM}[{TONES}]"
+    f"|[\uf700-\uf720\ufffd]|(?<=[{CONSONANTS}{TONES}])[ \u00a0\u200b]+[{SARA_AA}{SARA_AM}])"
+)
+
+
+def looks_disordered(text: str) -> bool:
+    """Tell whether a text has anything that correctly ordered and correctly spelt Thai has not."""
+    return bool(_DISORDER.search(text))

@@ -1,0 +1,188 @@
+"""Decides, glyph by glyph, between what Tesseract wrote and what the network saw. Pure.
+
+Tesseract's letters stay letters and its spaces stay where they are. Digits are the network's where it sees Thai ones;
+real Arabic numbers stay Tesseract's, which reads them better.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.engines.numerals.alignment import align
+from sidecar.engines.numerals.alphabet import ARABIC_DIGITS, MARKS, OTHER, THAI_DIGITS
+from sidecar.engines.numerals.tokens import Token
+
+SURE = 0.9
+"""Likelihood from which a digit is believed; below it the numeral is doubtful."""
+ALONE, OTHER_ALONE = 0.7, 0.4
+"""Costs of what only one of both saw; Tesseract's letters are often the worse cut."""
+_CLUSTER = re.compile("[^\u0e31\u0e34-\u0e3a\u0e47-\u0e4e][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*|.")
+_DIGITS = THAI_DIGITS + ARABIC_DIGITS
+_TINY = 1e-6
+_OPEN = "\x00"
+DISPUTED = {frozenset(",."): _OPEN}
+"""Marks that look alike; others are as Tesseract wrote them."""
+_DISPUTE = re.compile(_OPEN)
+_THOUSANDS = re.compile(r"\d{3}(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Glyph:
+    """A glyph that the network saw: its middle, a column of the page, and the likeliest of each kind it can be."""
+
+    middle: float
+    thai: tuple[str, float]
+    arabic: tuple[str, float]
+    mark: tuple[str, float]
+    other: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A glyph in the script its numeral is written in: the character, or ``OTHER``, and how sure that is, 0 to 1."""
+
+    middle: float
+    character: str
+    sureness: float
+    digit: str = ""
+    """The likeliest digit, whatever the character."""
+
+    @property
+    def is_digit(self) -> bool:
+        """Tell whether it is a digit of either script."""
+        return self.character in _DIGITS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What stands in a token's place, and whether a digit in it is a guess."""
+
+    text: str
+    doubtful: bool = False
+    first: float | None = None
+    """Middle of the first glyph that was seen, a column of the page; None where no numeral was."""
+    last: float | None = None
+    is_number: bool = False
+    """Whether nothing but digits and marks was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What Tesseract wrote in one place: a character with the marks on it."""
+
+    text: str
+    middle: float
+
+    @property
+    def is_digit(self) -> bool:
+        return self.text in _DIGITS
+
+    @property
+    def is_mark(self) -> bool:
+        return self.text in MARKS
+
+
+_Pair = tuple[_Unit | None, Seen | None]
+
+
+def spell(glyphs: Sequence[Glyph]) -> list[Seen]:
+    """Read glyphs in the one script that makes them likeliest: a numeral has digits of one script only."""
+    readings = [
+        [_choose(glyph, digit) for glyph, digit in zip(glyphs, digits, strict=True)]
+        for digits in (
+            [glyph.thai for glyph in glyphs],
+            [glyph.arabic for glyph in glyphs],
+        )
+    ]
+    worth = [sum(math.log(likely + _TINY) for _, likely in reading) for reading in readings]
+    return [seen for seen, _ in readings[0 if worth[0] >= worth[1] else 1]]
+
+
+def _choose(glyph: Glyph, digit: tuple[str, float]) -> tuple[Seen, float]:
+    options = (digit, glyph.mark, (OTHER, glyph.other))
+    character, likely = max(options, key=lambda option: option[1])
+    sureness = likely / (sum(option[1] for option in options) + _TINY)
+    return Seen(glyph.middle, character, sureness, digit[0]), likely
+
+
+def judge(token: Token, seen: Sequence[Seen]) -> Verdict:
+    """Give what stands in a token's place."""
+    if not any(one.character in THAI_DIGITS for one in seen):
+        return Verdict(token.text)
+    pairs = _pairs(_units(token), seen, token.line.consonant)
+    is_number = all(one.character != OTHER for one in seen) and len(pairs) <= 2 * len(seen) + 1
+    text, doubtful = "", False
+    for number, (unit, one) in enumerate(pairs):
+        beside = [other for _, other in pairs[max(0, number - 1) : number] + pairs[number + 1 : number + 2] if other]
+        piece = _letter_or_digit(unit, one, beside, is_number=is_number)
+        text += piece
+        doubtful = doubtful or _is_guess(unit, one, piece)
+    return Verdict(_settle_marks(text), doubtful, seen[0].middle, seen[-1].middle, is_number)
+
+
+def _letter_or_digit(unit: _Unit | None, one: Seen | None, beside: Sequence[Seen], *, is_number: bool) -> str:
+    """Give what stands in one place. In a number, what only Tesseract saw is not there."""
+    written = unit.text if unit else ""
+    among_digits = is_number or any(other.is_digit for other in beside)
+    if one is None:
+        seen_mark = any(other.character in MARKS for other in beside)
+        keeps = unit is None or (unit.is_mark and not seen_mark) or not (unit.is_digit or among_digits)
+        return written if keeps else ""
+    if one.character == OTHER:
+        return one.digit if unit and unit.is_digit and among_digits and one.digit else written
+    if one.is_digit:
+        stands_together = among_digits or not beside or any(other.character in MARKS for other in beside)
+        return one.character if unit is None or unit.is_digit or stands_together else written
+    if unit and unit.is_mark:
+        return written if written == one.character else DISPUTED.get(frozenset((written, one.character)), written)
+    return one.character if among_digits or (unit and unit.is_digit) else written
+
+
+def _is_guess(unit: _Unit | None, one: Seen | None, piece: str) -> bool:
+    """Tell whether what stands in a place was not sure: an unsure digit, or one that only Tesseract sees."""
+    if one is None or piece not in _DIGITS or not piece:
+        return False
+    return one.sureness < SURE or (one.character == OTHER and unit is not None)
+
+
+def _settle_marks(text: str) -> str:
+    """Decide between comma and full stop where both readers differ: before three digits it parts thousands."""
+    return _DISPUTE.sub(lambda found: "," if _THOUSANDS.match(text, found.end()) else ".", text)
+
+
+def _units(token: Token) -> list[_Unit]:
+    middles: dict[int, float] = {}
+    at = 0
+    for symbol in token.symbols:
+        at = token.text.find(symbol.text, at)
+        each = (symbol.right - symbol.left) / len(symbol.text)
+        for offset in range(len(symbol.text)):
+            middles[at + offset] = symbol.left + (offset + 0.5) * each
+        at += len(symbol.text)
+    last = float(token.left)
+    units = []
+    for cluster in _CLUSTER.finditer(token.text):
+        last = middles.get(cluster.start(), last)
+        units.append(_Unit(cluster.group(), last))
+    return units
+
+
+def _pairs(units: Sequence[_Unit], seen: Sequence[Seen], consonant: float) -> list[_Pair]:
+    """Pair what was written with what was seen; either may stand alone."""
+    costs = [[_cost(unit, one, consonant) for one in seen] for unit in units]
+    seen_alone = [OTHER_ALONE if one.character == OTHER else ALONE for one in seen]
+    pairs = align(costs, ALONE, seen_alone)
+    return [(None if row is None else units[row], None if column is None else seen[column]) for row, column in pairs]
+
+
+def _cost(unit: _Unit, one: Seen, consonant: float) -> float:
+    """Tell how unlikely it is that both are the same glyph: by their kinds, and by their distance."""
+    apart = 0.3 * min(1.5, abs(unit.middle - one.middle) / consonant)
+    if unit.text == one.character:
+        return apart
+    if unit.is_digit:
+        return apart + (0.15 if one.is_digit else 0.6)
+    if unit.is_mark:
+        return apart + (0.2 if one.character in MARKS else 0.7)
+    return apart + (0.05 if one.character == OTHER else 0.4 if one.is_digit else 0.7)

@@ -1,0 +1,1 @@
+"""What the reader of Thai numerals is trained on, and tried on."""
