@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sidecar.documents.images import Images
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
@@ -35,7 +35,7 @@ class DocumentLimits:
 class Inquiry:
     """What the use case wants to know of a document before any engine works."""
 
-    wish: PageWish
+    request: PageRequest
     use_text_layer: bool
     char_threshold: int
 
@@ -149,7 +149,7 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
     if sniff(path) == "pdf":
         check_streams(path, limits.max_stream_bytes)
     with open_document(path, limits) as document:
-        selection = inquiry.wish.select(document.page_count)
+        selection = inquiry.request.select(document.page_count)
         pages = [_page_facts(document, index, limits, inquiry) for index in selection.indices]
         if document.has_evidence:
             pages = [

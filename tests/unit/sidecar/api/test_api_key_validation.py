@@ -181,7 +181,7 @@ async def test_the_file_is_looked_at_within_two_seconds(tmp_path):
     path = tmp_path / "keys"
     path.write_text(OLD)
     key_file = key_file_at(path)
-    looking = asyncio.create_task(key_file.keep_looking(BlockingPool("keys", 1)))
+    looking = asyncio.create_task(key_file.poll(BlockingPool("keys", 1)))
     path.write_text(NEW)
     await until(lambda: key_file.ring.accepts(NEW), 2 * LOOK_AGAIN_S)
     looking.cancel()
