@@ -2,7 +2,9 @@
 
 from aiohttp import web
 
+from sidecar.api.connections import Connections
 from sidecar.api.key_file import KeyFile
+from sidecar.api.lingering import Lingering
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import UploadFolder
 from sidecar.gpu.vram_monitor import VramMonitor
@@ -14,9 +16,7 @@ from sidecar.retrieval.placement import Placement
 from sidecar.retrieval.retriever import Retriever, Threads
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.blocking_pool import BlockingPool
-from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
-from sidecar.runtime.lingering import Lingering
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.settings import Settings

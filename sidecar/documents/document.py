@@ -76,6 +76,10 @@ class Document(Protocol):
     def page_count(self) -> int:
         """Count the pages."""
 
+    @property
+    def has_evidence(self) -> bool:
+        """Tell whether text layers read so far prove something by which others may be read right."""
+
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
         """Give the page's text layer, or None where it cannot stand for the page."""
 
@@ -146,9 +150,13 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
         check_streams(path, limits.max_stream_bytes)
     with open_document(path, limits) as document:
         selection = inquiry.request.select(document.page_count)
-        pages = tuple(_page_facts(document, index, limits, inquiry) for index in selection.indices)
+        pages = [_page_facts(document, index, limits, inquiry) for index in selection.indices]
+        if document.has_evidence:
+            pages = [
+                _page_facts(document, one.index, limits, inquiry) if one.implausible_layer else one for one in pages
+            ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
-        return DocumentFacts(kind, document.page_count, pages, selection.limited)
+        return DocumentFacts(kind, document.page_count, tuple(pages), selection.limited)
 
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:

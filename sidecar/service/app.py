@@ -23,7 +23,9 @@ from sidecar.api.app_keys import (
     UPLOADS,
     WORKERS,
 )
+from sidecar.api.connections import Connections
 from sidecar.api.key_file import KeyFile
+from sidecar.api.lingering import Lingering
 from sidecar.api.middleware import (
     authenticate,
     deliver_in_time,
@@ -39,9 +41,7 @@ from sidecar.documents.upload_paths import open_upload
 from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
-from sidecar.runtime.connections import Connections
 from sidecar.runtime.drain import Drain
-from sidecar.runtime.lingering import Lingering
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service import engines

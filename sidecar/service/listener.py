@@ -12,8 +12,8 @@ import time
 
 from aiohttp import web
 
-from sidecar.runtime.connections import Connections
-from sidecar.runtime.lingering import Lingering
+from sidecar.api.connections import Connections
+from sidecar.api.lingering import Lingering
 
 log = logging.getLogger(__name__)
 

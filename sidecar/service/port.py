@@ -36,7 +36,7 @@ class Port:
             keepalive_timeout=limits.head_s,
             shutdown_timeout=CLOSE_S,
             auto_decompress=False,  # packed bodies are refused, and must not be unpacked before that
-            lingering_time=0,  # what is left of a body is thrown away unparsed: sidecar.runtime.lingering
+            lingering_time=0,  # what is left of a body is thrown away unparsed: sidecar.api.lingering
         )
         self._listener: Listener | None = None
 

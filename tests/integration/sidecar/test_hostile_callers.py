@@ -135,7 +135,7 @@ async def test_an_endless_number_of_fields_ends_at_the_limit(service):
 
 
 @pytest.mark.parametrize("path", ["/ocr-upload", "/ocr", "/embed"])
-async def test_a_body_cut_into_crumbs_is_refused_soon(retrieving, path):
+async def test_a_body_cut_into_crumbs_is_refused_soon(service, path):
     """Each chunk costs as much as one of 64 KiB."""
     pieces = [
         head("POST", path, FORM | {"Transfer-Encoding": "chunked"}),
@@ -143,7 +143,7 @@ async def test_a_body_cut_into_crumbs_is_refused_soon(retrieving, path):
         *[CRUMB * 10_000] * 100,
     ]
     with cpu_seconds(1.0):  # read to its end, it takes 3
-        answer = await ask(retrieving.url, pieces)
+        answer = await ask(service.url, pieces)
 
     assert (status_of(answer), body_of(answer)["code"]) == (400, "malformed_body")
 
