@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from sidecar.documents.images import Images
+from sidecar.documents.layers.text_layer import TextLayer, clean, reads_like_text
+from sidecar.documents.layers.thai_text import Repair
 from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
-from sidecar.documents.text_layer import TextLayer, clean, reads_like_text
-from sidecar.documents.thai_text import Repair
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 
 PDF_HEADER_BYTES = 1024

@@ -10,9 +10,9 @@ from typing import Self
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.documents import raster
+from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.raster import MAX_SIDE_PIXELS, page_image
-from sidecar.documents.text_layer import TextLayer
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")

@@ -11,10 +11,11 @@ from typing import Any, Self
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from sidecar.documents import pdf_ink, pdf_objects, pdf_text, raster, text_layer
+from sidecar.documents import pdf_ink, pdf_objects, raster
+from sidecar.documents.layers import pdf_text, text_layer
+from sidecar.documents.layers.text_layer import TextLayer
+from sidecar.documents.layers.thai_layer import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.text_layer import TextLayer
-from sidecar.documents.thai_layer import MarkEvidence
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,

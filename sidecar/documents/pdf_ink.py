@@ -9,9 +9,10 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from PIL import Image, ImageChops, ImageDraw
 
-from sidecar.documents import pdf_text, raster, text_bands
+from sidecar.documents import raster
+from sidecar.documents.layers import pdf_text, text_bands
+from sidecar.documents.layers.pdf_text import Box
 from sidecar.documents.pdf_objects import Survey
-from sidecar.documents.pdf_text import Box
 
 POINTS_PER_INCH = 72
 UNIT, FINENESS = 1000, 100

@@ -114,7 +114,7 @@ def test_version_and_help_need_nothing_installed(tmp_path, arguments):
 
 def test_the_plain_install_reads_documents(tmp_path):
     plain = closure(PROJECT["dependencies"])
-    assert {"torch", "numpy", "kopf"}.isdisjoint(plain)
+    assert {"torch", "kopf"}.isdisjoint(plain)
     ended = run_without(tmp_path, plain, "sidecar", "ocr", DATA / "digital.pdf", DATA / "photo.png")
     assert ended.returncode == 0, ended.stderr
     assert "LCBP3-RFA-2025-9613-0" in ended.stdout

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from sidecar.documents.thai_layer import Glyph, rebuild
-from sidecar.documents.thai_text import Repair
+from sidecar.documents.layers.thai_layer import Glyph, rebuild
+from sidecar.documents.layers.thai_text import Repair
 
 SIZE = 10.0
 WIDTH = 6.0

@@ -8,8 +8,8 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-from sidecar.documents import latin_text
-from sidecar.documents.thai_text import Repair
+from sidecar.documents.layers import latin_text
+from sidecar.documents.layers.thai_text import Repair
 
 MIN_READABLE_SHARE = 0.9
 """Broken fonts give control characters, private-use characters or bare glyph numbers: far below this. A Thai text layer

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.documents import thai_text
-from sidecar.documents.thai_text import Repair
+from sidecar.documents.layers import thai_text
+from sidecar.documents.layers.thai_text import Repair
 
 RIGHT = "หนังสือสัญญาจ้างเหมาก่อสร้างอาคาร น้ำประปาและไฟฟ้าเป็นหน้าที่ของผู้ว่าจ้าง ก็เพราะว่าโหราจารย์ไปรษณีย์"
 

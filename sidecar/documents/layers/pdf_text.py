@@ -8,9 +8,9 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from sidecar.documents import thai_layer, thai_text
-from sidecar.documents.thai_layer import Glyph, MarkEvidence
-from sidecar.documents.thai_text import Repair
+from sidecar.documents.layers import thai_layer, thai_text
+from sidecar.documents.layers.thai_layer import Glyph, MarkEvidence
+from sidecar.documents.layers.thai_text import Repair
 
 OBJECTS_COMPARED = 200
 """Text objects up to which their order is compared with the text's: PDFium looks for each among all characters."""

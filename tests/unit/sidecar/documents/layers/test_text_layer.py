@@ -1,6 +1,13 @@
 import pytest
 
-from sidecar.documents.text_layer import TextLayer, clean, is_short, readable_share, reads_like_text, visible_share
+from sidecar.documents.layers.text_layer import (
+    TextLayer,
+    clean,
+    is_short,
+    readable_share,
+    reads_like_text,
+    visible_share,
+)
 
 
 @pytest.mark.parametrize(

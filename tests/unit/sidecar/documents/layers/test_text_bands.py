@@ -4,7 +4,7 @@ import random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sidecar.documents.text_bands import count_bands
+from sidecar.documents.layers.text_bands import count_bands
 
 SIZE = 600, 400
 

@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from sidecar.documents import latin_text
+from sidecar.documents.layers import latin_text
 
 ENGLISH = (
     "Purchase order dated March deliver to warehouse number seven twelve boxes of copper pipe four valves "

@@ -14,7 +14,7 @@ from operator import itemgetter
 from statistics import median
 from typing import NamedTuple
 
-from sidecar.documents.thai_text import (
+from sidecar.documents.layers.thai_text import (
     CONSONANTS,
     MEANINGLESS,
     NIKHAHIT,
