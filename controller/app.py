@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from controller.errors import ClusterError, NotFoundError
-from controller.isolation.prover import Watchman
+from controller.isolation.prover import IsolationProver
 from controller.kube import watches
 from controller.kube.api_client import Cluster, open_cluster
 from controller.kube.sidecar_client import SidecarClient
@@ -24,7 +24,7 @@ from controller.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 CRD_LOOK_S = 1.0
-"""How often is looked for the CRD while it is not there, in seconds; it often comes with the same command."""
+"""How often to check for the CRD while it is missing, in seconds; the same command often installs it."""
 MAX_STILL_S = 30.0
 """How much longer than a resync and a pass a loop may be still before ``/livez`` fails."""
 
@@ -47,9 +47,9 @@ class Controller:
         self._settings = settings
         self._cluster = cluster
         self._namespace = None if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
-        self._watchman = Watchman(settings, cluster, metrics, self._mark)
+        self._prover = IsolationProver(settings, cluster, metrics, self._mark)
         self._news = News()
-        self._reconciler = Reconciler(cluster, sidecars, self._watchman, self._news, settings, metrics)
+        self._reconciler = Reconciler(cluster, sidecars, self._prover, self._news, settings, metrics)
         self._work = Work(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
         self._metrics, self._mirror = metrics, mirror
         self._is_crd_there = False
@@ -59,7 +59,7 @@ class Controller:
         self._work.mark(namespace)
 
     def _forget(self, namespace: str) -> None:
-        for part in (self._reconciler, self._watchman, self._news, self._metrics):
+        for part in (self._reconciler, self._prover, self._news, self._metrics):
             part.forget(namespace)
 
     def _on_event(self, resource: str, kind: str | None, body: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._work.run(), name="passes")
-                group.create_task(self._watchman.run(), name="proofs of isolation")
+                group.create_task(self._prover.run(), name="proofs of isolation")
                 group.create_task(self._find_namespaces(), name="namespaces")
                 if self._mirror is not None:
                     group.create_task(self._mirror.run(), name="mirror")
@@ -99,7 +99,7 @@ class Controller:
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
     async def _wait_for_crd(self) -> None:
-        """Wait until OcrProfiles can be listed: kopf looks only once what kinds of objects there are."""
+        """Wait until OcrProfiles can be listed: kopf discovers the kinds of objects only once."""
         while not self._is_crd_there:
             try:
                 await self._cluster.list_profiles(self._namespace)

@@ -41,4 +41,4 @@ class BusyError(ClusterError):
 
 
 class UnavailableError(ClusterError):
-    """The API server failed, cannot be reached, did not answer in time, or somebody else answered in its place."""
+    """The API server failed, cannot be reached, did not answer in time, or something else answered in its place."""

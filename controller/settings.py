@@ -26,7 +26,7 @@ DATABASES = ("mysql+aiomysql", "sqlite+aiosqlite")
 
 
 class Settings(BaseModel):
-    """One immutable value, handed to whoever needs it."""
+    """One immutable value, passed to each part that needs it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False, hide_input_in_errors=True)
 

@@ -30,7 +30,7 @@ MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
 
 
 class Settings(BaseModel):
-    """One immutable value, handed to whoever needs it."""
+    """One immutable value, passed to each part that needs it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False, hide_input_in_errors=True)
 
@@ -510,8 +510,8 @@ class Settings(BaseModel):
         return _public_name(self.reranker_model)
 
     @property
-    def stand_in(self) -> str | None:
-        """Who reads where the engine asked for cannot."""
+    def fallback(self) -> str | None:
+        """The engine that reads if the one asked for cannot; None: no engine."""
         return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
 
 

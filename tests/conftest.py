@@ -13,7 +13,7 @@ import pytest
 
 from sidecar.api.app_keys import READER
 from sidecar.ocr.engine import OcrEngine
-from sidecar.service.engines import ENGINES, EnginePlug
+from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.retrieval_wiring import GpuSeam
 from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
@@ -85,7 +85,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Start services, in network mode unless told otherwise; each is stopped at the end of the test."""
     running: list[Running] = []
 
-    async def _start(gpu: GpuSeam | None = None, plugs: Sequence[EnginePlug] = ENGINES, **environ: str) -> Running:
+    async def _start(
+        gpu: GpuSeam | None = None, factories: Sequence[EngineFactory] = ENGINES, **environ: str
+    ) -> Running:
         defaults = {
             "OCR_AUTH_MODE": "network",
             "OCR_PORT": "0",
@@ -97,7 +99,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             "OCR_SIDECAR_UPLOAD_BASE": str(tmp_path / "uploads"),
         }
         settings = parse_settings(defaults | environ)
-        service = Service(settings, gpu, plugs)
+        service = Service(settings, gpu, factories)
         await service.start()
         one = Running(service, settings, aiohttp.ClientSession())
         running.append(one)

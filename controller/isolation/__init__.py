@@ -1,4 +1,4 @@
-"""Proves that the NetworkPolicy keeps strangers from the sidecars, and tells.
+"""Probes whether the NetworkPolicy keeps others from the sidecars, and reports it.
 
 Changes nothing in the cluster but events and conditions.
 """

@@ -1,7 +1,7 @@
-"""Proves that the NetworkPolicy is enforced: the controller, whom it does not let in, knocks at the sidecars' API port.
+"""Probes whether the NetworkPolicy is enforced: it must refuse the controller, which connects to the API port.
 
-A CNI that does not enforce policies takes them all the same: the door looks shut and is open. A shut door proves
-something only of a sidecar that can be reached at all, so its ops port, which is open to the controller, is knocked at,
+A network plugin that does not enforce policies accepts them all the same, and the port stays open. A closed port
+proves something only if the sidecar can be reached at all, so its ops port, which is open to the controller, is probed,
 too. No request is ever sent.
 """
 
@@ -16,21 +16,21 @@ SHOWN_PODS = 5
 API_KEY_MODE = Condition(
     CONDITION, "Unknown", "ApiKeyMode", "callers are known by their key; the network is not what keeps others out"
 )
-NO_SIDECARS = Condition(CONDITION, "Unknown", "NoSidecars", "no sidecar is ready, so there was no door to knock at")
+NO_SIDECARS = Condition(CONDITION, "Unknown", "NoSidecars", "no sidecar is ready, so there is nothing to probe")
 UNREACHABLE = Condition(
     CONDITION,
     "Unknown",
     "SidecarsUnreachable",
-    "no ready sidecar takes a connection on any port, so a shut one proves nothing",
+    "no ready sidecar takes a connection on any port, so a closed one proves nothing",
 )
 
 
 async def is_open(address: str, port: int, timeout_s: float) -> bool:
-    """Tell whether somebody at this address takes a connection. Refused, unreachable and no answer all mean no."""
+    """Return whether a connection to this address is accepted. Refused, unreachable and no answer all mean no."""
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(address, port)
-    except (OSError, TimeoutError, UnicodeError):  # the last one of a name that is none
+    except (OSError, TimeoutError, UnicodeError):  # UnicodeError: not a valid host name
         return False
     writer.transport.abort()  # nothing was said, so there is nothing to wait for
     return True
@@ -39,18 +39,18 @@ async def is_open(address: str, port: int, timeout_s: float) -> bool:
 async def prove(
     sidecars: Sequence[Sidecar], api_port: int, ops_port: int, timeout_s: float
 ) -> tuple[Condition, Sequence[Sidecar]]:
-    """Knock at both ports of every ready sidecar. With the condition, gives those whose API port lets us in."""
+    """Probe both ports of every ready sidecar. Returns the condition, and the sidecars whose API port is open to us."""
     ready = [sidecar for sidecar in sidecars if sidecar.is_ready]
     if not ready:
         return NO_SIDECARS, ()
-    doors = await _open_to_us(ready, api_port, timeout_s)
-    if doors:
-        message = f"port {api_port} is open to the controller, and so to anybody, on {_count(doors, ready)}"
-        return Condition(CONDITION, "False", "ConnectionAccepted", message), doors
+    exposed = await _open_to_us(ready, api_port, timeout_s)
+    if exposed:
+        message = f"port {api_port} is open to the controller, and so to anybody, on {_count(exposed, ready)}"
+        return Condition(CONDITION, "False", "ConnectionAccepted", message), exposed
     reached = await _open_to_us(ready, ops_port, timeout_s)
     if not reached:
         return UNREACHABLE, ()
-    message = f"port {api_port} of all ready sidecars is shut to the controller"
+    message = f"port {api_port} of all ready sidecars is closed to the controller"
     if len(reached) < len(ready):
         message += f", which reaches port {ops_port} on {_count(reached, ready)}"
     return Condition(CONDITION, "True", "ConnectionRefused", message), ()

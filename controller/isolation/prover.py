@@ -1,4 +1,4 @@
-"""When the isolation is proved, and what is made of the proof: a condition, a metric, an event, a log line."""
+"""When the isolation is probed, and how the result is reported: a condition, a metric, an event, a log line."""
 
 import asyncio
 import logging
@@ -23,12 +23,12 @@ GAUGE = {"True": 1, "False": 0, "Unknown": -1}
 
 
 @dataclass(slots=True)
-class _Beat:
+class _Watched:
     """What is known of one namespace."""
 
     sidecars: Sequence[Sidecar] = ()
     proved: frozenset[str] | None = None
-    """uids of the pods that the latest proof was about, or the one that is being made; None: none was begun."""
+    """uids of the pods of the latest probe, or of the one that runs; None: none has begun."""
     due: float = 0
     """When the next proof is due, by the loop's clock."""
     proof: Condition | None = None
@@ -36,42 +36,42 @@ class _Beat:
 
 
 @dataclass(slots=True)
-class Watchman:
-    """Proves the isolation of every namespace at start, when a sidecar is new, and every so often."""
+class IsolationProver:
+    """Probes the isolation of every namespace at start, when a sidecar is new, and at an interval."""
 
     settings: Settings
     cluster: Cluster
     metrics: Metrics
     on_news: Callable[[str], None]
-    """Told of a namespace whose proof says something else than before."""
+    """Called with a namespace whose proof has changed."""
     clock: Callable[[], datetime] = utc_now
-    _beats: dict[str, _Beat] = field(default_factory=dict)
+    _namespaces: dict[str, _Watched] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def latest(self, namespace: str) -> tuple[Condition | None, bool]:
-        """Give the latest proof, and whether it has not been told yet."""
+        """Return the latest proof, and whether it has not been reported yet."""
         if self.settings.auth_mode == "api-key":
             return probe.API_KEY_MODE, True
-        beat = self._beats.get(namespace, _Beat())
-        return beat.proof, beat.is_fresh
+        watched = self._namespaces.get(namespace, _Watched())
+        return watched.proof, watched.is_fresh
 
-    def look_at(self, namespace: str, sidecars: Sequence[Sidecar]) -> None:
-        """Note who is there to be proved; somebody new is proved at once."""
-        beat = self._beats.setdefault(namespace, _Beat())
-        beat.sidecars = sidecars
-        if beat.proved is None or not self._ready(beat) <= beat.proved:
-            beat.due = 0
+    def observe(self, namespace: str, sidecars: Sequence[Sidecar]) -> None:
+        """Record the sidecars of a namespace; a new one is probed at once."""
+        watched = self._namespaces.setdefault(namespace, _Watched())
+        watched.sidecars = sidecars
+        if watched.proved is None or not self._ready(watched) <= watched.proved:
+            watched.due = 0
             self._wake.set()
 
-    def is_told(self, namespace: str, proof: Condition | None) -> None:
-        """Note that all profiles tell this proof."""
-        beat = self._beats.get(namespace)
-        if beat is not None and beat.proof is proof:
-            beat.is_fresh = False
+    def reported(self, namespace: str, proof: Condition | None) -> None:
+        """Record that the status of all profiles has this proof."""
+        watched = self._namespaces.get(namespace)
+        if watched is not None and watched.proof is proof:
+            watched.is_fresh = False
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace where nothing of ours is left."""
-        self._beats.pop(namespace, None)
+        self._namespaces.pop(namespace, None)
 
     async def run(self) -> None:
         """Prove, for ever. In api-key mode there is nothing to prove."""
@@ -79,13 +79,13 @@ class Watchman:
             await asyncio.Event().wait()
         now = asyncio.get_running_loop().time
         while True:
-            for namespace, beat in list(self._beats.items()):
-                if beat.due <= now():
-                    beat.due = (
+            for namespace, watched in list(self._namespaces.items()):
+                if watched.due <= now():
+                    watched.due = (
                         now() + self.settings.isolation_interval_s
-                    )  # before, as somebody new makes it due at once
-                    await self._prove(namespace, beat)
-            wait_s = min((beat.due for beat in self._beats.values()), default=now() + 1) - now()
+                    )  # set before probing, as a new sidecar makes it due at once
+                    await self._prove(namespace, watched)
+            wait_s = min((watched.due for watched in self._namespaces.values()), default=now() + 1) - now()
             try:
                 async with asyncio.timeout(max(wait_s, 0)):
                     await self._wake.wait()
@@ -93,35 +93,35 @@ class Watchman:
                 pass
             self._wake.clear()
 
-    async def _prove(self, namespace: str, beat: _Beat) -> None:
-        beat.proved = self._ready(beat)
-        before = beat.proof
+    async def _prove(self, namespace: str, watched: _Watched) -> None:
+        watched.proved = self._ready(watched)
+        before = watched.proof
         port, ops_port = self.settings.sidecar_api_port, self.settings.sidecar_ops_port
-        beat.proof, doors = await probe.prove(beat.sidecars, port, ops_port, self.settings.isolation_timeout_s)
-        if self._beats.get(namespace) is not beat:  # it was forgotten meanwhile
+        watched.proof, exposed = await probe.prove(watched.sidecars, port, ops_port, self.settings.isolation_timeout_s)
+        if self._namespaces.get(namespace) is not watched:  # it was forgotten meanwhile
             return
-        self.metrics.isolation.labels(namespace).set(GAUGE[beat.proof.status])
-        beat.is_fresh = True  # also when it says the same: somebody else may have told something else meanwhile
-        if beat.proof == before:
+        self.metrics.isolation.labels(namespace).set(GAUGE[watched.proof.status])
+        watched.is_fresh = True  # even if unchanged: another writer may have changed the status meanwhile
+        if watched.proof == before:
             return
         self.on_news(namespace)
-        if doors:
+        if exposed:
             log.error("the network policy is not enforced", extra={"namespace": namespace, "port": port})
-            await self._warn(namespace, doors, beat.proof)
+            await self._warn(namespace, exposed, watched.proof)
 
-    async def _warn(self, namespace: str, doors: Sequence[Sidecar], proof: Condition) -> None:
+    async def _warn(self, namespace: str, exposed: Sequence[Sidecar], proof: Condition) -> None:
         now = self.clock()
-        for sidecar in doors:
+        for sidecar in exposed:
             metadata = {"name": sidecar.name, "namespace": namespace, "uid": sidecar.uid}
             about = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-            # By its time as well: a door that is opened a second time is told a second time.
+            # The time is part of the name: a port that is opened again is reported again.
             name = event_name(sidecar.name, sidecar.uid, proof.type, proof.reason, now.isoformat())
             event = Event(name, "Warning", "IsolationNotEnforced", proof.message)
             try:
                 await self.cluster.emit_event(about, event, names.CONTROLLER_MANAGER, timestamp(now))
-            except ClusterError as exc:  # the condition, the metric and the log tell it, too
-                log.warning("an event could not be told", extra={"namespace": namespace, "error": str(exc)})
+            except ClusterError as exc:  # condition, metric and log report it, too
+                log.warning("an event could not be sent", extra={"namespace": namespace, "error": str(exc)})
 
     @staticmethod
-    def _ready(beat: _Beat) -> frozenset[str]:
-        return frozenset(sidecar.uid for sidecar in beat.sidecars if sidecar.is_ready)
+    def _ready(watched: _Watched) -> frozenset[str]:
+        return frozenset(sidecar.uid for sidecar in watched.sidecars if sidecar.is_ready)

@@ -277,7 +277,7 @@ class _AnswerRefusedError(aiohttp.ClientError):
 
 
 async def _follow_nothing(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Refuse redirects: an API server sends none, and whoever does shall not get what is written here."""
+    """Refuse redirects: an API server sends none, and another server must not get what is written here."""
     response = await send(request)
     if 300 <= response.status < 400:
         _refuse(response, f"{response.status}, a redirect, which is not followed")

@@ -93,7 +93,7 @@ class Metrics:
         self.calls.labels(verb, kind, status).inc()
 
     def forget(self, namespace: str) -> None:
-        """Show nothing more of a namespace where nothing of ours is left."""
+        """Remove the metrics of a namespace where nothing of ours is left."""
         for metric in (self.passes, self.last_success, self.profiles, self.sidecars, self.isolation):
             metric.remove_by_labels({"namespace": namespace})
 

@@ -87,15 +87,15 @@ class Proofs(Protocol):
     def latest(self, namespace: str) -> tuple[Condition | None, bool]:
         """Give the latest proof, and whether it has not been told yet."""
 
-    def look_at(self, namespace: str, sidecars: Sequence[Sidecar]) -> None:
+    def observe(self, namespace: str, sidecars: Sequence[Sidecar]) -> None:
         """Note who is there to be proved."""
 
-    def is_told(self, namespace: str, proof: Condition | None) -> None:
+    def reported(self, namespace: str, proof: Condition | None) -> None:
         """Note that all profiles tell this proof."""
 
 
 class Expects(Protocol):
-    """Who is told beforehand what is written; see ``controller.schedule.change_filter``."""
+    """Gets each write beforehand; see ``controller.schedule.change_filter``."""
 
     def expect_config_map(self, namespace: str, manifest: Mapping[str, Any]) -> None:
         """Note what the ConfigMap is about to be."""
@@ -187,7 +187,7 @@ class Reconciler:
         self._news.expect_sidecars(namespace, [replace(sidecar, stamped=wanted) for sidecar in sidecars])
         stale = [sidecar for sidecar in sidecars if sidecar.stamped != wanted]
         await _all_of(partial(self._stamp, namespace, sidecar, wanted) for sidecar in stale)
-        self._proofs.look_at(namespace, sidecars)
+        self._proofs.observe(namespace, sidecars)
         asked = await self._sidecars.ask_all(sidecars)
         ready = [sidecar for sidecar in asked if sidecar.is_ready]
         self._metrics.sidecars.labels(namespace, "ready").set(len(ready))
@@ -229,7 +229,7 @@ class Reconciler:
                     todo.append(partial(self._tell, bodies[resource.name], resource, status, around.now))
         is_all_told = await _all_of(todo, lambda: not has_news())
         if is_all_told:
-            self._proofs.is_told(namespace, proof)
+            self._proofs.reported(namespace, proof)
         return is_all_told
 
     async def _tell(self, body: Manifest, resource: Resource, status: Mapping[str, Any], now: str) -> None:

@@ -65,7 +65,7 @@ def _problem(resource: Resource) -> str:
 
 
 def _write(path: Path, payload: str) -> None:
-    """Write in one step: a sidecar that looks meanwhile sees the old file or the new one."""
+    """Write atomically: a sidecar that reads meanwhile sees the old file or the new one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(payload, encoding="utf-8")
     draft.replace(path)

@@ -124,7 +124,7 @@ def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Conditi
 
 
 def prompt_clean(resource: Resource) -> Condition:
-    """Tell whether the prompt still holds placeholders that nobody filled."""
+    """Return whether the prompt still holds unfilled placeholders."""
     prompt = (resource.payload and resource.payload.system_prompt) or ""
     if found := find_placeholders(prompt):
         return Condition("PromptClean", "False", "Placeholders", f"the prompt still holds {_some(found)}")

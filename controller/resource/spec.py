@@ -168,7 +168,7 @@ class Resource:
     canonical_model: str
     is_active: bool
     is_going: bool
-    """Deleted, and kept only by somebody's finalizer: as good as gone."""
+    """Deleted, and kept only by a finalizer: counts as gone."""
     payload: Profile | None
     """What its spec says, active or not; None: it is invalid."""
     problem: str | None
@@ -182,7 +182,7 @@ class Resource:
 
 
 def read_resource(body: Mapping[str, Any]) -> Resource:
-    """Read a resource; an invalid one is told by its ``problem``, not by an error."""
+    """Read a resource; an invalid one has a ``problem``, and raises no error."""
     metadata = body["metadata"]
     spec = body.get("spec")
     spec = spec if isinstance(spec, Mapping) else {}

@@ -1,4 +1,4 @@
-"""When a namespace is looked at again: bursts become one pass, failures back off, what is unsettled is looked after.
+"""When a namespace is reconciled again: bursts become one pass, failures back off, unsettled changes are checked.
 
 Pure: durations in, durations out.
 """
@@ -16,7 +16,7 @@ LONGEST_BUSY_S = 20.0
 """The most that a busy API server's ``Retry-After`` is obeyed: its own is a second, a proxy's may be hours. ``/livez``
 takes a loop for stuck that is still for longer than a pass, a resync and 30 s."""
 FIRST_LOOK_S = 0.5
-"""How soon is looked whether the sidecars have loaded what was published; then ever later."""
+"""First interval of checking whether the sidecars have loaded what was published; it grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Pace:
         return replace(self, window_s=window_s, look_s=look_s, pause_s=0, is_waiting=not is_settled)
 
     def after_news(self) -> "Pace":
-        """Go on after news: what they change is looked after from the start."""
+        """Continue after a change: the interval of checks starts anew."""
         return replace(self, is_waiting=False)
 
     def after_failure(self, retry_after_s: float = 0) -> "Pace":

@@ -1,4 +1,4 @@
-"""What is to be looked at, and when: every event, timer and restart ends in one pass over its namespace."""
+"""The queue of namespaces to reconcile: every event, timer and restart leads to one pass over its namespace."""
 
 import asyncio
 import logging
@@ -88,7 +88,7 @@ class Work:
             known.news.set()
             return pace.after_failure(exc.retry_after_s if isinstance(exc, BusyError) else 0)
         except Exception as exc:
-            log.exception("a pass failed in a way nobody thought of", extra={"namespace": namespace})
+            log.exception("a pass failed unexpectedly", extra={"namespace": namespace})
             self._fail(namespace, known, type(exc).__name__)
             known.news.set()
             return pace.after_failure()

@@ -34,7 +34,7 @@ UPLOADS = web.AppKey("UPLOADS", UploadFolder)
 POOLS = web.AppKey("POOLS", dict[str, BlockingPool])
 WORKERS = web.AppKey("WORKERS", WorkerPool)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
-ENGINES: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINES", tuple)
+ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """What all engines declare that there are, those that are not configured among them."""
 READER = web.AppKey("READER", DocumentReader)
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])

@@ -8,7 +8,7 @@ from sidecar.api import deliver, receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
     DRAIN,
-    ENGINES,
+    ENGINE_TRAITS,
     METRICS,
     PROFILE_STORE,
     READER,
@@ -19,7 +19,7 @@ from sidecar.api.app_keys import (
 )
 from sidecar.api.middleware import error_of
 from sidecar.api.receive import read_body
-from sidecar.documents.page_selection import PageWish, parse_pages
+from sidecar.documents.page_selection import PageRequest, parse_pages
 from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
@@ -59,7 +59,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
 
 
 def _accepted(app: web.Application) -> ocr.Accepted:
-    return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINES]])
+    return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINE_TRAITS]])
 
 
 def _refuse_early(request: web.Request) -> Profiles:
@@ -103,7 +103,7 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
 
 
 def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Profiles) -> ReadJob:
-    """Turn the wire's wishes into the use case's terms.
+    """Turn the wire's request into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, pages that are none, languages that are not installed.
@@ -111,15 +111,15 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     """
     settings = app[SETTINGS]
     max_pages = ocr.check_max_pages(asked.max_pages, settings.page_limit)
-    wish = PageWish(
+    page_request = PageRequest(
         pages=parse_pages(asked.pages, settings.page_limit) if asked.pages is not None else (),
         max_pages=max_pages,
         default_max_pages=0 if asked.pages else settings.max_pages,
         page_limit=settings.page_limit,
     )
     if asked.languages is not None:
-        app[READER].check_languages(asked.languages)
-    told = instruct(
+        app[READER].check_languages(asked.engine, asked.languages)
+    instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
         params=asked.parameters,
@@ -127,8 +127,8 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
         tags=asked.tags,
     )
     languages = asked.languages or settings.languages
-    order = ReadOrder(path, settings.page_timeout_s, languages, told, asked.active_profile)
-    return ReadJob(asked.engine, wish, order, asked.wishes)
+    order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile)
+    return ReadJob(asked.engine, page_request, order, asked.requested_options)
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

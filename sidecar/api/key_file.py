@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 Identity = tuple[int, int, int]
 
-LOOK_AGAIN_S = 1.0
-"""How often the file is looked at: one stat a second is free, and a rotated key works within that second."""
-LOOK_S = 5.0
-"""How long a look is waited for. What hangs goes on in its thread, and the next look is taken once it has come back."""
+POLL_S = 1.0
+"""Interval of the poll, in seconds: one stat a second is free, and a rotated key works within that second."""
+POLL_DEADLINE_S = 5.0
+"""Deadline of one poll, in seconds. A poll that hangs stays in its thread, and the next one runs when it has ended."""
 
 
 class KeyFile:
@@ -48,12 +48,12 @@ class KeyFile:
                 "OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network where a NetworkPolicy guards the port"
             ) from exc
 
-    async def keep_looking(self, pool: BlockingPool) -> None:
-        """Look until cancelled; a file system that hangs leaves the keys as they are."""
+    async def poll(self, pool: BlockingPool) -> None:
+        """Poll until cancelled; a file system that hangs leaves the keys as they are."""
         while self._path:
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(POLL_S)
             with contextlib.suppress(TimeoutError, PoolFullError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(POLL_DEADLINE_S):
                     await pool.run(self.look)
 
     def look(self) -> None:

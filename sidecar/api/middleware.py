@@ -62,7 +62,7 @@ async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """
     response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
     response.headers["Server"] = "ocr-sidecar"
-    if isinstance(request, web.Request) and request.config_dict[DRAIN].leaving:
+    if isinstance(request, web.Request) and request.config_dict[DRAIN].draining:
         response.force_close()
         response.headers["Connection"] = "close"
 
@@ -99,7 +99,7 @@ def request_id_of(presented: str | None) -> str:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Render every error in the one shape; what nobody thought of becomes an opaque 500."""
+    """Render every error in the same shape; an unexpected one becomes an opaque 500."""
     try:
         return await handler(request)
     except SidecarError as error:
@@ -113,7 +113,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def error_of(exc: Exception, request: web.Request) -> SidecarError:
-    """Make of what nobody thought of an error that tells the caller nothing; the log has it whole."""
+    """Turn an unexpected exception into an error that reveals nothing to the caller; the log has all of it."""
     log.error("unexpected error", extra={"requestId": request[REQUEST_ID]}, exc_info=exc)
     return SidecarError()
 
@@ -150,7 +150,7 @@ def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Respon
 
 @web.middleware
 async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse bodies that would have to be unpacked: nobody knows how large they are before that is done."""
+    """Refuse compressed bodies: their size is not known before they are unpacked."""
     encodings = ", ".join(request.headers.getall("Content-Encoding", ())).lower()
     if request.can_read_body and encodings not in {"", "identity"}:
         raise UnsupportedMediaError("the body is compressed, which is not accepted here")
@@ -159,7 +159,7 @@ async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamRes
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Ask for a key where keys are in force; a path nobody serves is refused like any other."""
+    """Require a key in api-key mode; an unknown path is refused like any other."""
     is_guarded = request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS
     if is_guarded and not request.config_dict[KEY_FILE].ring.accepts(_presented_key(request)):
         raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
@@ -167,10 +167,10 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 @web.middleware
-async def turn_away(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Once the service leaves, take new work only from connections that were open before."""
+async def refuse_new_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While the service drains, take new work only on connections that were open before."""
     if request.method == "POST":
-        request.config_dict[DRAIN].refuse_newcomer(request.protocol)
+        request.config_dict[DRAIN].refuse_new_connection(request.protocol)
     return await handler(request)
 
 

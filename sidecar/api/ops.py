@@ -8,7 +8,7 @@ from sidecar import __version__
 from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDER,
-    ENGINES,
+    ENGINE_TRAITS,
     METRICS,
     PROFILE_STORE,
     PULSE,
@@ -34,9 +34,9 @@ def _readable(app: web.Application) -> Capability:
 def facts_of(app: web.Application) -> health.Facts:
     """Gather what health is judged by."""
     configured, policy = app[READER].engines, app[READER].policy
-    names = [one.name for one in app[ENGINES]]
+    names = [one.name for one in app[ENGINE_TRAITS]]
     return health.Facts(
-        stopping=app[DRAIN].leaving,
+        stopping=app[DRAIN].draining,
         workers_alive=app[WORKERS].alive,
         engines={name: configured[name].capability if name in configured else health.missing(name) for name in names},
         default_engine=policy.default_engine,

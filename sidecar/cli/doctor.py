@@ -7,22 +7,25 @@ from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.ollama import Ollama
-from sidecar.engines.tesseract import ORIENTATION_DATA, find_tessdata
+from sidecar.engines.tesseract import ORIENTATION_DATA, TesseractEngine, find_tessdata
+from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
 from sidecar.runtime import sandbox
 from sidecar.runtime.cores import usable_cores
-from sidecar.service.engines import ENGINES, check_engines
+from sidecar.service.engines import ENGINES, check_engines, default_engine
 from sidecar.settings import Settings, SettingsError, parse_settings
 
 OLLAMA_S = 3.0
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
+TRAITS = [one.traits for one in ENGINES]
+TESSERACT, MODEL = TesseractEngine.traits.name, VisionEngine.traits.name
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. ``remedy`` says what to do about it; ``needed`` tells a fault from an option."""
+    """The result of one check. ``remedy`` says what to do; ``needed``: whether it is a fault if it is missing."""
 
     what: str
     ok: bool
@@ -46,19 +49,26 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Look at everything that documents, models and callers may need."""
     try:
         settings = parse_settings(environ)
-        check_engines(settings, [plug.traits for plug in ENGINES])
+        check_engines(settings, TRAITS)
     except SettingsError as exc:
         yield Finding("settings", ok=False, detail=str(exc), remedy="see docs/configuration.md", needed=True)
         settings = parse_settings({})
     else:
         yield Finding("settings", ok=True, detail=f"API port {settings.port}, ops port {settings.ops_port}")
     yield _keys(settings)
-    yield from _tesseract(settings)
+    readers = _readers(settings)
+    yield from _tesseract(settings, needed=TESSERACT in readers)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
     yield _sandbox()
-    yield _ollama(settings)
+    yield _ollama(settings, needed=readers == {MODEL})
     yield _gpu()
     yield from _retrieval(settings)
+
+
+def _readers(settings: Settings) -> set[str]:
+    """Name the engines that read documents of callers who name none: the default engine and the fallback."""
+    configured = {TESSERACT, MODEL} if settings.ollama_api_url else {TESSERACT}
+    return {default_engine(settings, TRAITS, configured), settings.fallback or ""} - {""}
 
 
 def _keys(settings: Settings) -> Finding:
@@ -71,7 +81,7 @@ def _keys(settings: Settings) -> Finding:
     return Finding("callers", ok=True, detail=f"api-key mode; {len(keys)} accepted")
 
 
-def _tesseract(settings: Settings) -> Iterator[Finding]:
+def _tesseract(settings: Settings, *, needed: bool) -> Iterator[Finding]:
     folder = find_tessdata(settings.tessdata_dir)
     names = {data.stem for data in folder.glob("*.traineddata")} if folder else set()
     shown = ", ".join(sorted(names - {ORIENTATION_DATA})) or "none"
@@ -83,7 +93,7 @@ def _tesseract(settings: Settings) -> Iterator[Finding]:
             remedy=f"Debian, Ubuntu: apt-get install tesseract-ocr-{language.replace('_', '-')}; "
             "macOS: brew install tesseract-lang; elsewhere: put "
             f"{language}.traineddata into the folder that TESSDATA_PREFIX names",
-            needed=True,
+            needed=needed,
         )
     yield Finding(
         "page orientation",
@@ -103,21 +113,20 @@ def _sandbox() -> Finding:
     )
 
 
-def _ollama(settings: Settings) -> Finding:
+def _ollama(settings: Settings, *, needed: bool) -> Finding:
     if not settings.ollama_api_url:
-        return Finding(
-            "Ollama", ok=False, detail="not configured; Tesseract reads all pages", remedy="set OLLAMA_API_URL"
-        )
+        detail = "not configured" if needed else "not configured; Tesseract reads all pages"
+        return Finding("Ollama", ok=False, detail=detail, remedy="set OLLAMA_API_URL", needed=needed)
     try:
         installed = asyncio.run(_installed(settings.ollama_api_url))
     except (SidecarError, TimeoutError):
-        return Finding(
-            "Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy="start it, or mend the URL"
-        )
+        remedy = "start it, or correct the URL"
+        return Finding("Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy=remedy, needed=needed)
     wanted = full_name(settings.ocr_model)
     found = wanted in {full_name(name) for name in installed}
     detail = f"answers; {wanted} is {'installed' if found else 'not installed'}"
-    return Finding("Ollama", ok=found, detail=detail, remedy=f"ollama pull {wanted}, or create it from its Modelfile")
+    remedy = f"ollama pull {wanted}, or create it from its Modelfile"
+    return Finding("Ollama", ok=found, detail=detail, remedy=remedy, needed=needed)
 
 
 async def _installed(url: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sidecar.documents.images import Images
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
@@ -35,7 +35,7 @@ class DocumentLimits:
 class Inquiry:
     """What the use case wants to know of a document before any engine works."""
 
-    wish: PageWish
+    request: PageRequest
     use_text_layer: bool
     char_threshold: int
 
@@ -75,6 +75,10 @@ class Document(Protocol):
     @property
     def page_count(self) -> int:
         """Count the pages."""
+
+    @property
+    def has_evidence(self) -> bool:
+        """Tell whether text layers read so far prove something by which others may be read right."""
 
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
         """Give the page's text layer, or None where it cannot stand for the page."""
@@ -145,10 +149,14 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
     if sniff(path) == "pdf":
         check_streams(path, limits.max_stream_bytes)
     with open_document(path, limits) as document:
-        selection = inquiry.wish.select(document.page_count)
-        pages = tuple(_page_facts(document, index, limits, inquiry) for index in selection.indices)
+        selection = inquiry.request.select(document.page_count)
+        pages = [_page_facts(document, index, limits, inquiry) for index in selection.indices]
+        if document.has_evidence:
+            pages = [
+                _page_facts(document, one.index, limits, inquiry) if one.implausible_layer else one for one in pages
+            ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
-        return DocumentFacts(kind, document.page_count, pages, selection.limited)
+        return DocumentFacts(kind, document.page_count, tuple(pages), selection.limited)
 
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:

@@ -74,6 +74,9 @@ class Images:
                     return index
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
+    has_evidence = False
+    """Pictures have no text layers, which could prove anything."""
+
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
         """Give nothing: pictures have no text layer."""
         return None

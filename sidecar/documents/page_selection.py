@@ -18,7 +18,7 @@ class PageSelection:
 
 
 @dataclass(frozen=True, slots=True)
-class PageWish:
+class PageRequest:
     """What the caller and the service say about pages. Of ``max_pages`` and ``default_max_pages``, 0 means all."""
 
     pages: tuple[tuple[int, int], ...] = ()

@@ -14,6 +14,7 @@ import pypdfium2.raw as pdfium_c
 from sidecar.documents import pdf_ink, pdf_objects, pdf_text, raster, text_layer
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.text_layer import TextLayer
+from sidecar.documents.thai_layer import MarkEvidence
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -40,6 +41,7 @@ class Pdf:
         self._document = document
         self._max_page_pixels = max_page_pixels
         self.page_count = len(document)
+        self._evidence = MarkEvidence()
 
     @classmethod
     @contextmanager
@@ -61,6 +63,11 @@ class Pdf:
         finally:
             document.close()
 
+    @property
+    def has_evidence(self) -> bool:
+        """Tell whether text layers read so far prove something by which others may be read right."""
+        return bool(self._evidence.swaps or self._evidence.before_aa)
+
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
         """Read a page's text layer; None where more is seen on the page, or nothing of what it says.
 
@@ -79,7 +86,7 @@ class Pdf:
                     if not sight.is_accounted_for(found, is_short=short):
                         return None
                     hidden = sight.hidden() if found.may_hide_text else hidden
-                reading = pdf_text.read(page, text_page, text, hidden, found.text_objects)
+                reading = pdf_text.read(page, text_page, text, hidden, found.text_objects, self._evidence)
                 return TextLayer(
                     reading.text,
                     _mapped_share(text_page, text),

@@ -9,7 +9,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from sidecar.documents import thai_layer, thai_text
-from sidecar.documents.thai_layer import Glyph
+from sidecar.documents.thai_layer import Glyph, MarkEvidence
 from sidecar.documents.thai_text import Repair
 
 OBJECTS_COMPARED = 200
@@ -51,17 +51,25 @@ class Reading:
     is_plausible: bool = True
 
 
-def read(page: pdfium.PdfPage, text_page: Any, text: str, hidden: Hidden, text_objects: int) -> Reading:  # noqa: ANN401
+def read(  # noqa: PLR0913, PLR0917 - what a page, and the document it is of, tell
+    page: pdfium.PdfPage,
+    text_page: Any,  # noqa: ANN401 - pypdfium2 ships no types
+    text: str,
+    hidden: Hidden,
+    text_objects: int,
+    evidence: MarkEvidence,
+) -> Reading:
     """Give what a page's layer says, its Thai put right, less what is ``hidden``.
 
-    ``text`` is PDFium's; a page without Thai pays no more than a glance at it. ``text_objects`` is their number.
+    ``text`` is PDFium's; a page without Thai pays no more than a glance at it. ``text_objects`` is their number;
+    ``evidence`` is what the document's pages prove of its marks.
     """
     if hidden.boxes:
         text = _in_whole_characters(_seen_text(text_page, hidden))
     has_thai = thai_text.has_thai(text)
     decoder = None if has_thai else thai_text.decoder_for(text)
     if decoder:
-        return _rebuilt(text_page, decoder, hidden, {Repair.ENCODING_DECODED})
+        return _rebuilt(text_page, decoder, hidden, {Repair.ENCODING_DECODED}, evidence)
     if not has_thai:
         return Reading(text)
     spelt, repairs = thai_text.repair(text)
@@ -70,12 +78,18 @@ def read(page: pdfium.PdfPage, text_page: Any, text: str, hidden: Hidden, text_o
         return Reading(spelt, repairs)  # no line is made of several objects, or they stand as in the content
     mapped = thai_text.map_shapes(text)
     shapes = set() if mapped == text else {Repair.SHAPES_MAPPED}
-    reading = _rebuilt(text_page, thai_text.SHAPES, hidden, shapes)
+    reading = _rebuilt(text_page, thai_text.SHAPES, hidden, shapes, evidence)
     return replace(reading, repairs=reading.repairs | _told(mapped, reading.text))
 
 
-def _rebuilt(text_page: Any, decoder: dict[int, str], hidden: Hidden, repairs: set[Repair]) -> Reading:  # noqa: ANN401
-    rebuilt, further = thai_layer.rebuild(read_glyphs(text_page, _HYPHENS | decoder, hidden))
+def _rebuilt(
+    text_page: Any,  # noqa: ANN401 - pypdfium2 ships no types
+    decoder: dict[int, str],
+    hidden: Hidden,
+    repairs: set[Repair],
+    evidence: MarkEvidence,
+) -> Reading:
+    rebuilt, further = thai_layer.rebuild(read_glyphs(text_page, _HYPHENS | decoder, hidden), evidence)
     text = _in_whole_characters(rebuilt)
     return Reading(text, repairs | further, is_plausible=not thai_text.is_implausible(text))
 

@@ -124,11 +124,35 @@ class _Line:
         return self.consonants[max(0, at - _BASES_COMPARED) : at + _BASES_COMPARED]
 
 
-def rebuild(glyphs: Sequence[Glyph]) -> tuple[str, set[Repair]]:
+@dataclass(slots=True)
+class MarkEvidence:
+    """What the pages of one document prove of its marks: a page may hold too few of them to prove it alone."""
+
+    swaps: dict[str, str] = field(default_factory=dict)
+    """Marks that have each other's meaning."""
+    before_aa: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
+    """Marks seen right before SARA AA, and in other places."""
+
+    def add(self, bases: Sequence[_Base]) -> None:
+        """Take what a page's bases show."""
+        self.swaps |= _swapped(bases)
+        for base in bases:
+            is_before_aa = base.after is not None and base.after.char == SARA_AA
+            (self.before_aa if is_before_aa else self.elsewhere).update(mark.char for mark in base.marks)
+
+    def lost_nikhahit(self) -> set[str]:
+        """Give the meaningless characters that can only be a NIKHAHIT."""
+        knows_tones = self.before_aa | self.elsewhere >= COMMON_TONES  # else it may be a tone mark before SARA AA
+        return {char for char in self.before_aa - self.elsewhere if char >= UNMAPPED} if knows_tones else set()
+
+
+def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tuple[str, set[Repair]]:
     """Write the page's lines; also tell what was mended besides the order of the characters.
 
     ``glyphs`` are those that are drawn, in the order of the page's content or near to it, without what a library made
-    up between them.
+    up between them. ``evidence`` is what other pages of the document prove of its marks; what this one proves is
+    added.
     """
     repairs: set[Repair] = set()
     lines: list[_Line] = []
@@ -148,7 +172,7 @@ def rebuild(glyphs: Sequence[Glyph]) -> tuple[str, set[Repair]]:
         line.complete()
     for glyph, at in marks:
         repairs |= _give_to_base(glyph, lines[max(0, at - 2) : at + 1])
-    if _identify([base for line in lines for base in line.bases if base.marks]):
+    if _identify([base for line in lines for base in line.bases if base.marks], evidence or MarkEvidence()):
         repairs.add(Repair.MARKS_IDENTIFIED)
     text, mended = repair("\n".join(_write(line.bases, repairs) for line in lines))
     return text, repairs | mended
@@ -246,24 +270,24 @@ def _distance(middle: float, base: _Base) -> float:
 # ── marks whose meaning is wrong in the font's map ────────────────────────────────────────────────────────────────
 
 
-def _identify(bases: Sequence[_Base]) -> bool:
+def _identify(bases: Sequence[_Base], evidence: MarkEvidence) -> bool:
     """Give marks the meaning that their places prove, and U+FFFD to those that are proved wrong; tell of the former.
 
     Producers that map a cluster of glyphs to its text as a whole may swap its marks: where the vowel below and the tone
-    above one consonant have each other's meaning, they have it on the whole page. And of Thai characters only SARA AM
-    is drawn as two glyphs, so that a glyph without meaning, always before SARA AA, is its NIKHAHIT.
+    above one consonant have each other's meaning, they have it in the whole document. And of Thai characters only SARA
+    AM is drawn as two glyphs, so that a glyph without meaning, always before SARA AA, is its NIKHAHIT.
     """
-    swapped = _swapped(bases)
-    lost = _lost_nikhahit(bases)
+    evidence.add(bases)
+    swaps, lost = evidence.swaps, evidence.lost_nikhahit()
     identified = False
     for base in bases:
         for mark in base.marks:
             is_lost = mark.char in lost
-            identified = identified or is_lost or (mark.is_misplaced and mark.char in swapped)
+            identified = identified or is_lost or (mark.is_misplaced and mark.char in swaps)
             if is_lost:
                 mark.char = NIKHAHIT
             elif mark.is_misplaced or mark.char >= UNMAPPED:
-                mark.char = swapped.get(mark.char, UNKNOWN)
+                mark.char = swaps.get(mark.char, UNKNOWN)
     return identified
 
 
@@ -275,16 +299,6 @@ def _swapped(bases: Sequence[_Base]) -> dict[str, str]:
             one, other = misplaced
             swapped |= {one: other, other: one}
     return swapped
-
-
-def _lost_nikhahit(bases: Sequence[_Base]) -> set[str]:
-    before_aa: set[str] = set()
-    elsewhere: set[str] = set()
-    for base in bases:
-        is_before_aa = base.after is not None and base.after.char == SARA_AA
-        (before_aa if is_before_aa else elsewhere).update(mark.char for mark in base.marks)
-    knows_tones = before_aa | elsewhere >= COMMON_TONES  # else the glyph may be a tone mark, which SARA AA also follows
-    return {char for char in before_aa - elsewhere if char >= UNMAPPED} if knows_tones else set()
 
 
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────

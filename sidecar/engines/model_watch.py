@@ -1,6 +1,6 @@
 """Knows, without waiting for a document, whether the model server answers and has the model.
 
-A watch, not a guard: calls are made whatever it saw, the circuit breaker alone holds them back.
+It only reports: calls are made whatever it saw, and only the circuit breaker stops them.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from sidecar.gpu.vram import full_name
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 2.0
-LOOK_AGAIN_S = 1.0
-"""While something is wrong: what comes back should be seen soon."""
+POLL_S = 2.0
+POLL_FAILED_S = 1.0
+"""The interval while something is wrong, so that a server that comes back is seen soon."""
 
 STARTING = "model-server-starting"
 UNREACHABLE = "model-server-unreachable"
@@ -22,7 +22,7 @@ MISSING = "model-missing"
 
 
 class ModelWatch:
-    """Looks every few seconds. ``failure`` is None while all is well; ``looked`` is set once it is known."""
+    """Polls every few seconds. ``failure`` is None while all is well; ``polled`` is set after the first round."""
 
     def __init__(
         self,
@@ -34,27 +34,27 @@ class ModelWatch:
         self._wanted = wanted
         self._beside = beside
         self.failure: str | None = STARTING
-        self.looked = asyncio.Event()
+        self.polled = asyncio.Event()
 
-    async def keep_looking(self) -> None:
-        """Look until cancelled. ``beside`` is read along: what is shown of the GPU is not older than this."""
+    async def poll(self) -> None:
+        """Poll until cancelled. ``beside`` also runs each round, so that what is shown of the GPU is no older."""
         while True:
             before = self.failure
-            self.failure = await self._look()
+            self.failure = await self._check()
             if self.failure != before:
                 level = logging.WARNING if self.failure else logging.INFO
-                log.log(level, "the model server was looked at", extra={"state": self.failure or "ready"})
-            self.looked.set()
-            await asyncio.sleep(LOOK_AGAIN_S if self.failure else LOOK_EVERY_S)
+                log.log(level, "the model server's state changed", extra={"state": self.failure or "ready"})
+            self.polled.set()
+            await asyncio.sleep(POLL_FAILED_S if self.failure else POLL_S)
 
-    async def _look(self) -> str | None:
+    async def _check(self) -> str | None:
         wanted = full_name(self._wanted())
         try:
             installed = await self._installed()
             await self._beside()
         except SidecarError:
             return UNREACHABLE
-        except Exception:  # this loop is its own supervisor: whatever it is, it is told, and looked at again
-            log.exception("the model server cannot be looked at")
+        except Exception:  # this loop supervises itself: it logs whatever it is, and polls again
+            log.exception("the model server cannot be polled")
             return UNREACHABLE
         return None if wanted in {full_name(name) for name in installed} else f"{MISSING}: {wanted}"

@@ -40,14 +40,14 @@ PLAIN = {"Accept-Encoding": "identity"}
 """A gateway that packed a stream would hold its tokens back."""
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ANSWER_CHARS = 400_000
-"""No page has so much text: what goes on beyond has lost its way without repeating itself."""
+"""No page has so much text: a model that writes more is lost, even if it does not repeat itself."""
 PASSING_STATUSES = frozenset({408, 425, 429})
 """Refusals by a gateway that say nothing about the page."""
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
 NAME_LOOKUPS = 4
-"""Threads for one name: aiohttp has it looked up once for all who wait."""
+"""Threads per name: aiohttp looks it up once for all calls that wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 MIN_REPEATED_CHUNKS = 60
 """Chunks of the stream, about a token each, that only repeat what was before: no sentence, list or table row does."""
 MIN_REPEATED_CHARS = 400
-"""For streams of larger chunks: so many characters that only repeat."""
+"""For streams of larger chunks: the limit of repeated characters."""
 MIN_REPEATS = 4
 LONG_UNIT_CHARS, MIN_LONG_REPEATS = 100, 2
 """How often the unit must have come again; a form holds a line four times, but no paragraph three times."""

@@ -219,7 +219,7 @@ def _model(languages: str, tessdata_dir: Path) -> "PyTessBaseAPI":
 class TesseractEngine:
     """An :class:`sidecar.ocr.engine.OcrEngine` that draws and reads each page in one worker task."""
 
-    traits = EngineTraits("tesseract")
+    traits = EngineTraits("tesseract", takes_languages=True)
 
     def __init__(
         self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None, default_languages: str
@@ -228,8 +228,8 @@ class TesseractEngine:
         self._workers = workers
         self._limits = limits
         self._tessdata_dir = tessdata_dir
-        self.turns = FairSlots(workers.limits.count)
-        self.ahead = FairSlots(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
+        self.read_slots = FairSlots(workers.limits.count)
+        self.prepare_slots = FairSlots(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
         self.installed: Installed | None = None
         self.failure: str | None = None
         """Why nothing can be read, where that is known."""

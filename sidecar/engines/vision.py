@@ -1,7 +1,7 @@
 """The governed engine: a vision model in Ollama, on a GPU that belongs to an LLM first.
 
-Each page is drawn in a worker while the one before is read. Right before each call the GPU is looked at: whether the
-call may be made at all, and how long the model may stay.
+Each page is drawn in a worker while the one before is read. Right before each call the GPU is read, to decide whether
+the call may be made at all, and how long the model may stay.
 """
 
 import asyncio
@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sidecar.documents import document
-from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
 from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.page_drawer import PageDrawer
 from sidecar.errors import (
     DeadlineError,
     EngineRefusedError,
@@ -37,18 +36,17 @@ from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.circuit_breaker import CircuitBreaker
 from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerPool
 
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
-PRESSURE_LOOK_S = 0.25
+PRESSURE_POLL_S = 0.25
 SETTLED_S = 5.0
-"""Memory that a model left shows up as free so much later, in seconds, at most: pressure seen earlier after a call of
-ours may be the OCR model itself, which has just left, and is looked at again."""
+"""Memory of an evicted model shows up as free at most so many seconds later. Pressure seen earlier after a call of ours
+may be the OCR model itself, which has just been evicted, so the GPU is read again."""
 FAIR_SHARE = 0.5
 """Share of a page's time that a call must have had for its deadline to say something about the model server."""
 PRESSURE_AGAIN_S = 30
-"""When a caller should come back who was refused because the GPU is full: an LLM's answer takes about that."""
+"""Retry-After of a caller who was refused because the GPU is full: an LLM's answer takes about that."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
 """Ollama's name of a parameter, where it is not ours."""
 
@@ -57,7 +55,7 @@ OPTION_NAMES = {"max_tokens": "num_predict"}
 class VisionPolicy:
     """What the operator decided. Times in seconds, memory in MiB.
 
-    ``required_mb`` of None: the model is called whatever it pushes out. ``load_mb``: what it takes to be loaded.
+    ``required_mb`` of None: the model is called even if it evicts others. ``load_mb``: what it takes to be loaded.
     """
 
     parallel_pages: int
@@ -70,28 +68,8 @@ class VisionPolicy:
     load_mb: int = 0
 
 
-class PageDrawer:
-    """Draws pages for the model, in the workers; the longest side is in pixels."""
-
-    def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
-        self._workers = workers
-        self._limits = limits
-        self._longest_side = longest_side
-
-    async def draw(self, order: ReadOrder, index: int) -> tuple[PagePicture, float]:
-        """Draw one page; also tell the seconds it took."""
-        return await self._workers.run_timed(
-            document.picture,
-            order.document,
-            index,
-            self._limits,
-            self._longest_side,
-            deadline_s=order.page_timeout_s,
-        )
-
-
 class VisionEngine:
-    """An :class:`sidecar.ocr.engine.OcrEngine` that has each page read by the model its document's order names."""
+    """An :class:`sidecar.ocr.engine.OcrEngine` that lets the model of the document's order read each page."""
 
     traits = EngineTraits(
         CANONICAL_MODEL, takes_prompt=True, takes_parameters=True, is_believed_empty=False, on_gpu=True
@@ -111,11 +89,11 @@ class VisionEngine:
         self._policy = policy
         self._clock = clock
         self.circuit = CircuitBreaker(clock)
-        self.turns = FairSlots(policy.parallel_pages)
-        self.ahead = FairSlots(AHEAD * policy.parallel_pages)
+        self.read_slots = FairSlots(policy.parallel_pages)
+        self.prepare_slots = FairSlots(AHEAD * policy.parallel_pages)
         self._running: Counter[str] = Counter()
         self.make_room: Callable[[], Awaitable[bool]] | None = None
-        """Sends those away that come after OCR in rank, and tells whether any left."""
+        """Evicts lower-priority models; returns whether any left."""
         self.watch: ModelWatch | None = None
         """Knows whether the model server answers."""
         self._call_ended_s = float("-inf")
@@ -139,28 +117,28 @@ class VisionEngine:
         """Return: it is the model server that loads."""
 
     def check_languages(self, languages: str) -> None:
-        """Refuse none: the model is told no languages."""
+        """Refuse none: the model takes no languages."""
 
     def check(self, order: ReadOrder) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""
 
     def model(self, order: ReadOrder) -> str:
-        """Name what profile or operator say."""
-        return order.told.model
+        """Return the model of the profile, or of the settings."""
+        return order.instructions.model
 
     def max_attempts(self, order: ReadOrder) -> int:
-        """Tell what the profile says."""
-        return order.told.retry.max_attempts
+        """Return what the profile says."""
+        return order.instructions.retry.max_attempts
 
     async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
         """Draw the page, in a worker."""
         return PreparedPage(index, *await self._drawer.draw(order, index))
 
     async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
-        """Have the model read one page.
+        """Let the model read one page.
 
         Raises:
-            GpuPressureError: the call would push another model out.
+            GpuPressureError: the call would evict another model.
             EngineUnavailableError, EngineFailedError, DeadlineError: see :meth:`sidecar.engines.ollama.Ollama.chat`.
         """
         if page.picture is None:
@@ -169,8 +147,8 @@ class VisionEngine:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
         residency = await self._admit(order, ends_s)
-        sent = options(order.told.params, order.told.retry.temperature_step, attempt)
-        request = _request(order.told, page.picture, sent, residency)
+        sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)
+        request = _request(order.instructions, page.picture, sent, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
         is_fair = timeouts.whole_s >= FAIR_SHARE * order.page_timeout_s
         is_probe = self._pass_circuit()
@@ -181,39 +159,39 @@ class VisionEngine:
         return _page_text(stream, sent, residency)
 
     async def _admit(self, order: ReadOrder, ends_s: float) -> OcrResidencyDecision:
-        """Look at the GPU; wait for room as long as may be, but not past the page's end; decide how long to stay.
+        """Read the GPU; wait for room within the limit and the page's deadline; decide how long the model may stay.
 
         Raises:
             GpuPressureError: there is no room.
         """
-        told = order.told
+        instructions = order.instructions
         waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
         headroom = await self._monitor.read()
-        if self.make_room and self._lacks_room(headroom, told.model) and await self.make_room():
+        if self.make_room and self._lacks_room(headroom, instructions.model) and await self.make_room():
             headroom = await self._monitor.read_anew()
-        while self._would_push_out(headroom, told.model):
+        while self._would_evict(headroom, instructions.model):
             if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
                 raise GpuPressureError(
                     "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
                 )
-            await asyncio.sleep(PRESSURE_LOOK_S)
+            await asyncio.sleep(PRESSURE_POLL_S)
             headroom = await self._monitor.read()
         return residency_policy.calculate_ocr_residency(
             headroom,
-            told.model,
+            instructions.model,
             order.active_profile or self._policy.active_profile,
             self._policy.residency,
-            told.keep_alive_cap_s,
+            instructions.keep_alive_cap_s,
         )
 
-    def _would_push_out(self, headroom: VramHeadroom, model: str) -> bool:
+    def _would_evict(self, headroom: VramHeadroom, model: str) -> bool:
         required_mb = self._policy.required_mb
-        return required_mb is not None and residency_policy.would_push_out(
+        return required_mb is not None and residency_policy.would_evict(
             headroom, model, required_mb, self._running[full_name(model)]
         )
 
     def _lacks_room(self, headroom: VramHeadroom, model: str) -> bool:
-        """Tell whether the model would be loaded where it does not fit: then those that come after it in rank leave."""
+        """Return whether the model must be loaded and does not fit: then lower-priority models are evicted."""
         needs = residency_policy.needs_room(headroom, model, self._policy.load_mb)
         return needs and not self._running[full_name(model)]
 
@@ -222,7 +200,7 @@ class VisionEngine:
         return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
 
     def _pass_circuit(self) -> bool:
-        """Ask the circuit to call; tell whether this is the call that tries whether the server is back."""
+        """Ask the circuit breaker to call; return whether this call is its probe."""
         is_probe = self.circuit.is_open
         if not self.circuit.admit():
             raise EngineUnavailableError(
@@ -234,7 +212,7 @@ class VisionEngine:
     async def _call(
         self, request: Mapping[str, object], timeouts: ChatTimeouts, *, is_fair: bool, is_probe: bool
     ) -> ChatStream:
-        """Make one call, and tell the circuit how it went; a deadline proves nothing where the time was not fair."""
+        """Make one call and report its outcome to the circuit breaker; a deadline counts only if the time was fair."""
         model = full_name(str(request["model"]))
         self._running[model] += 1
         try:
@@ -247,7 +225,7 @@ class VisionEngine:
             raise
         except BaseException:
             if is_probe:
-                self.circuit.given_up()
+                self.circuit.cancelled()
             raise
         finally:
             self._running[model] -= 1
@@ -262,15 +240,15 @@ class VisionEngine:
         if is_fair or not isinstance(exc, DeadlineError):
             self.circuit.failed(was_probe=was_probe)
         elif was_probe:
-            self.circuit.given_up()
+            self.circuit.cancelled()
 
 
 def _request(
-    told: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
+    instructions: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
 ) -> dict[str, object]:
     return {
-        "model": told.model,
-        "messages": prompt.messages(told.system_prompt, told.tags, picture.png_base64),
+        "model": instructions.model,
+        "messages": prompt.messages(instructions.system_prompt, instructions.tags, picture.png_base64),
         "stream": True,
         "keep_alive": residency.keep_alive_seconds,
         "options": sent,

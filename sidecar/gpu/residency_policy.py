@@ -1,6 +1,6 @@
-"""How long the OCR model may stay in VRAM, and whether calling it would push the LLM out. Pure.
+"""How long the OCR model may stay in VRAM, and whether calling it would evict the LLM. Pure.
 
-The LLM comes first. Nobody else chooses keep_alive: what is decided here is what goes over the wire.
+The LLM comes first. keep_alive is decided here and nowhere else.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def calculate_ocr_residency(
 ) -> OcrResidencyDecision:
     """Decide for one model call; the first rule that fits. Comparisons are strict: equality is no pressure.
 
-    What the OCR model itself holds is left out on both sides, or its own residency would push it out.
+    What the OCR model itself holds is left out on both sides, or its own residency would evict it.
 
     Args:
         headroom: the reading, not older than the call.
@@ -66,11 +66,11 @@ def _has_large_context(headroom: VramHeadroom, model: str) -> bool:
     return any(other.context_length >= LARGE_CONTEXT_TOKENS for other in headroom.others(model))
 
 
-def would_push_out(headroom: VramHeadroom, model: str, required_mb: int, calls_running: int) -> bool:
-    """Tell whether calling the OCR model now would cost another model its place.
+def would_evict(headroom: VramHeadroom, model: str, required_mb: int, calls_running: int) -> bool:
+    """Return whether calling the OCR model now would evict another model.
 
-    Not when the reading failed (a pessimistic guard once froze production), nor while calls of ours run: the model is
-    resident then, or being loaded, even where no reading shows it yet.
+    False if the reading failed (a pessimistic guard once froze production), and while calls of ours run: the model is
+    then resident or being loaded, even if no reading shows it yet.
     """
     if not headroom.query_success or calls_running or headroom.is_resident(model):
         return False
@@ -78,11 +78,11 @@ def would_push_out(headroom: VramHeadroom, model: str, required_mb: int, calls_r
 
 
 def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:
-    """Tell whether the model would have to be loaded, and does not fit beside what is there, whatever that is."""
+    """Return whether the model must be loaded and does not fit beside what is resident."""
     return headroom.query_success and not headroom.is_resident(model) and headroom.available_mb < required_mb
 
 
 def may_still_be_freed(headroom: VramHeadroom, required_mb: int) -> bool:
-    """Tell whether memory that no model is known to hold would make room: a model that left frees its own late."""
+    """Return whether memory that no known model holds would be enough: an evicted model frees its memory late."""
     unaccounted_mb = headroom.used_mb - sum(model.vram_mb for model in headroom.models)
     return headroom.available_mb + unaccounted_mb >= required_mb

@@ -46,6 +46,6 @@ def same_model(one: str, other: str) -> bool:
 
 
 def full_name(model: str) -> str:
-    """Add the tag that a name without one means (a port in front of a path is none), take away the default registry."""
+    """Normalise a name: ignoring case, without the default registry, with the default tag if it has none."""
     name = model.casefold().removeprefix(DEFAULT_REGISTRY).removeprefix(DEFAULT_NAMESPACE)
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

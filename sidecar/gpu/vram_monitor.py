@@ -1,7 +1,7 @@
 """Reads the GPU's memory: NVML for the device, Ollama for which model holds what. Decides nothing.
 
-One reading serves all callers for a quarter of a second; it is taken off the event loop and never takes over three.
-The only door to pynvml.
+One reading serves all callers for a quarter of a second. It is taken off the event loop, within three seconds. The
+only module that imports pynvml.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """What the device says of itself, in MiB, all its users counted."""
+    """What the device reports, in MiB, over all its users."""
 
     total_mb: int
     used_mb: int
@@ -39,7 +39,7 @@ class DeviceMemory:
 
 
 class Nvml:
-    """One NVIDIA device, asked in a thread of its own, since a wedged driver may never answer."""
+    """One NVIDIA device, read in a thread of its own, since a driver that hangs may never answer."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -99,15 +99,15 @@ class VramMonitor:
         """The last reading, however old."""
 
     async def read(self) -> VramHeadroom:
-        """Give a reading of the last quarter of a second, or take one. Fails never: see ``query_success``."""
+        """Return a reading of the last quarter of a second, or take one. Never fails: see ``query_success``."""
         if self._clock() - self._read_at_s <= SHARED_S:
             return self.latest
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._take())
-        return await asyncio.shield(self._running)  # a caller that leaves must not take the others' reading along
+        return await asyncio.shield(self._running)  # a cancelled caller must not cancel the others' reading
 
     async def read_anew(self) -> VramHeadroom:
-        """Give a reading that was begun after this call: memory has just been given back."""
+        """Return a reading that began after this call, because memory has just been freed."""
         if self._running:
             await asyncio.shield(self._running)
         self._read_at_s = float("-inf")
@@ -132,13 +132,13 @@ async def _in_time(reading: Awaitable[T]) -> T | None:
             return await reading
     except (TimeoutError, SidecarError):
         return None
-    except Exception:  # a reading fails never; what nobody thought of is told and counts as no answer
+    except Exception:  # a reading never fails; an unexpected error is logged and counts as no answer
         log.exception("the GPU cannot be read")
         return None
 
 
 def headroom(device: DeviceMemory | None, models: Sequence[ResidentModel] | None, total_mb: int) -> VramHeadroom:
-    """Put together what was read: the device's own word counts; without it, the card less what the models hold."""
+    """Combine the readings: the device's own if there is one, else the card's total less what the models hold."""
     known = tuple(models or ())
     if device:
         return VramHeadroom(device.total_mb, device.used_mb, device.free_mb, query_success=True, models=known)

@@ -33,10 +33,12 @@ class EngineTraits:
     """Whether it follows the system prompt, and tags fields."""
     takes_parameters: bool = False
     """Whether it is sent the parameters of request and profile."""
+    takes_languages: bool = False
+    """Whether it takes a list of languages; one that does not reads any language it can."""
     is_believed_empty: bool = True
     """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
     on_gpu: bool = False
-    """Whether it needs the GPU, which may be full: then residency is decided, and it stands in for no other."""
+    """Whether it needs the GPU, which may be full: then residency is decided, and it is no fallback for others."""
 
     @property
     def follows_profiles(self) -> bool:
@@ -45,8 +47,8 @@ class EngineTraits:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a request sets that not every engine can follow."""
+class RequestedOptions:
+    """What a request sets that not every engine takes."""
 
     prompt: bool = False
     parameters: bool = False
@@ -54,7 +56,7 @@ class Wishes:
     residency: bool = False
 
     def met_by(self, readers: Collection[EngineTraits]) -> bool:
-        """Tell whether each wish has one among those who read that follows it."""
+        """Return whether for each option one of the engines that read takes it."""
         return (
             (not self.prompt or any(one.takes_prompt for one in readers))
             and (not self.parameters or any(one.takes_parameters for one in readers))
@@ -134,6 +136,12 @@ class Attempt:
     blank: bool = False
     """Whether the engine saw that there is nothing to read, and was asked for nothing."""
 
+    @property
+    def was_asked(self) -> bool:
+        """Tell whether the page reached what reads it: text came back, or something had been sent for it."""
+        has_answered = not self.blank and self.verdict is not PageVerdict.FAILED
+        return has_answered or bool(self.parameters or self.residency)
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOrder:
@@ -143,8 +151,8 @@ class ReadOrder:
     page_timeout_s: float
     """How long one engine may take over one page, all its tries together."""
     languages: str
-    told: Instructions
-    """What an engine is told that follows profiles."""
+    instructions: Instructions
+    """Model, prompt and parameters, for engines that follow profiles."""
     active_profile: str | None = None
     """The LLM profile in use, where the request names one."""
 
@@ -161,29 +169,29 @@ class PreparedPage:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What an engine says of itself in the answer."""
+    """What the answer says of the engine that read."""
 
     model: str
     parameters: Mapping[str, object]
 
 
-class PageTurns(Protocol):
-    """Who may work now; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
+class PageSlots(Protocol):
+    """Slots for pages, fair between documents; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
 
     @property
     def slots(self) -> int:
-        """How many turns there are at a time."""
+        """How many pages may have a slot at a time."""
 
     @property
     def waiting(self) -> int:
-        """How many pages wait for theirs."""
+        """How many pages wait for a slot."""
 
     @property
     def busy(self) -> int:
-        """How many turns are taken."""
+        """How many slots are taken."""
 
     def take(self, document: Hashable) -> AbstractAsyncContextManager[None]:
-        """Wait for a document's turn, and have it for as long as the block."""
+        """Wait for a slot for a page of ``document``, and hold it for as long as the block."""
 
 
 class OcrEngine(Protocol):
@@ -198,18 +206,18 @@ class OcrEngine(Protocol):
         """Whether it can read now, and why not."""
 
     @property
-    def ahead(self) -> PageTurns:
-        """Pages being prepared, or prepared and waiting, or read."""
+    def prepare_slots(self) -> PageSlots:
+        """A page holds one of these from its preparation to its end: being prepared, waiting, or read."""
 
     @property
-    def turns(self) -> PageTurns:
-        """Pages being read."""
+    def read_slots(self) -> PageSlots:
+        """A page holds one of these, too, while it is read."""
 
     async def loaded(self) -> None:
         """Wait until what it loads at its start is there, or has failed; an engine that loads nothing returns."""
 
     def check_languages(self, languages: str) -> None:
-        """Refuse languages, such as ``tha+eng``, that it has not; one that is told no languages refuses none."""
+        """Refuse languages, such as ``tha+eng``, that it cannot read; asked only where the traits take languages."""
 
     def check(self, order: ReadOrder) -> None:
         """Refuse what this engine cannot do, before any page is read."""
@@ -218,10 +226,16 @@ class OcrEngine(Protocol):
         """Name the model that reads."""
 
     def max_attempts(self, order: ReadOrder) -> int:
-        """Tell how often a page is tried that comes back truncated, looping or empty."""
+        """Return how often a page is tried that comes back truncated, looping or empty."""
 
     async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
-        """Do what can be done before it is the page's turn; pages count from 0."""
+        """Do what can be done before the page has a read slot; pages count from 0.
+
+        It is cancelled if it takes longer than the order's page timeout, a wait for a worker included.
+        """
 
     async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
-        """Read one page, for the ``attempt``-th time, counted from 1, in at most ``deadline_s`` seconds."""
+        """Read one page, for the ``attempt``-th time, counted from 1, in at most ``deadline_s`` seconds.
+
+        The engine ends by itself at the deadline. The reader cancels a call that does not, a second later.
+        """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sidecar.runtime.capability import Capability
 
 STILL_S = 5.0
-"""An event loop that has not turned for so long takes no requests; it is given longer to live."""
+"""After so many seconds without a turn of the event loop the service is not ready; liveness allows longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def missing(engine: str) -> Capability:
 
 
 def ocr_capability(facts: Facts) -> Capability:
-    """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the one that stands in for it."""
+    """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the fallback."""
     if facts.stopping:
         return Capability("unavailable", "shutting-down")
     if facts.still_s > STILL_S:
@@ -40,8 +40,8 @@ def ocr_capability(facts: Facts) -> Capability:
     asked_for = facts.engines[facts.default_engine]
     if asked_for.ready or facts.fallback_engine in (None, facts.default_engine):
         return asked_for
-    stand_in = facts.engines[facts.fallback_engine]
-    return Capability("ready", asked_for.reason) if stand_in.ready else stand_in
+    fallback = facts.engines[facts.fallback_engine]
+    return Capability("ready", asked_for.reason) if fallback.ready else fallback
 
 
 def death(facts: Facts) -> str | None:

@@ -1,4 +1,4 @@
-"""What becomes of one page over all tries of all engines, and what a document's pages come to. Pure."""
+"""The outcome of one page over all attempts of all engines, and of a document over its pages. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ CAUSES: Mapping[str, WarningCode] = {
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """What became of one page; ``page`` counts from 1. Without ``engine`` nobody gave any text."""
+    """The outcome of one page; ``page`` counts from 1. ``engine`` is None if no engine gave any text."""
 
     page: int
     text: str
@@ -200,9 +200,9 @@ def readers(pages: Sequence[PageResult]) -> set[str]:
 
 
 def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object] | None:
-    """Give what an engine's first try was sent; None where it was asked for nothing, as for blank pages."""
+    """Return what an engine's first try was sent; None where it was never asked, as for blank pages."""
     tries = (attempt for page in pages for attempt in page.attempts if attempt.engine == engine)
-    return next((one.parameters for one in tries if one.parameters or one.residency), None)
+    return next((one.parameters for one in tries if one.was_asked), None)
 
 
 def ocr_used(pages: Sequence[PageResult]) -> bool:
@@ -214,7 +214,7 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
     """Give the codes for what the pages went through, each once.
 
     Of a page that went from one engine to another, and of all tries of the engines that follow profiles, which are
-    ``profiled``, the causes are told. Else the page alone tells what became of it.
+    ``profiled``, the causes are reported. Otherwise only the page's own verdict is.
     """
     if any(page.engine is None for page in pages):
         yield WarningCode.PAGE_FAILED

@@ -1,4 +1,4 @@
-"""The use case: a document in the spool becomes text, page by page, with every detour on record.
+"""The use case: a document in the spool becomes text, page by page; every attempt is recorded.
 
 Knows engines by their protocol and callers not at all.
 """
@@ -6,14 +6,14 @@ Knows engines by their protocol and callers not at all.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentFacts, DocumentLimits, Inquiry, PageFacts
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
@@ -32,8 +32,8 @@ from sidecar.ocr.engine import (
     OcrEngine,
     PreparedPage,
     ReadOrder,
+    RequestedOptions,
     TryFailedError,
-    Wishes,
 )
 from sidecar.ocr.page_reading import PageReading, PageResult
 from sidecar.ocr.text import join_pages, trim
@@ -46,18 +46,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+GRACE_S = 1.0
+"""How long after its deadline a call to an engine is cancelled. An engine ends by itself, with a better error; this is
+for one that does not."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadJob:
     """One document to read: by which engine, which may be ``auto``, which pages, and how.
 
-    ``wishes`` tells what the request itself set, which must not be left out silently.
+    ``requested`` is what the request itself set, which must not be left out silently.
     """
 
     engine: str
-    pages: PageWish
+    pages: PageRequest
     order: ReadOrder
-    wishes: Wishes
+    requested: RequestedOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,9 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadPolicy:
-    """What the operator decided: which engine ``auto`` falls to, who stands in for it, and the deadlines in seconds.
+    """What the operator decided: which engine ``auto`` uses, which is the fallback, and the deadlines in seconds.
 
-    ``refuse_on_pressure``: where the GPU has no room the caller hears so, even if another engine could stand in.
+    ``refuse_on_pressure``: if the GPU has no room, the caller gets that error, even where there is a fallback.
     """
 
     default_engine: str
@@ -99,8 +103,8 @@ class ReadPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _LineUp:
-    """Who reads one document: the engine that was asked for, by name, and those there are, in the order they try."""
+class _EngineOrder:
+    """The engines for one document: the name of the one asked for, and those configured, in the order they try."""
 
     wanted: str
     engines: tuple[OcrEngine, ...]
@@ -127,14 +131,17 @@ class DocumentReader:
         """Wait until every engine has loaded what it loads at its start, or failed to."""
         await asyncio.gather(*(engine.loaded() for engine in self.engines.values()))
 
-    def check_languages(self, languages: str) -> None:
-        """Refuse languages that an engine needs and has not, whoever is to read: any may have to stand in.
+    def check_languages(self, engine: str, languages: str) -> None:
+        """Refuse languages that cannot be read; ``engine`` is what was asked for, which may be ``auto``.
+
+        Of the engines that may read the document, the first that takes languages decides.
 
         Raises:
             SidecarError: see the engine's own.
         """
-        for engine in self.engines.values():
-            engine.check_languages(languages)
+        takers = (one for one in self._in_order(engine) if one.traits.takes_languages)
+        if first := next(takers, None):
+            first.check_languages(languages)
 
     async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
         """Read a document. Cancelling the call stops all of its work.
@@ -144,11 +151,11 @@ class DocumentReader:
         """
         facts = await self._inspect(job)
         to_read = sum(_needs_engine(page) for page in facts.pages)
-        line_up = self._line_up(job) if to_read else None
+        engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read):
             await progress.document(facts)
             pages: list[PageResult] = []
-            async with _running([self._page(job, page, line_up) for page in facts.pages]) as tasks:
+            async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
                 for task in tasks:
                     pages.append(await task)
                     await progress.page(pages[-1])
@@ -159,67 +166,67 @@ class DocumentReader:
         try:
             if job.engine == AUTO:
                 with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
-                    return await self._look_over(job, use_text_layer=True)
-            return await self._look_over(job, use_text_layer=False)
+                    return await self._open(job, use_text_layer=True)
+            return await self._open(job, use_text_layer=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
                 "the document cannot be opened: opening it ends the process that tries"
             ) from exc
 
-    async def _look_over(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
+    async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
         inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold)
         return await self._workers.run(
             document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
         )
 
-    def _line_up(self, job: ReadJob) -> _LineUp:
-        """Find the engines that read, and have the first check what is asked of it.
+    def _engine_order(self, job: ReadJob) -> _EngineOrder:
+        """Find the engines that read, and let the first check what is asked of it.
 
         Raises:
-            EngineUnavailableError: the one asked for is not there, and nobody may stand in.
+            EngineUnavailableError: the one asked for is not configured, and there is no fallback.
             InvalidValueError: the first cannot do what is asked.
         """
-        wanted, engines = self._wanted(job), self._in_order(job)
+        wanted, engines = self._wanted(job.engine), self._in_order(job.engine)
         if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
         engines[0].check(job.order)
-        return _LineUp(wanted, engines)
+        return _EngineOrder(wanted, engines)
 
-    def _wanted(self, job: ReadJob) -> str:
-        return self.policy.default_engine if job.engine == AUTO else job.engine
+    def _wanted(self, engine: str) -> str:
+        return self.policy.default_engine if engine == AUTO else engine
 
-    def _in_order(self, job: ReadJob) -> tuple[OcrEngine, ...]:
-        """Give those there are of the engine that was asked for and the one that stands in."""
-        names = dict.fromkeys((self._wanted(job), self.policy.fallback_engine))
+    def _in_order(self, engine: str) -> tuple[OcrEngine, ...]:
+        """Return the engine that was asked for and the fallback, as far as they are configured."""
+        names = dict.fromkeys((self._wanted(engine), self.policy.fallback_engine))
         return tuple(self.engines[name] for name in names if name and name in self.engines)
 
-    async def _page(self, job: ReadJob, page: PageFacts, line_up: _LineUp | None) -> PageResult:
+    async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
-        if line_up is None or not _needs_engine(page):
+        if engine_order is None or not _needs_engine(page):
             return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank, repaired=page.repaired)
-        reading = PageReading(number, line_up.wanted)
-        for engine in line_up.engines:
+        reading = PageReading(number, engine_order.wanted)
+        for engine in engine_order.engines:
             await self._try_engine(engine, job.order, page.index, reading)
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
         return reading.result()
 
     async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
-        """Have one engine try the page: prepare it, wait for its turn, read it as often as the order allows."""
-        async with engine.ahead.take(order.document):
+        """Let one engine try the page: prepare it, wait for a read slot, read it as often as the engine allows."""
+        async with engine.prepare_slots.take(order.document):
             started_s = time.monotonic()
             try:
-                page = await engine.prepare(order, index)
-            except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+                page = await _within(order.page_timeout_s, engine.prepare(order, index))
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
                 reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
                 return
-            async with engine.turns.take(order.document):
+            async with engine.read_slots.take(order.document):
                 started_s = time.monotonic()
                 await _attempts(engine, order, page, reading)
                 if reading.is_settled:  # else another engine is to read it, and the page counts there
-                    self.admission.page_done(time.monotonic() - started_s, engine.turns.slots)
+                    self.admission.page_done(time.monotonic() - started_s, engine.read_slots.slots)
 
     def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
         tried, readers = self._traits(page_reading.tried(pages)), self._traits(page_reading.readers(pages))
@@ -229,7 +236,7 @@ class DocumentReader:
             text=join_pages(page.text for page in pages),
             engine_used=page_reading.engine_used(pages),
             model=self._facts_of_reader(job, pages),
-            profile=job.order.told.profile if any(one.follows_profiles for one in tried) else None,
+            profile=job.order.instructions.profile if any(one.follows_profiles for one in tried) else None,
             residency=_latest_residency(pages),
             warnings=tuple(_warnings(job, facts, pages, tried, readers)),
         )
@@ -238,9 +245,9 @@ class DocumentReader:
         return [self.engines[name].traits for name in names if name in self.engines]
 
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
-        """Tell the model and what its first try was sent; of several that read, of the one that was asked for."""
+        """Return the model and what its first try was sent; if both engines read, of the one that was asked for."""
         used = {page.engine for page in pages}
-        reader = next((engine for engine in self._in_order(job) if engine.traits.name in used), None)
+        reader = next((engine for engine in self._in_order(job.engine) if engine.traits.name in used), None)
         sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
         return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
 
@@ -254,8 +261,9 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         if attempt > 1 and started_s >= ends_s:
             return
         try:
-            read = await engine.read(order, page, attempt, max(0.001, ends_s - started_s))
-        except Exception as exc:  # noqa: BLE001 - mapped, and logged where nobody thought of it
+            deadline_s = max(0.001, ends_s - started_s)
+            read = await _within(deadline_s, engine.read(order, page, attempt, deadline_s))
+        except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
             reading.fail(engine.traits, _failure(exc, page.index), took_before_s + time.monotonic() - started_s)
             return
         took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
@@ -263,6 +271,19 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         took_before_s = 0.0
         if reading.is_settled or read.error:
             return
+
+
+async def _within(deadline_s: float, call: Awaitable[T]) -> T:
+    """Await a call to an engine; cancel it if it does not end by itself.
+
+    Raises:
+        DeadlineError: it was cancelled, or a timeout of the engine's own ended it.
+    """
+    try:
+        async with asyncio.timeout(deadline_s + GRACE_S):
+            return await call
+    except TimeoutError as exc:
+        raise DeadlineError(f"the page took longer than {deadline_s:g} s") from exc
 
 
 def _needs_engine(page: PageFacts) -> bool:
@@ -279,7 +300,7 @@ def _failure(exc: Exception, index: int) -> TryFailedError:
         case WorkerDiedError():
             what = f"page {index + 1} cannot be read: reading it ends the process that tries"
             return TryFailedError(PageUnreadableError(what))
-    log.error("a page failed in a way nobody thought of", exc_info=exc)
+    log.error("a page failed unexpectedly", exc_info=exc)
     return TryFailedError(SidecarError())
 
 
@@ -302,11 +323,11 @@ def _warnings(
     yield from page_reading.page_warnings(pages, profiled)
     if any(page.implausible_layer for page in facts.pages):
         yield WarningCode.TEXT_LAYER_IMPLAUSIBLE
-    if profiled and job.order.told.profile is None:
+    if profiled and job.order.instructions.profile is None:
         yield WarningCode.PROFILE_MISSING
-    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.told.system_prompt):
+    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.instructions.system_prompt):
         yield WarningCode.PROMPT_UNFILLED
-    if not job.wishes.met_by(readers):
+    if not job.requested.met_by(readers):
         yield WarningCode.PARAMETERS_NOT_APPLIED
 
 

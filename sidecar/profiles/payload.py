@@ -163,7 +163,7 @@ def check_tag_names(tags: Sequence[object]) -> None:
 
 
 def find_placeholders(system_prompt: str | None) -> list[str]:
-    """List, sorted and each once, what a template holds for somebody to fill in: ``{{ocr_text}}``, ``{{ date }}``."""
+    """List the placeholders of a template, sorted and each once: ``{{ocr_text}}``, ``{{ date }}``."""
     return sorted({found for found in PLACEHOLDER.findall(system_prompt or "") if found.strip("{}").strip()})
 
 

@@ -1,4 +1,4 @@
-"""Who wins: a request over a profile over the model's own file. Pure."""
+"""Precedence: a request over a profile over the model's own file. Pure."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ NOTHING_SET = RuntimeParams()
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What every call of one document tells an engine that follows profiles."""
+    """What all calls for one document send to an engine that follows profiles."""
 
     model: str
     system_prompt: str | None

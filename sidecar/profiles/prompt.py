@@ -1,10 +1,10 @@
-"""What the model is told in words: the system prompt, and the fields it is to tag. Pure."""
+"""The prompt of the model: the system prompt, and the fields to tag. Pure."""
 
 import re
 from collections.abc import Sequence
 
 TRIGGER = "Extract all text from this page."
-"""A user message must not be empty: Ollama takes an empty one for a wish to load the model, and answers nothing."""
+"""A user message must not be empty: Ollama takes an empty one as a request to load the model, and answers nothing."""
 TAGS_HEAD = "Additionally:"
 TAGS_TAIL = "If a field is not found, omit the tag."
 

@@ -1,4 +1,4 @@
-"""The published profiles: a directory of ``<name>.json`` files, looked at four times a second and swapped as a whole.
+"""The published profiles: a directory of ``<name>.json`` files, polled four times a second and swapped as a whole.
 
 A mounted ConfigMap, whose ``..data`` link the kubelet swaps, or any directory of a laptop. Nothing here is on the path
 of a request, which takes the current :class:`Profiles`; those never change.
@@ -19,9 +19,9 @@ from sidecar.runtime.blocking_pool import BlockingPool, PoolFullError
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.25
+POLL_S = 0.25
 LOOK_S = 10.0
-"""How long a look is waited for: a thousand files take a tenth of it on a slow disk."""
+"""Deadline of one poll, in seconds: a thousand files take a tenth of it on a slow disk."""
 SUFFIX = ".json"
 MAX_FILE_BYTES = 1024 * 1024
 """A ConfigMap holds no more in all its keys."""
@@ -52,7 +52,7 @@ class Profiles:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> Profile | None:
-        """Give a profile; None where none of that name is published."""
+        """Return a profile; None if none of that name is published."""
         found = self.loaded.get(name)
         return found.profile if found else None
 
@@ -61,7 +61,7 @@ Stamp = tuple[int, int, int, int, int]
 
 
 class ProfileStore:
-    """Holds what the directory held when it was last looked at. ``folder`` None: there are no profiles."""
+    """Holds the profiles of the last poll. ``folder`` None: there are no profiles."""
 
     def __init__(
         self,
@@ -81,15 +81,15 @@ class ProfileStore:
         self.current = Profiles()
 
     async def keep_loading(self) -> None:
-        """Look until cancelled; whatever goes wrong, what was good stays."""
+        """Poll until cancelled; whatever goes wrong, the last good profiles stay."""
         while self._folder:
             await self.look_in_time()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
     async def look_in_time(self) -> None:
-        """Look, in a thread; a folder that does not answer in time is told, and what was good stays."""
+        """Poll, in a thread; a folder that does not answer in time is reported, and the last good profiles stay."""
         if self._is_late:
-            self._stamps = None  # so that the next look that comes back puts something else in place of the reason
+            self._stamps = None  # so that the next poll that ends replaces the reason
         try:
             async with asyncio.timeout(self._look_s):
                 await self._pool.run(self.look)
@@ -97,8 +97,8 @@ class ProfileStore:
         except (TimeoutError, PoolFullError):
             self._is_late = True
             self._swap(Profiles(self.current.loaded, {FOLDER: "the folder does not answer"}))
-        except Exception:  # this loop is its own supervisor
-            log.exception("the profiles cannot be looked at")
+        except Exception:  # this loop supervises itself
+            log.exception("the profiles cannot be polled")
 
     def look(self) -> None:
         """Read what has changed, and swap. Blocks: not for the event loop."""
@@ -120,7 +120,7 @@ class ProfileStore:
             profiles = replace(profiles, refused={**profiles.refused, FOLDER: too_many})
         if _resolved(self._folder) == folder:  # else it was swapped meanwhile, and this is a mixture
             self._swap(profiles)
-            self._stamps = None if unread else stamps  # what could not be read now is read again at the next look
+            self._stamps = None if unread else stamps  # what could not be read now is read again at the next poll
 
     def _load(self, folder: Path, stamps: Mapping[str, Stamp]) -> tuple[Profiles, bool]:
         """Read all files; also tell whether one could not be read, for whatever reason the machine had."""

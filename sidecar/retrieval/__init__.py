@@ -1,4 +1,4 @@
-"""The use case of embedding and reranking: line, batches, where a batch runs.
+"""The use case of embedding and reranking: queue, batches, where a batch runs.
 
 Knows models by their protocol and no documents; torch and its libraries live in `bge` alone.
 """

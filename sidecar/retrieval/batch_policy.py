@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 PATIENCE = 0.1
-"""Share of the last batch's time that may be spent on waiting: more would cost more than company saves."""
+"""Share of the last batch's time that may be spent waiting: longer would cost more than a larger batch saves."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
     """What holds where the model is now. ``tokens``: most padded tokens of a batch.
 
-    ``padding``: most of them that may be padding, as a share. ``max_wait_s``: longest wait for company, in seconds.
-    ``device``: what computes. ``cores``: what of it all batches together are computed on. ``idle``: how many of these
-    nobody else uses. ``ahead``: full batches that may wait behind, so that a device has its next one when it is done.
+    ``padding``: largest share of them that may be padding. ``max_wait_s``: longest wait for more texts, in seconds.
+    ``device``: what computes. ``cores``: how many cores all batches together use. ``idle``: how many of these nobody
+    else uses. ``ahead``: full batches that may wait for the device, so that it has the next one at once.
     """
 
     tokens: int
@@ -29,10 +29,10 @@ class BatchLimits:
 
 
 def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
-    """Choose from the waiting texts, whose lengths in tokens are given in the order they are due in; give positions.
+    """Choose from the waiting texts, given by their lengths in tokens in the order they are due; return positions.
 
-    The first always goes, alone if it is over the limit itself, so that none waits for ever; its neighbours by length
-    go along, the nearest first, while the batch stays within its limits.
+    The first is always chosen, alone if it exceeds the limit itself, so that none waits for ever. Texts of like length
+    join it, the most similar first, while the batch stays within its limits.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     low = high = order.index(0)
@@ -63,9 +63,9 @@ def _fits(count: int, longest: int, total: int, limits: BatchLimits) -> bool:
 
 
 def free_cores(taken: int, waiting_tokens: int, limits: BatchLimits) -> int:
-    """Count the cores that the next batch may have, when batches that are not done have so many.
+    """Return how many cores the next batch may have, when unfinished batches have ``taken``.
 
-    Where none is free, a full batch may still go ahead. One that is not full would only lose the company to come.
+    If none is free, a full batch may still be queued on the device. One that is not full waits for more texts.
     """
     if taken < limits.cores:
         return limits.cores - taken
@@ -75,15 +75,14 @@ def free_cores(taken: int, waiting_tokens: int, limits: BatchLimits) -> int:
 def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[list[int], int]:
     """Choose the next batch, and how many of the free cores compute it: one, or several.
 
-    What waits is divided between the cores, since several on one batch wait for each other a hundred times in it. But
-    few texts that come while nothing is computed would leave cores idle, and go together on those that are: one that
-    others use as well would be waited for each time.
+    One core per batch, since several on one batch wait for each other a hundred times in it. Too few texts for all
+    cores share one batch on all idle cores; a core that others use as well would hold up the rest.
     """
     several = min(free, limits.idle)
     would_leave_cores_idle = free == limits.cores and len(lengths) < free
     if would_leave_cores_idle and several > 1:
         together = replace(limits, tokens=limits.tokens * several)
-        takes_long = lengths[0] > together.tokens  # then one core is left to somebody who comes with a word
+        takes_long = lengths[0] > together.tokens  # leave one core for a short text that comes meanwhile
         return next_batch(lengths, together), several - 1 if takes_long else several
     parts = min(free, len(lengths))
     return next_batch(lengths, replace(limits, tokens=min(limits.tokens, -(-sum(lengths) // parts)))), 1
@@ -91,18 +90,18 @@ def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class LastBatch:
-    """What was answered last: so many texts, which took so many seconds, so many seconds ago."""
+    """The last batch: how many texts, how many seconds it took, and how many seconds ago it ended."""
 
     texts: int
     took_s: float
     ago_s: float
 
 
-def wait_for_company_s(waiting: int, waiting_tokens: int, last: LastBatch, limits: BatchLimits) -> float:
-    """Tell how much longer to wait, in seconds, before the next batch starts where there is a core for it.
+def wait_for_more_s(waiting: int, waiting_tokens: int, last: LastBatch, limits: BatchLimits) -> float:
+    """Return how much longer to wait for more texts, in seconds, before the next batch starts on a free core.
 
-    Callers that were just answered often ask again at once. So after a batch they have a moment for it, until as many
-    texts wait as were answered; a text that comes when nothing was just answered starts at once.
+    Callers often send the next text as soon as they have an answer. So after a batch they get a moment for it, until as
+    many texts wait as were answered. If nothing was answered just before, a text starts at once.
     """
     if waiting >= last.texts or waiting_tokens >= limits.tokens:
         return 0.0

@@ -1,10 +1,10 @@
-"""Brings together what waits for one model, and hands it over batch by batch.
+"""The queue of texts for one model: groups them into batches and returns each result to its caller.
 
-Callers submit one text or many, which all wait in one line: small requests before large ones, though none lets pass
-more than it brings. While cores are free, one worker takes the next batch as :mod:`sidecar.retrieval.batch_policy`
-chooses, and has it answered; its callers are told at once. A caller that leaves, by its deadline or its connection's
-end, takes its texts out of the line; a text that the model fails on fails alone. How many texts may wait at all is
-:class:`sidecar.runtime.admission.Admission`'s business, before they come here.
+Callers submit one text or many, which all wait in one queue: small requests before large ones, but no request is
+overtaken by more tokens than it has itself. While cores are free, one worker takes the next batch, which
+:mod:`sidecar.retrieval.batch_policy` chooses, and computes it; its callers get their results at once. If a caller's
+deadline passes or its connection ends, its texts leave the queue; a text that the model fails on fails alone. How many
+texts may wait is limited before they come here, by :class:`sidecar.runtime.admission.Admission`.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 REVIVE_S = 1.0
-"""A worker that died starts anew after so many seconds: what killed it may do so again at once."""
+"""A worker that died restarts after so many seconds: what killed it may do so again at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered(Generic[R]):
-    """What became of a text: its result, or None where the model gave no numbers; where it was computed, and why."""
+    """The outcome of one text: its result, or None if the model gave no numbers; the device, and the reason for it."""
 
     result: R | None
     device: str
@@ -38,11 +38,11 @@ class Answered(Generic[R]):
 
 
 RunBatch = Callable[[Sequence[Tokens], int, IsWanted], Awaitable[Sequence[Answered[R]]]]
-"""Answers a batch on so many cores, while it is wanted.
+"""Computes a batch on so many cores, as long as it is wanted.
 
 Raises:
     AbandonedError: it was no longer wanted.
-    PutBackError: where it ran it cannot be computed any more; its texts want to be planned anew.
+    PutBackError: the device failed; plan these texts again.
 """
 
 
@@ -51,7 +51,7 @@ class PutBackError(Exception):
 
 
 class _Call(Generic[R]):
-    """One caller, who waits until none of its texts is missing, or until the first that fails."""
+    """One caller, which waits until all its texts are computed, or until the first fails."""
 
     def __init__(self, size: int) -> None:
         self.answers: list[Answered[R] | None] = [None] * size
@@ -89,7 +89,7 @@ class _Batch(Generic[R]):
 
 
 class Batcher(Generic[R]):
-    """One line, one worker. ``limits`` is asked before each batch: the GPU takes larger ones than the CPU."""
+    """One queue, one worker. ``limits`` is called before each batch: batches for the GPU are larger."""
 
     def __init__(
         self,
@@ -102,20 +102,20 @@ class Batcher(Generic[R]):
         self._limits = limits
         self._learn_pace = learn_pace
         self._clock = clock
-        self._line: list[_Waiting[R]] = []
+        self._queue: list[_Waiting[R]] = []
         self._taken_tokens = 0
         self._changed = asyncio.Event()
         self._last = LastBatch(0, 0.0, 0.0)
         self._last_ended_s = 0.0
         self.running: list[_Batch[R]] = []
-        """What is being computed."""
+        """The batches that are being computed."""
         self.alive = True
-        """Whether the worker is; while it is not, nothing is taken in."""
+        """Whether the worker runs; while it does not, nothing is accepted."""
 
     @property
     def waiting(self) -> int:
-        """Count the texts in the line."""
-        return len(self._line)
+        """The number of texts in the queue."""
+        return len(self._queue)
 
     async def submit(self, texts: Sequence[Tokens]) -> list[Answered[R]]:
         """Wait for the answers, in the texts' order.
@@ -127,20 +127,20 @@ class Batcher(Generic[R]):
         if not self.alive:
             raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
         call: _Call[R] = _Call(len(texts))
-        # A request lets pass as many tokens of others as it has itself, counted from now, and no more: a question is
-        # not kept waiting by an array of two thousand texts, nor that by ever new questions.
+        # A request is overtaken by at most as many tokens as it has itself, counted from now: a short question does not
+        # wait for an array of two thousand texts, nor that array for an endless row of questions.
         due = self._taken_tokens + sum(len(one.ids) for one in texts)
-        self._line.extend(_Waiting(call, place, tokens, due) for place, tokens in enumerate(texts))
+        self._queue.extend(_Waiting(call, place, tokens, due) for place, tokens in enumerate(texts))
         self._changed.set()
         try:
             await call.done
         finally:
-            if call.missing:  # it left or failed: none of its texts is worth computing any more
-                self._line = [one for one in self._line if one.call is not call]
+            if call.missing:  # cancelled or failed: its other texts need not be computed
+                self._queue = [one for one in self._queue if one.call is not call]
         return [answer for answer in call.answers if answer is not None]
 
     async def keep_working(self) -> None:
-        """Work until cancelled. A worker that dies fails those who wait, is seen by readiness, and starts anew."""
+        """Work until cancelled. If the worker dies, waiting callers get an error, readiness shows it; it restarts."""
         while True:
             try:
                 await self._work()
@@ -162,7 +162,7 @@ class Batcher(Generic[R]):
     # ── the next batch ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _wait_for_batch(self) -> None:
-        """Wait for a text, for a core, and then as long as the policy says for company."""
+        """Wait for a text, for a core, and then as long as the policy says for more texts."""
         while (wait_s := self._wait_s()) != 0:
             self._changed.clear()
             try:
@@ -172,31 +172,31 @@ class Batcher(Generic[R]):
                 return
 
     def _wait_s(self) -> float | None:
-        """Tell how long to wait, in seconds; None: until something changes."""
+        """Return how long to wait, in seconds; None: until something changes."""
         limits = self._limits()
-        tokens = sum(len(one.tokens.ids) for one in self._line)
-        if not self._line or not self._free_cores(tokens, limits):
+        tokens = sum(len(one.tokens.ids) for one in self._queue)
+        if not self._queue or not self._free_cores(tokens, limits):
             return None
         last = LastBatch(self._last.texts, self._last.took_s, self._clock() - self._last_ended_s)
-        return batch_policy.wait_for_company_s(len(self._line), tokens, last, limits)
+        return batch_policy.wait_for_more_s(len(self._queue), tokens, last, limits)
 
     def _free_cores(self, waiting_tokens: int, limits: BatchLimits) -> int:
         taken = sum(batch.cores for batch in self.running if batch.device == limits.device)
         return batch_policy.free_cores(taken, waiting_tokens, limits)
 
     def _take(self) -> _Batch[R] | None:
-        self._line = [one for one in self._line if not one.call.done.done()]  # callers are told, and leave, later
-        self._line.sort(key=attrgetter("due"))  # of those that are due at once, the first to come stays first
+        self._queue = [one for one in self._queue if not one.call.done.done()]  # their callers remove theirs later
+        self._queue.sort(key=attrgetter("due"))  # stable: first come, first served among equals
         limits = self._limits()
-        lengths = [len(one.tokens.ids) for one in self._line]
+        lengths = [len(one.tokens.ids) for one in self._queue]
         free = self._free_cores(sum(lengths), limits)
-        if not self._line or not free:
-            return None  # the only caller left while company was waited for, or the model changed its place
+        if not self._queue or not free:
+            return None  # the only caller left while waiting for more texts, or the device changed
         chosen, cores = batch_policy.plan_batch(lengths, limits, free)
-        batch = _Batch([self._line[position] for position in chosen], limits.device, cores)
+        batch = _Batch([self._queue[position] for position in chosen], limits.device, cores)
         self._taken_tokens += sum(lengths[position] for position in chosen)
         going = set(chosen)
-        self._line = [one for position, one in enumerate(self._line) if position not in going]
+        self._queue = [one for position, one in enumerate(self._queue) if position not in going]
         return batch
 
     # ── its answers ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +208,7 @@ class Batcher(Generic[R]):
         self._changed.set()
 
     async def _compute(self, batch: _Batch[R], started_s: float) -> None:
-        """Have texts answered; if they fail together, each alone, so that the one it fails on takes no other down."""
+        """Compute texts; if the batch fails, compute each alone, so that only the text at fault fails."""
         try:
             answers = await self._run([one.tokens for one in batch.texts], batch.cores, batch.is_wanted)
         except AbandonedError:
@@ -216,7 +216,7 @@ class Batcher(Generic[R]):
         except PutBackError:
             self._put_back(batch)
             return
-        except Exception as exc:  # whatever a model raises is its verdict on one of these texts
+        except Exception as exc:  # whatever a model raises, one of these texts caused it
             if len(batch.texts) == 1:
                 log.warning("a model failed on a text", exc_info=exc)
                 (text,) = batch.texts
@@ -225,14 +225,14 @@ class Batcher(Generic[R]):
         else:
             self._tell(batch, answers, self._clock() - started_s)
             return
-        # Outside of the except clause: the exception holds on to the copy of the model that it was raised by.
+        # Outside of the except clause: the exception keeps a reference to the copy of the model that raised it.
         for text in batch.texts:
             alone = _Batch([text], batch.device, batch.cores)
             if alone.is_wanted():
                 await self._compute(alone, self._clock())
 
     def _put_back(self, batch: _Batch[R]) -> None:
-        self._line = [*(one for one in batch.texts if not one.call.done.done()), *self._line]
+        self._queue = [*(one for one in batch.texts if not one.call.done.done()), *self._queue]
         self._taken_tokens -= sum(len(one.tokens.ids) for one in batch.texts)
 
     def _tell(self, batch: _Batch[R], answers: Sequence[Answered[R]], took_s: float) -> None:
@@ -243,7 +243,7 @@ class Batcher(Generic[R]):
         self._learn_pace(took_s / len(batch.texts), len(self.running))
 
     def _fail_all(self, error: SidecarError) -> None:
-        for one in [*(one for batch in self.running for one in batch.texts), *self._line]:
+        for one in [*(one for batch in self.running for one in batch.texts), *self._queue]:
             one.call.fail(error)
         self.running = []
-        self._line = []
+        self._queue = []

@@ -12,15 +12,15 @@ class Compute(Protocol):
     """Runs a batch in the calling thread, with the help of others where there are several cores for it."""
 
     def __call__(self, cores: int, run: Callable[[], R]) -> R:
-        """Give what ``run`` gives."""
+        """Return what ``run`` returns."""
 
 
 class CpuThreads:
     """Threads, made as they are needed and kept. ``prepare`` runs first in each.
 
-    One of them computes all batches that take several cores. If each had helpers, there were more of those than cores,
-    and the library that they belong to, libgomp, would put them to sleep at every step: a text then took half as long
-    again. While that one is busy, for another model, a batch gets one core of its own instead of a place in its line.
+    Only one thread may use OpenMP helpers: it computes all batches that take several cores. If each thread had helpers,
+    there would be more of them than cores, and OpenMP's library, libgomp, would put them to sleep at every step: a text
+    then took 1.5 times as long. While that thread is busy with another model, a batch gets one core instead of waiting.
     """
 
     def __init__(self, prepare: Callable[[], None], compute: Compute) -> None:
@@ -51,5 +51,5 @@ class CpuThreads:
 
     @property
     def all(self) -> tuple[DaemonThread, ...]:
-        """Every thread, for who ends them."""
+        """All threads, to stop them."""
         return self._with_helpers, *self._threads

@@ -101,4 +101,4 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
         """
 
     def free_gpu(self) -> None:
-        """Give memory back that copies left behind which nobody holds any more. Blocks."""
+        """Free memory that dropped copies left behind. Blocks."""

@@ -18,16 +18,16 @@ from sidecar.runtime.daemon_thread import DaemonThread
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.5
-"""Pressure is seen within this, and the memory is back well within five seconds."""
+POLL_S = 0.5
+"""Pressure is noticed within this time, and the memory is freed well within five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementLimits:
     """``threshold_mb`` of the GPU stays free, in MiB; ``overhead_mb`` is what a copy takes beside its weights.
 
-    ``room_s``: how long, in seconds, who wants room waits for it. A copy has given its memory back within that, unless
-    the GPU hangs.
+    ``room_s``: how long a caller waits for memory to be freed, in seconds. A copy is freed within that, unless the GPU
+    hangs.
     """
 
     threshold_mb: int
@@ -45,7 +45,7 @@ class _Tenant:
 class Placement:
     """Where each model runs. ``ranks`` names the models, those that come first on the GPU first.
 
-    Without a GPU to use, ``read`` is None and nothing ever looks.
+    Without a GPU, ``read`` is None and nothing is polled.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Placement:
         self._following: dict[asyncio.Task[None], float] = {}
 
     def admit(self, model: RetrievalModel[Any, Any]) -> None:
-        """Take in a model that is loaded; it starts on the CPU."""
+        """Add a model that is loaded; it starts on the CPU."""
         self._tenants[model.name] = _Tenant(model, CopyState(model.gpu_mb + self._limits.overhead_mb))
 
     def where(self, name: str) -> tuple[ModelCopy[Any] | None, str]:
-        """Give a model's copy on the GPU, or None for the one on the CPU, and the reason."""
+        """Return a model's copy on the GPU, or None for the one on the CPU, and the reason."""
         tenant = self._tenants.get(name)
         if self._read is None or tenant is None or not tenant.model.can_use_gpu:
             return None, placement_policy.NO_CUDA
@@ -83,16 +83,16 @@ class Placement:
         return name in self._tenants and self._tenants[name].copy is not None
 
     async def keep_placing(self) -> None:
-        """Look at the GPU until cancelled, and let copies come and go; all go at the end."""
+        """Poll the GPU until cancelled, make and drop copies; drop all at the end."""
         if self._read is None:
             return
         try:
             while True:
                 try:
                     await self.look()
-                except Exception:  # this loop is its own supervisor: the CPU's copies answer whatever happens here
+                except Exception:  # this loop supervises itself: the copies on the CPU answer whatever happens here
                     log.exception("the placement of the models failed")
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_S)
         finally:
             for following in self._following:
                 following.cancel()
@@ -100,7 +100,7 @@ class Placement:
                 tenant.copy = None
 
     async def look(self) -> None:
-        """Take one reading and follow it."""
+        """Take one reading, decide, and make or drop copies."""
         tenants = [self._tenants[name] for name in self._ranks if name in self._tenants]
         tenants = [tenant for tenant in tenants if tenant.model.can_use_gpu]
         if self._read is None or not tenants:
@@ -113,9 +113,9 @@ class Placement:
         await self._follow(tenants)
 
     async def make_room(self) -> bool:
-        """Drop all copies, because OCR needs their memory; tell whether there were any. Returns when it is free.
+        """Drop all copies, because OCR needs their memory; return whether there were any, once the memory is free.
 
-        But no later than after ``room_s``: a page waits for it. Who comes while others have it made waits as well.
+        It returns after ``room_s`` at the latest, as a page waits for it. A caller that comes meanwhile waits, too.
         """
         gone = [tenant for tenant in self._tenants.values() if tenant.state.on_gpu]
         for tenant in gone:
@@ -137,7 +137,7 @@ class Placement:
         await self._follow([tenant], self._limits.room_s)
 
     async def _follow(self, tenants: list[_Tenant], wait_s: float | None = None) -> None:
-        """Make true what the states say, and wait for it. Who waits may leave: what was begun is done all the same."""
+        """Make the copies match the states, and wait for it. A cancelled caller does not cancel the work."""
         following = self._begin(tenants)
         await asyncio.wait({following}, timeout=wait_s)
         if following.done():
@@ -150,12 +150,12 @@ class Placement:
         return following
 
     async def _carry_out(self, tenants: list[_Tenant]) -> None:
-        """First those that leave, then those that come."""
+        """Drop copies first, then make new ones."""
         async with self._turn:
             for tenant in tenants:
                 if tenant.copy is not None and not tenant.state.on_gpu:
                     tenant.copy = None
-                    await self._thread.run(_nothing)  # the batch that still runs ends, and lets go of the copy
+                    await self._thread.run(_nothing)  # wait for the running batch, which holds the copy
                     await self._free(tenant)
                     self._tell(tenant)
             for tenant in tenants:
@@ -168,10 +168,10 @@ class Placement:
             tenant.copy = await self._thread.run(tenant.model.copy_to_gpu)
         except (GpuOutOfMemoryError, GpuFailedError) as exc:
             reason = reason_of(exc)
-        except Exception:  # whatever a driver or its library makes of it: there is no copy
+        except Exception:  # whatever a driver or its library raises: there is no copy
             log.exception("no copy can be made on the GPU")
             reason = placement_policy.NO_CUDA
-        if reason:  # outside of the except clauses: the exception holds on to what was made of the copy
+        if reason:  # outside of the except clauses: the exception keeps a reference to the partial copy
             tenant.state = placement_policy.bar(tenant.state, reason, self._clock())
             await self._free(tenant)
         self._tell(tenant)
@@ -179,7 +179,7 @@ class Placement:
     async def _free(self, tenant: _Tenant) -> None:
         try:
             await self._thread.run(tenant.model.free_gpu)
-        except Exception:  # after some errors CUDA answers nothing more; that is no reason to answer nothing on the CPU
+        except Exception:  # after some errors CUDA fails for good; the CPU still answers
             log.exception("the memory of a copy cannot be given back")
 
     def _tell(self, tenant: _Tenant) -> None:
@@ -190,9 +190,9 @@ class Placement:
 
 
 def reason_of(error: Exception) -> str:
-    """Name the reason for the CPU after the GPU failed so."""
+    """Return why the CPU is used after this failure of the GPU."""
     return placement_policy.OUT_OF_MEMORY if isinstance(error, GpuOutOfMemoryError) else placement_policy.NO_CUDA
 
 
 def _nothing() -> None:
-    """Stand in a thread's line."""
+    """Do nothing: whoever awaits it knows that earlier calls of the thread are done."""

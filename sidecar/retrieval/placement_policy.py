@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from sidecar.gpu.vram import VramHeadroom
 
 SETTLE_S = 10.0
-"""Room must have been there for so long before a copy is made: a model that is being loaded shows up meanwhile."""
+"""There must be room for so many seconds before a copy is made: a model that is being loaded shows up meanwhile."""
 DWELL_S = 1.0
 """No copy changes its place twice within this."""
 BARRED_S = 60.0
-"""After a copy ran out of memory, or left for OCR, none is made for so long: OCR's model takes about that to load."""
+"""Pause after a copy ran out of memory or was dropped for OCR: OCR's model takes about that long to load."""
 
 HEADROOM_SUFFICIENT = "headroom-sufficient"
 QUERY_FAILED = "gpu-query-failed"

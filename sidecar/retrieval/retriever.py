@@ -1,7 +1,7 @@
-"""The use case of embedding and reranking: inputs → tokens → line → batch → where it runs → results.
+"""The use case of embedding and reranking: inputs → tokens → queue → batch → device → results.
 
-One :class:`Retriever` a model: it loads the model, again and again if need be, tells how it does, and answers. What a
-batch is computed with is decided when the batch starts, and a batch that the GPU fails on is answered by the CPU.
+One :class:`Retriever` for each model: it loads the model, with retries, reports its state, and answers. The device of
+a batch is decided when the batch starts; a batch that fails on the GPU is computed by the CPU.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ R = TypeVar("R")
 NOT_CONFIGURED, NOT_INSTALLED = "not-configured", "not-installed"
 LOADING, UNUSABLE, WORKER_DIED = "model-loading", "model-unusable", "worker-died"
 FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
-"""A load that failed is tried again after so long, doubled each time up to the latter."""
+"""Backoff of a load that failed: the first pause and the longest, in seconds; it doubles each time."""
 FIRST_PACE_S = 0.05
-"""Seconds a text, until the pace is known."""
+"""Seconds per text, until the pace is known."""
 PORTION = 64
 """Texts that are tokenised at a time: of 4,000 characters each they take about a tenth of a second."""
 LOADING_RETRY_AFTER_S = 15
@@ -70,7 +70,7 @@ class RetrievalPolicy:
     max_wait_s: float
 
     def limits(self, *, on_gpu: bool, idle_cores: int) -> BatchLimits:
-        """Give the limits of batches; the GPU computes one at a time, and has the next at hand."""
+        """Return the limits of batches; the GPU computes one at a time, and one more may wait for it."""
         if on_gpu:
             return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, GPU, ahead=1)
         idle = max(1, min(self.cpu_cores, idle_cores))
@@ -79,7 +79,7 @@ class RetrievalPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Who computes: threads for batches on the CPU, one for those of the GPU, and one for tokens."""
+    """The threads that compute: several for batches on the CPU, one for the GPU, one for tokens."""
 
     cpu: CpuThreads
     gpu: DaemonThread
@@ -88,7 +88,7 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalMeans:
-    """What the models share. ``idle_cores`` tells how many cores no page is read on now."""
+    """What the models share. ``idle_cores`` returns how many cores read no page now."""
 
     policy: RetrievalPolicy
     threads: Threads
@@ -112,7 +112,7 @@ class Answers(Generic[R]):
 
 
 class Retriever(Generic[I, R]):
-    """One model's life. ``load`` blocks and gives the model; ``absent`` says why there is nothing to load."""
+    """One model from load to answers. ``load`` blocks and returns the model; ``absent``: why there is none to load."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class Retriever(Generic[I, R]):
         return self._gather(tokens, answered)
 
     async def _tokenize(self, model: RetrievalModel[I, R], inputs: Sequence[I]) -> list[Tokens]:
-        """Tokenise in portions: between two of them others have their turn in the thread, and a caller can leave."""
+        """Tokenise in portions: between two of them the thread serves others, and the call can be cancelled."""
         tokens: list[Tokens] = []
         for first in range(0, len(inputs), PORTION):
             tokens += await self._threads.tokens.run(model.tokenize, inputs[first : first + PORTION])
@@ -243,18 +243,18 @@ class Retriever(Generic[I, R]):
         return self._policy.limits(on_gpu=on_gpu, idle_cores=self._idle_cores())
 
     async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
-        """Run a batch where the model is now. What the GPU fails the CPU answers, in batches of its own size."""
+        """Run a batch on the model's current device. What fails on the GPU is computed by the CPU, in its own sizes."""
         assert self.model
         copy, reason = self._placement.where(self.name)
         if copy is None:
             cpu = self.model.cpu
             return await self._measured(cpu, self._threads.cpu.run(cores, partial(cpu.run, batch, is_wanted)), reason)
         try:
-            async with asyncio.timeout(self._policy.timeout_s):  # a GPU that hangs; no caller waits longer
+            async with asyncio.timeout(self._policy.timeout_s):  # in case the GPU hangs; no caller waits longer
                 return await self._measured(copy, self._threads.gpu.run(copy.run, batch, is_wanted), reason)
         except (GpuOutOfMemoryError, GpuFailedError, TimeoutError) as exc:
             reason = reason_of(exc)
-        del copy  # nothing may hold on to it while its memory is freed
+        del copy  # no reference may remain while its memory is freed
         await self._placement.failed(self.name, reason)
         raise PutBackError
 

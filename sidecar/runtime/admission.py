@@ -66,11 +66,11 @@ class Admission:
             self.admitted -= held.count
 
     def page_done(self, took_s: float, at_a_time: int) -> None:
-        """Learn the pace: a page took so long, and so many are worked on at a time."""
+        """Update the pace: a page took ``took_s``, with ``at_a_time`` pages in parallel."""
         self._page_s += PACE_WEIGHT * (took_s / at_a_time - self._page_s)
 
     def refuse_unless_fits(self, pages: int, others: int) -> None:
-        """Refuse so many more, where others hold so many. When those hold none, any number fits.
+        """Refuse ``pages`` more if they do not fit beside ``others``. If others hold none, any number fits.
 
         Raises:
             QueueFullError: they do not fit.

@@ -1,4 +1,4 @@
-"""Work that goes on beside a block of code, and ends with it."""
+"""Background work that runs as long as a block of code."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine

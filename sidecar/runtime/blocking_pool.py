@@ -13,7 +13,7 @@ P = ParamSpec("P")
 
 
 class PoolFullError(Exception):
-    """Every thread is held by a call that nobody waits for any more."""
+    """Every thread is held by an abandoned call."""
 
 
 class BlockingPool:

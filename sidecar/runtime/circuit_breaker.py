@@ -1,4 +1,4 @@
-"""A circuit breaker: after failures in a row calls fail at once, then one call at a time tries again.
+"""A circuit breaker: after several failures in a row calls fail at once; then one probe call at a time is let through.
 
 Decides by the clock it is given; makes no calls.
 """
@@ -11,7 +11,7 @@ OPEN_S = 10.0
 
 
 class CircuitBreaker:
-    """Closed: calls pass. Open: none does, for :data:`OPEN_S` seconds. Then half open: one passes and decides."""
+    """Closed: calls pass. Open: none passes, for :data:`OPEN_S` seconds. Then half open: one probe decides."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -21,12 +21,12 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it has not been closed again since it opened."""
+        """Whether it is open or half open."""
         return self._opened_at_s is not None
 
     @property
     def holds_back(self) -> bool:
-        """Tell whether calls fail at once now. It ends by itself: a service that nobody calls must not stay unready."""
+        """Whether calls fail at once now. This ends by itself: a service that nobody calls must not stay unready."""
         return self._opened_at_s is not None and self._clock() < self._opened_at_s + OPEN_S
 
     @property
@@ -36,7 +36,7 @@ class CircuitBreaker:
         return max(1, math.ceil(opened_at_s + OPEN_S - self._clock()))
 
     def admit(self) -> bool:
-        """Ask to call. Whoever is let through says with one of the three methods below how it went."""
+        """Return whether a call may be made. Its caller reports the outcome with one of the three methods below."""
         if self._opened_at_s is None:
             return True
         if self._probing or self._clock() < self._opened_at_s + OPEN_S:
@@ -45,19 +45,19 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """Hear that the server answered."""
+        """Record that the server answered."""
         self._failures = 0
         self._opened_at_s = None
         self._probing = False
 
     def failed(self, *, was_probe: bool = True) -> None:
-        """Hear that it did not; a call from before it opened is not the one that tries."""
+        """Record that it did not. A call that began before the breaker opened is not the probe."""
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             self._opened_at_s = self._clock()
         if was_probe:
             self._probing = False
 
-    def given_up(self) -> None:
-        """Hear that the probe call was cancelled without a result."""
+    def cancelled(self) -> None:
+        """Record that the probe call was cancelled without a result."""
         self._probing = False

@@ -1,4 +1,4 @@
-"""A thread that runs blocking calls one after the other, and never holds up the end of the process.
+"""A thread that runs blocking calls one after the other, and never delays the end of the process.
 
 Unlike ThreadPoolExecutor's, which the interpreter waits for at its exit: a download or a forward may take minutes.
 """
@@ -24,7 +24,7 @@ class DaemonThread:
         self._thread: threading.Thread | None = None
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in the thread and wait for it; a caller that leaves does not stop it once it runs."""
+        """Run a call in the thread and wait for it; a cancelled caller does not stop it once it runs."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
@@ -36,7 +36,7 @@ class DaemonThread:
                 return
             try:
                 result = call(*args, **kwargs)
-            except BaseException as exc:  # noqa: BLE001 - whatever it is, it belongs to who waits for the call
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, the caller gets it
                 _tell(loop, _fail, answer, exc)
             else:
                 _tell(loop, _succeed, answer, result)
@@ -45,15 +45,15 @@ class DaemonThread:
         return await answer
 
     def stop(self, wait_s: float = 0.0) -> None:
-        """Let the thread end after what it runs, and wait so many seconds at most for that."""
+        """Let the thread end after its current call, and wait at most ``wait_s`` seconds for it."""
         stop_all((self,), wait_s)
 
     def tell_to_end(self) -> None:
-        """Let the thread end after what it runs and what waits for it."""
+        """Let the thread end after its current call and the queued ones."""
         self._calls.put(None)
 
     def join(self, wait_s: float) -> None:
-        """Wait so many seconds at most for the thread's end."""
+        """Wait at most ``wait_s`` seconds for the thread's end."""
         if self._thread:
             self._thread.join(wait_s)
 
@@ -61,11 +61,11 @@ class DaemonThread:
         self._prepare()
         while (call := self._calls.get()) is not None:
             call()
-            del call  # nothing of a call outlives it: it may hold a copy of a model
+            del call  # drop the reference: the call may hold a copy of a model
 
 
 def stop_all(threads: Iterable[DaemonThread], wait_s: float) -> None:
-    """Let threads end after what each runs, and wait so many seconds at most for all of them together."""
+    """Let threads end after their current calls, and wait at most ``wait_s`` seconds for all of them together."""
     threads, ends_s = tuple(threads), time.monotonic() + wait_s
     for thread in threads:
         thread.tell_to_end()

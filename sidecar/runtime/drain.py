@@ -1,4 +1,4 @@
-"""The end of the service, in order: nothing new, what runs may finish for a while, then it is cancelled."""
+"""Graceful shutdown: no new work, running work may finish for a while, then it is cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -11,7 +11,7 @@ RETRY_AFTER_S = 5
 
 
 class Drain:
-    """Knows the documents that arrive and those in work, bounds the latter, and ends all when their time is up."""
+    """Tracks documents that arrive and documents in work, limits the latter, and cancels all after the grace period."""
 
     def __init__(self, max_documents: int) -> None:
         self._max_documents = max_documents
@@ -21,11 +21,11 @@ class Drain:
         self.running = 0
         """Documents in work."""
         self.kept: frozenset[object] = frozenset()
-        """Connections that were open when the service began to leave. Each has one more answer, its last."""
-        self.leaving = False
-        """What comes by any other connection is turned away."""
+        """Connections that were open when draining began. Each gets one more answer, its last."""
+        self.draining = False
+        """New work on any other connection is refused."""
         self.stopping = False
-        """Nothing new is taken at all."""
+        """No new work is taken at all."""
 
     def refuse_if_full(self) -> None:
         """Refuse new work when there is no room for it, or the service has been told to stop.
@@ -39,18 +39,18 @@ class Drain:
         if self.running >= self._max_documents:
             raise QueueFullError(f"{self.running} documents are in work, which is the limit", retry_after_s=1)
 
-    def leave(self, connections: Iterable[object]) -> None:
-        """Begin to leave."""
+    def start(self, connections: Iterable[object]) -> None:
+        """Start draining; ``connections`` are those that are open now."""
         self.kept = frozenset(connections)
-        self.leaving = True
+        self.draining = True
 
-    def refuse_newcomer(self, connection: object) -> None:
-        """Refuse what comes by a connection that was not open when the service began to leave.
+    def refuse_new_connection(self, connection: object) -> None:
+        """Refuse work on a connection that was not open when draining began.
 
         Raises:
-            ShuttingDownError: it does.
+            ShuttingDownError: it was not.
         """
-        if self.leaving and connection not in self.kept:
+        if self.draining and connection not in self.kept:
             raise self._stopped()
 
     @asynccontextmanager
@@ -105,7 +105,7 @@ class Drain:
 
     async def finish(self, grace_s: float) -> None:
         """Stop taking documents, give those that are here ``grace_s`` seconds, then cancel them and see them end."""
-        self.leaving = self.stopping = True
+        self.draining = self.stopping = True
         try:
             async with asyncio.timeout(grace_s):
                 await self._all_ended()

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 
 class FairSlots:
-    """Hands out at most so many slots at a time."""
+    """Gives out at most ``slots`` slots at a time."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -30,7 +30,7 @@ class FairSlots:
 
     @asynccontextmanager
     async def take(self, document: Hashable) -> AsyncIterator[None]:
-        """Wait for this document's turn, and have it for as long as the block."""
+        """Wait for a slot for a page of ``document``, and hold it for as long as the block."""
         await self._take(document)
         try:
             yield
@@ -47,7 +47,7 @@ class FairSlots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back()  # the turn came in the moment its page was given up
+                self._give_back()  # the slot was given in the moment the page was cancelled
             else:
                 self._leave(document, turn)
             raise

@@ -9,7 +9,7 @@ from sidecar.api.app_keys import (
     CONNECTIONS,
     DRAIN,
     EMBEDDER,
-    ENGINES,
+    ENGINE_TRAITS,
     KEY_FILE,
     LINGERING,
     METRICS,
@@ -31,9 +31,9 @@ from sidecar.api.middleware import (
     deliver_in_time,
     errors_as_json,
     identify,
+    refuse_new_connections,
     refuse_packed,
     sign,
-    turn_away,
 )
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
@@ -45,7 +45,7 @@ from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service import engines
-from sidecar.service.engines import EnginePlug
+from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
 from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
@@ -77,7 +77,7 @@ POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
 def build_app(
     settings: Settings,
     gpu: GpuSeam | None = None,
-    plugs: Sequence[EnginePlug] = engines.ENGINES,
+    factories: Sequence[EngineFactory] = engines.ENGINES,
     open_file: OpenFile = open_upload,
 ) -> web.Application:
     """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
@@ -86,7 +86,7 @@ def build_app(
         SettingsError: keys are asked for and there is none, or an engine that is not there.
     """
     app = web.Application(
-        middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, turn_away]
+        middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, refuse_new_connections]
     )
     app.on_response_prepare.append(sign)
     app.add_routes(API_ROUTES)
@@ -101,7 +101,7 @@ def build_app(
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
     app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
-    add_reader(app, settings, plugs)  # adds what lives as long as an engine
+    add_reader(app, settings, factories)  # adds what lives as long as an engine
     app.cleanup_ctx.append(retrieval_life)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
@@ -120,7 +120,7 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
     if KEY_FILE not in app:
         yield
         return
-    async with beside(app[KEY_FILE].keep_looking(app[POOLS]["keys"])):
+    async with beside(app[KEY_FILE].poll(app[POOLS]["keys"])):
         yield
 
 
@@ -134,7 +134,7 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[PULSE] = api[PULSE]
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
-    app[ENGINES], app[READER] = api[ENGINES], api[READER]
+    app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
     app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
     app.add_routes(OPS_ROUTES)

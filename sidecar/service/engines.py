@@ -4,7 +4,7 @@ Everything else learns of an engine from its traits. A further one is a class in
 that makes it and its line in `ENGINES`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -13,8 +13,9 @@ from sidecar.api.app_keys import METRICS, PLACEMENT, POOLS, PROFILE_STORE, SETTI
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.ollama import Ollama
+from sidecar.engines.page_drawer import PageDrawer
 from sidecar.engines.tesseract import TesseractEngine
-from sidecar.engines.vision import PageDrawer, VisionEngine, VisionPolicy
+from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.residency_policy import ResidencyLimits
 from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, VramMonitor
 from sidecar.ocr.engine import EngineTraits, OcrEngine
@@ -27,8 +28,8 @@ Build = Callable[[web.Application, DocumentLimits], OcrEngine | None]
 
 
 @dataclass(frozen=True, slots=True)
-class EnginePlug:
-    """One engine as the service takes it: what it declares, known even where it is not configured, and its making."""
+class EngineFactory:
+    """One engine for the service: what it declares, known even where it is not configured, and how it is made."""
 
     traits: EngineTraits
     build: Build
@@ -52,7 +53,7 @@ def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | No
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         """Hold the session to the model server, and watch it."""
-        async with ollama.open(), beside(watch.keep_looking()):
+        async with ollama.open(), beside(watch.poll()):
             yield
             await monitor.close()
 
@@ -100,13 +101,13 @@ def build_tesseract(app: web.Application, limits: DocumentLimits) -> OcrEngine:
 
 
 ENGINES = (
-    EnginePlug(VisionEngine.traits, build_vision),
-    EnginePlug(TesseractEngine.traits, build_tesseract),
+    EngineFactory(VisionEngine.traits, build_vision),
+    EngineFactory(TesseractEngine.traits, build_tesseract),
 )
 """All engines there are. ``auto`` falls to the first of them that the settings configure, unless they name one."""
 
 
-# ── which engine reads, and which stands in ───────────────────────────────────────────────────────────────────────
+# ── which engine reads, and which is the fallback ─────────────────────────────────────────────────────────────────
 
 
 def accepted_engines(engines: Sequence[EngineTraits]) -> list[str]:
@@ -115,7 +116,7 @@ def accepted_engines(engines: Sequence[EngineTraits]) -> list[str]:
 
 
 def accepted_fallbacks(engines: Sequence[EngineTraits]) -> list[str]:
-    """Name what OCR_FALLBACK_ENGINE may be: what needs the GPU cannot stand in when that is full."""
+    """Name what OCR_FALLBACK_ENGINE may be: what needs the GPU is no fallback when that is full."""
     return [*(one.name for one in engines if not one.on_gpu), NO_FALLBACK]
 
 
@@ -133,6 +134,6 @@ def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
             raise SettingsError(f"{name} is {value}: accepted are {', '.join(accepted)}")
 
 
-def default_engine(settings: Settings, engines: Sequence[EngineTraits], built: Mapping[str, OcrEngine]) -> str:
-    """Name what ``auto`` falls to: what is set, else the first that is configured."""
-    return settings.engine or next((one.name for one in engines if one.name in built), engines[0].name)
+def default_engine(settings: Settings, engines: Sequence[EngineTraits], configured: Container[str]) -> str:
+    """Name what ``auto`` falls to: what is set, else the first of the engines that are configured, by name."""
+    return settings.engine or next((one.name for one in engines if one.name in configured), engines[0].name)

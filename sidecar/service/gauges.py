@@ -28,7 +28,7 @@ from sidecar.telemetry import Metrics
 
 
 def watch_all(app: web.Application) -> None:
-    """Show what every part of the service tells of itself."""
+    """Register the gauges of all parts of the service."""
     metrics, admission, drain = app[METRICS], app[READER].admission, app[DRAIN]
     workers, spool, profiles = app[WORKERS], app[SPOOL], app[PROFILE_STORE]
     engines = app[READER].engines
@@ -64,7 +64,7 @@ def watch_all(app: web.Application) -> None:
 
 
 def _pages_waiting(engine: OcrEngine) -> int:
-    return engine.ahead.waiting + engine.turns.waiting
+    return engine.prepare_slots.waiting + engine.read_slots.waiting
 
 
 def _stuck(pool: BlockingPool) -> int:
@@ -72,7 +72,7 @@ def _stuck(pool: BlockingPool) -> int:
 
 
 def _pages_in_work(engine: OcrEngine) -> int:
-    return engine.turns.busy
+    return engine.read_slots.busy
 
 
 def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:

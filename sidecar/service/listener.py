@@ -23,7 +23,7 @@ DESCRIPTORS_APART = 256
 """Of a process's descriptors, those that are no connections: the ops port's, the workers', libraries', a copy's."""
 DESCRIPTORS_EACH = 2
 """A connection and its document in the spool."""
-LOOK_EVERY_S = 0.05
+POLL_S = 0.05
 LOG_EVERY_S = 60.0
 
 
@@ -98,7 +98,7 @@ class Listener:
             try:
                 accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
             except OSError:  # the caller has gone, or there is no descriptor: what waits goes on waiting
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_S)
                 continue
             try:
                 await self._make_room()
@@ -116,7 +116,7 @@ class Listener:
                 self._connections.shed += 1
                 idle.abort()
                 return  # it leaves the count a moment later
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
     async def _serve(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)

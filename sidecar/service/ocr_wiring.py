@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from sidecar.api.app_keys import ENGINES, PROFILE_STORE, READER, SPOOL, WORKERS
+from sidecar.api.app_keys import ENGINE_TRAITS, PROFILE_STORE, READER, SPOOL, WORKERS
 from sidecar.documents.document import DocumentLimits
 from sidecar.ocr.reader import DocumentReader, ReadPolicy
 from sidecar.runtime.admission import Admission
@@ -14,23 +14,23 @@ from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.runtime.worker_pool import WorkerLimits
-from sidecar.service.engines import EnginePlug, check_engines, default_engine
+from sidecar.service.engines import EngineFactory, check_engines, default_engine
 from sidecar.settings import Settings
 
 WORKERS_END_S = 2.0
 """Workers are killed, which takes milliseconds; one that cannot be is not waited for any longer, in seconds."""
 
 
-def add_reader(app: web.Application, settings: Settings, plugs: Sequence[EnginePlug]) -> None:
+def add_reader(app: web.Application, settings: Settings, factories: Sequence[EngineFactory]) -> None:
     """Compose the use case with the engines that the settings configure, of those there are.
 
     Raises:
         SettingsError: an engine is named that is not there.
     """
-    traits = app[ENGINES] = tuple(plug.traits for plug in plugs)
+    traits = app[ENGINE_TRAITS] = tuple(factory.traits for factory in factories)
     check_engines(settings, traits)
     limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
-    built = {plug.traits.name: engine for plug in plugs if (engine := plug.build(app, limits))}
+    built = {factory.traits.name: engine for factory in factories if (engine := factory.build(app, limits))}
     policy = read_policy(settings, default_engine(settings, traits, built))
     app[READER] = DocumentReader(app[WORKERS], built, Admission(settings.max_queued_pages), limits, policy)
 
@@ -49,7 +49,7 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
     """Pick out what the use case needs; ``engine`` is what ``auto`` falls to."""
     return ReadPolicy(
         default_engine=engine,
-        fallback_engine=settings.stand_in,
+        fallback_engine=settings.fallback,
         refuse_on_pressure=settings.on_pressure == "refuse",
         char_threshold=settings.char_threshold,
         open_timeout_s=settings.open_timeout_s,

@@ -12,7 +12,7 @@ from sidecar.service.listener import Listener
 
 CLOSE_S = 2.0
 """Time for answers already rendered to leave, once no document is in work."""
-LOOK_EVERY_S = 0.05
+POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Port:
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + wait_s
         while remaining() and loop.time() < ends_s:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
 
 class PortThread:

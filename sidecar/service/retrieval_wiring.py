@@ -46,9 +46,9 @@ M = TypeVar("M", models.Embedder, models.Reranker)
 OCR_FIRST_S = 20.0
 """The models for embedding and reranking wait so long, in seconds at most, for documents to be readable."""
 SECONDS_A_BYTE = 1e-7
-"""A request over the limit on all bodies should come back after about so long: at 10 MB/s they have arrived then."""
+"""Retry-After of a request over the limit on all bodies: at 10 MB/s they have arrived by then."""
 LAST_BATCH_S = 3.0
-"""Batches that still run at the end have so long, in seconds and together, before the process ends without them."""
+"""Grace of the batches that still run at the end, in seconds, all together; then the process ends without them."""
 
 
 @dataclass(frozen=True, slots=True)

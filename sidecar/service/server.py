@@ -9,7 +9,7 @@ from sidecar.api.app_keys import DRAIN
 from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
-from sidecar.service.engines import ENGINES, EnginePlug
+from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.listener import affordable, raise_descriptors
 from sidecar.service.ocr_wiring import WORKERS_END_S
 from sidecar.service.port import CLOSE_S, Port, PortLimits, PortThread
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 OPS_CONNECTIONS = 64
 """Of the ops port: a kubelet has one or two, Prometheus one or two; one that is idle makes room for them."""
 LAST_ANSWER_S = 3.0
-"""A connection that is open at the end has so long to ask for its last answer; one that is idle is closed then."""
-LAST_NEWCOMER_S = 1.0
-"""A connection that came in the last moment has so long to ask, and to hear that the service is gone."""
+"""How long a connection that is open at the end may still ask for its last answer; then it is closed if idle."""
+LAST_REFUSAL_S = 1.0
+"""How long a connection that came at the last moment may still ask, to get the answer that the service stops."""
 PORTS = 2
-CLOSING_S = LAST_NEWCOMER_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
+CLOSING_S = LAST_REFUSAL_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
 
 
@@ -36,11 +36,11 @@ class Service:
         self,
         settings: Settings,
         gpu: GpuSeam | None = None,
-        plugs: Sequence[EnginePlug] = ENGINES,
+        factories: Sequence[EngineFactory] = ENGINES,
         open_file: OpenFile = open_upload,
     ) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu, plugs, open_file)
+        self.api = build_app(settings, gpu, factories, open_file)
         self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s))
         ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s))
         self._ops_port = PortThread(ops, "ops")
@@ -75,11 +75,11 @@ class Service:
         """
         drain, loop = self.api[DRAIN], asyncio.get_running_loop()
         ends_s = loop.time() + grace_s
-        drain.leave(self._api_port.connections)
+        drain.start(self._api_port.connections)
         # Each connection that is open has one more answer, its last, so that no caller finds its own closed.
         await self._api_port.until_gone(lambda: drain.kept & self._api_port.connections, min(grace_s, LAST_ANSWER_S))
         await drain.finish(max(0.0, ends_s - loop.time()))
-        await self._api_port.close(drain.kept, min(grace_s, LAST_NEWCOMER_S))
+        await self._api_port.close(drain.kept, min(grace_s, LAST_REFUSAL_S))
         await self._ops_port.close()
 
 

@@ -20,7 +20,7 @@ from sidecar.errors import (
     SystemPromptError,
     UnknownEngineError,
 )
-from sidecar.ocr.engine import AUTO, Wishes
+from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.profiles.payload import (
     NO_BOOL,
     MaxTokens,
@@ -76,9 +76,9 @@ class ReadRequest(Wire):
         return None if self.dms_tags is None else tuple(self.dms_tags)
 
     @property
-    def wishes(self) -> Wishes:
+    def requested_options(self) -> RequestedOptions:
         """Tell what is set that not every engine can follow."""
-        return Wishes(
+        return RequestedOptions(
             prompt=self.system_prompt is not None or self.dms_tags is not None,
             parameters=self.parameters != RuntimeParams(),
             profile=self.profile is not None,

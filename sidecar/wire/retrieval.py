@@ -83,7 +83,7 @@ class EmbeddingsRequest(Convention):
 
 
 class RerankDocument(BaseModel):
-    """A document in its long form; whatever else it holds is not looked at."""
+    """A document in its long form; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

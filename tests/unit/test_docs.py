@@ -21,7 +21,7 @@ from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch, tesseract, vision
+from sidecar.engines import model_watch, tesseract
 from sidecar.engines.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
@@ -88,7 +88,7 @@ def accepted(schema_of_field: dict[str, Any]) -> str:
 # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-TRAITS = [plug.traits for plug in engines.ENGINES]
+TRAITS = [factory.traits for factory in engines.ENGINES]
 ENGINE_SETTINGS = {
     "OCR_ENGINE": engines.accepted_engines(TRAITS),
     "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),
@@ -242,9 +242,10 @@ def test_every_log_line_has_its_line():
 
 
 def readiness_reasons() -> set[str]:
-    sources = "".join(inspect.getsource(module) for module in (health, tesseract, vision))
+    engine_modules = sorted(Path(tesseract.__file__).parent.glob("*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (Path(health.__file__), *engine_modules))
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
-    reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', inspect.getsource(tesseract)))
+    reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', sources))
     states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
     assert used == {"STARTING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"

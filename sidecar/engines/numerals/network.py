@@ -110,7 +110,8 @@ def _likely(ink: Ink) -> Array:
     x = x + _rectify(_convolve(x, "e", (0, 2)))
     scores = _convolve(x, "f", (0, 2))[:, 0]
     exponents = np.exp(scores - scores.max(axis=0))
-    return exponents / exponents.sum(axis=0)
+    likelihoods: NDArray[np.float32] = exponents / exponents.sum(axis=0)
+    return likelihoods
 
 
 def _convolve(x: Array, layer: str, padding: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> Array:

@@ -51,7 +51,8 @@ def _as_ink(piece: NDArray[np.float32]) -> NDArray[np.float32]:
     dark, paper, light = (float(few[int(len(few) * share)]) for share in (0.02, 0.5, 0.98))
     ink = dark if paper - dark >= light - paper else light
     contrast = max(LEAST_CONTRAST, abs(paper - ink)) * (1 if ink < paper else -1)
-    return np.clip((paper - piece) / contrast, 0, 1)
+    shares: NDArray[np.float32] = np.clip((paper - piece) / contrast, 0, 1)
+    return shares
 
 
 @functools.lru_cache(maxsize=64)
@@ -62,4 +63,5 @@ def _scaling(source: int, target: int) -> NDArray[np.float32]:
     weights = np.clip(
         1 - np.abs(np.arange(source, dtype=np.float32)[None, :] - middles[:, None]) / max(1.0, step), 0, None
     )
-    return weights / weights.sum(axis=1, keepdims=True)
+    normalised: NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
+    return normalised

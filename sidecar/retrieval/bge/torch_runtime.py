@@ -1,4 +1,4 @@
-"""How torch computes here: threads, dtypes, copies on the GPU, its errors, and batches that nobody wants any more."""
+"""How torch computes here: threads, dtypes, copies on the GPU, its errors, and abandoned batches."""
 
 import contextlib
 import copy
@@ -94,7 +94,7 @@ def ready_to_compute(module: "torch.nn.Module", dtype: "torch.dtype | None" = No
 
 
 def weights_mb(module: "torch.nn.Module", bytes_each: int) -> int:
-    """Give the MiB of a module's weights, at so many bytes each, rounded up."""
+    """Return the size of a module's weights in MiB, at ``bytes_each`` bytes, rounded up."""
     return -(-sum(weight.numel() for weight in module.parameters()) * bytes_each // MIB)
 
 
@@ -116,7 +116,7 @@ def copy_to(module: Any, device: str | None, wanted: Dtype | None = None) -> Any
 
 
 def free_gpu() -> None:
-    """Give back what copies left that nobody holds any more."""
+    """Free memory that dropped copies left behind."""
     import torch
 
     gc.collect()  # a copy that failed hangs in its exception's frames

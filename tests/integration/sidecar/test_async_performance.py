@@ -30,7 +30,7 @@ async def test_as_many_pages_as_may_be_are_at_the_model_at_once_and_no_more(gove
     governed = await govern(OCR_PARALLEL_PAGES="3")
     chats = governed.fake.chats
     held = asyncio.gather(*(governed.read(pages(3)) for _ in range(4)))
-    await until(lambda: (len(chats), vision(governed).turns.waiting) == (3, 3))
+    await until(lambda: (len(chats), vision(governed).read_slots.waiting) == (3, 3))
     held.cancel()
     await until(lambda: vision(governed).calls_running == 0)
     govern.fake.latency_s = 0.1
@@ -57,10 +57,10 @@ async def test_pages_are_drawn_while_others_are_read_but_not_far_ahead(govern):
     governed = await govern(OCR_PARALLEL_PAGES="2")
     reading = asyncio.create_task(governed.read(pages(12)))
 
-    await until(lambda: (vision(governed).turns.busy, vision(governed).turns.waiting) == (2, 2))
+    await until(lambda: (vision(governed).read_slots.busy, vision(governed).read_slots.waiting) == (2, 2))
 
-    assert vision(governed).ahead.busy == 4
-    assert vision(governed).ahead.waiting == 8
+    assert vision(governed).prepare_slots.busy == 4
+    assert vision(governed).prepare_slots.waiting == 8
     assert await governed.metric('ocr_pages_waiting{engine="np-dms-ocr"}') == 10
     assert await governed.metric('ocr_slots_busy{engine="np-dms-ocr"}') == 2
     reading.cancel()

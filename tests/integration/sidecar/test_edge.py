@@ -9,6 +9,7 @@ import pytest
 from sidecar.api.app_keys import SPOOL
 from sidecar.runtime import sandbox
 from sidecar.service.app import API_ROUTES
+from sidecar.service.engines import ENGINES
 from tests.conftest import until
 
 ERROR_KEYS = {"detail", "code", "requestId"}
@@ -207,9 +208,10 @@ async def test_readiness_tells_each_capability(service):
                 "embed": {"state": "unavailable", "reason": "not-configured"},
                 "rerank": {"state": "unavailable", "reason": "not-configured"},
                 "engines": {
-                    "tesseract": {"state": "ready", "reason": None},
-                    "np-dms-ocr": {"state": "unavailable", "reason": "engine-missing: np-dms-ocr"},
-                },
+                    one.traits.name: {"state": "unavailable", "reason": f"engine-missing: {one.traits.name}"}
+                    for one in ENGINES
+                }
+                | {"tesseract": {"state": "ready", "reason": None}},
                 "sandbox": list(sandbox.available()),
                 "profiles": {"loaded": 0, "refused": {}},
             },

@@ -20,7 +20,7 @@ from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerPool
-from sidecar.service.engines import ENGINES, EnginePlug
+from sidecar.service.engines import ENGINES, EngineFactory
 from tests.conftest import Running, Start
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text
 from tests.integration.sidecar.model import PAGE, publish
@@ -43,19 +43,19 @@ class InkEngine:
     def __init__(self, workers: WorkerPool, limits: DocumentLimits) -> None:
         self._workers = workers
         self._limits = limits
-        self.turns = FairSlots(workers.limits.count)
-        self.ahead = FairSlots(workers.limits.count)
+        self.read_slots = FairSlots(workers.limits.count)
+        self.prepare_slots = FairSlots(workers.limits.count)
         self.capability = Capability("ready")
 
     async def loaded(self) -> None:
         """Return: there is nothing to load."""
 
     def check_languages(self, languages: str) -> None:
-        """Refuse none: ink has no language."""
+        """Refuse none: ink takes no languages."""
 
     def check(self, order: ReadOrder) -> None:
         """Refuse a temperature at which nothing is told from paper."""
-        if order.told.params.temperature == 2:
+        if order.instructions.params.temperature == 2:
             raise InvalidValueError("temperature is 2, the engine ink accepts less")
 
     def model(self, order: ReadOrder) -> str:
@@ -74,7 +74,7 @@ class InkEngine:
         """Draw and read one page in a worker; ``temperature`` is how much that is not black counts as ink."""
         if not self.capability.ready:
             raise EngineFailedError("the engine ink is dry")
-        darkest = round(127 * (order.told.params.temperature or 0))
+        darkest = round(127 * (order.instructions.params.temperature or 0))
         read, worked_s = await self._workers.run_timed(
             read_ink, order.document, page.index, self._limits, darkest, deadline_s=deadline_s
         )
@@ -92,12 +92,13 @@ def build_ink(app: web.Application, limits: DocumentLimits) -> InkEngine:
     return InkEngine(app[WORKERS], limits)
 
 
-PLUGS = (*ENGINES, EnginePlug(InkEngine.traits, build_ink))
+FACTORIES = (*ENGINES, EngineFactory(InkEngine.traits, build_ink))
 
 # ── what the service makes of it ──────────────────────────────────────────────────────────────────────────────────
 
 BLACK = as_png(picture_of_text(lines=0, size=(400, 400)).point(lambda _: 0))
 ENGLISH = {"OCR_LANGUAGES": "eng"}
+KNOWN = [one.traits.name for one in ENGINES]
 
 
 async def readyz(service: Running) -> tuple[int, dict]:
@@ -108,7 +109,7 @@ async def readyz(service: Running) -> tuple[int, dict]:
 @pytest.fixture
 def begin(start: Start) -> Callable:
     async def _begin(**environ: str) -> Running:
-        return await start(None, PLUGS, **(ENGLISH | environ))
+        return await start(None, FACTORIES, **(ENGLISH | environ))
 
     return _begin
 
@@ -138,6 +139,13 @@ async def test_parameters_reach_it_and_nothing_says_that_they_do_not(begin, tmp_
 async def test_what_it_cannot_follow_is_told(begin, fields):
     _, body = await (await begin()).upload(BLACK, engine="ink", **fields)
     assert body["warnings"] == ["profile-missing", "parameters-not-applied"]
+
+
+async def test_languages_mean_nothing_to_it_and_cost_no_warning(begin):
+    service = await begin(OCR_FALLBACK_ENGINE="none")
+    status, body = await service.upload(BLACK, engine="ink", languages="deu")
+    assert (status, body["warnings"], body["parameters"]) == (200, ["profile-missing"], {"darkest": 0})
+    assert (await service.upload(BLACK, engine="tesseract", languages="deu"))[1]["code"] == "language_missing"
 
 
 async def test_no_ink_is_believed(begin):
@@ -170,10 +178,10 @@ async def test_it_stands_in_for_another(begin, fake):
 async def test_auto_falls_to_it_where_the_settings_say_so_and_readiness_follows_it(begin):
     service = await begin(OCR_ENGINE="ink", OCR_FALLBACK_ENGINE="none")
     assert (await service.upload(BLACK))[1]["engineUsed"] == "ink"
-    missing = {"state": "unavailable", "reason": "engine-missing: np-dms-ocr"}
     ready = {"state": "ready", "reason": None}
     status, body = await readyz(service)
-    assert (status, body["engines"]) == (200, {"np-dms-ocr": missing, "tesseract": ready, "ink": ready})
+    assert (status, body["engines"].keys()) == (200, {*KNOWN, "ink"})
+    assert (body["engines"]["ink"], body["engines"]["tesseract"]) == (ready, ready)
     service.engine("ink").capability = Capability("unavailable", "ink-dry")
     status, body = await readyz(service)
     assert (status, body["ocr"]) == (503, {"state": "unavailable", "reason": "ink-dry"})
@@ -185,10 +193,10 @@ async def test_auto_falls_to_it_where_the_settings_say_so_and_readiness_follows_
 
 async def test_who_does_not_know_it_is_told_which_engines_there_are(begin, start):
     _, body = await (await begin()).upload(PAGE, engine="water")
-    assert body["detail"] == "engine is 'water', accepted are auto, np-dms-ocr, tesseract, ink"
+    assert body["detail"] == f"engine is 'water', accepted are {', '.join(['auto', *KNOWN, 'ink'])}"
     status, body = await (await start()).upload(PAGE, engine="ink")
     assert (status, body["code"]) == (400, "unknown_engine")
-    assert body["detail"] == "engine is 'ink', accepted are auto, np-dms-ocr, tesseract"
+    assert body["detail"] == f"engine is 'ink', accepted are {', '.join(['auto', *KNOWN])}"
 
 
 async def test_its_pages_are_counted_under_its_name(begin):

@@ -144,7 +144,7 @@ async def test_a_file_of_keys_that_hangs_holds_up_nobody(tmp_path):
     HangingPath.answers.set()
     keys, pool = KeyFile.from_settings(Settings().model_copy(update={"api_key_file": path})), BlockingPool("keys", 1)
     HangingPath.answers.clear()
-    looking = asyncio.create_task(keys.keep_looking(pool))
+    looking = asyncio.create_task(keys.poll(pool))
     await until(HangingPath.hangs.is_set)
     path.write_text("another one")
     assert keys.ring.accepts("the first one")

@@ -168,7 +168,7 @@ async def test_no_word_of_the_server_reaches_the_caller(govern):
 async def test_a_missing_model_is_named_and_health_says_so(govern):
     govern.fake.uninstall("np-dms-ocr:latest")
     governed = await govern(**NONE)
-    await until(watch(governed).looked.is_set)
+    await until(watch(governed).polled.is_set)
 
     status, body = await asked(governed)
 

@@ -8,14 +8,14 @@ import pytest
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits, Inquiry
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import SidecarError
 from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
 from sidecar.settings import MIB
 from tests.integration.sidecar.documents import PdfMaker, as_png, as_tiff, picture_of_text, raw_pdf
 
 LIMITS = DocumentLimits(max_page_pixels=40_000_000, max_stream_bytes=50 * MIB, dpi=72)
-INQUIRY = Inquiry(PageWish((), 0, 0, 50), use_text_layer=True, char_threshold=50)
+INQUIRY = Inquiry(PageRequest((), 0, 0, 50), use_text_layer=True, char_threshold=50)
 SAMPLES = ("encrypted.pdf", "zero-pages.pdf", "broken-garbage.pdf", "broken-truncated.pdf", "leading-bytes.pdf")
 SEEDS = range(4)
 

@@ -30,7 +30,7 @@ def tesseract(service):
 
 
 def waiting(service) -> int:
-    return tesseract(service).ahead.waiting + tesseract(service).turns.waiting
+    return tesseract(service).prepare_slots.waiting + tesseract(service).read_slots.waiting
 
 
 async def test_pages_arrive_in_order_and_the_end_holds_the_whole(service, data):
@@ -53,7 +53,7 @@ async def test_the_first_page_arrives_before_the_last_is_read(service, many_page
         await response.content.readline()
 
         assert service.service.api[READER].admission.admitted == 12
-        assert tesseract(service).turns.busy > 0
+        assert tesseract(service).read_slots.busy > 0
 
 
 async def test_an_error_before_the_first_page_is_a_plain_error(service):
@@ -74,7 +74,7 @@ async def test_an_error_after_the_first_line_is_the_last_line(service, data):
 @pytest.mark.alone
 @pytest.mark.parametrize("headers", [{}, NDJSON], ids=["whole", "streamed"])
 async def test_a_caller_that_leaves_frees_its_slots_within_a_second(service, many_pages, headers):
-    turns, admission = tesseract(service).turns, service.service.api[READER].admission
+    turns, admission = tesseract(service).read_slots, service.service.api[READER].admission
     request = asyncio.create_task(_send_and_wait(service, many_pages, headers))
     await until(lambda: turns.busy == 2, 10)
 
@@ -86,7 +86,7 @@ async def test_a_caller_that_leaves_frees_its_slots_within_a_second(service, man
 
 @pytest.mark.alone
 async def test_the_workers_are_free_for_others_soon_after_a_caller_left(service, many_pages, data):
-    turns = tesseract(service).turns
+    turns = tesseract(service).read_slots
     request = asyncio.create_task(_send_and_wait(service, many_pages, {}))
     await until(lambda: turns.busy == 2, 10)
     request.cancel()
@@ -127,7 +127,7 @@ async def test_a_full_queue_says_when_to_come_back(start, many_pages, data):
 async def test_as_many_documents_as_may_be_are_in_work(start, many_pages, data):
     service = await start(OCR_MAX_DOCUMENTS="1")
     report = asyncio.create_task(_send_and_wait(service, many_pages, {}))
-    await until(lambda: tesseract(service).turns.busy, 10)
+    await until(lambda: tesseract(service).read_slots.busy, 10)
 
     async with upload_request(service, (data / "photo.png").read_bytes()) as response:
         assert (response.status, (await response.json())["code"]) == (429, "queue_full")

@@ -213,14 +213,24 @@ async def test_noise_over_a_scan_does_not_stand_for_it(service):
     assert "~~" not in body["text"]
 
 
-async def test_thai_that_its_producer_mapped_wrongly_is_put_right_where_that_can_be_proved(service, data, truth):
-    """A page as WeasyPrint 70 writes it: a cluster's marks swapped, NIKHAHIT without meaning. Page 3 lacks proof."""
-    _, body = await service.upload((data / "swapped-marks.pdf").read_bytes(), pages="1,2,4")
-    pages = body["pages"]
+@pytest.mark.parametrize("pages", ["1-4", "3-4"], ids=["proof comes before", "proof comes after"])
+async def test_thai_that_its_producer_mapped_wrongly_is_put_right_where_the_document_proves_it(
+    service, data, truth, pages
+):
+    """As WeasyPrint 70 writes it: a cluster's marks swapped, NIKHAHIT without meaning. Page 3 alone lacks the proof."""
+    _, body = await service.upload(data / "digital.pdf", pages=pages)
 
-    assert [page["text"] for page in pages] == [truth["digital.pdf"][at] for at in (0, 1, 3)]
-    assert {page["engine"] for page in pages} == {"fast-path"}
-    assert "marks-identified" in pages[0]["textLayer"]["repaired"]
+    assert [page["text"] for page in body["pages"]] == [
+        truth["digital.pdf"][page["page"] - 1] for page in body["pages"]
+    ]
+    assert (body["engineUsed"], body["warnings"]) == ("fast-path", [])
+    assert all("marks-identified" in page["textLayer"]["repaired"] for page in body["pages"])
+
+
+async def test_thai_whose_proof_is_missing_is_read_by_an_engine(service, data):
+    _, body = await service.upload(data / "digital.pdf", pages="3")
+
+    assert (body["engineUsed"], body["warnings"]) == ("tesseract", ["text-layer-implausible"])
 
 
 async def test_a_layer_that_was_right_says_nothing_of_repairs(service):

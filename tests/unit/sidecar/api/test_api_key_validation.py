@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sidecar
-from sidecar.api.key_file import LOOK_AGAIN_S, KeyFile
+from sidecar.api.key_file import POLL_S, KeyFile
 from sidecar.api.key_ring import KeyRing
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.settings import Settings, SettingsError, environment_names, parse_settings
@@ -181,9 +181,9 @@ async def test_the_file_is_looked_at_within_two_seconds(tmp_path):
     path = tmp_path / "keys"
     path.write_text(OLD)
     key_file = key_file_at(path)
-    looking = asyncio.create_task(key_file.keep_looking(BlockingPool("keys", 1)))
+    looking = asyncio.create_task(key_file.poll(BlockingPool("keys", 1)))
     path.write_text(NEW)
-    await until(lambda: key_file.ring.accepts(NEW), 2 * LOOK_AGAIN_S)
+    await until(lambda: key_file.ring.accepts(NEW), 2 * POLL_S)
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
 

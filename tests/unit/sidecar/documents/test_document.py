@@ -6,12 +6,12 @@ import pytest
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits, Inquiry
-from sidecar.documents.page_selection import PageWish
+from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import ExpansionBombError
 from tests.integration.sidecar.documents import raw_pdf, stream
 
 LIMITS = DocumentLimits(max_page_pixels=150_000_000, max_stream_bytes=1 << 20, dpi=72)
-INQUIRY = Inquiry(PageWish((), None, 0, 500), use_text_layer=True, char_threshold=20)
+INQUIRY = Inquiry(PageRequest((), None, 0, 500), use_text_layer=True, char_threshold=20)
 
 
 def one_page(content: bytes, *others: bytes) -> bytes:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.documents.page_selection import PageWish, parse_pages
+from sidecar.documents.page_selection import PageRequest, parse_pages
 from sidecar.errors import InvalidValueError, TooManyPagesError
 
 
@@ -28,41 +28,41 @@ def test_more_ranges_than_pages_may_be_read_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("wish", "count", "indices", "limited"),
+    ("request_", "count", "indices", "limited"),
     [
-        (PageWish(), 3, (0, 1, 2), False),
-        (PageWish(max_pages=2), 3, (0, 1), False),
-        (PageWish(max_pages=9), 3, (0, 1, 2), False),
-        (PageWish(default_max_pages=2), 3, (0, 1), True),
-        (PageWish(default_max_pages=3), 3, (0, 1, 2), False),
-        (PageWish(max_pages=0, default_max_pages=2), 3, (0, 1, 2), False),
-        (PageWish(max_pages=3, default_max_pages=2), 3, (0, 1, 2), False),
-        (PageWish(pages=((3, 3), (1, 1), (1, 1))), 3, (0, 2), False),
-        (PageWish(pages=((1, 3),), max_pages=1), 3, (0,), False),
-        (PageWish(page_limit=2, max_pages=2), 3000, (0, 1), False),
+        (PageRequest(), 3, (0, 1, 2), False),
+        (PageRequest(max_pages=2), 3, (0, 1), False),
+        (PageRequest(max_pages=9), 3, (0, 1, 2), False),
+        (PageRequest(default_max_pages=2), 3, (0, 1), True),
+        (PageRequest(default_max_pages=3), 3, (0, 1, 2), False),
+        (PageRequest(max_pages=0, default_max_pages=2), 3, (0, 1, 2), False),
+        (PageRequest(max_pages=3, default_max_pages=2), 3, (0, 1, 2), False),
+        (PageRequest(pages=((3, 3), (1, 1), (1, 1))), 3, (0, 2), False),
+        (PageRequest(pages=((1, 3),), max_pages=1), 3, (0,), False),
+        (PageRequest(page_limit=2, max_pages=2), 3000, (0, 1), False),
     ],
 )
-def test_what_is_read_follows_the_wish(wish, count, indices, limited):
-    selection = wish.select(count)
+def test_what_is_read_follows_the_request(request_, count, indices, limited):
+    selection = request_.select(count)
 
     assert (selection.indices, selection.limited) == (indices, limited)
 
 
 def test_more_pages_than_the_limit_are_refused():
-    assert len(PageWish(page_limit=3).select(3).indices) == 3
+    assert len(PageRequest(page_limit=3).select(3).indices) == 3
     with pytest.raises(TooManyPagesError, match="4 pages are to be read, the limit is 3"):
-        PageWish(page_limit=3).select(4)
+        PageRequest(page_limit=3).select(4)
 
 
 def test_a_page_the_document_does_not_have_is_refused():
     with pytest.raises(InvalidValueError, match="page 4, the document has 3"):
-        PageWish(pages=((2, 4),)).select(3)
+        PageRequest(pages=((2, 4),)).select(3)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), min_size=1, max_size=5))
 def test_selected_pages_are_in_order_each_once(spans):
     ranges = tuple((first, first + more) for first, more in spans)
 
-    indices = PageWish(pages=ranges).select(100).indices
+    indices = PageRequest(pages=ranges).select(100).indices
 
     assert list(indices) == sorted({page - 1 for first, last in ranges for page in range(first, last + 1)})

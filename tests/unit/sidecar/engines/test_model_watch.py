@@ -44,10 +44,10 @@ async def watching(
     server: Server, wanted: Callable[[], str] = lambda: "np-dms-ocr", beside: Beside | None = None
 ) -> AsyncIterator[ModelWatch]:
     watch = ModelWatch(server.installed, wanted, (beside or Beside()).read)
-    task = asyncio.create_task(watch.keep_looking())
+    task = asyncio.create_task(watch.poll())
     try:
         async with asyncio.timeout(2):
-            await watch.looked.wait()
+            await watch.polled.wait()
         yield watch
     finally:
         task.cancel()
@@ -57,7 +57,7 @@ async def watching(
 
 def test_nothing_is_known_before_the_first_look():
     watch = ModelWatch(Server().installed, lambda: "m", Beside().read)
-    assert (watch.failure, watch.looked.is_set()) == ("model-server-starting", False)
+    assert (watch.failure, watch.polled.is_set()) == ("model-server-starting", False)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_what_comes_back_is_seen_soon_and_the_model_that_is_wanted_is_aske
         await until(lambda: watch.failure is None, 4)
 
 
-async def test_the_gpu_is_read_along():
+async def test_the_gpu_is_read_in_each_round():
     beside = Beside()
     async with watching(Server("np-dms-ocr:latest"), beside=beside):
         assert beside.reads == 1

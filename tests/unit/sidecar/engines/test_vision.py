@@ -80,8 +80,8 @@ def engine_with(model: Model, clock: ManualClock | None = None) -> VisionEngine:
 PAGE = PreparedPage(0, PagePicture("UE5H"))
 
 
-def order(told: Instructions | None = None) -> ReadOrder:
-    return ReadOrder(Path("a.pdf"), 60, "eng", told or instruct(None, "m"))
+def order(instructions: Instructions | None = None) -> ReadOrder:
+    return ReadOrder(Path("a.pdf"), 60, "eng", instructions or instruct(None, "m"))
 
 
 # ── options ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,8 +132,8 @@ def test_no_temperature_leaves_its_range(temperature, step, attempt):
 
 
 async def test_a_page_is_what_the_model_said_and_how_it_was_asked():
-    told = instruct(None, "m", params=RuntimeParams(temperature=0.1))
-    read = await engine_with(Model(said("line one  \nline two\n"))).read(order(told), PAGE, 1, 60)
+    instructions = instruct(None, "m", params=RuntimeParams(temperature=0.1))
+    read = await engine_with(Model(said("line one  \nline two\n"))).read(order(instructions), PAGE, 1, 60)
     assert read == PageText(
         "line one\nline two",
         parameters={"temperature": 0.1},
@@ -167,10 +167,10 @@ async def test_a_further_try_is_sent_as_one():
     profile = Profile(
         name="a", runtime_params=RuntimeParams(temperature=0.1), retry=Retry(max_attempts=3, temperature_step=0.2)
     )
-    engine, told = engine_with(model), instruct(profile, "m")
-    read = await engine.read(order(told), PAGE, 2, 60)
+    engine, instructions = engine_with(model), instruct(profile, "m")
+    read = await engine.read(order(instructions), PAGE, 2, 60)
     assert read.parameters == {"temperature": 0.3, "seed": 2}
-    assert (model.asked[0][0]["options"], engine.max_attempts(order(told))) == (read.parameters, 3)
+    assert (model.asked[0][0]["options"], engine.max_attempts(order(instructions))) == (read.parameters, 3)
 
 
 def test_the_engine_names_the_model_that_the_orders_name():

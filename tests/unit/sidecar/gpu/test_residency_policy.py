@@ -9,7 +9,7 @@ from sidecar.gpu.residency_policy import (
     ResidencyLimits,
     calculate_ocr_residency,
     may_still_be_freed,
-    would_push_out,
+    would_evict,
 )
 from sidecar.gpu.vram import UNREADABLE, ResidentModel, VramHeadroom, full_name, same_model
 
@@ -126,7 +126,7 @@ def test_whether_it_stays_does_not_depend_on_what_it_holds_itself(others_mb, own
     ],
 )
 def test_a_call_pushes_out_only_when_it_would_be_loaded_where_there_is_no_room(headroom, calls_running, pushes):
-    assert would_push_out(headroom, OCR, 4000, calls_running) is pushes
+    assert would_evict(headroom, OCR, 4000, calls_running) is pushes
 
 
 @pytest.mark.parametrize(

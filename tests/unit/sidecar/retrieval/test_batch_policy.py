@@ -12,7 +12,7 @@ from sidecar.retrieval.batch_policy import (
     free_cores,
     next_batch,
     plan_batch,
-    wait_for_company_s,
+    wait_for_more_s,
 )
 
 LIMITS = BatchLimits(tokens=100, padding=0.2, max_wait_s=0.02)
@@ -84,12 +84,12 @@ def test_every_text_goes_before_as_many_batches_as_came_before_it(lengths, limit
     ],
 )
 def test_callers_just_answered_have_a_moment_to_come_back(waiting, tokens, last, wait_s):
-    assert wait_for_company_s(waiting, tokens, last, LIMITS) == pytest.approx(wait_s)
+    assert wait_for_more_s(waiting, tokens, last, LIMITS) == pytest.approx(wait_s)
 
 
 @given(st.integers(1, 99), st.integers(1, 9999), st.integers(0, 99), st.floats(0, 60), st.floats(0, 60), limits_values)
 def test_no_text_waits_longer_for_company_than_it_may(waiting, tokens, texts, took_s, ago_s, limits):
-    assert 0 <= wait_for_company_s(waiting, tokens, LastBatch(texts, took_s, ago_s), limits) <= limits.max_wait_s
+    assert 0 <= wait_for_more_s(waiting, tokens, LastBatch(texts, took_s, ago_s), limits) <= limits.max_wait_s
 
 
 @pytest.mark.parametrize(

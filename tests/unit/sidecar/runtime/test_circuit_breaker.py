@@ -36,7 +36,7 @@ def test_a_caller_that_left_counts_neither_way():
     for _ in range(4):
         circuit.failed()
     for _ in range(10):
-        circuit.given_up()
+        circuit.cancelled()
     assert circuit.admit()
     circuit.failed()
     assert not circuit.admit()
@@ -72,7 +72,7 @@ def test_the_try_whose_caller_left_leaves_the_try_to_the_next():
     circuit, clock = opened()
     clock.advance(OPEN_S)
     circuit.admit()
-    circuit.given_up()
+    circuit.cancelled()
     assert (circuit.admit(), circuit.admit()) == (True, False)
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from sidecar.api.app_keys import READER
 from sidecar.cli.doctor import examine
-from sidecar.ocr.engine import EngineTraits, Wishes
+from sidecar.ocr.engine import EngineTraits, RequestedOptions
 from sidecar.service.app import build_app
-from sidecar.service.engines import ENGINES, check_engines
+from sidecar.service.engines import ENGINES, accepted_engines, accepted_fallbacks, check_engines
 from sidecar.settings import SettingsError, parse_settings
 from tests.unit.test_docs import ROOT
 
-TRAITS = [plug.traits for plug in ENGINES]
+TRAITS = [factory.traits for factory in ENGINES]
 PIXELS = EngineTraits("pixels", takes_parameters=True)
 URL = {"OLLAMA_API_URL": "http://ollama:11434"}
 
@@ -36,15 +36,15 @@ async def test_auto_falls_to_the_engine_that_is_set_else_to_the_first_that_is_co
 @pytest.mark.parametrize(
     ("name", "value", "accepted"),
     [
-        ("OCR_ENGINE", "easyocr", "np-dms-ocr, tesseract"),
-        ("OCR_ENGINE", "auto", "np-dms-ocr, tesseract"),
-        ("OCR_ENGINE", "Tesseract", "np-dms-ocr, tesseract"),
-        ("OCR_FALLBACK_ENGINE", "off", "tesseract, none"),
-        ("OCR_FALLBACK_ENGINE", "np-dms-ocr", "tesseract, none"),
+        ("OCR_ENGINE", "easyocr", accepted_engines(TRAITS)),
+        ("OCR_ENGINE", "auto", accepted_engines(TRAITS)),
+        ("OCR_ENGINE", "Tesseract", accepted_engines(TRAITS)),
+        ("OCR_FALLBACK_ENGINE", "off", accepted_fallbacks(TRAITS)),
+        ("OCR_FALLBACK_ENGINE", "np-dms-ocr", accepted_fallbacks(TRAITS)),
     ],
 )
 def test_a_setting_that_names_no_engine_is_refused_by_service_and_doctor(name, value, accepted):
-    said = f"{name} is {value}: accepted are {accepted}"
+    said = f"{name} is {value}: accepted are {', '.join(accepted)}"
     with pytest.raises(SettingsError) as refused:
         check_engines(parse_settings({name: value}), TRAITS)
     assert str(refused.value) == said
@@ -59,6 +59,32 @@ def test_a_setting_that_names_no_engine_is_refused_by_service_and_doctor(name, v
 )
 def test_an_engine_that_is_registered_is_accepted(environ):
     check_engines(parse_settings(environ), [*TRAITS, PIXELS])
+
+
+def test_what_needs_the_gpu_may_read_but_is_no_fallback():
+    engines = [EngineTraits("graphic", on_gpu=True), PIXELS]
+    assert accepted_engines(engines) == ["graphic", "pixels"]
+    assert accepted_fallbacks(engines) == ["pixels", "none"]
+
+
+CLOSED = {"OLLAMA_API_URL": "http://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "languages", "ollama"),
+    [
+        ({}, True, False),
+        (CLOSED, True, False),
+        ({"OCR_ENGINE": "tesseract"} | CLOSED, True, False),
+        ({"OCR_FALLBACK_ENGINE": "none"}, True, False),
+        ({"OCR_FALLBACK_ENGINE": "none", "OCR_ENGINE": "tesseract"} | CLOSED, True, False),
+        ({"OCR_FALLBACK_ENGINE": "none"} | CLOSED, False, True),
+        ({"OCR_FALLBACK_ENGINE": "none", "OCR_ENGINE": "np-dms-ocr"}, False, True),
+    ],
+)
+def test_the_doctor_needs_what_those_engines_need_that_read_by_these_settings(environ, languages, ollama):
+    found = {one.what: one.needed for one in examine({"OCR_AUTH_MODE": "network", "OCR_LANGUAGES": "eng"} | environ)}
+    assert (found["language eng"], found["Ollama"]) == (languages, ollama)
 
 
 def test_no_two_engines_have_one_name():
@@ -82,18 +108,18 @@ ALL = EngineTraits("a", takes_prompt=True, takes_parameters=True, on_gpu=True)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "readers", "met"),
+    ("requested", "readers", "met"),
     [
-        (Wishes(), [], True),
-        (Wishes(parameters=True), [], False),
-        (Wishes(parameters=True), [PIXELS], True),
-        (Wishes(prompt=True), [PIXELS], False),
-        (Wishes(prompt=True, parameters=True), [PIXELS, EngineTraits("b", takes_prompt=True)], True),
-        (Wishes(profile=True), [PIXELS], True),
-        (Wishes(profile=True), [EngineTraits("b")], False),
-        (Wishes(residency=True), [PIXELS], False),
-        (Wishes(True, True, True, True), [EngineTraits("b"), ALL], True),
+        (RequestedOptions(), [], True),
+        (RequestedOptions(parameters=True), [], False),
+        (RequestedOptions(parameters=True), [PIXELS], True),
+        (RequestedOptions(prompt=True), [PIXELS], False),
+        (RequestedOptions(prompt=True, parameters=True), [PIXELS, EngineTraits("b", takes_prompt=True)], True),
+        (RequestedOptions(profile=True), [PIXELS], True),
+        (RequestedOptions(profile=True), [EngineTraits("b")], False),
+        (RequestedOptions(residency=True), [PIXELS], False),
+        (RequestedOptions(True, True, True, True), [EngineTraits("b"), ALL], True),
     ],
 )
-def test_a_wish_is_met_where_somebody_who_read_can_follow_it(wishes, readers, met):
-    assert wishes.met_by(readers) is met
+def test_an_option_is_met_if_an_engine_that_read_takes_it(requested, readers, met):
+    assert requested.met_by(readers) is met

@@ -12,7 +12,7 @@ from sidecar.errors import (
     SystemPromptError,
     UnknownEngineError,
 )
-from sidecar.ocr.engine import Wishes
+from sidecar.ocr.engine import RequestedOptions
 from sidecar.wire.ocr import Accepted, RuntimeParams, check_max_pages, parse_body, parse_form
 
 MAX_PROMPT = 100
@@ -124,7 +124,7 @@ def test_max_pages_beyond_the_limit_is_refused_with_both_numbers():
 def test_a_form_that_says_nothing_leaves_everything_to_the_service():
     assert form().model_dump(exclude_defaults=True) == {}
     assert form().engine == "auto"
-    assert form().wishes == Wishes()
+    assert form().requested_options == RequestedOptions()
 
 
 def test_fields_that_mean_nothing_in_a_form_are_listed_and_ignored():
@@ -174,22 +174,22 @@ def test_a_runtime_param_may_not_be_given_in_both_spellings():
 
 
 @pytest.mark.parametrize(
-    ("fields", "wishes"),
+    ("fields", "requested"),
     [
-        ({"temperature": 0}, Wishes(parameters=True)),
-        ({"top_p": 0}, Wishes(parameters=True)),
-        ({"repeat_penalty": 1}, Wishes(parameters=True)),
-        ({"max_tokens": 1}, Wishes(parameters=True)),
-        ({"runtime_params": {"num_ctx": 512}}, Wishes(parameters=True)),
-        ({"system_prompt": "x"}, Wishes(prompt=True)),
-        ({"dms_tags": []}, Wishes(prompt=True)),
-        ({"profile": "a"}, Wishes(profile=True)),
-        ({"active_profile": "a"}, Wishes(residency=True)),
-        ({"max_pages": 1, "pages": "1", "languages": "eng", "engine": "tesseract"}, Wishes()),
+        ({"temperature": 0}, RequestedOptions(parameters=True)),
+        ({"top_p": 0}, RequestedOptions(parameters=True)),
+        ({"repeat_penalty": 1}, RequestedOptions(parameters=True)),
+        ({"max_tokens": 1}, RequestedOptions(parameters=True)),
+        ({"runtime_params": {"num_ctx": 512}}, RequestedOptions(parameters=True)),
+        ({"system_prompt": "x"}, RequestedOptions(prompt=True)),
+        ({"dms_tags": []}, RequestedOptions(prompt=True)),
+        ({"profile": "a"}, RequestedOptions(profile=True)),
+        ({"active_profile": "a"}, RequestedOptions(residency=True)),
+        ({"max_pages": 1, "pages": "1", "languages": "eng", "engine": "tesseract"}, RequestedOptions()),
     ],
 )
-def test_what_not_every_engine_can_follow_is_told(fields, wishes):
-    assert body(**fields).wishes == wishes
+def test_what_not_every_engine_can_follow_is_told(fields, requested):
+    assert body(**fields).requested_options == requested
 
 
 def test_a_single_field_is_stronger_than_runtime_params():

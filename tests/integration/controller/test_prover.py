@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from controller.isolation.prover import Watchman
+from controller.isolation.prover import IsolationProver
 from controller.ops.telemetry import Metrics
 from controller.resource.sidecar_pod import Sidecar
 from controller.settings import parse_settings
@@ -36,28 +36,28 @@ def ready(address: str) -> Sidecar:
 async def running(ports: dict[str, int]):
     settings = parse_settings({"OCR_AUTH_MODE": "network", "CONTROLLER_ISOLATION_TIMEOUT_SECONDS": "0.5"} | ports)
     told = []
-    watchman = Watchman(settings, None, Metrics(), told.append)
-    task = asyncio.create_task(watchman.run())
-    yield watchman, told
+    prover = IsolationProver(settings, None, Metrics(), told.append)
+    task = asyncio.create_task(prover.run())
+    yield prover, told
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-async def is_begun(watchman, namespace):
+async def is_begun(prover, namespace):
     """Whether a proof is being made; it takes half a second."""
-    return watchman._beats[namespace].proved is not None
+    return prover._namespaces[namespace].proved is not None
 
 
 async def test_a_sidecar_that_comes_during_a_proof_is_proved_right_after_it(ports):
-    async with running(ports) as (watchman, told):
-        watchman.look_at("ocr", [ready(SLOW)])
-        await until(lambda: is_begun(watchman, "ocr"))
-        assert watchman.latest("ocr") == (None, False)
-        watchman.look_at("ocr", [ready(SLOW), ready(QUICK)])
+    async with running(ports) as (prover, told):
+        prover.observe("ocr", [ready(SLOW)])
+        await until(lambda: is_begun(prover, "ocr"))
+        assert prover.latest("ocr") == (None, False)
+        prover.observe("ocr", [ready(SLOW), ready(QUICK)])
 
         async def reason():
-            proof, _ = watchman.latest("ocr")
+            proof, _ = prover.latest("ocr")
             return proof and proof.reason
 
         assert await until(reason) == "SidecarsUnreachable"
@@ -66,27 +66,27 @@ async def test_a_sidecar_that_comes_during_a_proof_is_proved_right_after_it(port
 
 
 async def test_a_pass_during_a_proof_that_brings_nobody_new_costs_no_second_proof(ports):
-    async with running(ports) as (watchman, _):
-        watchman.look_at("ocr", [ready(SLOW)])
-        await until(lambda: is_begun(watchman, "ocr"))
-        watchman.look_at("ocr", [ready(SLOW)])
-        proof, _ = await until(lambda: latest(watchman), lambda seen: seen[0] is not None)
-        watchman.is_told("ocr", proof)
+    async with running(ports) as (prover, _):
+        prover.observe("ocr", [ready(SLOW)])
+        await until(lambda: is_begun(prover, "ocr"))
+        prover.observe("ocr", [ready(SLOW)])
+        proof, _ = await until(lambda: latest(prover), lambda seen: seen[0] is not None)
+        prover.reported("ocr", proof)
         await asyncio.sleep(0.7)  # longer than a proof
-        assert watchman.latest("ocr") == (proof, False)
+        assert prover.latest("ocr") == (proof, False)
 
 
-async def latest(watchman):
-    return watchman.latest("ocr")
+async def latest(prover):
+    return prover.latest("ocr")
 
 
 async def test_a_namespace_that_is_forgotten_during_its_proof_leaves_nothing(ports):
-    async with running(ports) as (watchman, told):
-        watchman.look_at("gone", [ready(SLOW)])
-        await until(lambda: is_begun(watchman, "gone"))
-        watchman.forget("gone")
-        watchman.look_at("ocr", [ready(QUICK)])
-        await until(lambda: latest(watchman), lambda seen: seen[0] is not None)
-        assert watchman.latest("gone") == (None, False)
+    async with running(ports) as (prover, told):
+        prover.observe("gone", [ready(SLOW)])
+        await until(lambda: is_begun(prover, "gone"))
+        prover.forget("gone")
+        prover.observe("ocr", [ready(QUICK)])
+        await until(lambda: latest(prover), lambda seen: seen[0] is not None)
+        assert prover.latest("gone") == (None, False)
         assert told == ["ocr"]
-        assert b'namespace="gone"' not in watchman.metrics.render()
+        assert b'namespace="gone"' not in prover.metrics.render()

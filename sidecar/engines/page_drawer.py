@@ -1,0 +1,27 @@
+"""Draws pages for engines that send them away as pictures, in the worker processes."""
+
+from sidecar.documents import document
+from sidecar.documents.document import DocumentLimits
+from sidecar.documents.pages import PagePicture
+from sidecar.ocr.engine import ReadOrder
+from sidecar.runtime.worker_pool import WorkerPool
+
+
+class PageDrawer:
+    """Draws pages as PNG, of which the longest side has at most ``longest_side`` pixels."""
+
+    def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
+        self._workers = workers
+        self._limits = limits
+        self._longest_side = longest_side
+
+    async def draw(self, order: ReadOrder, index: int) -> tuple[PagePicture, float]:
+        """Draw one page, counted from 0; also return the seconds it took, without the wait for a worker."""
+        return await self._workers.run_timed(
+            document.picture,
+            order.document,
+            index,
+            self._limits,
+            self._longest_side,
+            deadline_s=order.page_timeout_s,
+        )

@@ -1,0 +1,171 @@
+"""What the reader makes of engines of every kind: those that hang, say little of themselves, or take no languages."""
+
+# ruff: noqa: ARG002 - an engine has the protocol's shape, whether it needs all of it or not
+
+import asyncio
+import io
+
+import pytest
+from PIL import Image
+
+from sidecar.documents.document import DocumentLimits
+from sidecar.documents.page_selection import PageRequest
+from sidecar.errors import LanguageMissingError, SidecarError
+from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder, RequestedOptions
+from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
+from sidecar.profiles.precedence import instruct
+from sidecar.runtime.admission import Admission
+from sidecar.runtime.fair_slots import FairSlots
+
+DEADLINE_S = 0.05
+
+
+class ThisProcess:
+    """Does in this process what workers would do."""
+
+    async def run(self, function, *args, deadline_s):
+        return function(*args)
+
+
+class Hearsay:
+    """Hears of the document, and keeps nothing."""
+
+    async def document(self, facts):
+        pass
+
+    async def page(self, result):
+        pass
+
+
+class Engine:
+    """An engine of which a test decides what each call does; calls are counted, and those that were cancelled."""
+
+    def __init__(self, traits, *, hangs_in=None, raises=None, languages="eng", parameters=None):
+        self.traits = traits
+        self.hangs_in = hangs_in
+        self.raises = raises
+        self.languages = languages
+        self.parameters = parameters or {}
+        self.read_slots = self.prepare_slots = None
+        self.cancelled = 0
+
+    async def _work(self, step):
+        if self.raises and step == "read":
+            raise self.raises
+        if self.hangs_in == step:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+
+    def check_languages(self, languages):
+        if languages != self.languages:
+            raise LanguageMissingError(f"{self.traits.name} has no {languages}")
+
+    def check(self, order):
+        pass
+
+    def model(self, order):
+        return f"{self.traits.name}-1"
+
+    def max_attempts(self, order):
+        return 1
+
+    async def prepare(self, order, index):
+        await self._work("prepare")
+        return PreparedPage(index)
+
+    async def read(self, order, page, attempt, deadline_s):
+        await self._work("read")
+        return PageText("some text", parameters=self.parameters)
+
+
+def reader_with(*engines: Engine, fallback: str | None = None) -> DocumentReader:
+    for engine in engines:
+        engine.read_slots, engine.prepare_slots = FairSlots(1), FairSlots(1)
+    policy = ReadPolicy(engines[0].traits.name, fallback, refuse_on_pressure=False, char_threshold=1, open_timeout_s=9)
+    by_name = {engine.traits.name: engine for engine in engines}
+    return DocumentReader(ThisProcess(), by_name, Admission(9), DocumentLimits(10**8, 10**8, 200), policy)
+
+
+@pytest.fixture
+def job(tmp_path):
+    out = io.BytesIO()
+    Image.new("L", (60, 60), 0).save(out, "PNG")
+    (tmp_path / "document").write_bytes(out.getvalue())
+    order = ReadOrder(tmp_path / "document", DEADLINE_S, "eng", instruct(None, "a-model"))
+    return ReadJob("auto", PageRequest((), 0, 0, 10), order, RequestedOptions())
+
+
+# ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("step", ["prepare", "read"])
+async def test_an_engine_that_does_not_end_at_its_deadline_is_cancelled_and_another_reads(job, step):
+    hanging, other = Engine(EngineTraits("hanging"), hangs_in=step), Engine(EngineTraits("other"))
+    async with asyncio.timeout(10):
+        result = await reader_with(hanging, other, fallback="other").read(job, Hearsay())
+    (page,) = result.pages
+    assert [(one.engine, one.verdict, one.error) for one in page.attempts] == [
+        ("hanging", PageVerdict.FAILED, "deadline_exceeded"),
+        ("other", PageVerdict.GOOD, None),
+    ]
+    assert hanging.cancelled == 1
+    assert "deadline-exceeded" in result.warnings
+    assert (hanging.read_slots.busy, hanging.prepare_slots.busy) == (0, 0)
+
+
+@pytest.mark.parametrize("step", ["prepare", "read"])
+async def test_without_another_the_caller_hears_of_the_deadline(job, step):
+    with pytest.raises(SidecarError) as refused:
+        async with asyncio.timeout(10):
+            await reader_with(Engine(EngineTraits("hanging"), hangs_in=step)).read(job, Hearsay())
+    assert refused.value.code == "deadline_exceeded"
+
+
+async def test_an_engine_s_own_timeout_is_no_bug_of_the_service(job):
+    with pytest.raises(SidecarError) as refused:
+        await reader_with(Engine(EngineTraits("slow"), raises=TimeoutError())).read(job, Hearsay())
+    assert refused.value.code == "deadline_exceeded"
+
+
+# ── what read, and with what ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("parameters", [{}, {"level": 2}])
+async def test_the_model_is_named_whether_or_not_it_was_sent_parameters(job, parameters):
+    result = await reader_with(Engine(EngineTraits("plain"), parameters=parameters)).read(job, Hearsay())
+    assert (result.model.model, result.model.parameters) == ("plain-1", parameters)
+
+
+# ── languages ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PLAIN, LINGUIST, POLYGLOT = (
+    EngineTraits("plain"),
+    EngineTraits("linguist", takes_languages=True),
+    EngineTraits("polyglot", takes_languages=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("engine", "fallback", "refused_by"),
+    [
+        ("plain", None, None),
+        ("plain", "linguist", "linguist"),
+        ("linguist", None, "linguist"),
+        ("polyglot", "linguist", None),
+        ("auto", "linguist", "linguist"),
+        ("linguist", "polyglot", "linguist"),
+        ("unknown", None, None),
+    ],
+)
+def test_only_the_first_that_takes_languages_and_may_read_is_asked_for_them(engine, fallback, refused_by):
+    engines = (Engine(PLAIN), Engine(LINGUIST), Engine(POLYGLOT, languages="deu"))
+    asked = reader_with(*engines, fallback=fallback)
+    if refused_by is None:
+        asked.check_languages(engine, "deu")
+        return
+    with pytest.raises(LanguageMissingError) as refused:
+        asked.check_languages(engine, "deu")
+    assert refused.value.detail == f"{refused_by} has no deu"
