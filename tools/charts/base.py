@@ -1,6 +1,6 @@
 """manifests/base/: what the chart renders to by default, for those who use kustomize instead of Helm.
 
-`python -m tests.charts.base` writes it; `make manifests` is that. A test compares it with the rendering.
+`python -m tools.charts.base` writes it; `make manifests` is that. A test compares it with the rendering.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Renders the chart with Helm's own library, as `helm template` does. No cluster is asked.
 
-`python -m tests.charts.rendering [VALUES_FILE...]` prints the rendering; `make helm-template` is that.
+`python -m tools.charts.rendering [VALUES_FILE...]` prints the rendering; `make helm-template` is that.
 """
 
 import functools

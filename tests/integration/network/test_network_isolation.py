@@ -414,7 +414,7 @@ async def test_helm_test_passes_behind_the_policy_and_fails_in_the_open_and_wher
 async def ollama(cluster) -> AsyncIterator[str]:
     """A stand-in for Ollama in a pod of its own; gives its address."""
     address = str(cluster["ollama"].v4)
-    words = [sys.executable, "-m", "tests.fakes.ollama", "--host", address, "--port", "11434"]
+    words = [sys.executable, "-m", "tools.fakes.ollama", "--host", address, "--port", "11434"]
     process = cluster["ollama"].spawn(words, stdout=subprocess.PIPE)
     try:
         assert await asyncio.to_thread(process.stdout.readline) == f"http://{address}:11434\n".encode()
