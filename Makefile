@@ -36,6 +36,8 @@ BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out 
 IMAGE_FOLDER ?= build/image
 # How many tests run at once: two on each of two cores, since most of them wait.
 TEST_WORKERS ?= 4
+# A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
+PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # pip compiles with one core; all of them do it below.
 PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 # A test starts processes by the dozen: each would compile this project anew.
@@ -107,12 +109,12 @@ check: packages  ## Lint, types, layers
 
 # Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
-	$(BIN)/pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
+	$(BIN)/pytest $(PARALLEL) -m 'not alone'
 	$(BIN)/pytest -m alone
 
 coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses $(TEST_WORKERS) --dist loadgroup -m 'not alone'
+	$(BIN)/coverage run -m pytest $(PARALLEL) -m 'not alone'
 	$(BIN)/coverage run -m pytest -m alone
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered

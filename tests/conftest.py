@@ -21,15 +21,6 @@ from sidecar.settings import Settings, parse_settings
 DATA = Path(__file__).parent / "data"
 PATIENCE_S = 20.0
 """How long something may take about which a test claims nothing but that it happens: the machine may be busy."""
-COSTLY = {"cluster", "mariadb_server", "models", "network"}
-"""Fixtures of a session or a module that take seconds to make: the tests of each share one worker of pytest-xdist."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name in COSTLY & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture
