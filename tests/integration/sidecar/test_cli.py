@@ -293,6 +293,7 @@ async def test_a_folder_without_a_document_is_told_with_the_suffixes_that_are_re
     assert "LCBP3-RFA-2025-9613-0" in out, "the others are read"
 
 
+@pytest.mark.timeout(240)  # its documents keep two workers busy, beside the other tests
 @pytest.mark.parametrize("embedded", [True, False])
 async def test_ctrl_c_says_in_one_line_how_far_it_came(folder, data, tmp_path, start, embedded):
     for number in range(4):
@@ -307,7 +308,7 @@ async def test_ctrl_c_says_in_one_line_how_far_it_came(folder, data, tmp_path, s
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    await until((tmp_path / "out" / "a.pdf.md").exists, 40)
+    await until((tmp_path / "out" / "a.pdf.md").exists, 180)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     async with asyncio.timeout(20):
         _, err = await process.communicate()
