@@ -307,7 +307,7 @@ async def test_ctrl_c_says_in_one_line_how_far_it_came(folder, data, tmp_path, s
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    await until((tmp_path / "out" / "a.pdf.md").exists, 40)
+    await until((tmp_path / "out" / "a.pdf.md").exists, 80)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     async with asyncio.timeout(20):
         _, err = await process.communicate()
