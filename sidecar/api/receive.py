@@ -145,8 +145,7 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: web.Request, max_bytes: int, hold: Callable[[int], None] = lambda _size: None) -> bytes:
-    """Read a body that must not be empty; refuse it at the first byte over the limit. ``hold`` gets each chunk's
-    size."""
+    """Read a body, which must not be empty; refuse it at the first byte over the limit. ``hold`` gets each size."""
     body = bytearray()
     async for chunk in body_chunks(request):
         hold(len(chunk))

@@ -109,7 +109,7 @@ class Retry(_Payload):
 
 
 class PromptSource(_Payload):
-    """The active prompt that the system prompt came from."""
+    """Which active prompt the system prompt came from."""
 
     prompt_type: str | None = Field(None, max_length=253)
     version_number: int | None = None
