@@ -1,4 +1,4 @@
-"""``python -m bench.demo FILE``: start the service, send it a document as anybody would, show the text."""
+"""``python -m bench.demo FILE``: start the service, send it a document like any caller, show the text."""
 
 import argparse
 import secrets

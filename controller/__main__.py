@@ -16,7 +16,7 @@ INSTALL = "pip install --constraint requirements.lock '.[controller]'"
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run one command; give its exit status."""
+    """Run one command; return its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 CRD_LOOK_S = 1.0
 """How often to check for the CRD while it is missing, in seconds; the same command often installs it."""
 MAX_STILL_S = 30.0
-"""How much longer than a resync and a pass a loop may be still before ``/livez`` fails."""
+"""How much longer than a resync and a pass, in seconds, a loop may be silent before ``/livez`` fails."""
 
 
 class _StoppedError(Exception):
@@ -67,7 +67,7 @@ class Controller:
             self._work.mark(body["metadata"]["namespace"])
 
     def facts(self) -> Facts:
-        """Tell how it goes, for the probes."""
+        """Return the facts for the probes."""
         return Facts(
             is_crd_there=self._is_crd_there,
             waiting=self._work.waiting,
@@ -78,7 +78,7 @@ class Controller:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until told to stop. Whatever dies before that ends everything, and the pod is started anew."""
+        """Serve until told to stop. If any part dies before that, everything ends, and the pod is restarted."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._work.run(), name="passes")
@@ -113,7 +113,7 @@ class Controller:
             await asyncio.sleep(CRD_LOOK_S)
 
     async def _find_namespaces(self) -> None:
-        """Cluster-wide: find namespaces whose events were missed. A single namespace is known from the start."""
+        """Find namespaces whose events were missed, if cluster-wide; a single namespace is known from the start."""
         while True:
             await asyncio.sleep(self._settings.resync_s)
             if self._namespace is None and self._is_crd_there:
@@ -133,7 +133,7 @@ async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mir
     """Prepare the mirror; nothing is connected yet. Served cluster-wide, it writes to the controller's own namespace.
 
     Raises:
-        SettingsError: the URL is none that the mirror understands.
+        SettingsError: the mirror does not support the URL.
     """
     from controller.mirror.database import DatabaseUrlError, open_database  # noqa: PLC0415 - 20 MiB, for it alone
 
@@ -155,7 +155,7 @@ async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mir
 
 @asynccontextmanager
 async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIterator[tuple[Controller, int]]:
-    """Make a controller whose ops port is open; gives the port, too.
+    """Make a controller whose ops port is open; also yield the port.
 
     Raises:
         SettingsError: no API server is known, DATABASE_URL is not understood, or the port is taken.

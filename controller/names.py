@@ -1,4 +1,4 @@
-"""Every name that the cluster knows this controller by: each exists once, here. Pure."""
+"""All names of this controller in the cluster, each defined once, here. Pure."""
 
 GROUP = "ocr.np-dms.work"
 VERSION = "v1alpha1"
@@ -25,5 +25,5 @@ OCR_MODEL = "np-dms-ocr"
 
 
 def key_of(profile: str) -> str:
-    """Give the ConfigMap key, which is also the file name, of a profile."""
+    """Return the ConfigMap key, which is also the file name, of a profile."""
     return profile + KEY_SUFFIX

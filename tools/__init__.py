@@ -1,1 +1,1 @@
-"""What the Makefile, the README, the benchmarks and the tests run beside the product; never part of an image."""
+"""Tools of the Makefile, the README, the benchmarks and the tests; never part of an image."""

@@ -1,8 +1,8 @@
-"""The controller beside a fake API server: how soon an edit is published, and what it costs to have it run.
+"""The controller with a fake API server: how soon an edit is published, and what running the controller costs.
 
-The server runs in this process, so that what it holds is seen at once; the controller is a process of its own, started
-as in production. There are no sidecars, whose own time to load a file ``model_pages`` measures. Linux only: /proc
-tells what a process uses.
+The server runs in this process, so that its content is visible at once; the controller is a process of its own, started
+as in production. There are no sidecars; ``model_pages`` measures their time to load a file. Linux only: /proc shows
+what a process uses.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from bench.harness.service import HOST, LOG_TAIL_BYTES, POLL_S, ROOT, ServiceErr
 from controller import names
 from controller.settings import environment_names
 
-kube: Any = importlib.import_module("tools.fakes.kube")  # by its name: it is typed as tests are
+kube: Any = importlib.import_module("tools.fakes.kube")  # by its name: it is typed like the tests
 
 PROC = Path("/proc")
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -44,14 +44,14 @@ PATIENCE_S = 60.0
 STOP_S = 30.0
 CONNECTIONS = 50
 LOOK_S = 0.05
-"""How often all profiles are looked at, which costs the server a millisecond."""
+"""How often all profiles are checked, which costs the server a millisecond."""
 QUIET_S = 2.0
-"""Without a write for so long after all is told, nothing is left to be done."""
+"""If nothing is written for this long after all statuses are told, no work is left."""
 LONGEST_PAUSE_S = 0.25
-"""Edits meet a controller that is at rest as well as one that still tells of the edit before."""
+"""Edits meet a controller at rest as well as one that still reports the previous edit."""
 MIRROR_INTERVAL_S = 2.0
 BOOKMARK_S = 60.0
-"""As a real API server; the fake one tells tests of its version every second."""
+"""As a real API server; for tests the fake one sends its version every second."""
 WRITES = frozenset({"create", "patch", "update", "delete"})
 
 TARGET_EDIT_MEDIAN_S = 1.0
@@ -75,7 +75,7 @@ class Plan(NamedTuple):
     restarts: int
     row_edits: int
     rest_s: float
-    """A little longer than a resync and its pass, so that one is always within."""
+    """A little longer than a resync and its pass, so that one is always included."""
 
 
 FULL = Plan(profiles=100, edits=120, burst=1000, repairs=5, restarts=3, row_edits=12, rest_s=31.0)
@@ -100,7 +100,7 @@ async def _run(plan: Plan) -> list[Figure]:
 
 
 class Call(Protocol):
-    """What the server notes of a call of the controller."""
+    """What the server records of a call of the controller."""
 
     verb: str
     resource: str
@@ -108,7 +108,7 @@ class Call(Protocol):
 
 
 class ApiServer(Protocol):
-    """What is used of ``tools.fakes.kube.FakeKube``."""
+    """The used part of ``tools.fakes.kube.FakeKube``."""
 
     objects: Mapping[tuple[str, str, str], Any]
     calls: Sequence[Call]
@@ -124,7 +124,7 @@ class ApiServer(Protocol):
 
 @asynccontextmanager
 async def _api_server() -> AsyncIterator[tuple[ApiServer, aiohttp.ClientSession]]:
-    """Serve the CRD, with the rights of the controller's Role; gives the server and an administrator's client."""
+    """Serve the CRD, with the rights of the controller's Role; yields the server and an administrator's client."""
     (crd,) = _manifests("crd.yaml")
     rules = next(one["rules"] for one in _manifests("rbac/controller.yaml") if one["kind"] == "Role")
     server: ApiServer = kube.FakeKube(crd, rules)
@@ -145,7 +145,7 @@ def _manifests(name: str) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """One namespace: what an administrator does in it, and what the server holds of it."""
+    """One namespace: an administrator's actions in it, and the server's content of it."""
 
     server: ApiServer
     admin: aiohttp.ClientSession
@@ -179,17 +179,17 @@ class Namespace:
                 raise RuntimeError(f"{method} {path} was answered {response.status}: {await response.text()}")
 
     def published(self) -> dict[str, str]:
-        """Give the ConfigMap's data."""
+        """Return the ConfigMap's data."""
         stored = self.server.objects.get(("configmaps", self.name, names.CONFIG_MAP))
         return dict(stored.body.get("data") or {}) if stored else {}
 
     def serves(self, profile: str, max_tokens: int) -> bool:
-        """Tell whether the ConfigMap has this edit."""
+        """Return whether the ConfigMap has this edit."""
         payload = self.published().get(names.key_of(profile))
         return payload is not None and json.loads(payload)["runtimeParams"]["max_tokens"] == max_tokens
 
     def is_told(self, count: int) -> bool:
-        """Tell whether so many profiles are there, all published as they are now, and their statuses say so."""
+        """Return whether this many profiles exist, all published in their current form, and their statuses say so."""
         bodies = [
             stored.body
             for (resource, namespace, _), stored in self.server.objects.items()
@@ -223,7 +223,7 @@ MANAGED_FIELDS = [
     }
     for manager, (part, fields) in MANAGED.items()
 ]
-"""About as much as a real API server adds to every object, which the controller has to read; the fake adds nothing."""
+"""About what a real API server adds to every object and the controller must read; the fake adds nothing."""
 
 
 def _profile(name: str) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def _profile_names(count: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """A controller that runs."""
+    """A running controller."""
 
     pid: int
     port: int
@@ -259,12 +259,12 @@ class Controller:
     """When its process was started, by the monotonic clock."""
 
     def cpu_s(self) -> float:
-        """Give the processor time that it has taken so far."""
+        """Return the processor time that it has taken so far."""
         after_name = (PROC / str(self.pid) / "stat").read_text().rpartition(")")[2].split()
         return (int(after_name[11]) + int(after_name[12])) / TICKS_A_SECOND
 
     def peak_mib(self) -> float:
-        """Give the most memory that it ever had resident."""
+        """Return its peak resident memory."""
         lines = (PROC / str(self.pid) / "status").read_text().splitlines()
         peak_kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
         return peak_kib * 1024 / MIB
@@ -272,7 +272,7 @@ class Controller:
 
 @asynccontextmanager
 async def _running_controller(namespace: Namespace, **settings: str) -> AsyncIterator[Controller]:
-    """Run the controller for as long as the block; settings are given by their names in the environment."""
+    """Run the controller during the block; settings are given by their names in the environment."""
     (port,) = free_ports(1)
     kubeconfig, log = _prepare(namespace)
     inherited = {name: value for name, value in base_environment().items() if name not in environment_names()}
@@ -293,7 +293,7 @@ async def _running_controller(namespace: Namespace, **settings: str) -> AsyncIte
 
 
 def _prepare(namespace: Namespace) -> tuple[Path, Path]:
-    """Write the controller's way in; give its path and that of the log."""
+    """Write the controller's kubeconfig; return its path and that of the log."""
     namespace.folder.mkdir(exist_ok=True)
     context = {"cluster": "bench", "user": "controller", "namespace": namespace.name}
     config = {
@@ -330,7 +330,7 @@ async def _stop(process: Process, log: Path) -> None:
 
 
 async def _until(condition: Callable[[], bool], poll_s: float = POLL_S) -> float:
-    """Wait until a condition holds; give the time."""
+    """Wait until a condition holds; return the time."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
@@ -340,7 +340,7 @@ async def _until(condition: Callable[[], bool], poll_s: float = POLL_S) -> float
 
 
 async def _settle(namespace: Namespace, count: int) -> float:
-    """Wait until so many profiles are told, then until nothing is written any more; give the time of the former."""
+    """Wait until this many profiles are told, then until nothing more is written; return the time of the former."""
     told = await _until(lambda: namespace.is_told(count), LOOK_S)
     first = -1
     while first < 0 or namespace.calls(first, WRITES):
@@ -378,7 +378,7 @@ async def _edits(namespace: Namespace, plan: Plan) -> list[Figure]:
 
 
 async def _burst(many: Namespace, rows: Namespace, plan: Plan) -> list[Figure]:
-    """Create all profiles at once, and let all rest, beside a second controller with rows alone; then do damage."""
+    """Create all profiles at once, and wait for rest, beside a second controller with rows only; then do damage."""
     async with _running_controller(many) as controller:
         await _until(lambda: many.calls(0, ["watch"]) >= 3)
         began, first = time.monotonic(), len(many.server.calls)
@@ -434,7 +434,7 @@ def _rest_figures(name: str, rest: Rest) -> list[Figure]:
 
 
 async def _repairs(namespace: Namespace, plan: Plan) -> tuple[float, float]:
-    """Delete the ConfigMap, and write into it, by turns; give the longest that each lasted."""
+    """Delete the ConfigMap, and write into it, alternately; return the longest repair of each."""
     wanted = namespace.published()
     junk = {min(wanted): "{}", "somebody-else.json": "{}"}
     deleted_s, spoilt_s = [], []
@@ -453,7 +453,7 @@ async def _repair_s(namespace: Namespace, wanted: Mapping[str, str], harm: Await
 
 
 async def _restarts(namespace: Namespace, plan: Plan) -> list[Figure]:
-    """Start it after edits that it did not see; a restart lasts from the process's start until all is told."""
+    """Start it after edits that it missed; a restart lasts from the process's start until all is told."""
     took_s = []
     profiles = _profile_names(plan.burst)[:: plan.burst // 10]
     for number in range(plan.restarts):
@@ -510,7 +510,7 @@ UPDATE = "UPDATE ai_execution_profiles SET max_tokens = ? WHERE profile_name = ?
 
 
 def _database(namespace: Namespace) -> str:
-    """Make a database; give its URL."""
+    """Make a database; return its URL."""
     namespace.folder.mkdir(exist_ok=True)
     with contextlib.closing(sqlite3.connect(_database_path(namespace))) as connection, connection:
         connection.executescript(TABLES)
@@ -528,7 +528,7 @@ def _edit_row(namespace: Namespace, row: str, max_tokens: int) -> None:
 
 
 async def _mirror(namespace: Namespace, plan: Plan) -> list[Figure]:
-    """Edit rows at any time of the interval, beside all the other profiles; then let all rest."""
+    """Edit rows at any time of the interval, beside all the other profiles; then wait for rest."""
     count = plan.burst + len(ROWS)
     took_s = []
     chance = random.Random(1)

@@ -1,4 +1,4 @@
-"""What a benchmark says: figures beside their targets, and ratios of two things measured in turn."""
+"""A benchmark's result: figures beside their targets, and ratios of two things measured alternately."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of a benchmark's table; without a target it is there for information."""
+    """One row of a benchmark's table; without a target it is for information."""
 
     name: str
     value: str
@@ -26,7 +26,7 @@ def below(name: str, value: str, measured: float, target: float, unit: str = "")
 
 
 def in_turn(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
-    """Measure A, B, A, B and so on: what else the machine does meets both alike. Gives the values of each."""
+    """Measure A, B, A, B and so on: other load of the machine affects both alike. Returns the values of each."""
     taken = [[measure() for measure in measures] for _ in range(rounds)]
     return [list(values) for values in zip(*taken, strict=True)]
 

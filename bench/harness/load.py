@@ -1,4 +1,4 @@
-"""A lean HTTP client: requests are encoded before the clock runs, so that the cores are left to what is measured."""
+"""A lean HTTP client: requests are encoded before the clock starts, so that the cores are free for what is measured."""
 
 import asyncio
 import functools
@@ -34,7 +34,7 @@ class Connection:
     @classmethod
     @asynccontextmanager
     async def open(cls, port: int) -> AsyncIterator[Self]:
-        """Connect for as long as the block."""
+        """Connect during the block."""
         reader, writer = await asyncio.open_connection(HOST, port)
         try:
             yield cls(reader, writer)
@@ -77,10 +77,10 @@ def _part(disposition: str, content: bytes) -> bytes:
 
 
 async def send(port: int, requests: Iterable[bytes], connections: int) -> list[Reply]:
-    """Send requests over so many connections at once, each sending its next when it has its answer; replies in order.
+    """Send requests over this many connections at once, each sending its next after its answer; replies in order.
 
     Raises:
-        RuntimeError: one was answered with anything but 200, and then no rate means anything.
+        RuntimeError: an answer was not 200, so no rate would be valid.
     """
     numbered = enumerate(requests)
     replies: dict[int, Reply] = {}
@@ -103,7 +103,7 @@ def _successful(reply: Reply) -> Reply:
 
 
 def seconds_for(port: int, requests: Iterable[bytes], connections: int) -> float:
-    """Send requests as :func:`send` does; give the seconds until the last answer."""
+    """Send requests as :func:`send` does; return the seconds until the last answer."""
     started = time.perf_counter()
     asyncio.run(send(port, requests, connections))
     return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The machine that was measured on, in one line."""
+"""The measured machine, in one line."""
 
 import platform
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The real service, started as people start it, on free ports and with a spool of its own."""
+"""The real service, started as users start it, on free ports and with its own spool."""
 
 import http.client
 import os
@@ -32,7 +32,7 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that answers. ``startup_s`` is the time from its process's start to its first healthy answer."""
+    """A running service. ``startup_s`` is the time from its process's start to its first healthy answer."""
 
     pid: int
     port: int
@@ -46,7 +46,7 @@ class Service:
 
 @contextmanager
 def running_service(**settings: str) -> Iterator[Service]:
-    """Run the service for as long as the block; settings are given by their names in the environment."""
+    """Run the service during the block; settings are given by their names in the environment."""
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-bench-") as folder:
         port, ops_port = free_ports(2)
         environment = base_environment() | {
@@ -54,7 +54,7 @@ def running_service(**settings: str) -> Iterator[Service]:
             "OCR_PORT": str(port),
             "OCR_OPS_PORT": str(ops_port),
             "OCR_SPOOL_DIR": str(Path(folder) / "spool"),
-            "BGE_M3_MODEL": "",  # only who measures them has them loaded
+            "BGE_M3_MODEL": "",  # loaded only when they are measured
             "RERANKER_MODEL": "",
         }
         log = Path(folder) / "log"
@@ -74,7 +74,7 @@ def base_environment() -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Let the kernel choose ports; all are bound before the first is let go, so that they differ."""
+    """Let the kernel choose ports; all are bound before the first is released, so that they differ."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -1,7 +1,7 @@
 """Character error rates against the true texts, and those of bare Tesseract on the same pictures.
 
-The service spells what it read as people type it (:func:`sidecar.ocr.text.compose_sara_am`); the reference is taken
-as Tesseract gives it, which costs it some of its errors.
+The service spells its text as people type it (:func:`sidecar.ocr.text.compose_sara_am`); the reference is Tesseract's
+raw text, which causes some of its errors.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ def run(*, quick: bool) -> list[Figure]:
 
 
 def error_rate(read: str, true: str) -> float:
-    """Edits that make the text the true one, for each true character; at most 1, as for a blank page read as text."""
+    """Return the edits to the true text, per true character; at most 1, as for a blank page read as text."""
     read, true = _normal(read), _normal(true)
     return min(1.0, Levenshtein.distance(read, true) / max(1, len(true)))
 

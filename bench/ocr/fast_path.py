@@ -1,4 +1,4 @@
-"""Documents a second whose text layer stands for them, against bare pypdfium2."""
+"""Documents per second that are answered from their text layer, against bare pypdfium2."""
 
 import math
 import time
@@ -39,7 +39,7 @@ def _service_rate(port: int, documents: int) -> float:
 
 
 def _reference_rate(pool: ProcessPoolExecutor, documents: int) -> float:
-    """Hand each process its whole share at once: the reference pays nothing for being told what to do."""
+    """Give each process its whole share at once: the reference has no cost of dispatching."""
     started = time.perf_counter()
     share = math.ceil(documents / usable_cores())
     list(pool.map(count_text_layer, [DATA / DOCUMENT] * documents, chunksize=share))

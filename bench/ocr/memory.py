@@ -1,4 +1,4 @@
-"""What the service's memory does over a thousand documents. Linux only: /proc tells."""
+"""The service's memory over a thousand documents. Linux only: read from /proc."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ TARGET_MB = 0.1
 
 
 class Plan(NamedTuple):
-    """How many documents are read, how often memory is looked at, and how many documents are warm-up."""
+    """How many documents are read, how often memory is sampled, and how many documents are warm-up."""
 
     documents: int
     every: int
@@ -30,7 +30,7 @@ QUICK = Plan(documents=48, every=8, warm_up=16)
 
 
 class Sample(NamedTuple):
-    """Memory after so many documents, in MB: of the whole process tree, and of the process that serves HTTP."""
+    """Memory after this many documents, in MB: of the whole process tree, and of the process that serves HTTP."""
 
     documents: int
     tree_mb: float
@@ -59,7 +59,7 @@ def _shown(sample: Sample) -> str:
 
 
 def _samples(port: int, pid: int, plan: Plan) -> Iterator[Sample]:
-    """Read documents in batches; nothing is in work when memory is looked at."""
+    """Read documents in batches; no document is in work when memory is sampled."""
     rotation = itertools.cycle(
         [
             upload("digital.pdf"),
@@ -96,7 +96,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def pss_mb(pid: int) -> float:
-    """Resident memory of a process, what it shares counted in proportion; a process that has ended has none."""
+    """Return a process's resident memory, shared pages counted proportionally; an ended process has none."""
     with contextlib.suppress(OSError):
         for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,4 +1,4 @@
-"""The governed engine: throughput, overhead, and what ends when it should, beside a fake Ollama of known pace."""
+"""The governed engine: throughput, overhead, and timely ends, with a fake Ollama of known speed."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ def _model_upload(name: str, **fields: str) -> bytes:
 
 
 async def _throughput(port: int, rounds: int) -> list[Figure]:
-    """Eight documents of three pages at once; the ideal is that the model is never without a page."""
+    """Measure eight documents of three pages at once; ideally the model always has a page."""
     ideal_s = DOCUMENTS * SCAN_PAGES / PARALLEL * PAGE_S
     shares = []
     latencies_ms: list[float] = []
@@ -86,7 +86,7 @@ async def _throughput(port: int, rounds: int) -> list[Figure]:
 
 
 async def _ask_health(connection: Connection, latencies_ms: list[float]) -> None:
-    """Ask at fixed times; a latency counts from when its question was due."""
+    """Send requests at fixed times; a latency counts from when its request was due."""
     due_s = time.monotonic()
     while True:
         await asyncio.sleep(due_s - time.monotonic())
@@ -96,7 +96,7 @@ async def _ask_health(connection: Connection, latencies_ms: list[float]) -> None
 
 
 async def _overhead(port: int, count: int) -> Figure:
-    """One page at a time: what the page took, less the model's time and what drawing it takes in a bare process."""
+    """Measure one page at a time: its total time, less the model's and that of drawing it in a bare process."""
     drawing_ms, page_ms = [], []
     for _ in range(count):
         began_s = time.perf_counter()
@@ -110,7 +110,7 @@ async def _overhead(port: int, count: int) -> Figure:
 
 
 async def _applied(port: int, folder: Path, count: int) -> Figure:
-    """How long after a profile's file changed a request still started with the profile before."""
+    """Measure how long after a change of a profile's file a request still started with the old profile."""
     worst_ms = 0.0
     for version in range(count):
         partial = folder / ".partial"
@@ -126,7 +126,7 @@ async def _applied(port: int, folder: Path, count: int) -> Figure:
 
 
 async def _revision_in(port: int, delay_s: float) -> tuple[float, str]:
-    """Read an empty document after a while; tell when it was asked for, and by which profile."""
+    """Read an empty document after a while; return when it was requested, and with which profile."""
     await asyncio.sleep(delay_s)
     began_s = time.monotonic()
     (reply,) = await send(port, [_model_upload("blank-pages.pdf", pages="1")], 1)
@@ -135,7 +135,7 @@ async def _revision_in(port: int, delay_s: float) -> tuple[float, str]:
 
 
 async def _left(port: int, fake: FakeOllama, count: int) -> Figure:
-    """How long after a caller left its last model call is closed."""
+    """Measure how long after a caller disconnected its last model call is closed."""
     took_s = []
     fake.latency_s = 60
     for _ in range(count):
@@ -162,7 +162,7 @@ async def _until(fake: FakeOllama, condition: Callable[[list[Call]], bool], firs
 
 
 async def _looped(port: int, fake: FakeOllama) -> Figure:
-    """How many repeated tokens of an endless page are taken before it is ended."""
+    """Count the repeated tokens of an endless page that are read before it is ended."""
     before = len(fake.chats)
     fake.script([Answer("Title\n", trap=Trap.REPEAT, unit="again ", per_token_s=TOKEN_S, first_token_s=0)])
     await send(port, [_model_upload(SCAN, pages="1")], 1)

@@ -1,4 +1,4 @@
-"""Pages a second that are drawn and read, against bare Tesseract."""
+"""Pages per second, drawn and read, against bare Tesseract."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from sidecar.runtime.cores import usable_cores
 
 PAGE_COUNTS = {"scan-thai-english.pdf": 3, "scan-noisy-skewed.pdf": 2, "photo.png": 1}
 COPIES = 10
-"""Of each document, in one round: the last page, which one core reads while the others wait, then costs little."""
+"""Copies of each document in one round: so many that the last page, read while other cores wait, costs little."""
 TARGET_RATIO = 0.90
 
 

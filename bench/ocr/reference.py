@@ -1,4 +1,4 @@
-"""What the service is measured against: the libraries it stands on, bare, in as many processes as there are cores."""
+"""The reference: the libraries that the service uses, bare, in as many processes as there are cores."""
 
 import functools
 import multiprocessing
@@ -48,10 +48,10 @@ class Picture(NamedTuple):
 
 @contextmanager
 def reference_processes(prepared: Sequence[Page] = ()) -> Iterator[ProcessPoolExecutor]:
-    """Run the processes for as long as the block; it begins when each has its model loaded and ``prepared`` drawn.
+    """Run the processes during the block; it begins when each has loaded its model and drawn ``prepared``.
 
     Raises:
-        BrokenProcessPool: one does not start; none is started again.
+        BrokenProcessPool: one does not start; none is restarted.
     """
     context = multiprocessing.get_context("spawn")
     cores = usable_cores()
@@ -75,7 +75,7 @@ def find_data() -> Path:
 
 
 def prepare(ready: Barrier, prepared: Sequence[Page]) -> None:
-    """Load and warm up, at the priority of the service's workers: whatever else runs here meets both alike."""
+    """Load and warm up, at the priority of the service's workers: other load affects both alike."""
     os.environ["OMP_THREAD_LIMIT"] = "1"  # before tesserocr is imported, which reads it once
     os.nice(parse_settings({}).worker_nice)
     for page in prepared[:1]:
@@ -96,7 +96,7 @@ def read_prepared(page: Page) -> str:
 
 
 def read_as_drawn_by_service(page: Page) -> str:
-    """Read a page from the very pixels the service's own engine gets."""
+    """Read a page from exactly the pixels that the service's own engine gets."""
     settings = parse_settings({})
     limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
     image = document.render(page.path, page.index, limits)
@@ -104,7 +104,7 @@ def read_as_drawn_by_service(page: Page) -> str:
 
 
 def count_text_layer(path: Path) -> int:
-    """Extract the text layer of each page; give its length, so that no text travels between processes."""
+    """Extract the text layer of each page; return its length, so that no text is sent between processes."""
     import pypdfium2 as pdfium  # noqa: PLC0415 - only the reference's processes need it
 
     pdf = pdfium.PdfDocument(path)

@@ -1,4 +1,4 @@
-"""How long ``GET /health`` takes while all cores read."""
+"""The latency of ``GET /health`` while all cores read."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ INTERVAL_S = 0.010
 LOAD_S = 20.0
 QUICK_LOAD_S = 4.0
 HEAD_START_S = 1.0
-"""Reading goes on for so long before the first question."""
+"""How long reading runs before the first request, in seconds."""
 TARGET_P99_MS = 50.0
 
 
@@ -46,7 +46,7 @@ def _scans_until(end: float) -> Iterator[bytes]:
 
 
 async def _ask_until(end: float, port: int) -> list[float]:
-    """Ask at fixed times; a latency counts from when its question was due, so that a stall counts in full."""
+    """Send requests at fixed times; a latency counts from when its request was due, so that a stall counts in full."""
     latencies_ms = []
     due = time.monotonic()
     async with Connection.open(port) as connection:

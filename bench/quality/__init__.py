@@ -1,1 +1,1 @@
-"""Benchmarks of how right the text is."""
+"""Benchmarks of the text's accuracy."""

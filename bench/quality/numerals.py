@@ -1,7 +1,7 @@
-"""Thai numerals on made pages, in fonts that the reader was not trained on, beside bare Tesseract on the same pixels.
+"""Thai numerals on generated pages, in fonts not used in training, beside bare Tesseract on the same pixels.
 
 Pages with Thai numerals, with Arabic ones, and with none; 9 to 16 points at 200 and 300 dpi, with noise, blur, skew and
-rules. The bare text is what the same recognition gave before the numerals were read once more.
+rules. The bare text is from the same recognition, before the numerals were read again.
 """
 
 import functools
@@ -40,7 +40,7 @@ _NUMERAL = re.compile(r"[\u0e50-\u0e590-9.,/-]+")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one page came to: amounts and digits, those that bare Tesseract and ours have right, and what it cost."""
+    """One page's result: amounts and digits, how many bare Tesseract and ours have right, and the time."""
 
     writing: Writing
     amounts: int

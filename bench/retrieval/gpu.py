@@ -1,7 +1,7 @@
-"""Texts a second on a GPU, in the real BGE-M3's shape with random weights: our line of texts beside the bare forward.
+"""Texts per second on a GPU, in the real BGE-M3's shape with random weights: our line of texts beside the bare forward.
 
-Runs in a process of its own, and only where CUDA is there. Also tells what a copy that has gone leaves behind.
-Everywhere the line is measured before a stand-in that computes nothing: how much of the time does it keep that busy?
+Runs in its own process, and only with CUDA. Also measures what a removed copy leaves behind. On every machine the line
+feeds a stand-in that computes nothing: for what share of the time is that busy?
 """
 
 import asyncio
@@ -31,18 +31,18 @@ TEXTS, QUICK_TEXTS = 512, 64
 ROUNDS = 3
 TARGET = 0.90
 CONTEXT_MB = 64
-"""What may stay allocated of a copy that has gone, in MiB: torch's own rests, not weights."""
+"""What may stay allocated after a copy is removed, in MiB: torch's own leftovers, not weights."""
 
 
 LIMITS = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).limits(on_gpu=True, idle_cores=1)
 FULL_BATCH_S = 0.02
-"""What a large GPU takes for a full batch of BGE-M3: 10 TFLOP."""
+"""A large GPU's time for a full batch of BGE-M3: 10 TFLOP."""
 VECTOR = np.random.default_rng(0).standard_normal(1024).astype(np.float32)
 LOADS = ((8, 64), (128, 1))
 
 
 class Measured(NamedTuple):
-    """Texts a second, each round's; MiB that torch holds with a copy, and once it has gone."""
+    """Texts per second of each round; MiB that torch holds with a copy, and after its removal."""
 
     ours: list[float]
     bare: list[float]
@@ -59,7 +59,7 @@ class StandIn:
         self.busy_s = 0.0
 
     def run(self, batch: Sequence[Tokens], _is_wanted: IsWanted) -> Sequence[Embedding]:
-        """Give vectors of BGE-M3's size."""
+        """Return vectors of BGE-M3's size."""
         takes_s = FULL_BATCH_S * sum(len(one.ids) for one in batch) / LIMITS.tokens
         time.sleep(takes_s)
         self.busy_s += takes_s
@@ -67,7 +67,7 @@ class StandIn:
 
 
 def line_figures(*, quick: bool) -> list[Figure]:
-    """Tell how busy the line keeps a device: each caller has its answer written, then asks again."""
+    """Measure how busy the line keeps a device: each caller waits for its written answer, then sends again."""
     seconds = 1.0 if quick else 4.0
     figures = []
     for callers, texts in LOADS:
@@ -159,14 +159,14 @@ def measure(count: int, rounds: int) -> Measured | None:
 
 
 async def _through_the_line(copy: ModelCopy[Embedding], texts: Sequence[Tokens]) -> None:
-    """Have as many callers as texts wait for them."""
+    """Have one caller per text wait for its result."""
     async with _line_before(copy) as batcher:
         await asyncio.gather(*(batcher.submit([text]) for text in texts))
 
 
 @asynccontextmanager
 async def _line_before(copy: ModelCopy[Embedding]) -> AsyncIterator[Batcher[Embedding]]:
-    """Run the line of texts as in the service with its defaults, but for HTTP."""
+    """Run the line of texts as in the service with its defaults, but without HTTP."""
     thread = DaemonThread("bench-gpu")
 
     async def run(batch: Sequence[Tokens], _cores: int, is_wanted: IsWanted) -> Sequence[Answered[Embedding]]:

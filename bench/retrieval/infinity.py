@@ -1,6 +1,6 @@
-"""infinity, another server of embeddings, with the same weights and texts; where ``make bench-peers`` installed it.
+"""infinity, another embedding server, with the same weights and texts, if ``make bench-peers`` installed it.
 
-It runs with its torch engine in a process of its own. It gives dense vectors only.
+It runs with its torch engine in its own process. It returns dense vectors only.
 """
 
 import json
@@ -22,13 +22,13 @@ STARTED_S = 120.0
 
 
 def is_installed() -> bool:
-    """Tell whether it is there."""
+    """Return whether it is installed."""
     return PROGRAM.exists()
 
 
 @contextmanager
 def running_infinity(model: Path, dtype: str) -> Iterator[int]:
-    """Run it for as long as the block, and give its port. ``auto`` is its own choice, float32 on a CPU."""
+    """Run it during the block, and yield its port. ``auto`` is its own choice, float32 on a CPU."""
     with tempfile.TemporaryDirectory() as folder:
         copy = _readable_by_older_libraries(model, Path(folder) / "model")
         (port,) = free_ports(1)
@@ -49,7 +49,7 @@ def running_infinity(model: Path, dtype: str) -> Iterator[int]:
 
 
 def _readable_by_older_libraries(model: Path, copy: Path) -> Path:
-    """Copy a model, with the tokenizer's class named as transformers 4 knows it, which infinity is bound to."""
+    """Copy a model, with the tokenizer's class named as in transformers 4, which infinity requires."""
     shutil.copytree(model, copy)
     config = copy / "tokenizer_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
@@ -70,7 +70,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 
 def request(texts: Sequence[str]) -> bytes:
-    """Give a whole request, as OpenAI's clients send it."""
+    """Return a whole request, as OpenAI's clients send it."""
     data = json.dumps({"model": "m", "input": list(texts)}).encode()
     head = f"POST /embeddings HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data

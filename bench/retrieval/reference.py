@@ -1,7 +1,7 @@
-"""What embedding and reranking are compared with, in a process of its own: FlagEmbedding, and the bare forward.
+"""The reference for embedding and reranking, in its own process: FlagEmbedding, and the bare forward.
 
 The bare forward is what a program without a service would do: all texts known beforehand, tokenised, sorted by length,
-the whole machine its own.
+with the whole machine.
 """
 
 import functools
@@ -46,14 +46,14 @@ def prepare(reference: Reference) -> None:
 
 
 def call(what: str, route: str, texts: Sequence[str], callers: int = 1) -> float:
-    """Measure one thing; give seconds."""
+    """Measure one thing; return seconds."""
     if what == "flag":
         return _flag(route, texts)
     return _single(route, texts) if what == "single" else _bare(what, route, texts, callers)
 
 
 def _flag(route: str, texts: Sequence[str]) -> float:
-    """Call FlagEmbedding once a text, as a service does that calls it once a request."""
+    """Call FlagEmbedding once per text, like a service that calls it once per request."""
     model = _prepared[route, "flag"]
     started = time.perf_counter()
     for text in texts:

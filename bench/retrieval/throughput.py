@@ -1,7 +1,7 @@
-"""Texts a second of ``/embed`` and ``/rerank``, beside FlagEmbedding called per request, infinity and the bare forward.
+"""Texts per second of ``/embed`` and ``/rerank``, beside FlagEmbedding per request, infinity and the bare forward.
 
-All with the same random weights in one run. A round measures each in turn; the service runs in its own process, and
-what it is compared with in another, each alone while it is measured.
+All use the same random weights in one run. A round measures each in turn; the service and its reference run in separate
+processes, each alone while it is measured.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ QUERY = "bolu tare simaki"
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is measured: a service with models loaded, a process with the same ones, and the texts."""
+    """What is measured: a service with loaded models, a process with the same ones, and the texts."""
 
     service: Service
     embedder: Path
@@ -52,7 +52,7 @@ class Bench:
     texts: Sequence[str]
 
     def ask(self, what: str, route: str, texts: Sequence[str], callers: int = 1) -> float:
-        """Have the other process measure something; give seconds."""
+        """Have the other process measure something; return seconds."""
         return self.reference.submit(call, what, route, texts, callers).result()
 
 
@@ -105,7 +105,7 @@ async def _ask(service: Service, request: bytes) -> load.Reply:
 
 
 def _throughput(bench: Bench, rounds: int, route: str) -> list[Figure]:
-    """Compare texts a second of so many callers, each of whom sends one text at a time, and of one who sends all."""
+    """Compare texts per second of this many callers, each sending one text at a time, and of one who sends all."""
     texts = bench.texts
     one_each = [REQUESTS[route]([text]) for text in texts]
     together = [REQUESTS[route](texts)]
@@ -152,7 +152,7 @@ def _single(bench: Bench, rounds: int, route: str) -> list[Figure]:
 
 
 def _beside_infinity(bench: Bench, rounds: int) -> list[Figure]:
-    """Compare texts a second of so many callers with those of infinity, as it comes and in bfloat16."""
+    """Compare texts per second of this many callers with infinity's, in its default and in bfloat16."""
     if not infinity.is_installed():
         return [Figure("infinity", "not installed: make bench-peers")]
     ours = [_embed_request([text]) for text in bench.texts]
@@ -186,7 +186,7 @@ def _latencies(bench: Bench, *, quick: bool) -> list[Figure]:
 
 
 def _beside_ocr(bench: Bench, rounds: int) -> list[Figure]:
-    """Compare pages a second while texts are embedded without a pause with pages a second alone."""
+    """Compare pages per second during continuous embedding with pages per second alone."""
     scans = [load.upload("scan-thai-english.pdf", engine="tesseract")] * (2 * usable_cores())
 
     def alone() -> float:
@@ -214,7 +214,7 @@ def _beside_ocr(bench: Bench, rounds: int) -> list[Figure]:
 
 
 def _single_beside_ocr(bench: Bench, scans: Sequence[bytes], rounds: int) -> list[Figure]:
-    """Compare the latency of a caller with a text at a time while all cores read pages with that alone."""
+    """Compare the latency of a caller sending single texts while all cores read pages with its latency alone."""
     requests = [_embed_request([text]) for text in bench.texts[:SINGLES]]
 
     async def beside() -> float:
@@ -237,7 +237,7 @@ def _single_beside_ocr(bench: Bench, scans: Sequence[bytes], rounds: int) -> lis
 
 
 async def _pages_while_embedding(bench: Bench, scans: Sequence[bytes]) -> tuple[float, float]:
-    """Give pages a second, and texts a second."""
+    """Return pages a second, and texts a second."""
     reading = True
 
     def texts() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The Kubernetes API server and the sidecars, as I/O: one client each, and the watches.
+"""I/O with the Kubernetes API server and the sidecars: one client each, and the watches.
 
-Decides nothing; the only room of kopf and the Kubernetes client.
+Decides nothing; only this room uses kopf and the Kubernetes client.
 """

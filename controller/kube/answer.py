@@ -1,6 +1,6 @@
-"""What the API server answers, judged before anybody relies on it: a proxy may answer in its place. Pure.
+"""Validates the API server's answers before they are used: a proxy may have answered in its place. Pure.
 
-Only what the controller reads is judged; an object may hold anything else.
+Only what the controller reads is checked; an object may contain anything else.
 """
 
 import json
@@ -16,7 +16,7 @@ JSON = "application/json"
 
 
 class AnswerError(ValueError):
-    """No answer of an API server; the text says what is wrong with it, and quotes nothing."""
+    """Not an answer of an API server; the text says what is wrong, and quotes nothing."""
 
 
 class _Judged(BaseModel):
@@ -57,12 +57,12 @@ class _Object(_Judged):
 
 class _List(_Judged):
     items: list[_Object]
-    """Never null: a list that is taken for empty by mistake would withdraw every profile."""
+    """Never null: a list wrongly taken as empty would withdraw every profile."""
 
 
 class _Outcome(_Judged):
     kind: str
-    """``Status``, or that of what was deleted."""
+    """``Status``, or the kind of the deleted object."""
 
 
 def parse_object(content_type: str, content: bytes) -> Manifest:
@@ -75,17 +75,17 @@ def parse_object(content_type: str, content: bytes) -> Manifest:
 
 
 def parse_list(content_type: str, content: bytes) -> list[Manifest]:
-    """Parse a list; give its items.
+    """Parse a list; return its items.
 
     Raises:
-        AnswerError: it is no list of an API server, or one of its items is no object of one.
+        AnswerError: it is not a list of an API server, or one of its items is not an object of one.
     """
     items: list[Manifest] = _parse(_List, content_type, content)["items"]
     return items
 
 
 def parse_outcome(content_type: str, content: bytes) -> Manifest:
-    """Parse what is answered to a deletion.
+    """Parse the answer to a deletion.
 
     Raises:
         AnswerError: it is no answer of an API server.
@@ -109,7 +109,7 @@ def _parse(judge: type[_Judged], content_type: str, content: bytes) -> Manifest:
 
 
 def message_of(content: bytes) -> str:
-    """Give what a refusal says: the message of a ``Status``, or else its text."""
+    """Return a refusal's message: that of a ``Status``, or else its text."""
     try:
         answer = json.loads(content)
     except (ValueError, RecursionError):

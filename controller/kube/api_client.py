@@ -1,4 +1,4 @@
-"""The only talk with the API server: list, apply, patch, delete, tell. Decides nothing; kopf has its own watches."""
+"""The only client of the API server: list, apply, patch, delete, emit. Decides nothing; kopf has its own watches."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from controller.settings import SettingsError
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 BUSY_ATTEMPTS = 4
-"""How often one call is made when the API server is busy; then the whole pass is tried again later."""
+"""Most attempts of one call while the API server is busy; then the whole pass is tried again later."""
 MAX_RETRY_AFTER_S = 5.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """1,000 profiles with the longest prompts in Thai are 30 MiB; ``kubectl apply`` keeps a copy of each."""
@@ -36,7 +36,7 @@ SHOWN_ANSWER_CHARS = 300
 
 A = TypeVar("A")
 Count = Callable[[str, str, str], None]
-"""Told of every call: verb, kind of object, HTTP status (or ``none``)."""
+"""Called for every call: verb, kind of object, HTTP status (or ``none``)."""
 
 
 # ── how to reach it ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -56,12 +56,12 @@ class Credentials:
 
 
 async def open_cluster(kubeconfig: str | None, timeout_s: float, count: Count) -> "Cluster":
-    """Find the API server: the pod's service account, else a kubeconfig. Close it in the end.
+    """Find the API server: by the pod's service account, else by a kubeconfig. The caller closes it.
 
     Args:
         kubeconfig: path of one; None: that of the pod, or else the user's.
         timeout_s: deadline of one call.
-        count: told of every call.
+        count: called for every call.
 
     Raises:
         SettingsError: there is neither.
@@ -99,11 +99,11 @@ class _Call:
 class Cluster:
     """The API server, with a deadline for every call.
 
-    Every method raises a ``ClusterError``; what the reconcile may do again is safe to do again.
+    Every method may raise a ``ClusterError``; whatever the reconcile repeats is safe to repeat.
     """
 
     def __init__(self, configuration: Configuration, own_namespace: str, timeout_s: float, count: Count) -> None:
-        configuration.retries = None  # the reconcile tries again, with all that is new by then
+        configuration.retries = None  # the reconcile tries again, with the state of that time
         configuration.client_session_kwargs = {"middlewares": (_follow_nothing,)}
         self.own_namespace = own_namespace
         self._client = ApiClient(configuration)
@@ -115,7 +115,7 @@ class Cluster:
         await self._client.close()
 
     async def credentials(self) -> Credentials:
-        """Give the credentials as they are now; a service account's token changes every hour."""
+        """Return the credentials as they are now; a service account's token changes every hour."""
         configuration = self._client.configuration
         header = await configuration.get_api_key_with_prefix("BearerToken") or ""
         scheme, _, token = header.rpartition(" ")
@@ -134,13 +134,13 @@ class Cluster:
         return await self._ask(_Call("list", names.PLURAL, _profiles(namespace)), parse_list)
 
     async def apply_profile(self, manifest: Mapping[str, Any], manager: str) -> Manifest:
-        """Make a profile as the manifest says; what this manager said earlier and says no more goes away."""
+        """Apply a profile's manifest; fields that this manager set earlier and no longer sets are removed."""
         metadata = manifest["metadata"]
         path = _profiles(metadata["namespace"], metadata["name"])
         return await self._ask(_Call("patch", names.PLURAL, path, manifest, APPLY, _forced(manager)), parse_object)
 
     async def delete_profile(self, namespace: str, name: str, uid: str) -> None:
-        """Delete this very profile, not one that has its name by now; one that is gone is fine."""
+        """Delete exactly this profile, not a newer one of its name; one already deleted is fine."""
         body = {"preconditions": {"uid": uid}}
         try:
             await self._ask(_Call("delete", names.PLURAL, _profiles(namespace, name), body), parse_outcome)
@@ -148,7 +148,7 @@ class Cluster:
             return
 
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Manifest:
-        """Write the status of a profile, and nothing else of it."""
+        """Write only the status of a profile."""
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -167,19 +167,19 @@ class Cluster:
             return None
 
     async def apply_config_map(self, manifest: Mapping[str, Any]) -> Manifest:
-        """Make the ConfigMap as the manifest says; keys of other managers stay."""
+        """Apply the ConfigMap's manifest; keys of other managers stay."""
         path = _config_map(manifest["metadata"]["namespace"])
         query = _forced(names.CONTROLLER_MANAGER)
         return await self._ask(_Call("patch", "configmaps", path, manifest, APPLY, query), parse_object)
 
     async def trim_config_map(self, namespace: str, patch: Mapping[str, Any]) -> Manifest:
-        """Take away keys of other managers."""
+        """Remove keys of other managers."""
         query = {"fieldManager": names.CONTROLLER_MANAGER}
         asked = _Call("patch", "configmaps", _config_map(namespace), patch, MERGE, query)
         return await self._ask(asked, parse_object)
 
     async def delete_config_map(self, namespace: str) -> None:
-        """Delete the ConfigMap, because somebody made it immutable; one that is gone is fine."""
+        """Delete the ConfigMap, because somebody made it immutable; one already deleted is fine."""
         try:
             await self._ask(_Call("delete", "configmaps", _config_map(namespace)), parse_outcome)
         except NotFoundError:
@@ -191,14 +191,14 @@ class Cluster:
         return await self._ask(_Call("list", "pods", path, query={"labelSelector": selector}), parse_list)
 
     async def annotate_pod(self, namespace: str, name: str, uid: str, annotations: Mapping[str, str]) -> None:
-        """Annotate this very pod. With its uid in the patch, a later pod of that name is a conflict."""
+        """Annotate exactly this pod. With its uid in the patch, a later pod of that name is a conflict."""
         patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         query = {"fieldManager": names.CONTROLLER_MANAGER}
         await self._ask(_Call("patch", "pods", path, patch, MERGE, query), parse_object)
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
-        """Tell something about an object; an event of that name which is there already tells it."""
+        """Create an event about an object; if an event of that name exists, nothing is done."""
         metadata = about["metadata"]
         namespace = metadata["namespace"]
         body = {
@@ -237,7 +237,7 @@ class Cluster:
             raise UnavailableError(f"{asked}: {exc}") from None
 
     async def _call(self, asked: _Call) -> tuple[str, bytes]:
-        """Call until the API server is not busy; give the answer's content type and body, whatever they are."""
+        """Call until the API server is not busy; return the answer's content type and body, unchecked."""
         for _ in range(BUSY_ATTEMPTS - 1):
             try:
                 return await self._call_once(asked)
@@ -273,11 +273,11 @@ class Cluster:
 
 
 class _AnswerRefusedError(aiohttp.ClientError):
-    """An answer that is not read to its end; the text says why."""
+    """An answer that is not read completely; the text says why."""
 
 
 async def _follow_nothing(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Refuse redirects: an API server sends none, and another server must not get what is written here."""
+    """Refuse redirects: an API server sends none, and no other server may get what is written here."""
     response = await send(request)
     if 300 <= response.status < 400:
         _refuse(response, f"{response.status}, a redirect, which is not followed")
@@ -323,7 +323,7 @@ STATUSES: dict[int, type[ClusterError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
-    410: UnavailableError,  # a list that took so long that its middle is forgotten
+    410: UnavailableError,  # the list took so long that its continue token expired
 }
 
 
@@ -339,5 +339,5 @@ def _error(asked: str, status: int, headers: Mapping[str, str], content: bytes) 
 def _seconds(header: str | None) -> float:
     try:
         return max(0.0, float(header or 1))
-    except ValueError:  # it may be a date; then a second is as good as any
+    except ValueError:  # it may be a date; then one second will do
         return 1.0

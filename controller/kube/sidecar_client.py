@@ -1,4 +1,4 @@
-"""Asks the sidecar pods what they have loaded. What a pod answers is material to judge, never trusted."""
+"""Asks the sidecar pods what they have loaded. Their answers are validated, never trusted."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ class SidecarClient:
         await self._session.close()
 
     async def ask_all(self, sidecars: Iterable[Sidecar]) -> Sequence[Sidecar]:
-        """Give the sidecars with what the ready ones among them have loaded."""
+        """Return the sidecars; the ready ones with what they have loaded."""
         return await asyncio.gather(*(self._ask(sidecar) for sidecar in sidecars))
 
     async def _ask(self, sidecar: Sidecar) -> Sidecar:
@@ -49,7 +49,7 @@ class SidecarClient:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body; nothing of one that is too long, so that its beginning is not taken for it."""
+    """Read the body; none of one that is too long, so that its beginning is not mistaken for the whole."""
     content = bytearray()
     async for chunk in response.content.iter_any():
         content += chunk

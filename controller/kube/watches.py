@@ -1,7 +1,7 @@
-"""The only place that knows kopf: its watches, and where their events go. Every event ends in a pass.
+"""The only user of kopf: its watches, and the handling of their events. Every event leads to a pass.
 
-kopf is used as the watcher alone: only ``on.event`` handlers, so it writes nothing into any object: no finalizer, no
-annotation, no event of its own.
+kopf only watches: with ``on.event`` handlers alone it writes nothing into any object: no finalizer, no annotation, no
+event of its own.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -14,33 +14,33 @@ from controller.kube.api_client import Credentials
 from controller.settings import Settings
 
 BACKOFFS_S = (0.25, 0.5, 1.0, 2.0)
-"""Between attempts of kopf's own requests, in seconds; the last one for ever. kopf's own ladder ends after a minute,
-and the operator with it; an API server may be away for longer, and be back for 21 s before it is noticed."""
+"""Between attempts of kopf's own requests, in seconds; the last one repeats forever. kopf's default ends after a
+minute, and with it the operator; an API server may be away longer, and its return is noticed within 21 s."""
 PATIENCE = 1.2
-"""How many times as long as the API server the client holds a watch; then the connection is taken for dead."""
+"""The client's watch timeout as a multiple of the server's; after it the connection counts as dead."""
 EXIT_S = 25.0
-"""kopf ends the process the hard way after this; the kubelet does so after 30 s."""
+"""kopf kills the process after this, in seconds; the kubelet does so after 30 s."""
 
 CONFIG_MAPS = ("", "v1", "configmaps")
 PODS = ("", "v1", "pods")
 
 LogIn = Callable[[], Awaitable[Credentials]]
 Tell = Callable[[str, str | None, Mapping[str, Any]], None]
-"""Told of every event: the plural, what happened (None: it is listed when the watch begins), and the object."""
+"""Called for every event: the plural, what happened (None: listed when the watch begins), and the object."""
 
 
 class EndlessBackoffs:
-    """Backoffs that never run out; kopf iterates anew for every request."""
+    """Endless backoffs; kopf starts a new iteration for every request."""
 
     def __iter__(self) -> Iterator[float]:
-        """Climb to the last one, and stay."""
+        """Yield all, then the last one forever."""
         yield from BACKOFFS_S
         while True:
             yield BACKOFFS_S[-1]
 
 
 def build_registry(tell: Tell, log_in: LogIn) -> kopf.OperatorRegistry:
-    """Register one handler for all that is watched, and the login."""
+    """Register one handler for everything watched, and the login."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
@@ -72,7 +72,7 @@ def build_registry(tell: Tell, log_in: LogIn) -> kopf.OperatorRegistry:
 
 
 def build_settings(settings: Settings) -> kopf.OperatorSettings:
-    """Set kopf so that no watch goes silent, and that it needs no right but to list and watch what it is told to."""
+    """Configure kopf so that no watch goes silent, and that it needs only the rights to list and watch its kinds."""
     configured = kopf.OperatorSettings()
     configured.watching.server_timeout = settings.watch_s
     configured.watching.client_timeout = settings.watch_s * PATIENCE

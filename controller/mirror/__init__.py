@@ -1,4 +1,4 @@
 """From database rows to OcrProfile resources: read, plan, apply.
 
-Never writes the database; publishing is not its business.
+Never writes the database, and does not publish.
 """

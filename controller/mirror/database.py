@@ -1,6 +1,6 @@
-"""The database, read only: one snapshot of both tables, or one error that tells why without telling secrets.
+"""Reads the database: one snapshot of both tables, or one error that gives the reason without secrets.
 
-The only door to SQLAlchemy's engines. Two kinds of database: MariaDB or MySQL in production, a SQLite file on a laptop.
+The only user of SQLAlchemy's engines. Two kinds of database: MariaDB or MySQL in production, a SQLite file on a laptop.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ SQLITE = "sqlite+aiosqlite"
 CONNECT_TIMEOUT_S = 3
 """A database in the same cluster answers in milliseconds; one retransmission of a lost packet takes a second."""
 READ_TIMEOUT_S = 5.0
-"""Deadline of a whole read, the connection counted: rows and prompt take milliseconds, a lock may take longer."""
+"""Deadline of a whole read, including the connection: rows and prompt take milliseconds, a lock may take longer."""
 
 BEGIN_MYSQL = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
-"""Both tables as of one moment: a prompt is never seen with the profile of another. The server refuses to write."""
+"""Both tables at one moment: a prompt is never combined with another moment's profile. The server refuses writes."""
 BEGIN_SQLITE = "BEGIN"
 
 MEANINGS = {
@@ -49,15 +49,15 @@ MEANINGS = {
     2006: "the connection was lost",
     2013: "the connection was lost",
 }
-"""What the error numbers of MariaDB and MySQL mean to us. Their own texts name hosts and users, and stay inside."""
+"""Our texts for the error numbers of MariaDB and MySQL. Their own texts name hosts and users, and are not shown."""
 
 
 class DatabaseUrlError(ValueError):
-    """The URL is none that the mirror understands; the text does not repeat it."""
+    """The mirror does not support this URL; the text does not repeat it."""
 
 
 class Database:
-    """A connection to the two tables, opened when first needed and again after it broke. Close it in the end."""
+    """A connection to the two tables, opened when first needed and reopened after a failure. The caller closes it."""
 
     def __init__(self, engine: AsyncEngine, begin: str, read_timeout_s: float, file: Path | None = None) -> None:
         self._engine = engine
@@ -66,7 +66,7 @@ class Database:
         self._file = file
 
     async def read(self, models: tuple[str, ...], prompt_type: str) -> Snapshot:
-        """Read the rows of these models and the active prompts of this type, as of one moment.
+        """Read the rows of these models and the active prompts of this type, at one moment.
 
         Raises:
             DatabaseError: no connection, no permission, no table, too many rows, or not within the deadline.
@@ -79,13 +79,13 @@ class Database:
         except DatabaseError:
             raise
         except Exception as exc:  # noqa: BLE001 - see below
-            # What answers may be no database: aiomysql then raises AssertionError, IndexError, struct.error, whatever
+            # The peer may not be a database: aiomysql then raises AssertionError, IndexError, struct.error, whatever
             # its parser stumbles over. The cause is cut off, because it names user, host and statement.
             raise DatabaseError(_reason(exc)) from None
 
     @asynccontextmanager
     async def open_transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that sees one moment and cannot write, whatever the user may; what fails is not mapped."""
+        """Open a read-only transaction on one snapshot, whatever the user's rights; errors are not mapped."""
         if self._file is not None:  # aiosqlite leaves a thread behind where it cannot open the file
             await asyncio.to_thread(_check_file, self._file)
         async with self._engine.connect() as connection:
@@ -116,7 +116,7 @@ async def _read(connection: AsyncConnection, models: tuple[str, ...], prompt_typ
 
 
 def _reason(exc: Exception) -> str:
-    """Tell what went wrong in words of our own: the driver's may hold what must not be told."""
+    """Describe the error in our own words: the driver's may contain secrets."""
     cause = getattr(exc, "orig", None) or exc
     if isinstance(cause, sqlite3.Error):
         return f"SQLite says: {cause}"  # its texts name tables and columns, never a path
@@ -131,7 +131,7 @@ def open_database(url: str, read_timeout_s: float = READ_TIMEOUT_S) -> Database:
     """Prepare to read this database; nothing is connected yet.
 
     Raises:
-        DatabaseUrlError: it is no URL, or one of another kind of database.
+        DatabaseUrlError: it is not a URL, or one of another kind of database.
     """
     try:
         parsed = make_url(url)
@@ -157,7 +157,7 @@ def _open_mysql(url: URL) -> AsyncEngine:
         pool_size=1,  # there is one reader
         max_overflow=0,
         pool_pre_ping=True,  # a restart of the database then costs no failed read
-        isolation_level="REPEATABLE READ",  # without it the snapshot below is none
+        isolation_level="REPEATABLE READ",  # without it there is no snapshot below
         hide_parameters=True,
         connect_args=connect_args,
     )
@@ -166,12 +166,12 @@ def _open_mysql(url: URL) -> AsyncEngine:
 def _open_sqlite(path: Path) -> AsyncEngine:
     """Open the file for reading only, which also keeps a wrong path from making an empty database."""
     url = URL.create(SQLITE, database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
-    # No pool: a connection that is kept would go on reading the file that somebody replaced.
+    # No pool: a kept connection would continue to read a file that was replaced.
     engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _keep_odd_bytes)
     return engine
 
 
 def _keep_odd_bytes(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    """Let text that is not UTF-8 through to the check of its row; SQLite's driver would fail the whole read."""
+    """Pass text that is not UTF-8 on to the check of its row; SQLite's driver would fail the whole read."""
     connection.driver_connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")  # type: ignore[attr-defined]

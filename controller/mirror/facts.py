@@ -1,4 +1,4 @@
-"""How the mirror fares, for readiness and metrics. Pure."""
+"""The mirror's state, for readiness and metrics. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class MirrorFacts:
-    """How the mirror fares: for readiness and metrics."""
+    """The mirror's state, for readiness and metrics."""
 
     last_read: datetime | None = None
     """When the database was last read; None: never yet."""
     down_since: datetime | None = None
-    """When the database began to fail; None: it answers, or was not asked yet."""
+    """When the database began to fail; None: it answers, or was not read yet."""
     down_reason: str = ""
     cluster_reason: str = ""
-    """Why the API server did not do the last pass in full; empty: it did."""
+    """Why the API server did not complete the last pass; empty: it did."""
     rows: int = 0
     """Rows of the mirrored models at the last read."""
     notices: Mapping[str, int] = field(default_factory=dict)
-    """What is amiss at the moment, counted by reason."""
+    """Current problems, counted by reason."""
     writes: Mapping[str, int] = field(default_factory=dict)
     """Writes since the start, by verb: create, update, withdraw, delete."""

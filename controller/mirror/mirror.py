@@ -1,7 +1,7 @@
 """The mirror: every interval, database rows become OcrProfile resources. Reads the database, never writes it.
 
-What to do is decided in ``plan``; here it is done. Nothing is remembered that a restart may not lose: what has
-been told already, since when the database has been down, and what was last decided.
+``plan`` decides what to do; it is done here. A restart may lose everything remembered here: which events were emitted,
+since when the database has been down, and the last plan.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class ProfileResources(Protocol):
         """Delete the one of this uid; one that is gone is fine."""
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
-        """Tell something about an object, which need not exist; an event of that name already tells it."""
+        """Create an event about an object, which need not exist; if an event of that name exists, nothing is done."""
 
 
 Inputs = tuple[Snapshot, Mapping[str, str | None]]
@@ -81,11 +81,11 @@ class Mirror:
         self._told: frozenset[Notice] = frozenset()
         self._facts = MirrorFacts()
         self._settled: tuple[Inputs, Plan] | None = None
-        """The last plan and what it was made from, if the same again needs no new one: at rest, nothing is computed."""
+        """The last plan and its input, if the same input needs no new plan: at rest, nothing is computed."""
 
     @property
     def facts(self) -> MirrorFacts:
-        """How the mirror fares, as of the last pass."""
+        """The mirror's state after the last pass."""
         return self._facts
 
     async def run(self) -> None:
@@ -135,7 +135,7 @@ class Mirror:
     # ── doing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _do(self, plan: Plan) -> list[tuple[Apply | Delete, ClusterError]]:
-        """Do it all, some of it at once; give what failed."""
+        """Do everything, a few at a time; return what failed."""
         slots = asyncio.Semaphore(PARALLEL_CALLS)
         failures: list[tuple[Apply | Delete, ClusterError]] = []
 
@@ -162,7 +162,7 @@ class Mirror:
         self._facts = replace(self._facts, writes=writes)
 
     async def _tell(self, notices: Sequence[Notice]) -> None:
-        """Make an event of every notice that is new; one that could not be told is still new next time."""
+        """Create an event for every new notice; one that failed counts as new the next time."""
         told = self._told.intersection(notices)
         for notice in notices:
             if notice not in told:

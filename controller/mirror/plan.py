@@ -1,7 +1,7 @@
-"""What the mirror decides: rows and live resources → which resources to apply, which to delete, what to tell. Pure.
+"""What the mirror decides: rows and live resources → which resources to apply or delete, which events to emit. Pure.
 
-Level, not edge: the same rows and resources give the same plan, whatever happened before. What has to outlive a
-restart (since when a row is gone) stands in an annotation of the resource itself.
+Level-triggered: the same rows and resources give the same plan, whatever happened before. What must survive a restart
+(since when a row is gone) is kept in an annotation of the resource itself.
 """
 
 import json
@@ -47,7 +47,7 @@ class MirrorRules:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell, for as long as it is true. It becomes an event once, when it begins or changes."""
+    """Something to report while it is true. It becomes an event once, when it begins or changes."""
 
     name: str
     """The resource it is about; empty: no resource can have that name, or it is about the mirror itself."""
@@ -89,7 +89,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, and what is to be told."""
+    """What is to be done, and what is to be reported."""
 
     actions: tuple[Apply | Delete, ...] = ()
     notices: tuple[Notice, ...] = ()
@@ -115,7 +115,7 @@ class Clock:
 
 
 def plan_mirror(snapshot: Snapshot, live: Iterable[Body], rules: MirrorRules, clock: Clock) -> Plan:
-    """Decide what to do, for every resource and row of the namespace.
+    """Decide what to do for every resource and row of the namespace.
 
     Args:
         snapshot: both tables at one moment.
@@ -207,7 +207,7 @@ class _Planner:
         return self._apply(name, mirrored_part(live), live, State(row_gone_since=since), [warning])
 
     def _is_over(self, since: datetime, up_since: datetime | None = None) -> bool:
-        """Tell whether the time is. An outage hides things: the time of an empty table begins anew after it."""
+        """Return whether the time is over. An outage hides changes: after it an empty table's time starts again."""
         begun = max(since, up_since or since)
         return (self.clock.now - begun).total_seconds() >= self.rules.delete_after_s
 
@@ -216,7 +216,7 @@ class _Planner:
         return Delete(name, _uid(live), why), []
 
     def _apply(self, name: str, spec: Spec, live: Body | None, state: State, warnings: list[tuple[str, str]]) -> Step:
-        """Apply if anything differs, and tell the warnings, which the resource also carries."""
+        """Apply if anything differs, and report the warnings, which the resource also carries."""
         state = replace(state, warnings=tuple(f"{reason}: {message}" for reason, message in warnings))
         notices = [_notice(name, live, *warning) for warning in warnings]
         changes = _changes(spec, state, live)
@@ -228,7 +228,7 @@ class _Planner:
         return Apply(name, verb, self._body(name, spec, state, live), changes), notices
 
     def _body(self, name: str, spec: Spec, state: State, live: Body | None) -> dict[str, Any]:
-        """Build what is applied: everything the mirror owns, because what is left out is given back."""
+        """Build what is applied: everything the mirror owns, because it loses ownership of fields left out."""
         metadata: dict[str, Any] = {
             "name": name,
             "namespace": self.rules.namespace,
@@ -255,7 +255,7 @@ def _notice(name: str, live: Body | None, reason: str, message: str) -> Notice:
 
 
 def mirrored_part(live: Body) -> dict[str, Any]:
-    """Give what the database owns of a live spec."""
+    """Return what the database owns of a live spec."""
     spec = _object(live.get("spec"))
     return {field: spec[field] for field in MIRRORED if spec.get(field) is not None}
 
@@ -274,13 +274,13 @@ def _changes(spec: Spec, state: State, live: Body | None) -> tuple[Change, ...]:
 
 
 def _flat(spec: Spec) -> dict[str, Any]:
-    """Give every field by its path. None where it is not set: null and absent mean the same in this resource."""
+    """Return every field by its path. None where it is not set: null and absent mean the same in this resource."""
     prompt = _object(spec.get("prompt"))
     return {field: spec.get(field) for field in SCALARS} | {f"prompt.{f}": prompt.get(f) for f in PROMPT_FIELDS}
 
 
 def _sent(spec: Spec, before: Spec) -> dict[str, Any]:
-    """Name a field that is not set only where it has to lose a value: to leave it out would keep a hand edit's."""
+    """Include an unset field only if it must lose a value: leaving it out would keep that of a hand edit."""
     sent = {f: spec.get(f) for f in SCALARS if spec.get(f) is not None or before.get(f) is not None}
     prompt = {f: value for f, value in _object(spec.get("prompt")).items() if value is not None}
     if prompt or before.get("prompt"):
@@ -324,5 +324,5 @@ def _brief(field: str, value: object) -> str:
 
 
 def count_reasons(notices: Iterable[Notice]) -> dict[str, int]:
-    """Count what is amiss, by reason: the metric."""
+    """Count problems by reason, for the metric."""
     return dict(Counter(notice.reason for notice in notices))

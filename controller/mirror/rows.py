@@ -1,4 +1,4 @@
-"""Rows as they are read, and what they ask for: junk is refused with a sentence, the rest becomes a spec. Pure.
+"""Rows as read, and what they specify: an invalid one is refused with a sentence, the rest become specs. Pure.
 
 The ranges are those of ``ProfileSpec``; what the rows add is NULL, decimals, four shapes of tags, and names.
 """
@@ -76,7 +76,7 @@ class JunkRow(ValueError):  # noqa: N818 - the row is junk, not an error of ours
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a row asks for, the prompt apart."""
+    """What a row specifies, without the prompt."""
 
     spec: Spec | None
     """None: the row is junk, the last good resource stays."""
@@ -85,7 +85,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class WantedPrompt:
-    """What the active prompt asks for."""
+    """What the active prompt specifies."""
 
     block: Spec | None
     """``spec.prompt``; None: there is no active prompt."""
@@ -96,7 +96,7 @@ class WantedPrompt:
 
 
 def wanted_profiles(rows: Iterable[ProfileRow]) -> tuple[dict[str, Wanted], list[str]]:
-    """Read the rows: what is wanted by name, and a sentence for each row whose name no resource can have."""
+    """Read the rows: what is wanted, by name, and a sentence for each row whose name is impossible for a resource."""
     wanted: dict[str, Wanted] = {}
     nameless = []
     for row in rows:
@@ -110,7 +110,7 @@ def wanted_profiles(rows: Iterable[ProfileRow]) -> tuple[dict[str, Wanted], list
 
 
 def _name(row: ProfileRow) -> str:
-    """Give the resource's name: that of the profile, or nothing.
+    """Return the resource's name: that of the profile, or none.
 
     A name that no resource can have is refused rather than mapped: callers ask for the profile by the row's name, and
     would not find it under another.
@@ -169,7 +169,7 @@ def wanted_prompt(rows: Sequence[PromptRow], prompt_type: str) -> WantedPrompt:
 
 
 def prompt_of_row(row: PromptRow, prompt_type: str) -> dict[str, Any]:
-    """Turn an active prompt into ``spec.prompt``. ``{{placeholders}}`` are passed on: a condition tells of them.
+    """Turn an active prompt into ``spec.prompt``. ``{{placeholders}}`` are passed on: a condition reports them.
 
     Raises:
         JunkRow: the template is empty or too long, or the context is no JSON or names impossible tags.
@@ -187,7 +187,7 @@ def prompt_of_row(row: PromptRow, prompt_type: str) -> dict[str, Any]:
 
 
 def _template(value: object) -> str:
-    """Give the template if it can be a system prompt. The payload decides; the words are ours: the text is cut."""
+    """Return the template if it can be a system prompt. The payload decides; the words are ours: the text is cut."""
     template = _text(value, "template")
     try:
         return check_system_prompt(template)
@@ -248,7 +248,7 @@ def _flag(value: object) -> bool:
 
 
 def _number(value: object, field: str) -> int | float | None:
-    """Give the exact number: a decimal becomes the float that is written the same, a whole one an integer."""
+    """Return the exact number: a decimal becomes the float with the same digits, a whole one an integer."""
     if value is None:
         return None
     if not isinstance(value, int | float | Decimal):
@@ -271,7 +271,7 @@ def _check_spec(spec: Spec) -> None:
 
 def _explain(problem: ErrorDetails, spec: Spec) -> str:
     field, *_ = path = [str(part) for part in problem["loc"]]
-    if field == "prompt":  # what a prompt says is nobody's business but the model's
+    if field == "prompt":  # a prompt's content is only for the model
         return explain(problem, ".".join(path))
     return explain(problem, field, f" is {_shown(spec.get(field))}")
 

@@ -1,8 +1,8 @@
 """The two tables as the mirror reads them, and its queries. Pure: nothing here connects to anything.
 
-Only the columns that are read stand here. None has a type: a type would convert in the driver, where one junk value
-fails the whole read; ``rows`` checks the values row by row. Texts are cut in the query, one character past
-their limit, so that no row can fill this process' memory.
+Only the columns that are read are listed. None has a type: a type would convert in the driver, where one invalid value
+fails the whole read; ``rows`` checks the values row by row. Texts are cut in the query, one character past their limit,
+so that no row can fill this process' memory.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def select_profiles(models: Sequence[str]) -> Select[*tuple[object, ...]]:
 
 
 def select_prompts(prompt_type: str) -> Select[*tuple[object, ...]]:
-    """Select the active prompts of this type, the highest version first; two suffice to tell that one is too many."""
+    """Select the active prompts of this type, the highest version first; two suffice to see that there are several."""
     rows = select(
         PROMPTS.c.version_number,
         _cut(PROMPTS.c.template, MAX_PROMPT_CHARS),

@@ -27,7 +27,7 @@ class Facts:
 
     is_crd_there: bool
     waiting: Sequence[str] = ()
-    """Namespaces that no pass has gone well over yet."""
+    """Namespaces without a successful pass so far."""
     failing: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
     """Namespaces whose passes fail: why, and since when."""
     database_down_since: datetime | None = None
@@ -36,7 +36,7 @@ class Facts:
 
 
 def readiness(facts: Facts) -> list[Reason]:
-    """List what keeps the controller from its work; nothing: it is ready."""
+    """List what keeps the controller from its work; an empty list means ready."""
     reasons = [] if facts.is_crd_there else [Reason("crd-missing")]
     reasons += [Reason("reconcile-failing", f"{name}: {why}", since) for name, (why, since) in facts.failing.items()]
     if facts.is_crd_there:
@@ -47,5 +47,5 @@ def readiness(facts: Facts) -> list[Reason]:
 
 
 def is_alive(facts: Facts) -> bool:
-    """Tell whether every loop still goes round; what dies ends the process, what hangs ends here."""
+    """Return whether every loop still runs: a dead one ends the process by itself, a hanging one is found here."""
     return facts.oldest_beat_s <= facts.longest_beat_s

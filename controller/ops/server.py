@@ -35,7 +35,7 @@ def build_app(facts: Callable[[], Facts], metrics: Metrics) -> web.Application:
 
 @asynccontextmanager
 async def open_ops(settings: Settings, facts: Callable[[], Facts], metrics: Metrics) -> AsyncIterator[int]:
-    """Serve the ops port; gives the port.
+    """Serve the ops port; yields the port.
 
     Raises:
         SettingsError: the port is taken.

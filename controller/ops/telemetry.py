@@ -69,7 +69,7 @@ class Metrics:
         )
 
     def watch_mirror(self, read: Callable[[], MirrorFacts | None]) -> None:
-        """Show how the mirror fares, at the time the metrics are asked for."""
+        """Show the mirror's state at the time the metrics are read."""
 
         def watch(name: str, documentation: str, value_of: Callable[[MirrorFacts], float]) -> None:
             gauge = Gauge(f"ocr_controller_mirror_{name}", documentation, registry=self.registry)

@@ -17,7 +17,7 @@ HASH_DIGITS = 16
 
 
 class Publication(StrEnum):
-    """What became of a profile in the ConfigMap. The value is the reason in the condition ``Published``."""
+    """A profile's outcome in the ConfigMap. The value is the reason in the condition ``Published``."""
 
     PUBLISHED = "Published"
     LAST_GOOD = "LastGoodPublished"
@@ -29,7 +29,7 @@ class Publication(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One profile's place in the ConfigMap. Without a payload it has none."""
+    """One profile's entry in the ConfigMap; without a payload there is none."""
 
     publication: Publication
     payload: str | None = None
@@ -38,20 +38,20 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What the ConfigMap is to hold, and why."""
+    """The desired content of the ConfigMap, and why."""
 
     data: Mapping[str, str]
     entries: Mapping[str, Entry]
 
     @property
     def hash(self) -> str:
-        """Hash of the data: what tells the kubelet, through the pods' annotation, that there is something new."""
+        """Hash of the data: as the pods' annotation it makes the kubelet refresh the files."""
         canonical = json.dumps(self.data, sort_keys=True, ensure_ascii=False).encode()
         return hashlib.sha256(canonical).hexdigest()[:HASH_DIGITS]
 
 
 def plan_entries(resources: Iterable[Resource], last_good: Mapping[str, str]) -> Desired:
-    """Decide for every profile what is served of it.
+    """Decide for every profile which payload is served.
 
     Args:
         resources: all profiles of the namespace; those on their way out are left out.
@@ -86,9 +86,9 @@ def _entry(resource: Resource, last_good: str | None) -> Entry:
 
 
 def good_payload(resource: Resource, published: str | None) -> str | None:
-    """Give what the ConfigMap holds for this profile, if that can be what this controller once put there.
+    """Return the ConfigMap's payload of this profile, if this controller can have written it.
 
-    A hand may have been at the ConfigMap: its content must carry its own revision and be the one that the status tells.
+    Somebody may have edited the ConfigMap: the content must match its own revision and the one in the status.
     """
     if published is None:
         return None
@@ -117,7 +117,7 @@ def render_config_map(namespace: str, desired: Desired) -> dict[str, Any]:
 
 
 def is_in_place(live: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> bool:
-    """Tell whether the cluster holds this very manifest; labels and annotations of others do not matter."""
+    """Return whether the cluster has exactly this manifest; labels and annotations of others are ignored."""
     if live is None or live.get("immutable") or surplus_of(live, manifest):
         return False
     metadata, wanted = live["metadata"], manifest["metadata"]
@@ -127,7 +127,7 @@ def is_in_place(live: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> 
 
 
 def surplus_of(live: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the merge patch that removes keys of others: server-side apply leaves what another manager owns."""
+    """Return the merge patch that removes keys of others: server-side apply leaves what another manager owns."""
     foreign = sorted(set(live.get("data") or {}) - set(manifest["data"]))
     patch: dict[str, Any] = {"data": dict.fromkeys(foreign)} if foreign else {}
     if live.get("binaryData"):

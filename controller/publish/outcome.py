@@ -7,8 +7,8 @@ class Outcome(Enum):
     """What is to be done about a namespace after a pass."""
 
     SETTLED = auto()
-    """Nothing, until something happens."""
+    """Nothing until the next event."""
     UNSETTLED = auto()
-    """Look again soon: something has still to happen."""
+    """Check again soon: something is still expected."""
     NOTHING_THERE = auto()
     """Forget it, until something happens: nothing of ours is there, or the namespace itself is gone."""

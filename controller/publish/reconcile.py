@@ -1,4 +1,4 @@
-"""One pass over one namespace: list, decide, publish, observe, tell. The same whatever the event was.
+"""One pass over one namespace: list, decide, publish, observe, report. The same for every event.
 
 Every step compares first and writes only what differs, so a pass may be repeated, cut short or run twice at a time.
 """
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 PARALLEL_WRITES = 8
 """Calls at a time: enough for 1,000 statuses in seconds, few enough for the API server's fairness."""
 LONGEST_TELLING_S = 2.0
-"""How long statuses are written while there is something newer to publish."""
+"""How long statuses are written, in seconds, while something newer waits to be published."""
 
 
 class Cluster(Protocol):
@@ -56,7 +56,7 @@ class Cluster(Protocol):
         """Make it as the manifest says."""
 
     async def trim_config_map(self, namespace: str, patch: Mapping[str, Any]) -> Manifest:
-        """Take away what others put in."""
+        """Remove what others put in."""
 
     async def delete_config_map(self, namespace: str) -> None:
         """Delete it."""
@@ -78,20 +78,20 @@ class Asks(Protocol):
     """What a pass needs of the sidecars; see ``controller.kube.sidecar_client``."""
 
     async def ask_all(self, sidecars: Iterable[Sidecar]) -> Sequence[Sidecar]:
-        """Give the sidecars with what they have loaded."""
+        """Return the sidecars with what they have loaded."""
 
 
 class Proofs(Protocol):
     """What a pass needs of the proof of isolation; see ``controller.isolation.prover``."""
 
     def latest(self, namespace: str) -> tuple[Condition | None, bool]:
-        """Give the latest proof, and whether it has not been told yet."""
+        """Return the latest proof, and whether it is still unreported."""
 
     def observe(self, namespace: str, sidecars: Sequence[Sidecar]) -> None:
-        """Note who is there to be proved."""
+        """Note the pods to prove."""
 
     def reported(self, namespace: str, proof: Condition | None) -> None:
-        """Note that all profiles tell this proof."""
+        """Note that all profiles report this proof."""
 
 
 class Expects(Protocol):
@@ -106,7 +106,7 @@ class Expects(Protocol):
 
 @dataclass(slots=True)
 class _Memory:
-    """What is known of a namespace besides what the cluster holds. All of it may be lost at any time."""
+    """What is remembered of a namespace besides the cluster's state. All of it may be lost at any time."""
 
     last_good: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Profile name → its uid and the payload that was published last."""
@@ -114,7 +114,7 @@ class _Memory:
 
 
 class Reconciler:
-    """Makes passes. Holds nothing that the next process could not find out again."""
+    """Makes passes. Keeps nothing that the next process could not find out again."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
         self,
@@ -136,7 +136,7 @@ class Reconciler:
         self._memories: dict[str, _Memory] = {}
 
     async def reconcile(self, namespace: str, has_news: Callable[[], bool] = lambda: False) -> Outcome:
-        """Make one pass; tell what it leaves to be done.
+        """Make one pass; return what is left to be done.
 
         Args:
             namespace: the namespace to look at.
@@ -164,7 +164,7 @@ class Reconciler:
         self._memories.pop(namespace, None)
 
     def _is_nothing_of_ours(self, bodies: Mapping[str, Manifest], live: Manifest | None) -> bool:
-        """In every namespace of a cluster there may be a ConfigMap of that name; only ours is ours to empty."""
+        """Return whether nothing is ours: any namespace may have a ConfigMap of that name; only ours may be emptied."""
         labels = (live or {}).get("metadata", {}).get("labels") or {}
         is_ours = labels.get(names.MANAGED_BY) == names.CONTROLLER_MANAGER
         return self._settings.cluster_wide and not bodies and not is_ours
@@ -234,7 +234,7 @@ class Reconciler:
 
     async def _tell(self, body: Manifest, resource: Resource, status: Mapping[str, Any], now: str) -> None:
         about = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": body["metadata"]}
-        # Events come first, and have names of their own: a crash between the two tells neither twice, nor not at all.
+        # Events come first, with deterministic names: a crash between the two neither loses nor repeats any.
         for event in plan_events(resource, status):
             await self._cluster.emit_event(about, event, names.CONTROLLER_MANAGER, now)
         try:
@@ -284,7 +284,7 @@ def _remember(memory: _Memory, resources: Iterable[Resource], desired: Desired) 
 
 
 def _agree(sidecars: Iterable[Sidecar], desired: Desired) -> bool:
-    """Tell whether every ready sidecar has loaded what is published, and nothing else."""
+    """Return whether every ready sidecar has loaded exactly what is published."""
     wanted = {name: entry.revision for name, entry in desired.entries.items() if _is_served(entry)}
     return all(sidecar.loaded == wanted for sidecar in sidecars if sidecar.is_ready)
 
@@ -294,7 +294,7 @@ def _is_served(entry: Entry) -> bool:
 
 
 async def _all_of(todo: Iterable[Callable[[], Awaitable[None]]], may_go_on: Callable[[], bool] = lambda: True) -> bool:
-    """Do all, a few at a time, whatever becomes of each; then raise the first error.
+    """Do all, a few at a time, even if some fail; then raise the first error.
 
     Returns:
         False if the rest was left because it may not go on and ``LONGEST_TELLING_S`` are over.

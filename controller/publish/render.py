@@ -40,7 +40,7 @@ def read_manifests(source: str, text: str) -> Iterator[Mapping[str, Any]]:
 
 
 def write_profiles(manifests: Iterable[Mapping[str, Any]], output: Path) -> list[str]:
-    """Write one file a profile, take away those of withdrawn ones, and leave those of invalid ones.
+    """Write one file per profile, remove those of withdrawn ones, and keep those of invalid ones.
 
     Returns:
         What is wrong, one sentence a profile that could not be written.

@@ -1,4 +1,4 @@
-"""What was observed → the status of a profile, and the events that tell of its changes. Pure."""
+"""Observations → the status of a profile, and the events about its changes. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Surroundings:
     conflicts: Mapping[str, str]
     """By profile name, from ``find_reload_conflicts``."""
     mirrored: Mapping[str, Sequence[tuple[str, str]]]
-    """What is amiss with the row behind a profile, as reason and message, by profile name; of mirrored ones alone."""
+    """The problem with a profile's row, as reason and message, by profile name; only for mirrored ones."""
     isolation: Condition | None
     """The latest proof; None: there is none yet."""
     is_fresh: bool
@@ -70,14 +70,14 @@ def _some(members: Sequence[str]) -> str:
 
 
 def accepted(resource: Resource) -> Condition:
-    """Tell whether the spec can be served."""
+    """State whether the spec can be served."""
     if resource.problem is None:
         return Condition("Accepted", "True", "Valid", "the spec is valid")
     return Condition("Accepted", "False", "Invalid", resource.problem)
 
 
 def published(entry: Entry) -> Condition:
-    """Tell whether, and as which revision, it is in the ConfigMap."""
+    """State whether, and with which revision, it is in the ConfigMap."""
     kind = entry.publication
     truth: Truth = "False" if kind in WITHDRAWN else "True"
     message = {
@@ -92,7 +92,7 @@ def published(entry: Entry) -> Condition:
 
 
 def applied(name: str, entry: Entry, sidecars: Sequence[Sidecar]) -> tuple[Condition, int, int]:
-    """Tell how many ready sidecars do what the ConfigMap says; with it, the ready ones and those that do."""
+    """State how many ready sidecars follow the ConfigMap; also return the number of ready ones and of those that do."""
     ready = [sidecar for sidecar in sidecars if sidecar.is_ready]
     done = [s for s in ready if s.loaded is not None and s.loaded.get(name) == entry.revision]
     return _applied(name, entry, ready, done), len(ready), len(done)
@@ -115,7 +115,7 @@ def _applied(name: str, entry: Entry, ready: Sequence[Sidecar], done: Sequence[S
 
 
 def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Condition:
-    """Sum up: do the sidecars do what the spec says? A withdrawn profile is ready when it is gone from all of them."""
+    """Sum up: do the sidecars follow the spec? A withdrawn profile is ready when none of them has it any more."""
     if resource.problem is not None and entry.publication not in (Publication.INACTIVE, Publication.OTHER_MODEL):
         return Condition("Ready", "False", "Invalid", "see the condition Accepted")
     if entry.publication is Publication.TOO_LARGE:
@@ -124,7 +124,7 @@ def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Conditi
 
 
 def prompt_clean(resource: Resource) -> Condition:
-    """Return whether the prompt still holds unfilled placeholders."""
+    """State whether the prompt still contains unfilled placeholders."""
     prompt = (resource.payload and resource.payload.system_prompt) or ""
     if found := find_placeholders(prompt):
         return Condition("PromptClean", "False", "Placeholders", f"the prompt still holds {_some(found)}")
@@ -132,14 +132,14 @@ def prompt_clean(resource: Resource) -> Condition:
 
 
 def reload_conflict(name: str, conflicts: Mapping[str, str]) -> Condition:
-    """Tell whether this profile and another make the model reload by turns."""
+    """State whether this profile and another make the model reload by turns."""
     if name in conflicts:
         return Condition("ReloadConflict", "True", "NumCtxDiffers", conflicts[name])
     return Condition("ReloadConflict", "False", "NoConflict", "no other active profile wants another numCtx")
 
 
 def mirrored(warnings: Sequence[tuple[str, str]]) -> Condition:
-    """Tell whether the resource is what its row says."""
+    """State whether the resource agrees with its row."""
     if not warnings:
         return Condition("Mirrored", "True", "AsTheRow", "the resource is what its row says")
     messages = "; ".join(message for _, message in warnings)
@@ -153,7 +153,7 @@ NOT_PROVED = Condition("IsolationEnforced", "Unknown", "NotProvedYet", "no proof
 
 
 def next_status(resource: Resource, entry: Entry, around: Surroundings) -> dict[str, Any]:
-    """Make the whole status; a condition that still says the same keeps its time."""
+    """Make the whole status; an unchanged condition keeps its time."""
     is_applied, ready, done = applied(resource.name, entry, around.sidecars)
     conditions = [
         accepted(resource),
@@ -180,7 +180,7 @@ def next_status(resource: Resource, entry: Entry, around: Surroundings) -> dict[
 
 
 def conditions_of(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Give the conditions of a status by their type."""
+    """Return the conditions of a status by their type."""
     return {condition["type"]: condition for condition in status.get("conditions") or ()}
 
 
@@ -209,7 +209,7 @@ def _render(
 
 
 def is_told(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Tell whether the cluster's status says all this already; what others added does not matter."""
+    """Return whether the cluster's status already contains all this; what others added is ignored."""
     mine = {name: value for name, value in status.items() if name != "conditions"}
     theirs = {name: live.get(name) for name in mine}
     known = conditions_of(live)
@@ -223,7 +223,7 @@ GOOD = {"Accepted": "True", "Published": "True", "Applied": "True", "PromptClean
 
 
 def plan_events(resource: Resource, status: Mapping[str, Any]) -> list[Event]:
-    """List what is worth telling about the step from the resource's status to the next one."""
+    """List the events for the change from the resource's status to the next one."""
     before, after = conditions_of(resource.status), conditions_of(status)
     is_new_revision = resource.status.get("revision") != status.get("revision")
     events = []
@@ -238,7 +238,7 @@ def plan_events(resource: Resource, status: Mapping[str, Any]) -> list[Event]:
 def _is_news(kind: str, old: Mapping[str, Any] | None, new: Mapping[str, Any], good: str) -> bool:
     if kind == "Published":
         return True
-    if kind == "Applied":  # that it waits, after every edit and at every rollout, is no news
+    if kind == "Applied":  # waiting after every edit and at every rollout needs no event
         return new["reason"] in ("AllSidecars", "Refused")
     return new["status"] != good or (old is not None and old["status"] != good)
 

@@ -16,6 +16,6 @@ class Event:
 
 
 def event_name(subject: str, *told: str) -> str:
-    """Name an event after what it tells: told again, after a crash or by a second replica, it is the same event."""
+    """Name an event after its content: repeated after a crash or by a second replica, it is the same event."""
     digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
     return f"{subject[:200].rstrip('-.')}.{digest}"

@@ -30,7 +30,7 @@ class State:
 
 
 def parse_state(body: Body, now: datetime) -> State:
-    """Read the annotation; what is junk, or in the future, counts as not there."""
+    """Read the annotation; invalid values, or times in the future, count as absent."""
     annotations = body["metadata"].get("annotations") or {}
     try:
         state = json.loads(annotations.get(STATE_ANNOTATION) or "{}")
@@ -57,7 +57,7 @@ def _past(value: object, now: datetime) -> datetime | None:
 
 
 def warnings_of(body: Body) -> tuple[tuple[str, str], ...]:
-    """Give what is amiss with a mirrored resource, as reason and message: what a condition is made of."""
+    """Return the problem of a mirrored resource as reason and message, for its condition."""
     warnings = parse_state(body, datetime.max.replace(tzinfo=UTC)).warnings if is_mirrored(body) else ()
     return tuple((reason, message) for reason, _, message in (warning.partition(": ") for warning in warnings))
 
@@ -73,5 +73,5 @@ def render_state(state: State) -> str:
 
 
 def is_mirrored(body: Body) -> bool:
-    """Tell whether a resource is the mirror's, by its label."""
+    """Return whether a resource is the mirror's, by its label."""
     return (body["metadata"].get("labels") or {}).get(names.MANAGED_BY) == names.MIRROR_MANAGER

@@ -45,7 +45,7 @@ def read_pod(body: Mapping[str, Any]) -> Sidecar | None:
 def parse_loaded(content: bytes) -> tuple[dict[str, str], dict[str, str]] | None:
     """Parse the answer of ``/profiles``: revisions and reasons of refusal, by profile name; None if it is no answer.
 
-    Where the sidecar tells the revision of the content that it really loaded, that one counts.
+    If the sidecar reports the revision of the content that it really loaded, that one counts.
     """
     try:
         answer = json.loads(content)

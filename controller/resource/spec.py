@@ -1,6 +1,6 @@
-"""An OcrProfile as the cluster stores it → what the sidecars are to have. Pure.
+"""An OcrProfile as stored in the cluster → the payload for the sidecars. Pure.
 
-The CRD refuses most of what is refused here; a resource may have passed an older CRD, so nothing is taken on trust.
+The CRD refuses most of what is refused here, but a resource may have passed an older CRD, so everything is checked.
 """
 
 import re
@@ -66,7 +66,7 @@ class PromptSpec(_SpecModel):
 
 
 class RetrySpec(_SpecModel):
-    """One more try, slightly warmer: that gets most looping pages out of their loop. The defaults are the CRD's."""
+    """One more attempt at a slightly higher temperature ends most loops. The defaults are the CRD's."""
 
     max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS, strict=True)] = 2
     temperature_step: TemperatureStep = 0.1

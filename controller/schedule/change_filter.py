@@ -1,6 +1,6 @@
-"""Which events are news, and which only tell what the controller knows or has done itself. Pure.
+"""Which events are news, and which only report what the controller knows or has done itself. Pure.
 
-It saves passes and nothing else: what is judged wrongly here is put right at the next resync.
+It only saves passes: a wrong decision here is corrected at the next resync.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,9 +42,10 @@ class News:
         return judge(kind, body)
 
     def _of_profile(self, kind: str | None, body: Body) -> bool:
-        """Tell a new or changed spec, its end, or something else amiss with its row. A status is no news.
+        """Return whether a spec is new, changed or gone, or its row has a new problem. A status is no news.
 
-        The controller itself writes it; and two replicas that see different things would spur each other on.
+        The controller writes the status itself; two replicas that see different things would trigger each other
+        forever.
         """
         metadata = body["metadata"]
         if kind == DELETED:
@@ -61,7 +62,7 @@ class News:
         return kind == DELETED or manifest is None or not is_in_place(body, manifest)
 
     def _of_pod(self, kind: str | None, body: Body) -> bool:
-        """Tell one that comes, goes, becomes ready or unready, or moves; kubelets write much else into a pod."""
+        """Return whether a pod comes, goes, becomes ready or unready, or moves; kubelets write much else into a pod."""
         metadata = body["metadata"]
         known = self._sidecars.get(metadata["namespace"], {}).get(metadata["uid"])
         return (None if kind == DELETED else read_pod(body)) != known

@@ -16,7 +16,7 @@ from controller.schedule.backoff import Pace
 log = logging.getLogger(__name__)
 
 PASS_DEADLINE_S = 60.0
-"""A pass that takes longer hangs: all its calls have deadlines of their own."""
+"""A pass that takes longer, in seconds, hangs: all its calls have their own deadlines."""
 
 Pass = Callable[[str, Callable[[], bool]], Awaitable[Outcome]]
 
@@ -33,13 +33,13 @@ class _Namespace:
 
 @dataclass(slots=True)
 class Work:
-    """One loop for each namespace where something is to be done; a slow one holds up no other."""
+    """One loop for each namespace with work; a slow one does not delay the others."""
 
     make_pass: Pass
     metrics: Metrics
     resync_s: float
     forget: Callable[[str], None]
-    """Told of a namespace whose loop has ended, because nothing is there."""
+    """Called with a namespace whose loop has ended, because nothing is there."""
     _namespaces: dict[str, _Namespace] = field(default_factory=dict)
     _group: asyncio.TaskGroup | None = None
 
@@ -53,7 +53,7 @@ class Work:
         known.news.set()
 
     async def run(self) -> None:
-        """Serve all namespaces, for ever."""
+        """Serve all namespaces forever."""
         async with asyncio.TaskGroup() as self._group:
             for namespace, known in self._namespaces.items():
                 self._group.create_task(self._serve(namespace, known), name=f"passes over {namespace}")
@@ -73,7 +73,7 @@ class Work:
         self.forget(namespace)
 
     async def _pass(self, namespace: str, known: _Namespace, pace: Pace) -> Pace | None:
-        """Make one pass. Whatever it raises, the next one is made: nothing else would ever mend it.
+        """Make one pass. Whatever it raises, the next one is made: nothing else would recover.
 
         Returns:
             How to go on; None: not at all, nothing is there, and nothing has happened meanwhile.
@@ -114,12 +114,12 @@ class Work:
 
     @property
     def oldest_beat_s(self) -> float:
-        """Seconds since the loop that has been still for longest went round."""
+        """Seconds since the longest silent loop last ran."""
         return max((time.monotonic() - known.beat for known in self._namespaces.values()), default=0)
 
     @property
     def waiting(self) -> list[str]:
-        """Namespaces that no pass has gone well over yet."""
+        """Namespaces without a successful pass so far."""
         return [namespace for namespace, known in self._namespaces.items() if not known.succeeded]
 
     @property

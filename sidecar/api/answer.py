@@ -1,4 +1,4 @@
-"""Results in the wire's terms: as one body, or as lines while pages finish; and what is counted of them."""
+"""Results in the wire format, as one body or as lines while pages finish, and their metrics."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ from sidecar.wire import common, ocr
 
 
 class Answer:
-    """One document's answer; made when its body has arrived, so that it knows how long reading took."""
+    """One document's answer; created when its body has arrived, so that it can measure how long reading took."""
 
     def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
         self.request_id = request_id
@@ -28,7 +28,7 @@ class Answer:
         self._started = time.monotonic()
 
     async def document(self, facts: DocumentFacts) -> None:
-        """Hear that the document is open; nothing is said before the end."""
+        """Called when the document is open; nothing is sent before the end."""
 
     async def page(self, result: PageResult) -> None:
         """Count a page."""

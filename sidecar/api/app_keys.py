@@ -1,4 +1,4 @@
-"""What the application carries, typed: each thing that lives has one key here, and no other name."""
+"""The application's typed keys: each long-lived object has one key here, and no other name."""
 
 from aiohttp import web
 
@@ -35,7 +35,7 @@ POOLS = web.AppKey("POOLS", dict[str, BlockingPool])
 WORKERS = web.AppKey("WORKERS", WorkerPool)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
-"""What all engines declare that there are, those that are not configured among them."""
+"""The traits of all engines, including those that are not configured."""
 READER = web.AppKey("READER", DocumentReader)
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])

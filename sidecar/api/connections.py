@@ -1,6 +1,6 @@
-"""Open connections: which of them nobody works for now, so that one can be given up when there are too many.
+"""Open connections, and which of them are idle, so that one can be closed when there are too many.
 
-A connection that is closed is forgotten with its transport, which nothing here keeps alive.
+A closed connection is forgotten with its transport, which is only referenced weakly here.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 
 class Connections:
-    """Knows the idle connections in the order in which they became so."""
+    """Keeps the idle connections in the order in which they became idle."""
 
     def __init__(self) -> None:
         self._idle: WeakKeyDictionary[asyncio.BaseTransport, None] = WeakKeyDictionary()
@@ -20,16 +20,16 @@ class Connections:
 
     @property
     def open(self) -> int:
-        """Count the connections that are open; may be asked for by another thread."""
+        """Count the open connections; may be called from another thread."""
         return sum(not one.is_closing() for one in [*self._idle, *self._busy])
 
     def opened(self, transport: asyncio.BaseTransport) -> None:
-        """Hear of a new connection, which has asked for nothing yet."""
+        """Called for a new connection, which has sent no request yet."""
         self._idle[transport] = None
 
     @contextmanager
     def working(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
-        """Count a connection as busy for as long as the block; it may have been lost before."""
+        """Count a connection as busy during the block; it may already be lost."""
         if transport is None:
             yield
             return
@@ -43,5 +43,5 @@ class Connections:
                 self._idle[transport] = None
 
     def longest_idle(self) -> asyncio.BaseTransport | None:
-        """Find the connection that has been idle for longest."""
+        """Return the connection that has been idle for longest."""
         return next((one for one in self._idle if not one.is_closing()), None)

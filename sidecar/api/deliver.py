@@ -1,4 +1,4 @@
-"""Hands an answer to a caller in bounded time: one that does not read it must not hold its memory for ever."""
+"""Sends an answer to a caller in bounded time: one that does not read it must not hold its memory forever."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from aiohttp import web
 
 CANCELLED_WITHIN_S = 5.0
-"""The server cancels a request at once when its connection is lost; it is not waited for any longer, in seconds."""
+"""Longest wait, in seconds, for a request's cancellation: the server cancels it at once when its connection is lost."""
 SLICE_BYTES = 256 * 1024
-"""Written at a time: a caller that takes less than that in the time it has counts as one that takes nothing."""
+"""Bytes written at a time: a caller that accepts fewer within its time limit counts as one that accepts nothing."""
 
 
 async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float) -> None:
-    """Wait for a write; break the connection off where the caller takes nothing for so many seconds.
+    """Wait for a write; abort the connection if the caller accepts nothing for this many seconds.
 
-    A request whose connection is broken off is cancelled, as when its caller leaves.
+    A request whose connection is aborted is cancelled, as when its caller disconnects.
     """
     try:
         async with asyncio.timeout(stall_s):
@@ -27,9 +27,9 @@ async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float
 
 
 async def deliver(request: web.Request, body: bytes, content_type: str, stall_s: float) -> web.StreamResponse:
-    """Write a whole answer, which may take as long as it likes while the caller goes on reading.
+    """Write a whole answer, without a time limit while the caller keeps reading.
 
-    An answer that is not written to its end breaks the connection off: nothing else can be said on it.
+    An answer that is not written completely aborts the connection: nothing else can be sent on it.
     """
     response = web.StreamResponse()
     response.content_type = content_type
@@ -45,7 +45,7 @@ async def deliver(request: web.Request, body: bytes, content_type: str, stall_s:
 async def finish(request: web.Request, response: web.StreamResponse, stall_s: float) -> None:
     """Write what a handler returned, unless it has written it itself.
 
-    The connection ends with it where the request's body was not read: it is not worth parsing.
+    It closes the connection if the request's body was not read: that is not worth parsing.
     """
     if not request.content.is_eof():
         response.force_close()
@@ -65,4 +65,4 @@ def _whole_or_none(request: web.Request) -> Iterator[None]:
 
 def _break_off(request: web.Request) -> None:
     if request.transport:
-        request.transport.abort()  # to close it would be to wait for what is not taken
+        request.transport.abort()  # close() would wait for the bytes that the caller does not read

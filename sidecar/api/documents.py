@@ -63,7 +63,7 @@ def _accepted(app: web.Application) -> ocr.Accepted:
 
 
 def _refuse_early(request: web.Request) -> Profiles:
-    """Refuse what would be refused anyway before its body is received; take the profiles as they are now."""
+    """Refuse early, before the body is received, what would be refused anyway; use the current profiles."""
     common.refuse_keep_alive(request.query)
     request.app[READER].admission.refuse_if_full()
     return request.app[PROFILE_STORE].current
@@ -83,7 +83,7 @@ async def _answer(request: web.Request, job: ReadJob, ignored: list[str] | None 
 
 
 async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.StreamResponse:
-    """Stream the answer; an error before its first line is a plain error response, after it the last line."""
+    """Stream the answer; an error before its first line is a normal error response, later it is the last line."""
     streamed = StreamedAnswer(request, answer, request.app[SETTINGS].receive_timeout_s)
     try:
         async with request.app[DRAIN].document():
@@ -106,8 +106,8 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     """Turn the wire's request into the use case's terms.
 
     Raises:
-        InvalidValueError: more pages than the limit, pages that are none, languages that are not installed.
-        UnknownProfileError: a profile is named that is not published.
+        InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.
+        UnknownProfileError: the named profile is not published.
     """
     settings = app[SETTINGS]
     max_pages = ocr.check_max_pages(asked.max_pages, settings.page_limit)
@@ -132,7 +132,7 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:
-    """Find the profile asked for, or the default one, whose absence is no error."""
+    """Return the requested profile, or the default one, whose absence is no error."""
     found = profiles.get(name or settings.default_profile)
     if name and not found:
         raise UnknownProfileError(f"profile is {name[:80]!r}, no profile of that name is published")

@@ -1,4 +1,4 @@
-"""The API keys in force: from the environment, or from a mounted Secret that is read again when it changes."""
+"""The current API keys: from the environment, or from a mounted Secret that is read again when it changes."""
 
 import asyncio
 import contextlib
@@ -14,29 +14,29 @@ log = logging.getLogger(__name__)
 Identity = tuple[int, int, int]
 
 POLL_S = 1.0
-"""Interval of the poll, in seconds: one stat a second is free, and a rotated key works within that second."""
+"""Interval of the poll, in seconds: one stat a second costs nothing, and a rotated key works within that second."""
 POLL_DEADLINE_S = 5.0
-"""Deadline of one poll, in seconds. A poll that hangs stays in its thread, and the next one runs when it has ended."""
+"""Deadline of one poll, in seconds. A poll that hangs keeps its thread, and the next one runs once it has ended."""
 
 
 class KeyFile:
-    """Holds the current :class:`KeyRing`; a file that turns unreadable or empty leaves the last good ring in force."""
+    """Holds the current :class:`KeyRing`; if the file becomes unreadable or empty, the last good ring stays."""
 
     def __init__(self, ring: KeyRing, path: Path | None = None, seen: Identity | None = None) -> None:
         self._path = path
         self._seen = seen
         self.ring = ring
-        """The keys in force."""
+        """The current keys."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "KeyFile":
         """Read the keys for the first time.
 
         Raises:
-            SettingsError: no key is configured, or the file holds none; the process must not start without one.
+            SettingsError: no key is configured, or the file contains none; the process must not start without one.
         """
         path = settings.api_key_file
-        seen = _identity(path) if path else None  # before the content: a change in between is then seen as one
+        seen = _identity(path) if path else None  # before the content: a change in between is then noticed
         try:
             text = path.read_text() if path else settings.api_key.get_secret_value()
             return cls(KeyRing.parse(text), path, seen)
@@ -68,7 +68,7 @@ class KeyFile:
         try:
             self.ring = KeyRing.parse(path.read_text())
         except OSError:
-            return  # it is there, says stat, but cannot be read now: tried again in a second
+            return  # stat finds it, but it cannot be read now: tried again in a second
         except (UnicodeDecodeError, ValueError):
             log.error("api key file changed but holds no key that can be read; the last good keys stay in force")  # noqa: TRY400 - the exception's text names the path
         else:
@@ -77,7 +77,7 @@ class KeyFile:
 
 
 def _identity(path: Path) -> Identity | None:
-    """Tell one content of the file from another; a mounted Secret changes its inode with every update."""
+    """Return what changes with the file's content; a mounted Secret gets a new inode with every update."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
-"""Who may call: a ring of API keys compared in constant time, or nobody to ask in network mode.
+"""Who may call: a ring of API keys, compared in constant time; network mode has none.
 
-Knows no framework and reads no file; :mod:`sidecar.api.key_file` follows a mounted Secret.
+Independent of the framework, reads no file; :mod:`sidecar.api.key_file` follows a mounted Secret.
 """
 
 import hmac
@@ -11,16 +11,16 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The accepted keys: the first is the current one, the others are still accepted while callers move over."""
+    """The accepted keys: the first is the current one, the others are still accepted while callers switch."""
 
     keys: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """One key a line; blank lines and surrounding white space do not count.
+        """Parse one key per line; blank lines and surrounding white space are ignored.
 
         Raises:
-            ValueError: there is no key at all; an empty ring would let nobody in, or worse, be taken for "no auth".
+            ValueError: there is no key; an empty ring would admit nobody or, worse, be mistaken for "no auth".
         """
         keys = tuple(line.strip().encode() for line in text.splitlines() if line.strip())
         if not keys:
@@ -28,9 +28,9 @@ class KeyRing:
         return cls(keys)
 
     def accepts(self, presented: str | None) -> bool:
-        """Tell whether the presented key is one of the ring's.
+        """Return whether the presented key is one of the ring's.
 
-        Every key is compared, whichever matches, so that the time taken tells neither which nor how much of it matched.
+        Every key is compared, whichever matches, so that the time reveals neither which one nor how much of it matched.
         """
         candidate = (presented or "").encode("utf-8", "surrogatepass")
         return any(_compare_all(self.keys, candidate))

@@ -1,4 +1,4 @@
-"""What a caller still sends after its answer is thrown away unread for a while, so that the answer arrives.
+"""Discards what a caller still sends after its answer, for a limited time, so that the answer arrives.
 
 A connection that is closed with bytes unread is reset, and the reset may overtake the answer (RFC 9112 section 9.6).
 """
@@ -8,24 +8,24 @@ import contextlib
 import socket
 
 LINGER_S = 5.0
-"""So long a caller may go on sending: 50 MB take four seconds at 100 Mbit/s."""
+"""How long a caller may keep sending, in seconds: 50 MB take four seconds at 100 Mbit/s."""
 
 
 class Lingering:
-    """Holds the sockets of connections that are done with but for what still arrives on them."""
+    """Holds the sockets of finished connections on which data still arrives."""
 
     def __init__(self) -> None:
         self.count = 0
 
     async def linger(self, transport: asyncio.BaseTransport) -> None:
-        """Take over the socket of a connection whose answer is sent; its owner may close it then.
+        """Take over the socket of a connection whose answer is sent; its owner may then close its own.
 
-        What arrives is not looked at. It ends when the caller closes, or when its time is up.
+        What arrives is discarded. It ends when the caller closes, or when the time is up.
         """
         connection: socket.socket | None = transport.get_extra_info("socket")
         if connection is None:
             return
-        with contextlib.suppress(OSError):  # the caller has gone, or there is no descriptor left: then it is closed
+        with contextlib.suppress(OSError):  # the caller has disconnected, or no descriptor is left: then it is closed
             own = socket.socket(fileno=socket.dup(connection.fileno()))
             try:
                 own.setblocking(False)

@@ -1,4 +1,4 @@
-"""What every request passes through: its id, one log line and the metrics; errors as JSON; authentication."""
+"""Middleware of every request: its id, one log line and the metrics; errors as JSON; authentication."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ API_KEY_HEADER = "X-API-Key"
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_CHARS = 128
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
-"""Paths of the API port that tell nothing a caller must not know."""
+"""Paths of the API port that reveal nothing confidential."""
 
 
 @web.middleware
@@ -34,7 +34,7 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
     request[REQUEST_ID] = request_id
     started = time.monotonic()
-    status = 499  # the caller left: nginx's number for an answer that nobody waited for
+    status = 499  # the caller disconnected: nginx's status for that
     try:
         with request.config_dict[CONNECTIONS].working(request.transport):
             response = await handler(request)
@@ -46,7 +46,7 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def deliver_in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Write every answer in bounded time, and leave unread what its caller still sends."""
+    """Write every answer in bounded time, and do not read what its caller still sends."""
     response = await handler(request)
     await deliver.finish(request, response, request.config_dict[SETTINGS].receive_timeout_s)
     if request.transport and not request.content.is_eof():
@@ -55,10 +55,10 @@ async def deliver_in_time(request: web.Request, handler: Handler) -> web.StreamR
 
 
 async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Put the request's id on every answer, and a name that tells no versions.
+    """Put the request's id on every answer, and a server name without versions.
 
-    Once the service leaves, an answer is its connection's last: a caller that keeps connections would find this one
-    closed, and finds another pod by a new one.
+    While the service stops, each answer closes its connection: a caller that reused it would find it closed, and a new
+    one reaches another pod.
     """
     response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
     response.headers["Server"] = "ocr-sidecar"
@@ -86,12 +86,12 @@ def _record(request: web.Request, request_id: str, status: int, duration_s: floa
 
 
 def _known_method(method: str) -> str:
-    """Keep a caller from making metrics by inventing methods."""
+    """Map unknown methods to one label, so that callers cannot create metrics."""
     return method if method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"
 
 
 def request_id_of(presented: str | None) -> str:
-    """Take the caller's id when it is 1 to 128 visible ASCII characters, else make one."""
+    """Return the caller's id if it is 1 to 128 visible ASCII characters, else a new one."""
     if presented and len(presented) <= MAX_REQUEST_ID_CHARS and all("!" <= char <= "~" for char in presented):
         return presented
     return uuid.uuid4().hex
@@ -107,7 +107,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as exc:
         return _framework_error(request, exc)
     except ConnectionError:
-        raise  # the caller left while the answer was written; there is nobody to tell
+        raise  # the caller disconnected while the answer was written: nobody to report to
     except Exception as exc:  # noqa: BLE001 - the last gate
         return error_response(request, error_of(exc, request))
 
@@ -133,7 +133,7 @@ def _json_error(
 
 
 def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Response:
-    """Render what aiohttp raises itself: no such route, no such method, a body over its limit."""
+    """Render aiohttp's own exceptions: no such route, no such method, a body over its limit."""
     match exc:
         case web.HTTPNotFound():
             return _json_error(request, 404, "not_found", "there is nothing at this path")
@@ -150,7 +150,7 @@ def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Respon
 
 @web.middleware
 async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse compressed bodies: their size is not known before they are unpacked."""
+    """Refuse compressed bodies: their size is unknown before they are decompressed."""
     encodings = ", ".join(request.headers.getall("Content-Encoding", ())).lower()
     if request.can_read_body and encodings not in {"", "identity"}:
         raise UnsupportedMediaError("the body is compressed, which is not accepted here")
@@ -175,6 +175,6 @@ async def refuse_new_connections(request: web.Request, handler: Handler) -> web.
 
 
 def _presented_key(request: web.Request) -> str | None:
-    """Give the key a caller shows; clients made for OpenAI's or Cohere's routes can only show it as a bearer's."""
+    """Return the key that a caller presents; clients of OpenAI's or Cohere's routes can only send a bearer token."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     return request.headers.get(API_KEY_HEADER, credentials.strip() if scheme.lower() == "bearer" else None)

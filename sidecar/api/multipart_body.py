@@ -1,4 +1,4 @@
-"""A multipart body as events, while its bytes arrive: the only door to the parser, and the bounds of what is no part.
+"""A multipart body as events while its bytes arrive: the only user of the parser, with limits for bytes outside parts.
 
 RFC 7578, and RFC 2046 section 5.1.1 for boundaries, preamble and epilogue.
 """
@@ -13,11 +13,11 @@ MAX_BOUNDARY_CHARS = 70
 MAX_HEADERS = 8
 """Of one part; RFC 7578 knows three."""
 MAX_HEADER_BYTES = 8190
-"""What aiohttp, and most servers, take of a header."""
+"""The limit of a header in aiohttp and most servers."""
 MAX_BETWEEN_BYTES = 16 * 1024
 """Before the first part, between two, and after the last: the head of a part with a long name, and a few kB."""
 BETWEEN_BYTES_AT_A_TIME = 4096
-"""So that what is found does not depend on how the bytes were cut on their way."""
+"""So that the result does not depend on how the network split the bytes."""
 
 
 class Part(Protocol):
@@ -26,15 +26,15 @@ class Part(Protocol):
     name: str
 
     def header(self, name: str, default: str) -> str:
-        """Give a header's value."""
+        """Return a header's value."""
 
 
 Event: TypeAlias = Part | bytes | None
-"""A part begins; some of its content; it ends."""
+"""A part's beginning, some of its content, or its end."""
 
 
 def boundary_of(content_type: str) -> str:
-    """Take the boundary from the header Content-Type.
+    """Return the boundary from the header Content-Type.
 
     Raises:
         ValueError: there is none, or it is too long.
@@ -50,7 +50,7 @@ async def events(chunks: AsyncIterator[bytes], boundary: str) -> AsyncIterator[E
     """Parse a body.
 
     Raises:
-        ValueError: it is no multipart, breaks off, or has more outside of its parts than the bounds.
+        ValueError: it is not multipart, is truncated, or has more bytes outside its parts than the limits.
     """
     parser = PushMultipartParser(boundary, max_header_size=MAX_HEADER_BYTES, max_header_count=MAX_HEADERS)
     in_part, between_bytes = False, 0

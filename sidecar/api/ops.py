@@ -1,4 +1,4 @@
-"""What the service is, and how it does: health, probes, metrics, profiles and the description of its routes."""
+"""The service's state: health, probes, metrics, profiles and the description of its routes."""
 
 from urllib.parse import urlsplit
 
@@ -27,12 +27,12 @@ from sidecar.wire.openapi import openapi_document
 
 
 def _readable(app: web.Application) -> Capability:
-    """Tell whether documents can be read now."""
+    """Return whether documents can be read now."""
     return health.ocr_capability(facts_of(app))
 
 
 def facts_of(app: web.Application) -> health.Facts:
-    """Gather what health is judged by."""
+    """Gather the facts that decide about health."""
     configured, policy = app[READER].engines, app[READER].policy
     names = [one.name for one in app[ENGINE_TRAITS]]
     return health.Facts(
@@ -64,7 +64,7 @@ async def get_health(request: web.Request) -> web.Response:
 
 
 def public_url(url: str | None) -> str | None:
-    """Show scheme, host and port; credentials, path and query stay here."""
+    """Return scheme, host and port; credentials, path and query are not shown."""
     if not url:
         return None
     parts = urlsplit(url)
@@ -86,7 +86,7 @@ async def get_livez(request: web.Request) -> web.Response:
 
 
 async def get_readyz(request: web.Request) -> web.Response:
-    """Tell, for each capability, whether it can be asked for; 200 when documents can be read."""
+    """Tell for each capability whether it is available; 200 if documents can be read."""
     facts, profiles = facts_of(request.app), request.app[PROFILE_STORE].current
     readable = health.ocr_capability(facts)
     embedder, reranker = request.app[EMBEDDER], request.app[RERANKER]
@@ -105,7 +105,7 @@ def _render_capability(capability: Capability) -> dict[str, str | None]:
 
 
 async def get_profiles(request: web.Request) -> web.Response:
-    """List the profiles that are applied, and the files that could not be."""
+    """List the applied profiles, and the files that could not be applied."""
     profiles = request.app[PROFILE_STORE].current
     body = status.ProfilesBody(
         profiles=[

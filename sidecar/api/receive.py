@@ -1,4 +1,4 @@
-"""Receives a document: form fields into memory, the file into the spool, limits biting while bytes arrive."""
+"""Receives a document: form fields into memory, the file into the spool; limits apply while bytes arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,11 +24,11 @@ FILE_FIELD = "file"
 MAX_FIELDS = 64
 """The contract has fifteen fields."""
 CHUNK_BYTES = 256 * 1024
-"""Written to the spool at a time. One chunk goes to the page cache in microseconds; beyond it a thread writes, because
-a disk that has fallen behind would hold up the event loop."""
+"""Bytes written to the spool at a time. One chunk reaches the page cache in microseconds; more is written by a thread,
+because a slow disk would block the event loop."""
 SMALL_CHUNKS = 10_000
 SMALL_CHUNK_BYTES = 64
-"""So many chunks are taken whatever their size, then on average so many bytes a chunk: a line of text each is fine."""
+"""This many chunks may have any size; after them the mean size must reach this many bytes: a line of text is enough."""
 PLAIN_ENCODINGS = frozenset({"", "binary", "7bit", "8bit"})
 
 
@@ -38,10 +38,10 @@ async def receive_upload(request: web.Request, file: SpoolFile, settings: Settin
     Raises:
         UnsupportedMediaError: the body is not multipart/form-data.
         TooLargeError: the document is over the limit, by its declared length or while it arrives.
-        FieldTooLargeError: a field, or all of them, are over theirs.
+        FieldTooLargeError: a field, or all of them together, exceed their limit.
         FilePartError: there is not exactly one ``file``.
         InvalidValueError: a field is given twice, or there are too many.
-        MalformedBodyError: it breaks off, or is no multipart.
+        MalformedBodyError: it is truncated, or is not multipart.
         ReceiveTimeoutError: it does not arrive in time.
     """
     if request.content_type != "multipart/form-data":
@@ -59,7 +59,7 @@ def refuse_length(request: web.Request, max_body_bytes: int, limit_bytes: int) -
 
 @asynccontextmanager
 async def receiving(deadline_s: float) -> AsyncIterator[None]:
-    """Bound the time a body may take, and map what aiohttp raises for bodies that are not what they claim."""
+    """Limit the time for a body, and map what aiohttp raises for malformed bodies."""
     try:
         async with asyncio.timeout(deadline_s):
             yield
@@ -70,7 +70,7 @@ async def receiving(deadline_s: float) -> AsyncIterator[None]:
 
 
 class _Receiver:
-    """Takes the parts of one body, one after the other."""
+    """Receives the parts of one body, one after the other."""
 
     def __init__(self, file: SpoolFile, settings: Settings) -> None:
         self._file = file
@@ -130,10 +130,10 @@ class _Receiver:
 
 
 async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """Give a body as it arrives.
+    """Yield a body's chunks as they arrive.
 
     Raises:
-        MalformedBodyError: it is cut into crumbs, each of which costs as much as a chunk.
+        MalformedBodyError: it arrives in tiny chunks, each of which costs as much as a large one.
     """
     count, size_bytes = 0, 0
     async for chunk, _ in request.content.iter_chunks():
@@ -145,7 +145,7 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: web.Request, max_bytes: int, hold: Callable[[int], None] = lambda _size: None) -> bytes:
-    """Read a body that must not be empty, and refuse it at the first byte over the limit; ``hold`` is told of each."""
+    """Read a body, which must not be empty; refuse it at the first byte over the limit. ``hold`` gets each size."""
     body = bytearray()
     async for chunk in body_chunks(request):
         hold(len(chunk))

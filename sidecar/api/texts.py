@@ -19,7 +19,7 @@ Body = dict[str, Any]
 
 
 async def embed(request: web.Request) -> web.StreamResponse:
-    """Give dense and sparse vectors of one text or of several."""
+    """Return dense and sparse vectors of one text or of several."""
     return await _answer(request, retrieval.EmbedRequest, _embed)
 
 
@@ -35,7 +35,7 @@ async def _embed(request: web.Request, asked: retrieval.EmbedRequest) -> Body:
 
 
 async def rerank(request: web.Request) -> web.StreamResponse:
-    """Give each chunk a score, and their order."""
+    """Return each chunk's score, and their order."""
     return await _answer(request, retrieval.RerankRequest, _rerank)
 
 
@@ -53,7 +53,7 @@ async def _rerank(request: web.Request, asked: retrieval.RerankRequest) -> Body:
 
 
 async def v1_embeddings(request: web.Request) -> web.StreamResponse:
-    """Give dense vectors, as OpenAI does."""
+    """Return dense vectors, as OpenAI does."""
     return await _answer(request, retrieval.EmbeddingsRequest, _v1_embeddings)
 
 
@@ -105,7 +105,7 @@ async def _v1_rerank(request: web.Request, asked: retrieval.RerankV1Request) -> 
 
 
 async def _scores(request: web.Request, query: str, texts: list[str], *, truncate: bool) -> Answers[float]:
-    """Score texts; none at all is answered even while there is no model, as production does."""
+    """Score texts; an empty list is answered even without a model, as production does."""
     reranker = request.app[RERANKER]
     if not texts:
         return Answers([], [], 0, *reranker.where())
@@ -115,7 +115,7 @@ async def _scores(request: web.Request, query: str, texts: list[str], *, truncat
 async def _answer(
     request: web.Request, model: type[Q], compute: Callable[[web.Request, Q], Awaitable[Body]]
 ) -> web.StreamResponse:
-    """Read, parse, compute, write. What of it lies in memory is counted meanwhile, the answer included."""
+    """Read, parse, compute, write. The memory of the request and its answer is counted until the end."""
     settings = request.app[SETTINGS]
     limit = settings.retrieval_max_body_bytes
     receive.refuse_length(request, limit, limit)

@@ -1,4 +1,4 @@
 """The command line: commands, the client they use, and the doctor.
 
-Stands above everything; nothing imports it. No rule about documents or models lives here.
+The top layer; nothing imports it. It contains no rule about documents or models.
 """

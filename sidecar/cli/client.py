@@ -1,4 +1,4 @@
-"""Sends documents to a sidecar and hears of them page by page: over the network, or to one started for the purpose."""
+"""Sends documents to a sidecar and receives their pages one by one: over the network, or from one it starts itself."""
 
 import json
 import tempfile
@@ -33,7 +33,7 @@ class Client:
     url: str
 
     async def read(self, path: Path, fields: Mapping[str, str]) -> AsyncIterator[Event]:
-        """Send a document; give the answer's events as they come: document, page…, done.
+        """Send a document; yield the answer's events as they arrive: document, page…, done.
 
         Raises:
             DocumentFailedError: the service refused it or failed, or cannot be reached.
@@ -81,14 +81,14 @@ def _reason(status: int, body: str) -> str:
 
 @asynccontextmanager
 async def connect(url: str, api_key: str) -> AsyncIterator[Client]:
-    """Talk to a sidecar that runs somewhere."""
+    """Connect to a running sidecar."""
     async with _session(None, api_key) as session:
         yield Client(session, url.rstrip("/"))
 
 
 @asynccontextmanager
 async def start_embedded(settings: Settings) -> AsyncIterator[Client]:
-    """Start a sidecar of our own, on a socket only this user can reach, for as long as the block."""
+    """Start our own sidecar during the block, on a socket that only this user can reach."""
     from sidecar.api.app_keys import READER  # noqa: PLC0415 - likewise
     from sidecar.service.app import build_app  # noqa: PLC0415 - a client of another machine's service needs none of it
 

@@ -1,4 +1,4 @@
-"""``python -m sidecar``: serve, read documents, look what is installed."""
+"""``python -m sidecar``: serve, read documents, check what is installed."""
 
 import argparse
 import asyncio
@@ -14,11 +14,11 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
 KEY_NAME = "OCR_SIDECAR_API_KEY"
 INSTALL = {"torch": "retrieval", "FlagEmbedding": "retrieval", "transformers": "retrieval"}
-"""The extra that brings a library, where it is not in the plain install."""
+"""The extra that installs a library which the plain install lacks."""
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run one command; give its exit status."""
+    """Run one command; return its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -28,14 +28,14 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return _run(options, environ)
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.startswith("sidecar"):
-            raise  # a mistake of ours
+            raise  # our own bug
         return _tell(missing(exc.name))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
 
 def missing(library: str) -> str:
-    """Say which library is not installed, and the command that installs it."""
+    """Name the missing library, and the command that installs it."""
     name = library.partition(".")[0]
     extra = f"[{INSTALL[name]}]" if name in INSTALL else ""
     return f"{name} is not installed: pip install --constraint requirements.lock '.{extra}'"
@@ -113,7 +113,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def _serve(environ: Mapping[str, str]) -> int:
     from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
 
-    settings = parse_settings(environ)  # a mistake there is told before anything is loaded
+    settings = parse_settings(environ)  # a mistake there is reported before anything is loaded
     from sidecar.service.server import serve  # noqa: PLC0415 - likewise
     from sidecar.telemetry import configure_logging  # noqa: PLC0415 - likewise
 

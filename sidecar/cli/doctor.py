@@ -1,4 +1,4 @@
-"""Tells what is there and what is not, each lack with its remedy. Changes nothing."""
+"""Reports what is installed and what is missing, with a remedy for each. Changes nothing."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ TESSERACT, MODEL = TesseractEngine.traits.name, VisionEngine.traits.name
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. ``remedy`` says what to do; ``needed``: whether it is a fault if it is missing."""
+    """The result of one check. ``remedy`` says what to do; ``needed``: missing is a fault."""
 
     what: str
     ok: bool
@@ -46,7 +46,7 @@ def doctor(environ: Mapping[str, str]) -> int:
 
 
 def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at everything that documents, models and callers may need."""
+    """Check everything that documents, models and callers may need."""
     try:
         settings = parse_settings(environ)
         check_engines(settings, TRAITS)
@@ -66,7 +66,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _readers(settings: Settings) -> set[str]:
-    """Name the engines that read documents of callers who name none: the default engine and the fallback."""
+    """Name the engines for callers who choose none: the default engine and the fallback."""
     configured = {TESSERACT, MODEL} if settings.ollama_api_url else {TESSERACT}
     return {default_engine(settings, TRAITS, configured), settings.fallback or ""} - {""}
 

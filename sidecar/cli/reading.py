@@ -1,4 +1,4 @@
-"""``ocr``: finds documents, has them read a few at a time, writes their text, and says how it went."""
+"""``ocr``: finds documents, has a few at a time read, writes their text, and reports the outcome."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ from sidecar.settings import SettingsError, parse_settings
 SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 STANDARD_INPUT = "-"
 STDIN_NAME = "stdin"
-"""What a document from standard input is called in its text and in the folder of texts."""
+"""The name of a document from standard input, in its text and in the folder of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Document:
 
     @property
     def shown(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return "standard input" if self.name == STDIN_NAME and self.path.name == STDIN_NAME else str(self.path)
 
 
 def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_key: str) -> int:
-    """Read all documents that the command line names; give the number of those that failed.
+    """Read all documents named on the command line; return the number of failed ones.
 
     A folder without a document counts as one that failed.
     """
@@ -84,7 +84,7 @@ async def _read(
 
 @contextmanager
 def _standard_input(names: Iterable[str]) -> Iterator[Path]:
-    """Keep what comes by standard input in a file for as long as the block; nothing is read where it is not named."""
+    """Keep standard input in a file during the block; it is read only if the command line names it."""
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-stdin-") as folder:
         path = Path(folder) / STDIN_NAME
         if STANDARD_INPUT in names:
@@ -94,7 +94,7 @@ def _standard_input(names: Iterable[str]) -> Iterator[Path]:
 
 
 def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
-    """Refuse before any work what would lose it at the end: a folder that cannot be written, two texts in one file."""
+    """Refuse, before any work, targets that lose results: a folder that cannot be written, two texts in one file."""
     if output is None:
         return
     try:
@@ -122,7 +122,7 @@ def _fields(options: argparse.Namespace) -> dict[str, str]:
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
-    """List the documents: files as they are named, folders by the suffixes that are read, ``-`` as ``stdin``."""
+    """List the documents: files as named, in folders those with a supported suffix, ``-`` as ``stdin``."""
     for name in names:
         base = stdin if name == STANDARD_INPUT else Path(name)
         for path in _documents_in(base) if base.is_dir() else [base]:
@@ -143,7 +143,7 @@ def _say(console: Console, text: str, style: str | None = None) -> None:
 
 
 class _Reading:
-    """Reads documents a few at a time; one that fails is reported and leaves the others."""
+    """Reads a few documents at a time; one that fails is reported and does not affect the others."""
 
     def __init__(
         self, client: Client, fields: Mapping[str, str], progress: Progress, console: Console, *, as_json: bool
@@ -157,7 +157,7 @@ class _Reading:
         """Documents whose text is written."""
 
     async def read_all(self, documents: Sequence[Document], jobs: int) -> int:
-        """Read all; give the number of those that failed. Standard output gets them in their order."""
+        """Read all; return the number of failed ones. Standard output gets them in order."""
         slots = asyncio.Semaphore(jobs)
         total = self._progress.add_task("documents", total=len(documents))
         tasks = [asyncio.create_task(self._read(document, slots)) for document in documents]
@@ -174,7 +174,7 @@ class _Reading:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)  # each is seen to end, and none is left to complain
+            await asyncio.gather(*tasks, return_exceptions=True)  # all are awaited: no exception is left
         return failures
 
     async def _read(self, document: Document, slots: asyncio.Semaphore) -> list[Event]:
@@ -202,7 +202,7 @@ class _Reading:
         document.target.parent.mkdir(parents=True, exist_ok=True)
         partial = document.target.with_name(document.target.name + ".partial")
         partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(document.target)  # whole or not at all: what exists is done
+        partial.replace(document.target)  # atomic: a file that exists is complete
 
 
 def render_markdown(document: Document, events: Sequence[Event]) -> str:
@@ -215,7 +215,7 @@ def render_markdown(document: Document, events: Sequence[Event]) -> str:
 
 
 def render_json(document: Document, events: Sequence[Event]) -> str:
-    """Render the whole answer on one line, as ``POST /ocr-upload`` gives it without streaming, with the file's name."""
+    """Render the whole answer on one line, like ``POST /ocr-upload`` without streaming, with the file's name."""
     done = {key: value for key, value in events[-1].items() if key != "event"}
     pages = [{k: v for k, v in event.items() if k != "event"} for event in events if event["event"] == "page"]
     return json.dumps({"file": document.name, **done, "pages": pages}, ensure_ascii=False)

@@ -19,7 +19,7 @@ from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 
 PDF_HEADER_BYTES = 1024
-"""A PDF header may have so much before it: what Acrobat accepts, and the contract promises."""
+"""A PDF header may have this many bytes before it: Acrobat accepts that, and the contract promises it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,14 @@ class Inquiry:
     char_threshold: int
 
 
-# These two come from the workers with every document. Without slots they cross the border in C instead of Python.
+# Workers send these two with every document. Without slots they are pickled in C instead of Python.
 
 
 @dataclass(frozen=True)
 class PageFacts:
     """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read.
 
-    ``repaired`` names what was mended in the text layer; ``implausible_layer`` tells that what it
-    has is of no language.
+    ``repaired`` names what was mended in the text layer; ``implausible_layer``: its text belongs to no language.
     """
 
     index: int
@@ -78,13 +77,13 @@ class Document(Protocol):
 
     @property
     def has_evidence(self) -> bool:
-        """Tell whether text layers read so far prove something by which others may be read right."""
+        """Return whether the text layers read so far prove something that helps to read others correctly."""
 
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
-        """Give the page's text layer, or None where it cannot stand for the page."""
+        """Return the page's text layer, or None if it cannot replace reading the page."""
 
     def is_empty(self, index: int) -> bool:
-        """Tell whether nothing is drawn on the page."""
+        """Return whether nothing is drawn on the page."""
 
     def check_page(self, index: int, dpi: int) -> None:
         """Refuse a page that is too large to render."""
@@ -98,13 +97,13 @@ class Document(Protocol):
 
 @contextmanager
 def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
-    """Open a document by its content; its name says nothing.
+    """Open a document by its content; its name is ignored.
 
-    Nothing stays open between two pages: opening 21 MiB takes 0.3 ms, and no page is read by what another left behind.
+    Nothing stays open between two pages: opening 21 MiB takes 0.3 ms, and no page is affected by state another left.
 
     Raises:
         EmptyDocumentError: it has no bytes.
-        UnsupportedMediaError: it is nothing that is read here.
+        UnsupportedMediaError: its format is not supported.
         UnreadableDocumentError: it is broken; see :meth:`Pdf.open` and :meth:`Images.open`.
     """
     match sniff(path):
@@ -117,7 +116,7 @@ def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
 
 
 def sniff(path: Path) -> str:
-    """Tell ``pdf`` from ``image`` by the first bytes."""
+    """Distinguish ``pdf`` from ``image`` by the first bytes."""
     with path.open("rb") as file:
         head = file.read(PDF_HEADER_BYTES - 1 + len(b"%PDF-"))
     if not head:
@@ -127,7 +126,7 @@ def sniff(path: Path) -> str:
     if b"%PDF-" in head:
         return "pdf"
     if head.startswith(b"BM"):
-        return "image"  # last: two letters prove little
+        return "image"  # last: two letters are weak evidence
     raise UnsupportedMediaError("the file is not a document that is read here: PDF, PNG, JPEG, TIFF, WebP or BMP")
 
 
@@ -137,10 +136,9 @@ def _is_image(head: bytes) -> bool:
 
 
 def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFacts:
-    """Look a document over: its pages, and the text layers that stand for them. One task, however many pages.
+    """Inspect a document: its pages, and the text layers that replace reading them. One task, however many pages.
 
-    Its streams are looked at here and nowhere else, as that takes 45 ms for 17 MiB: no page is drawn of a document that
-    was not inspected.
+    Its streams are checked only here, as that takes 45 ms for 17 MiB: no page of an uninspected document is drawn.
 
     Raises:
         ExpansionBombError: a stream expands beyond reason.
@@ -172,12 +170,12 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
 
 
 def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
-    """Draw one page, in grey, of a document that was inspected."""
+    """Draw one page of an inspected document in grey."""
     with open_document(path, limits) as document:
         return document.render(index, limits.dpi)
 
 
 def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int) -> PagePicture:
-    """Draw one page likewise in colour for a vision model, with at most so many pixels on its longest side."""
+    """Draw one page in colour for a vision model, with at most this many pixels on its longest side."""
     with open_document(path, limits) as document:
         return document.picture(index, longest_side)

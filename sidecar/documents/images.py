@@ -18,16 +18,16 @@ from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocum
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 A4_LONG_SIDE_INCHES = 11.69
 SCREEN_DPI = 100
-"""Files that claim 72 or 96 dpi mean a screen, not the paper: such a claim is not believed."""
+"""72 or 96 dpi in a file describes a screen, not the paper, and is ignored."""
 MAX_FRAMES = 3000
-"""Pages of a TIFF that are counted: the time for it grows with the square of their number, 0.2 s here."""
+"""Most pages of a TIFF that are counted: the time grows with the square of their number, to 0.2 s here."""
 MAX_ENLARGEMENT = 3.0
-"""Enlarging a small picture helps Tesseract, but no picture holds more than about threefold."""
+"""Enlarging a small picture helps Tesseract, but beyond about threefold nothing is gained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """By how much each axis of a picture is scaled so that it has ``dpi`` dots per inch."""
+    """The factor for each axis of a picture, which then has ``dpi`` dots per inch."""
 
     x: float
     y: float
@@ -49,17 +49,17 @@ class Images:
         """Open a file whose content is one of :data:`FORMATS`.
 
         Raises:
-            UnreadableDocumentError: it breaks off, or is not what its first bytes say.
+            UnreadableDocumentError: it is truncated, or is not what its first bytes say.
         """
         Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is decoded
-        with path.open("rb") as file:  # a path would have Pillow map the file, and misread TIFFs that are to be turned
+        with path.open("rb") as file:  # with a path Pillow would memory-map the file, and misread rotated TIFFs
             with _pillow_errors():
                 document = cls(Image.open(file, formats=FORMATS), max_page_pixels)
             yield document
 
     @functools.cached_property
     def page_count(self) -> int:
-        """Count the frames, by looking for each of them.
+        """Count the frames by seeking each of them.
 
         Raises:
             TooManyPagesError: there are more than :data:`MAX_FRAMES`.
@@ -75,14 +75,14 @@ class Images:
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
     has_evidence = False
-    """Pictures have no text layers, which could prove anything."""
+    """Pictures have no text layers, so there is no evidence."""
 
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
-        """Give nothing: pictures have no text layer."""
+        """Return None: pictures have no text layer."""
         return None
 
     def is_empty(self, index: int) -> bool:  # noqa: ARG002 - a document's common shape
-        """Tell nothing before decoding."""
+        """Always False: unknown before decoding."""
         return False
 
     def check_page(self, index: int, dpi: int) -> None:  # noqa: ARG002 - a picture has the pixels it has
@@ -107,7 +107,7 @@ class Images:
         return page_image(_scaled(grey, scaling), scaling.dpi)
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
-        """Decode one page in colour with at most so many pixels on its longest side, upright likewise."""
+        """Decode one page in colour, upright, with at most this many pixels on its longest side."""
         self.check_page(index, 0)
         with _pillow_errors():
             claimed = _claimed_dpi(self._image)
@@ -116,7 +116,7 @@ class Images:
         return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
 
     def _upright(self) -> Image.Image:
-        self._image.load()  # Pillow turns a TIFF right here, and takes its orientation away
+        self._image.load()  # Pillow turns a TIFF upright here, and removes its orientation
         return ImageOps.exif_transpose(self._image)
 
     def _seek(self, index: int) -> None:
@@ -125,7 +125,7 @@ class Images:
 
 
 def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
-    """Give the resolution that the file claims, across and down as the picture is shown."""
+    """Return the resolution stated in the file, horizontal and vertical as the picture is shown."""
     claimed = image.info.get("dpi")
     is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     return tuple(reversed(claimed)) if claimed and is_turned else claimed
@@ -134,8 +134,8 @@ def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
 def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi: int, max_pixels: int) -> Scaling:
     """Decide how a picture of ``size`` pixels becomes one of ``dpi`` dots per inch.
 
-    A believable claim in the file is followed on each axis (a fax has 204 x 98 dots per inch); without one the picture
-    is taken for an A4 page. Between 180 and 400 dpi nothing is gained by scaling.
+    A plausible resolution in the file is used for each axis (a fax has 204 x 98 dots per inch); without one the picture
+    is assumed to be an A4 page. Between 180 and 400 dpi scaling gains nothing.
     """
     across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
     if 180 <= across <= 400 and 0.9 <= across / down <= 1.1:
@@ -147,9 +147,9 @@ def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi
 
 
 def plan_fitting(size: tuple[int, int], claimed: tuple[float, float] | None, longest_side: int) -> Scaling:
-    """Decide how a picture gets ``longest_side`` pixels on its longest side, each axis as coarse as the other.
+    """Decide how a picture gets ``longest_side`` pixels on its longest side, with equal resolution on both axes.
 
-    A small picture is enlarged as far as helps, no further.
+    A small picture is enlarged only as far as that helps.
     """
     across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
     finest = max(across, down)
@@ -181,16 +181,16 @@ def _is_fax(pair: tuple[float, float]) -> bool:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Make ``L`` of any mode: what is transparent is white, wider pixels are scaled to 8 bits."""
+    """Convert any mode to ``L``: transparent becomes white, wider pixels are scaled to 8 bits."""
     if image.mode.startswith("I") or image.mode == "F":
-        wide = image if image.mode == "F" else image.convert("I")  # Pillow does little with the other order of bytes
+        wide = image if image.mode == "F" else image.convert("I")  # Pillow supports little in the other byte order
         scale = _scale_to_8_bits(wide, is_16_bit=image.mode.startswith("I;16"))
         return wide.point(lambda value: value * scale).convert("L")
     return _on_white(image).convert("L")
 
 
 def _colour(image: Image.Image) -> Image.Image:
-    """Make ``RGB`` of any mode that has colours, ``L`` of the others."""
+    """Convert modes that have colours to ``RGB``, the others to ``L``."""
     is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
     return _grey(image) if is_grey else _on_white(image).convert("RGB")
 
@@ -203,7 +203,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:
-    """Find the factor for pixels of 16 or 32 bits or fractions, whose files seldom say what white is."""
+    """Return the factor for 16-bit, 32-bit or float pixels, whose files seldom state the value of white."""
     highest = image.getextrema()[1]
     brightest = 255.0 if isinstance(highest, tuple) else float(highest)
     if is_16_bit and brightest > 255:
@@ -215,7 +215,7 @@ def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:
 
 @contextmanager
 def _pillow_errors() -> Iterator[None]:
-    """Map everything Pillow raises for broken files; its decoders raise these and no common base class."""
+    """Map everything Pillow raises for broken files; its decoders' exceptions have no common base class."""
     try:
         yield
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError) as exc:

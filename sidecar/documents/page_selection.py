@@ -11,7 +11,7 @@ _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 @dataclass(frozen=True, slots=True)
 class PageSelection:
-    """The pages to read, by index from 0, and whether the document has more that were left out unasked."""
+    """The pages to read, by index from 0, and whether the default limit left out others."""
 
     indices: tuple[int, ...]
     limited: bool = False
@@ -27,10 +27,10 @@ class PageRequest:
     page_limit: int = 500
 
     def select(self, page_count: int) -> PageSelection:
-        """Choose among the document's pages.
+        """Select from the document's pages.
 
         Raises:
-            InvalidValueError: a page is asked for that the document does not have.
+            InvalidValueError: the document does not have a requested page.
             TooManyPagesError: more pages would be read than the limit.
         """
         wanted: Sequence[int] = range(page_count)
@@ -50,7 +50,7 @@ def parse_pages(text: str, page_limit: int) -> tuple[tuple[int, int], ...]:
     """Parse ``1-3,7`` into ranges of page numbers counted from 1, both ends included.
 
     Raises:
-        InvalidValueError: it is no list of pages, counts down or from 0, or names more ranges than pages may be read.
+        InvalidValueError: not a list of pages, a descending range, a page 0, or more ranges than pages may be read.
     """
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > page_limit:

@@ -19,4 +19,4 @@ class PagePicture:
 
     png_base64: str = field(repr=False)
     blank: bool = False
-    """Whether nothing but background and specks is on it: models invent text for such pages."""
+    """Whether it shows only background and specks: models invent text for such pages."""

@@ -26,9 +26,9 @@ from sidecar.errors import (
 
 POINTS_PER_INCH = 72
 MAPPING_SAMPLES = 32
-"""Characters a page whose mapping is asked for, one call each: enough to tell 2 % unmapped from 20 %."""
+"""Characters per page whose mapping is queried, one call each: enough to distinguish 2 % unmapped from 20 %."""
 IMAGES_TRIED = 16
-"""Images of a page that turned out blank which are decoded once more, to see whether they can be."""
+"""On a page that was drawn blank, this many images are decoded again to see whether they are broken."""
 
 _SHOWING_ANNOTATIONS = frozenset(
     {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_STAMP, pdfium_c.FPDF_ANNOT_WIDGET, pdfium_c.FPDF_ANNOT_INK}
@@ -47,7 +47,7 @@ class Pdf:
     @classmethod
     @contextmanager
     def open(cls, path: Path, max_page_pixels: int) -> Iterator[Self]:
-        """Open a PDF file whose streams were looked at; see :func:`sidecar.documents.pdf_bombs.check_streams`.
+        """Open a PDF file whose streams were checked by :func:`sidecar.documents.pdf_bombs.check_streams`.
 
         Raises:
             EncryptedDocumentError: it needs a password.
@@ -57,7 +57,7 @@ class Pdf:
         document = _load(path)
         try:
             if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
-                document.init_forms()  # or what was filled in is not drawn
+                document.init_forms()  # or filled-in form fields are not drawn
             if len(document) == 0:
                 raise EmptyDocumentError("the document has no pages")
             yield cls(document, max_page_pixels)
@@ -66,13 +66,14 @@ class Pdf:
 
     @property
     def has_evidence(self) -> bool:
-        """Tell whether text layers read so far prove something by which others may be read right."""
+        """Return whether the text layers read so far prove something that helps to read others correctly."""
         return bool(self._evidence.swaps or self._evidence.before_aa)
 
     def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
-        """Read a page's text layer; None where more is seen on the page, or nothing of what it says.
+        """Read a page's text layer; None if the page shows more than it, or nothing of it.
 
-        Up to ``char_threshold`` characters may be a mere stamp or page number: then nothing else may look like text.
+        A layer of up to ``char_threshold`` characters may be only a stamp or page number: then nothing else may look
+        like text.
         """
         with self._page(index) as page:
             text_page = page.get_textpage()
@@ -99,7 +100,7 @@ class Pdf:
                 text_page.close()
 
     def _can_be_looked_at(self, page: pdfium.PdfPage, index: int, found: pdf_objects.Survey) -> bool:
-        """Tell whether the page may be drawn; where it is too large and mostly pictures, its layer says too little.
+        """Return whether the page may be drawn; if it is too large and mostly pictures, its layer is not enough.
 
         Raises:
             PageTooLargeError: it is.
@@ -113,17 +114,17 @@ class Pdf:
         return True
 
     def is_empty(self, index: int) -> bool:
-        """Tell whether nothing at all is drawn on the page, not even an annotation."""
+        """Return whether nothing at all is drawn on the page, not even an annotation."""
         with self._page(index) as page:
             return not (pdfium_c.FPDFPage_CountObjects(page) or pdfium_c.FPDFPage_GetAnnotCount(page))
 
     def check_page(self, index: int, dpi: int) -> None:
-        """Refuse a page that would have too many pixels at ``dpi``, or shows an image that has."""
+        """Refuse a page that would have too many pixels at ``dpi``, or contains an image with too many."""
         with self._page(index) as page:
             self._check_size(page, index, dpi)
 
     def render(self, index: int, dpi: int) -> PageImage:
-        """Draw a page in grey at ``dpi`` dots per inch, turned as the file says."""
+        """Draw a page in grey at ``dpi`` dots per inch, rotated as the file says."""
         with self._page(index) as page:
             self._check_size(page, index, dpi)
             drawn = raster.page_image(page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil(), dpi)
@@ -131,7 +132,7 @@ class Pdf:
             return drawn
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
-        """Draw a page in colour with so many pixels on its longest side, turned as the file says."""
+        """Draw a page in colour with this many pixels on its longest side, rotated as the file says."""
         with self._page(index) as page:
             width, height = page.get_size()
             scale = raster.fitted(width, height, longest_side) if min(width, height) > 0 else 1.0
@@ -155,7 +156,7 @@ class Pdf:
             raise PageUnreadableError(f"page {index + 1} is broken") from exc
 
     def _flattened(self, page: pdfium.PdfPage, index: int) -> pdfium.PdfPage:
-        """Make filled-in fields and stamps part of the page: text extraction knows no annotations."""
+        """Make filled-in fields and stamps part of the page: text extraction ignores annotations."""
         flattened = pdfium_c.FPDFPage_Flatten(page, pdfium_c.FLAT_NORMALDISPLAY)
         if flattened != pdfium_c.FLATTEN_SUCCESS:
             return page
@@ -186,9 +187,9 @@ def _check_images(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
 
 
 def _load(path: Path) -> pdfium.PdfDocument:
-    """Open a file with PDFium itself: its last error says something only after a call that failed.
+    """Open a file with PDFium directly: its last error is valid only after a failed call.
 
-    pypdfium2 asks for it also where a document has no pages, and is told what went wrong with one before.
+    pypdfium2 also reads it when a document has no pages, and gets the error of an earlier document.
     """
     handle = pdfium_c.FPDF_LoadDocument(os.fsencode(path), None)
     if handle:
@@ -199,7 +200,7 @@ def _load(path: Path) -> pdfium.PdfDocument:
 
 
 def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfium2 ships no types
-    """Share of characters that have a mapping to Unicode: out of a sample, and not more than arrived at all."""
+    """Return the share of characters that are mapped to Unicode: of a sample, and at most the share that arrived."""
     count: int = pdfium_c.FPDFText_CountChars(text_page)
     if count <= 0:
         return 1.0
@@ -219,7 +220,7 @@ def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
 
 
 def _has_broken_image(page: pdfium.PdfPage) -> bool:
-    """Tell whether one of the page's first images cannot be decoded; PDFium draws nothing for it and says nothing."""
+    """Return whether one of the page's first images cannot be decoded; PDFium silently draws nothing for it."""
     for image, _ in itertools.islice(pdf_objects.images(page), IMAGES_TRIED):
         bitmap = pdfium_c.FPDFImageObj_GetBitmap(image)
         if not bitmap:

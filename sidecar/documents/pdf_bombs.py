@@ -1,7 +1,7 @@
 """Finds decompression bombs in a PDF before a PDF library expands them. Reads bytes, decides, renders nothing.
 
-Images are left out: they are bounded by their pixels when they are drawn. What hides from this look (an encrypted or
-misspelt filter) still meets the worker's address-space limit and its deadline.
+Images are skipped: their pixels are limited when they are drawn. What this check misses (an encrypted or misspelt
+filter) still meets the worker's address-space limit and deadline.
 """
 
 import mmap
@@ -13,9 +13,9 @@ from pathlib import Path
 from sidecar.errors import ExpansionBombError
 
 MAX_RATIO = 100
-"""Text and drawings deflate five- to tenfold, and seldom twentyfold; a bomb 500 to 1,000 times."""
+"""Text and drawings are deflated five- to tenfold, seldom twentyfold; a bomb 500- to 1,000-fold."""
 DEFLATE_MAX_RATIO = 1032
-"""The most that deflate can expand (zlib's technical details): smaller streams cannot be bombs, nobody looks."""
+"""The most that deflate can expand (zlib's technical details): smaller streams cannot be bombs and are skipped."""
 
 _STREAM = re.compile(rb"stream\r?\n")
 _OBJECT = re.compile(rb"\d\s+obj\b")
@@ -25,15 +25,15 @@ _DICTIONARY_BYTES = 2048
 _CHUNK_BYTES = 64 * 1024
 _MAX_LAYERS = 4
 _MAX_LOOKS = 2
-"""How often the bytes of a file are looked at on average: streams lie side by side, so once is all that is needed."""
+"""How often each byte of a file may be read on average: streams lie side by side, so once is enough."""
 
 
 def check_streams(path: Path, max_stream_bytes: int) -> None:
     """Look into every deflated stream that could expand beyond ``max_stream_bytes``.
 
     Raises:
-        ExpansionBombError: one does, over a hundredfold; deflate is nested deeper than anybody needs; or streams lie in
-            one another, where the time to look would grow with the square of the file.
+        ExpansionBombError: one expands over a hundredfold; deflate is nested deeper than anyone needs; or streams lie
+            in one another, so that checking would take time quadratic in the file's size.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         looked_at = 0
@@ -55,7 +55,7 @@ def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
     end = 0
     for match in _STREAM.finditer(data):
         if data[match.start() - 3 : match.start()] == b"end":
-            continue  # told here and not by the pattern: one that begins with letters is searched for many times faster
+            continue  # not in the pattern: a pattern that begins with letters is searched many times faster
         start = max(0, match.start() - _DICTIONARY_BYTES)
         dictionary = _OBJECT.split(data[start : match.start()])[-1]
         layers = len(_FLATE.findall(dictionary))
@@ -79,7 +79,7 @@ def _expands_beyond(data: mmap.mmap, start: int, end: int, layers: int, limit: i
 
 
 def _bounded(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """Watch one layer: readers expand each of them whole before they look into it."""
+    """Bound one layer: readers expand each layer completely before they look into it."""
     total = 0
     for chunk in chunks:
         total += len(chunk)
@@ -89,7 +89,7 @@ def _bounded(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _inflate(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Inflate piece by piece; a stream that breaks off or never was deflate ends there, as it does for PDF readers."""
+    """Inflate piece by piece; a stream that is truncated or not deflate ends there, as in PDF readers."""
     inflater = zlib.decompressobj()
     for chunk in chunks:
         rest = chunk

@@ -1,4 +1,4 @@
-"""What is seen on a page, held against its text layer. Runs in worker processes only."""
+"""What is visible on a page, compared with its text layer. Runs in worker processes only."""
 
 import ctypes
 import math
@@ -16,30 +16,30 @@ from sidecar.documents.pdf_objects import Survey
 
 POINTS_PER_INCH = 72
 UNIT, FINENESS = 1000, 100
-"""Points apart of the places that PDFium is asked for, and parts of a pixel that it answers in."""
+"""Distance in points between the places PDFium is asked about, and the fraction of a pixel of its answers."""
 BANDS_DPI = 100
-"""Resolution at which ink is looked at for lines of text: strokes of 8-point letters are apart."""
+"""Resolution at which ink is searched for lines of text: strokes of 8-point letters are separate."""
 MAX_PIXELS = 2_000_000
-"""Pixels up to which a page is drawn to be looked at: A3 at 100 dpi."""
+"""Most pixels of a page drawn for this check: A3 at 100 dpi."""
 FULL_PAGE_IMAGE_SHARE = 0.5
-"""From this share of the page area on, images may hold what the page says, and the text over them be a mere stamp."""
+"""If images cover at least this share of the page, they may hold its content, and the text over them only a stamp."""
 MIN_ACCOUNTED_SHARE = 0.5
-"""Least share of such a page's ink that lies under the text layer. A searchable scan has nearly all of it there, a scan
-with a stamp or a header over it a few per cent."""
+"""Lowest share of such a page's ink under the text layer. A searchable scan has nearly all, a scan with a stamp or a
+header over it a few per cent."""
 MIN_OUTSIDE_SHARE = 0.1
-"""Share of the ink outside the layer from which on it is looked at for text."""
+"""If at least this share of the ink is outside the layer, that ink is searched for text."""
 MIN_BANDS, MAX_BAND_SHARE = 6, 0.3
-"""Pieces of lines outside the layer, and their share of all on the page, from which on the layer is not the page."""
+"""With this many pieces of lines outside the layer, and this share of all, the layer is incomplete."""
 MAX_BANDS_BESIDE_SHORT = 1
-"""The same beside a layer of a few words: a title page has nothing else that looks like text."""
+"""The same for a layer of a few words: a title page has nothing else that looks like text."""
 MIN_CONTRAST = 4
-"""Difference of a colour, of 255, that shows something is drawn: light grey text has 10 and more, white on white 0."""
+"""Smallest colour difference, of 255, that counts as drawn: light grey text has 10 or more, white on white 0."""
 MIN_BOX_PIXELS = 4, 2
-"""Width and height, as drawn, from which on a box is asked whether anything is in it: a comma may leave no trace."""
+"""Smallest drawn width and height of boxes that are checked for ink: a comma may leave no trace."""
 
 
 class Sight:
-    """A page as it is seen, drawn small, with the boxes of its text layer."""
+    """A page as it looks, drawn small, with the boxes of its text layer."""
 
     def __init__(self, page: pdfium.PdfPage, text_page: Any) -> None:  # noqa: ANN401 - pypdfium2 ships no types
         self._page = page
@@ -47,7 +47,7 @@ class Sight:
         self._seen = page.render(scale=_scale(page, raster.INK_DPI)).to_pil()
 
     def hidden(self) -> pdf_text.Hidden:
-        """Give the boxes of text that nobody sees: outside the page, or where nothing differs from its background."""
+        """Return the boxes of invisible text: outside the page, or where nothing differs from the background."""
         place = _placing(self._page, self._seen.size)
         are_seen = [self._is_seen(box, place) for box in self._boxes]
         if all(are_seen):
@@ -68,9 +68,9 @@ class Sight:
         return any(most - least >= MIN_CONTRAST for least, most in self._seen.crop(around).getextrema())
 
     def is_accounted_for(self, found: Survey, *, is_short: bool) -> bool:
-        """Tell whether the layer says what the page shows.
+        """Return whether the layer covers what the page shows.
 
-        A stamp over a scan covers little of the ink; the text of a searchable scan lies over what it reads.
+        A stamp over a scan covers little of the ink; the text of a searchable scan covers the ink it was read from.
         """
         ink = raster.ink_mask(self._seen.convert("L"))
         outside = self._outside(ink)
@@ -93,7 +93,7 @@ class Sight:
     def _text_mask(self, size: tuple[int, int]) -> Image.Image:
         """Draw the text layer's boxes as they lie on the drawn page.
 
-        Each is half its height larger on all sides: scanners' software puts its text about where it read it.
+        Each is enlarged by half its height on all sides: scanning software places its text only roughly.
         """
         mask = Image.new("L", size, 0)
         draw = ImageDraw.Draw(mask)
@@ -105,7 +105,7 @@ class Sight:
 
 
 def _scale(page: pdfium.PdfPage, dpi: int) -> float:
-    """Give the scale of a drawing at ``dpi``, and less on posters."""
+    """Return the scale of a drawing at ``dpi``; posters get less."""
     width, height = page.get_size()
     return min(dpi / POINTS_PER_INCH, math.sqrt(MAX_PIXELS / (width * height)))
 
@@ -120,9 +120,9 @@ def _count(mask: Image.Image) -> int:
 
 
 def _placing(page: pdfium.PdfPage, size: tuple[int, int]) -> Callable[[Box], tuple[int, int, int, int]]:
-    """Give what tells where a box of the page lies on its drawing: left, top, right, bottom.
+    """Return a function that maps a box of the page to its drawing: left, top, right, bottom.
 
-    PDFium is asked for three points, finely: pages may be turned, and boxes are many.
+    PDFium is asked for only three points, precisely: pages may be rotated, and there are many boxes.
     """
     width, height = size[0] * FINENESS, size[1] * FINENESS
     points = [_to_device(page, (width, height), x, y) for x, y in ((0, 0), (UNIT, 0), (0, UNIT))]

@@ -1,4 +1,4 @@
-"""What a page is made of: one walk over PDFium's page objects. Runs in worker processes only."""
+"""What a page consists of: one walk over PDFium's page objects. Runs in worker processes only."""
 
 import ctypes
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ import pypdfium2.raw as pdfium_c
 OBJECTS_LOOKED_AT = 5_000
 """A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""
 FORM_DEPTH = 4
-"""How deep images are looked for in nested form objects."""
+"""How deep nested form objects are searched for images."""
 RULE_SEGMENTS = 6
-"""Path segments up to which a path is a rule, a frame or a bullet's box: no letter has so few."""
+"""A path of at most this many segments is a rule, a frame or a bullet's box: no letter has so few."""
 MIN_OUTLINE_SEGMENTS = 60
-"""Segments of all other paths from which on they may be letters: five or so."""
+"""All other paths with at least this many segments together may be letters: about five."""
 MIN_FILLED_SHARE = 0.1
-"""Share of the page from which on one filled path may hold a picture, as a pattern does."""
+"""A filled path over at least this share of the page may hold a picture, as a pattern does."""
 MIN_WHITE = 0xF0
-"""Least red, green and blue of text that may be white on white."""
+"""Lowest red, green and blue of text that may be white on white."""
 MAX_FAINT_ALPHA = 0x10
 _UNPAINTED_MODES = frozenset({pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium_c.FPDF_TEXTRENDERMODE_CLIP})
 _MARK_NAME_BYTES = 64
@@ -31,19 +31,19 @@ IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
 
 @dataclass(slots=True)
 class Survey:
-    """What a page's objects say about what may be seen and not be in its text layer, or the other way round."""
+    """What a page's objects tell about visible content missing from its text layer, and the reverse."""
 
     image_share: float = 0.0
-    """Share of the page that images take, those in forms too."""
+    """Share of the page that images cover, those in forms included."""
     text_objects: int = 0
     may_show_more: bool = False
-    """Whether something is drawn that may be text and is not in the layer: images, outlines, patterns, forms."""
+    """Whether something drawn may be text outside the layer: images, outlines, patterns, forms."""
     may_hide_text: bool = False
-    """Whether some text may not be seen: invisible, white, or in a layer that may be off."""
+    """Whether some text may be hidden: invisible, white, or in a layer that may be off."""
 
     @property
     def needs_a_look(self) -> bool:
-        """Tell whether the ink has to be asked."""
+        """Return whether the ink must be examined."""
         return self.may_show_more or self.may_hide_text
 
 
@@ -76,13 +76,13 @@ def survey(page: pdfium.PdfPage) -> Survey:
 
 
 class _Colour:
-    """Room for a colour that PDFium writes: made once for all objects of a page."""
+    """Buffer for a colour that PDFium writes: made once for all objects of a page."""
 
     def __init__(self) -> None:
         self.parts = tuple(ctypes.c_uint() for _ in range(4))
 
     def is_pale(self, text: Any) -> bool:  # noqa: ANN401 - a PDFium handle
-        """Tell whether a text object is painted in what may be no more than white."""
+        """Return whether a text object's colour may be white."""
         if not pdfium_c.FPDFPageObj_GetFillColor(text, *self.parts):
             return False
         red, green, blue, alpha = self.parts
@@ -99,7 +99,7 @@ def _may_be_hidden(text: Any, colour: _Colour) -> bool:  # noqa: ANN401 - a PDFi
 
 
 def _is_optional(text: Any) -> bool:  # noqa: ANN401 - a PDFium handle
-    """Tell whether a text object is marked as optional content, which may be switched off."""
+    """Return whether a text object is marked as optional content, which may be switched off."""
     name, size = ctypes.create_string_buffer(_MARK_NAME_BYTES), ctypes.c_ulong()
     target = ctypes.cast(name, ctypes.POINTER(ctypes.c_ushort))
     for at in range(pdfium_c.FPDFPageObj_CountMarks(text)):
@@ -114,7 +114,7 @@ def _is_optional(text: Any) -> bool:  # noqa: ANN401 - a PDFium handle
 
 
 def images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterator[tuple[Any, Matrix]]:  # noqa: ANN401
-    """Walk a page's images, those in form objects too, each with the matrix of what contains it."""
+    """Yield a page's images, those in form objects included, each with its container's matrix."""
     in_form = depth > 0
     count = (pdfium_c.FPDFFormObj_CountObjects if in_form else pdfium_c.FPDFPage_CountObjects)(container)
     get = pdfium_c.FPDFFormObj_GetObject if in_form else pdfium_c.FPDFPage_GetObject
@@ -128,7 +128,7 @@ def images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterato
 
 
 def bounds(item: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - a PDFium handle
-    """Give the box around an object: left, bottom, right, top."""
+    """Return the box around an object: left, bottom, right, top."""
     left, bottom, right, top = (ctypes.c_float() for _ in range(4))
     pdfium_c.FPDFPageObj_GetBounds(item, left, bottom, right, top)
     return left.value, bottom.value, right.value, top.value

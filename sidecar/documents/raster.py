@@ -1,4 +1,4 @@
-"""Pictures of pages: made from what Pillow holds, turned, looked at for ink. Runs in worker processes."""
+"""Pictures of pages: made from Pillow images, rotated, searched for ink. Runs in worker processes."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from sidecar.documents.pages import PageImage, PagePicture
 MAX_SIDE_PIXELS = 32_000
 """Tesseract counts pixels in 16 bits."""
 INK_DPI = 37
-"""Resolution at which a page is looked at for ink: noise averages out, a full stop of 10-point text still counts."""
+"""Resolution at which a page is searched for ink: noise averages out, a full stop of 10-point text still counts."""
 INK_CONTRAST = 32
 """How much darker or lighter than the page's background, of 255, a spot must be to count as ink."""
 BLANK_INK_PIXELS = 3
@@ -18,20 +18,20 @@ BLANK_INK_PIXELS = 3
 
 
 PNG_COMPRESSION = 1
-"""The quickest: a third of the time of Pillow's default for a tenth more bytes."""
+"""The fastest: a third of the time of Pillow's default for a tenth more bytes."""
 
 
 COLOUR_REDUCTION = 4
-"""How much smaller a page is made before it is searched for colour: a hairline still shows, at a sixth of the time."""
+"""By how much a page is reduced before it is searched for colour: a hairline still shows, in a sixth of the time."""
 
 
 def page_image(image: Image.Image, dpi: int) -> PageImage:
-    """Take over a grey (``L``) picture of ``dpi`` dots per inch."""
+    """Convert a grey (``L``) picture of ``dpi`` dots per inch."""
     return PageImage(image.width, image.height, dpi, image.tobytes())
 
 
 def page_picture(image: Image.Image, dpi: int) -> PagePicture:
-    """Pack an ``RGB`` or ``L`` picture as a PNG file, in colour only if it has any: stamps are told apart by it."""
+    """Encode an ``RGB`` or ``L`` picture as PNG, in colour only if it has any: colour distinguishes stamps."""
     grey = image.convert("L")
     packed = io.BytesIO()
     (image if _has_colour(image) else grey).save(packed, "PNG", compress_level=PNG_COMPRESSION)
@@ -46,18 +46,18 @@ def _has_colour(image: Image.Image) -> bool:
 
 
 def fitted(width: float, height: float, longest_side: int) -> float:
-    """Give the factor that brings the longest side to so many pixels, and not one more where it is rounded up."""
+    """Return the factor that brings the longest side to this many pixels, and not one more after rounding."""
     return longest_side / max(width, height) * (1 - 1e-6)
 
 
 def turn(page: PageImage, degrees: int) -> PageImage:
-    """Turn a page clockwise by a multiple of 90 degrees."""
+    """Rotate a page clockwise by a multiple of 90 degrees."""
     steps = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
     return page_image(_pillow(page).transpose(steps[degrees % 360]), page.dpi) if degrees % 360 else page
 
 
 def is_blank(page: PageImage) -> bool:
-    """Tell whether the page shows nothing but its background and a few specks."""
+    """Return whether the page shows nothing but its background and a few specks."""
     small = shrink(_pillow(page), page.dpi)
     return sum(ink_mask(small).histogram()[1:]) <= BLANK_INK_PIXELS
 

@@ -1,7 +1,7 @@
-"""Where documents lie while they are read: a folder of this process alone, emptied whatever happens.
+"""Where documents are kept while they are read: a folder of this process alone, emptied whatever happens.
 
-Names are ours; nothing a caller sends becomes part of a path. A process that was killed leaves its folder behind, and
-the next one to start on this machine clears it away: a folder belongs to the process that holds a lock on it.
+File names are our own; nothing a caller sends becomes part of a path. A killed process leaves its folder behind, and
+the next one to start on this machine removes it: a folder belongs to the process that holds its lock.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ UNBOUNDED = 2**62
 RUN_PREFIX = "run-"
 NEW_PREFIX = "new-"
 NEW_GRACE_S = 60
-"""A folder gets its lock before its final name; one that did not within this time belongs to a process that died."""
+"""A folder is locked before it gets its final name; one not renamed within this time belongs to a process that died."""
 RETRY_AFTER_S = 30
-"""Room on a disk, or in the table of files, comes back when other documents are done."""
+"""Space on a disk, or in the table of files, is freed when other documents are done."""
 OPEN_TRIES = 20
-"""Another process that ends may remove the common folder in between."""
+"""Another process may end and remove the common folder in between."""
 
 
 class SpoolError(Exception):
@@ -51,7 +51,7 @@ class Spool:
         self.folder = self._base
 
     def open(self) -> None:
-        """Make this process's folder, and clear away those of processes that are gone.
+        """Make this process's folder, and remove those of processes that have ended.
 
         Raises:
             SpoolError: the folder cannot be made, or belongs to somebody else.
@@ -82,7 +82,7 @@ class Spool:
         """Open a new file for a document of at most ``max_bytes``. Removed at the end of the block.
 
         Raises:
-            StorageError: there is no descriptor or no inode for it, or whatever else the file system lacks.
+            StorageError: no descriptor, no inode, or another failure of the file system.
         """
         try:
             spooled = SpoolFile(self, self.folder / f"document-{next(self._numbers)}", max_bytes)
@@ -94,7 +94,7 @@ class Spool:
             spooled.remove()
 
     def count(self, size_bytes: int) -> None:
-        """Count bytes in, or out when negative.
+        """Add to the bytes in use, or subtract when negative.
 
         Raises:
             QueueFullError: all documents together would be over the limit.
@@ -107,15 +107,15 @@ class Spool:
     def _make_folder(self) -> None:
         self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = self._base.lstat()
-        if stat.S_ISLNK(about.st_mode):  # laid by anybody in /tmp; what it leads to would be cleared as if it were ours
+        if stat.S_ISLNK(about.st_mode):  # anybody can put one into /tmp; its target would be cleared as if ours
             raise SpoolError("the spool folder is a link: set OCR_SPOOL_DIR to a folder itself")
         if about.st_uid != os.getuid():
             raise SpoolError("the spool folder belongs to another user: set OCR_SPOOL_DIR")
         new = Path(tempfile.mkdtemp(prefix=NEW_PREFIX, dir=self._base))
         lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # On the folder itself: it cannot be without, and what cleans up in /tmp leaves it alone (systemd-tmpfiles).
-            # Shared, which is all that a file system over the network grants on a folder.
+            # The folder itself is locked: it always exists, and cleaners of /tmp leave it alone (systemd-tmpfiles).
+            # Shared, as network file systems grant no other lock on a folder.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             self.folder = new.rename(self._base / (RUN_PREFIX + new.name.removeprefix(NEW_PREFIX)))
         except OSError:
@@ -131,7 +131,7 @@ class Spool:
 
 
 class SpoolFile:
-    """One document in the spool. Threads may write to it, and go on for a moment after it was removed."""
+    """One document in the spool. Threads may write to it, even for a moment after it was removed."""
 
     def __init__(self, spool: Spool, path: Path, max_bytes: int) -> None:
         self._spool = spool

@@ -1,4 +1,4 @@
-"""The shared volume of uploads: what a caller names there is copied into the spool, in bounded time."""
+"""The shared volume of uploads: a file that a caller names is copied into the spool, in bounded time."""
 
 import asyncio
 import os
@@ -11,10 +11,10 @@ from sidecar.errors import DeadlineError, StorageError
 from sidecar.runtime.blocking_pool import BlockingPool, PoolFullError
 
 OpenFile = Callable[[str, Path], int]
-"""Opens what is named by its path, inside a folder; gives a descriptor."""
+"""Opens a file by its path inside a folder; returns a descriptor."""
 COPY_BYTES = 1024 * 1024
 RETRY_AFTER_S = 30
-"""A network file system that lost its server comes back in minutes rather than seconds."""
+"""A network file system that lost its server recovers in minutes rather than seconds."""
 
 
 class UploadFolder:
@@ -33,13 +33,13 @@ class UploadFolder:
         self._open_file = open_file
 
     async def copy(self, requested: str, target: SpoolFile) -> None:
-        """Copy a file: what was checked is what is read, whatever happens to it there meanwhile.
+        """Copy a file: the file that was checked is the one that is read, whatever happens to it meanwhile.
 
         Raises:
             PathForbiddenError, UploadNotFoundError: see :func:`sidecar.documents.upload_paths.open_upload`.
             TooLargeError, QueueFullError: it does not fit into the spool.
             DeadlineError: the volume did not answer in time.
-            StorageError: the volume fails, or earlier copies have hung for so long that no further one is begun.
+            StorageError: the volume fails, or earlier copies still hang, so no further one is started.
         """
         try:
             async with asyncio.timeout(self._deadline_s):

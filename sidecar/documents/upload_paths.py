@@ -1,7 +1,7 @@
 """Opens a file that a caller names by its path, inside one folder and nowhere else.
 
-The file that is checked is the file that is read: the path is walked from the upload base one component at a time,
-without following links, and what comes out is a descriptor. Nobody opens by name afterwards.
+The file that is checked is the one that is read: the path is walked from the upload base one component at a time,
+without following links, and the result is a descriptor. Nothing is opened by name afterwards.
 """
 
 import errno
@@ -19,14 +19,14 @@ _REFUSALS = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, er
 DECODE_ROUNDS = 5
 """How many layers of percent-encoding are decoded; no honest caller sends more."""
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|[\xf8-\xfd][\x80-\xbf]")
-"""UTF-8 that spells a character with more bytes than it needs, a dot or a slash say: nothing honest looks so."""
+"""Overlong UTF-8, for example of a dot or a slash: no honest caller sends it."""
 
 
 def open_upload(requested: str, base: Path) -> int:
     """Open a regular file inside ``base`` for reading; the caller closes the descriptor.
 
     Raises:
-        PathForbiddenError: the path leads, or is dressed to lead, outside the base, or to anything but a regular file.
+        PathForbiddenError: the path leads, or tries to lead, outside the base, or to anything but a regular file.
         UploadNotFoundError: it lies inside, but nothing is there.
     """
     if any(_leaves(form, base) for form in _decoded_forms(requested)):
@@ -34,14 +34,14 @@ def open_upload(requested: str, base: Path) -> int:
     try:
         real_base, real = os.path.realpath(base), os.path.realpath(requested)
     except OSError as exc:
-        raise _forbidden() from exc  # a link that went away while it was followed
+        raise _forbidden() from exc  # a link that was removed while it was followed
     if not _is_inside(real, real_base):
         raise _forbidden()
     return _open_beneath(real_base, PurePosixPath(real).relative_to(real_base).parts)
 
 
 def _leaves(form: str, base: Path) -> bool:
-    """Tell whether a path leaves the base by its letters alone."""
+    """Return whether a path leaves the base, judged by its text alone."""
     if "\0" in form or len(os.fsencode(form)) > MAX_PATH_BYTES or not PurePosixPath(form).is_absolute():
         return True
     lexical, lexical_base = os.path.normpath(form), os.path.normpath(base)
@@ -53,7 +53,7 @@ def _is_inside(path: str, base: str) -> bool:
 
 
 def _decoded_forms(requested: str) -> set[str]:
-    """List the forms a path takes for a reader that decodes percent signs, folds Unicode, or knows backslashes."""
+    """List the forms of a path for readers that decode percent signs, normalise Unicode, or accept backslashes."""
     try:
         requested.encode()
     except UnicodeEncodeError as exc:
@@ -73,14 +73,14 @@ def _decoded_forms(requested: str) -> set[str]:
 
 
 def _open_beneath(base: str, parts: tuple[str, ...]) -> int:
-    """Walk from the base without following links; a component swapped for a link meanwhile fails here."""
+    """Walk from the base without following links; a component replaced by a link meanwhile fails here."""
     folder = _open_at(base, os.O_RDONLY | os.O_DIRECTORY, None)
     try:
         for part in parts[:-1]:
             inner = _open_at(part, os.O_RDONLY | os.O_DIRECTORY, folder)
             os.close(folder)
             folder = inner
-        # O_NONBLOCK: opening a FIFO would wait for a writer for ever; it has no effect on regular files.
+        # O_NONBLOCK: opening a FIFO would wait forever for a writer; it has no effect on regular files.
         descriptor = _open_at(parts[-1], os.O_RDONLY | os.O_NONBLOCK, folder)
     finally:
         os.close(folder)
@@ -98,7 +98,7 @@ def _open_at(name: str, flags: int, folder: int | None) -> int:
             raise UploadNotFoundError("pdfPath names no file in the upload folder") from exc
         if exc.errno in _REFUSALS:
             raise _forbidden() from exc
-        raise  # the volume fails, or this process has too many files open: no fault of the path
+        raise  # the volume fails, or this process has too many open files: not the path's fault
 
 
 def _forbidden() -> PathForbiddenError:

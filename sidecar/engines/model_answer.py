@@ -1,4 +1,4 @@
-"""What a model's answer to one page is worth: its text, and the verdict on it. Pure."""
+"""Judges a model's answer to one page: its text, and whether it is good. Pure."""
 
 import json
 import re
@@ -8,21 +8,21 @@ from sidecar.ocr.engine import PageVerdict
 
 INNER_TEXT = "natural_text"
 STOP, LENGTH = "stop", "length"
-"""How a stream ended, in Ollama's words."""
+"""How a stream ended, as Ollama names it."""
 CUT, LOOP, DEADLINE, BROKEN, TOO_LONG = "cut", "loop", "deadline", "error", "too-long"
-"""Likewise, in ours, for ends that Ollama does not tell."""
+"""Our names for ends that Ollama does not report."""
 
 _JSON_START = re.compile(r'(?:```(?:json)?\s*)?(?=\{\s*(?:$|"[^"\n]{0,64}(?:$|"\s*(?::|$))))')
-"""An object with its first key, or as much of that as came."""
+"""An object with its first key, or as much of it as arrived."""
 _INNER = re.compile(rf'"{INNER_TEXT}"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{{4}}|\\[^u])*)', re.DOTALL)
-"""The inner text as it is written in JSON, as far as it came: half an escape at its end is left out."""
+"""The inner text in its JSON form, as far as it arrived: half an escape at its end is left out."""
 _HALF_A_PAIR = re.compile("[\ud800-\udbff]$")
-_DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings as they are
+_DECODER = json.JSONDecoder(strict=False)  # models write unescaped line breaks into strings
 
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """One page's text as far as it came, and what is thought of it."""
+    """One page's text as far as it arrived, and the verdict on it."""
 
     text: str
     verdict: PageVerdict
@@ -30,7 +30,7 @@ class ModelAnswer:
 
 
 def judge(content: str, done_reason: str) -> ModelAnswer:
-    """Take the text out of what the model streamed, and judge it: only a stream that stopped by itself is good."""
+    """Extract the text from the model's stream, and judge it: only a stream that stopped by itself is good."""
     text, whole = inner_text(_unicode(content))
     if done_reason == LOOP:
         return ModelAnswer(text, PageVerdict.LOOPED, done_reason)
@@ -42,21 +42,21 @@ def judge(content: str, done_reason: str) -> ModelAnswer:
 
 
 def inner_text(content: str) -> tuple[str, bool]:
-    """Take the text out of ``{"natural_text": "…"}``; also tell whether the JSON, if it is such, is whole.
+    """Extract the text from ``{"natural_text": "…"}``; also return whether the JSON, if it is JSON, is complete.
 
-    Models that were asked for text may answer so. JSON of any other shape is left as it is: a prompt may ask for it.
+    Models asked for text may answer this way. JSON of any other shape is left as it is: a prompt may ask for it.
     """
     start = _JSON_START.match(content.lstrip())
     if not start:
         return content, True
     body = content.lstrip()[start.end() :]
     try:
-        answer, _ = _DECODER.raw_decode(body)  # a remark behind it is not the page's
+        answer, _ = _DECODER.raw_decode(body)  # a remark after it is not part of the page
     except (ValueError, RecursionError):
         return _inner_as_far_as_it_came(body, content), False
     inner = answer.get(INNER_TEXT, content)
     if inner is None:
-        return "", True  # how a model says that there is no text
+        return "", True  # this is how a model says that there is no text
     return _unicode(inner) if isinstance(inner, str) else content, True
 
 
@@ -71,5 +71,5 @@ def _inner_as_far_as_it_came(body: str, otherwise: str) -> str:
 
 
 def _unicode(text: str) -> str:
-    """Join what came as two halves of a surrogate pair; a half alone is no character."""
+    """Join surrogate pairs; half a pair alone is not a character."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

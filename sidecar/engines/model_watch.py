@@ -1,6 +1,6 @@
-"""Knows, without waiting for a document, whether the model server answers and has the model.
+"""Monitors, without waiting for a document, whether the model server answers and has the model.
 
-It only reports: calls are made whatever it saw, and only the circuit breaker stops them.
+It only reports: calls are made whatever it found; only the circuit breaker stops them.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 POLL_FAILED_S = 1.0
-"""The interval while something is wrong, so that a server that comes back is seen soon."""
+"""The interval while something is wrong, so that a server's return is noticed soon."""
 
 STARTING = "model-server-starting"
 UNREACHABLE = "model-server-unreachable"
@@ -37,7 +37,7 @@ class ModelWatch:
         self.polled = asyncio.Event()
 
     async def poll(self) -> None:
-        """Poll until cancelled. ``beside`` also runs each round, so that what is shown of the GPU is no older."""
+        """Poll until cancelled. ``beside`` also runs each round, so that the GPU's figures are no older."""
         while True:
             before = self.failure
             self.failure = await self._check()
@@ -54,7 +54,7 @@ class ModelWatch:
             await self._beside()
         except SidecarError:
             return UNREACHABLE
-        except Exception:  # this loop supervises itself: it logs whatever it is, and polls again
+        except Exception:  # this loop supervises itself: it logs any error, and polls again
             log.exception("the model server cannot be polled")
             return UNREACHABLE
         return None if wanted in {full_name(name) for name in installed} else f"{MISSING}: {wanted}"

@@ -1,4 +1,4 @@
-"""Looks up the model server's name in threads of its own: a name server that hangs must not hang anything else."""
+"""Resolves the model server's name in threads of its own: a name server that hangs must not block anything else."""
 
 import socket
 
@@ -10,7 +10,7 @@ NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class NameLookup(AbstractResolver):
-    """What aiohttp asks for addresses."""
+    """The resolver that aiohttp uses."""
 
     def __init__(self, pool: BlockingPool) -> None:
         self._pool = pool
@@ -21,7 +21,7 @@ class NameLookup(AbstractResolver):
         """List the addresses of a name.
 
         Raises:
-            OSError: it has none, or earlier look-ups hang.
+            OSError: it has none, or earlier look-ups still hang.
         """
         try:
             return await self._pool.run(_look_up, host, port, family)
@@ -41,5 +41,5 @@ def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Resolve
 
 
 def _numeric(address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> str:
-    """Write an address out, with the zone that a link-local one of IPv6 needs."""
+    """Format an address, with the zone that a link-local IPv6 address needs."""
     return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]

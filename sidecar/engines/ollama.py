@@ -1,6 +1,6 @@
-"""Ollama's native API: one streamed chat, what is resident, what is installed. The only door to a model server.
+"""Ollama's native API: a streamed chat, loaded models, installed models. The only access to a model server.
 
-The OpenAI-compatible endpoint is not used: it drops keep_alive, repeat_penalty and num_ctx without a word.
+The OpenAI-compatible endpoint is not used: it silently drops keep_alive, repeat_penalty and num_ctx.
 """
 
 import asyncio
@@ -33,26 +33,26 @@ from sidecar.runtime.blocking_pool import BlockingPool
 log = logging.getLogger(__name__)
 
 LOOK_S = 3.0
-"""Deadline of the small questions: what is resident, what is installed."""
+"""Deadline of the small requests: which models are loaded, which are installed."""
 AGAIN_S = 10
-"""When a caller should come back after Ollama could not be reached: a restart takes about that."""
+"""Retry-After when Ollama cannot be reached: a restart takes about that long."""
 PLAIN = {"Accept-Encoding": "identity"}
-"""A gateway that packed a stream would hold its tokens back."""
+"""A gateway that compresses a stream would delay its tokens."""
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ANSWER_CHARS = 400_000
-"""No page has so much text: a model that writes more is lost, even if it does not repeat itself."""
+"""No page has this much text: a model that writes more has gone astray, even if it does not repeat itself."""
 PASSING_STATUSES = frozenset({408, 425, 429})
 """Refusals by a gateway that say nothing about the page."""
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
 NAME_LOOKUPS = 4
-"""Threads per name: aiohttp looks it up once for all calls that wait."""
+"""Threads per name: aiohttp resolves it once for all waiting calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTimeouts:
-    """Deadlines of one chat, in seconds. The first token waits for the model to load; the whole is the page's."""
+    """Deadlines of one chat, in seconds. The first token includes loading the model; the total is the page's."""
 
     connect_s: float
     first_token_s: float
@@ -61,7 +61,7 @@ class ChatTimeouts:
 
 @dataclass(slots=True)
 class ChatStream:
-    """What came of one chat so far. ``error`` tells that server or connection failed in the middle."""
+    """What arrived of one chat so far. ``error``: the server or connection failed in the middle."""
 
     parts: list[str] = field(default_factory=list)
     chars: int = 0
@@ -81,7 +81,7 @@ class ChatStream:
             self.chars += len(text)
 
     def break_off(self, done_reason: str, error: SidecarError) -> None:
-        """Keep the text that came before the end that should not have been."""
+        """Keep the text that arrived before the stream broke off."""
         self.done_reason, self.error = done_reason, error
 
 
@@ -103,7 +103,7 @@ class Ollama:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Hold the session for as long as the block; connections are not kept, a server's restart leaves dead ones."""
+        """Hold the session during the block; connections are not kept, as a server's restart leaves dead ones."""
         connector = aiohttp.TCPConnector(limit=0, force_close=True, resolver=self._names)
         cookies = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies, headers=PLAIN) as self._session:
@@ -111,13 +111,13 @@ class Ollama:
         self._session = None
 
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
-        """Stream one chat until it is done, loops, breaks off or its time is up; cancelling closes the connection.
+        """Stream one chat until it is done, loops, breaks off or is out of time; cancelling closes the connection.
 
         Raises:
             EngineUnavailableError: the server cannot be reached.
             ModelMissingError: it does not have the model.
             EngineRefusedError, EngineFailedError: it answered with an error, or failed before any text came.
-            DeadlineError: no text came in time.
+            DeadlineError: no text arrived in time.
         """
         stream = ChatStream()
         try:
@@ -161,18 +161,18 @@ class Ollama:
                     return
 
     async def resident(self) -> tuple[ResidentModel, ...]:
-        """List the models that the server holds.
+        """List the models that the server has in memory.
 
         Raises:
-            EngineUnavailableError, EngineFailedError: it does not say.
+            EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
         return tuple(_resident(model) for model in _list_of(await self._get("/api/ps"), "models"))
 
     async def installed(self) -> frozenset[str]:
-        """List the models that the server has, with their tags.
+        """List the models that are installed on the server, with their tags.
 
         Raises:
-            EngineUnavailableError, EngineFailedError: it does not say.
+            EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
         return frozenset(
             str(model.get("name") or model.get("model")) for model in _list_of(await self._get("/api/tags"), "models")
@@ -203,7 +203,7 @@ class Ollama:
             try:
                 yield answer
             finally:
-                answer.close()  # the rest is not wanted; a model that still writes stops when its reader is gone
+                answer.close()  # the rest is not needed; a model that still writes stops when the connection closes
 
     def _there(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -213,7 +213,7 @@ class Ollama:
 
 @contextmanager
 def _gate() -> Iterator[None]:
-    """Map what aiohttp and json raise; none of their texts goes further, they hold addresses."""
+    """Map what aiohttp and json raise; their texts contain addresses and are not passed on."""
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
@@ -241,7 +241,7 @@ async def _refuse_status(answer: aiohttp.ClientResponse, model: str) -> None:
 
 
 async def _head(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
-    """Read a body, or as much of it as may be; one read gives only what has arrived."""
+    """Read a body, up to its limit; a single read returns only what has arrived."""
     body = b""
     while len(body) < max_bytes and (piece := await content.read(max_bytes - len(body))):
         body += piece
@@ -257,7 +257,7 @@ def _error_of(body: bytes) -> str | None:
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Split the body into lines; what comes after the last line break is one, too, if it is anything."""
+    """Split the body into lines; a rest after the last line break is a line, too."""
     rest = b""
     async for chunk in answer.content.iter_any():
         *whole, rest = (rest + chunk).split(b"\n")
@@ -271,10 +271,10 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 def _parse_line(line: bytes) -> tuple[str, str | None]:
-    """Give a line's text, and how the stream ends if it is the last.
+    """Return a line's text, and how the stream ends if it is the last.
 
     Raises:
-        EngineFailedError: it tells of an error.
+        EngineFailedError: it reports an error.
         ValueError: it is not one of Ollama's lines.
     """
     said = json.loads(line)

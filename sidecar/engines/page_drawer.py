@@ -1,4 +1,4 @@
-"""Draws pages for engines that send them away as pictures, in the worker processes."""
+"""Draws pages, in the worker processes, for engines that send them on as pictures."""
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
@@ -8,7 +8,7 @@ from sidecar.runtime.worker_pool import WorkerPool
 
 
 class PageDrawer:
-    """Draws pages as PNG, of which the longest side has at most ``longest_side`` pixels."""
+    """Draws pages as PNG with at most ``longest_side`` pixels on the longest side."""
 
     def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
         self._workers = workers

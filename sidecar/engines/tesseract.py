@@ -1,7 +1,7 @@
-"""The embedded engine: Tesseract through tesserocr, in the worker processes. The only door to tesserocr.
+"""The embedded engine: Tesseract through tesserocr, in the worker processes. The only user of tesserocr.
 
-The upper half runs in workers, where each language set's model is loaded once; the lower half is the engine as the use
-case sees it.
+The upper half runs in workers, which load each language set's model once; the lower half is the engine as the use case
+sees it.
 """
 
 import asyncio
@@ -42,26 +42,26 @@ TESSDATA_PLACES = (
     "/usr/local/share/tessdata",
     "/opt/homebrew/share/tessdata",
 )
-"""Where distributions put Tesseract's data: Debian and Ubuntu, Fedora and Alpine, a build from source, Homebrew."""
+"""Where distributions install Tesseract's data: Debian and Ubuntu, Fedora and Alpine, a build from source, Homebrew."""
 
 ORIENTATION_DATA = "osd"
 MAX_LANGUAGES = 4
-"""Languages read at once: each takes its own pass over a doubtful word."""
+"""Most languages at once: each makes its own pass over a doubtful word."""
 LOAD_DEADLINE_S = 30.0
 LOAD_AGAIN_S = 5.0
 THAI = "tha"
 LEAST_CONSONANT = 6.0
-"""Pixels: nothing lower can be read, and a line's measures may be anything."""
+"""In pixels: nothing lower can be read, and a line's measurements may have any value."""
 MODELS_KEPT = 3
-"""Language sets whose models a worker keeps: 20 to 60 MiB each."""
+"""Language sets whose models a worker keeps loaded: 20 to 60 MiB each."""
 DOUBTFUL_CONFIDENCE = 82
 """Mean word confidence below which a page may be the wrong way up: upright pages gave 93 and 94 where the same pages
-upside down gave 70 to 74 and lying ones 0 to 62. Noisy upright pages pay 0.3 s for the look."""
+upside down gave 70 to 74 and sideways ones 0 to 62. For noisy upright pages the check costs 0.3 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What of Tesseract is there: its version, and the languages whose data was found."""
+    """What is installed of Tesseract: its version, and the languages whose data was found."""
 
     version: str
     tessdata_dir: Path
@@ -72,7 +72,7 @@ class Installed:
 
 
 def preload() -> None:
-    """Import tesserocr and NumPy, single-threaded: workers run one a core, and threads would only fight over it."""
+    """Import tesserocr and NumPy, single-threaded: one worker runs per core, and threads would only compete for it."""
     os.environ["OMP_THREAD_LIMIT"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     import tesserocr  # noqa: F401, PLC0415 - the process that serves HTTP must not load it
 
@@ -82,7 +82,7 @@ def preload() -> None:
 
 
 def describe(tessdata_dir: Path | None) -> Installed | None:
-    """Tell what is installed; None without any data."""
+    """Return what is installed; None without any data."""
     import tesserocr  # noqa: PLC0415 - as above
 
     folder = find_tessdata(tessdata_dir)
@@ -99,7 +99,7 @@ def find_tessdata(configured: Path | None) -> Path | None:
 
 
 def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
-    """Draw one page and read it, turning it if it lies on its side or its head."""
+    """Draw one page and read it, rotated if it lies sideways or upside down."""
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
@@ -114,7 +114,7 @@ def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, te
 
 
 def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[PageText, bool]:
-    """Read a page as it lies; also tell whether it may lie the wrong way."""
+    """Read a page as it lies; also return whether its orientation may be wrong."""
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
     api = _model(languages, tessdata_dir)
@@ -126,14 +126,14 @@ def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[Pag
         read = with_numerals(api, page, PageText(api.GetUTF8Text(), confidence=api.MeanTextConf()), languages)
         read = replace(read, text=compose_sara_am(trim(read.text)))
         return read, (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
-    except RuntimeError as exc:  # tesserocr raises nothing more precise
+    except RuntimeError as exc:  # tesserocr raises nothing more specific
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
         api.Clear()
 
 
 def with_numerals(api: "PyTessBaseAPI", page: PageImage, read: PageText, languages: str) -> PageText:
-    """Have the numerals read once more, where Thai is asked for and the text may hold some."""
+    """Read the numerals again, if Thai is requested and the text may contain some."""
     if THAI not in languages.split("+") or not may_hold_numerals(read.text):
         return read
     from sidecar.engines.numerals.reading import read_numerals  # noqa: PLC0415 - as above
@@ -143,7 +143,7 @@ def with_numerals(api: "PyTessBaseAPI", page: PageImage, read: PageText, languag
 
 
 def _symbols(api: "PyTessBaseAPI") -> Iterator[Symbol]:
-    """Give what was read, a character or a few at a time, each with its line."""
+    """Yield what was read, one or a few characters at a time, each with its line."""
     from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
 
     line = TextLine(0, 0, 1)
@@ -188,7 +188,7 @@ def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
 
 
 def _degrees_to_upright(page: PageImage, tessdata_dir: Path) -> int:
-    """Ask the orientation model by how many degrees, clockwise, the page must be turned; 0 when it cannot tell."""
+    """Ask the orientation model by how many degrees clockwise the page must be rotated; 0 if it cannot tell."""
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
     if not (tessdata_dir / f"{ORIENTATION_DATA}.traineddata").exists():
@@ -229,16 +229,16 @@ class TesseractEngine:
         self._limits = limits
         self._tessdata_dir = tessdata_dir
         self.read_slots = FairSlots(workers.limits.count)
-        self.prepare_slots = FairSlots(workers.limits.count)  # nothing is prepared, so nothing more needs to wait ready
+        self.prepare_slots = FairSlots(workers.limits.count)  # nothing is prepared, so no more pages need to be ready
         self.installed: Installed | None = None
         self.failure: str | None = None
-        """Why nothing can be read, where that is known."""
+        """Why nothing can be read, if that is known."""
         self._looked = asyncio.Event()
-        """Set when it is known what is installed, or that nothing is."""
+        """Set once it is known what is installed, or that nothing is."""
 
     @property
     def capability(self) -> Capability:
-        """Tell whether it can read; of several reasons why not, the first that explains the others."""
+        """Return whether it can read; of several reasons why not, the one that explains the others."""
         if self.failure:
             return Capability("unavailable", self.failure)
         if self.installed is None:
@@ -251,12 +251,12 @@ class TesseractEngine:
         await self._looked.wait()
 
     async def keep_loading(self) -> None:
-        """Find out what is installed, in a worker, which also proves that workers start; try again until it works."""
+        """Find out what is installed, in a worker, which also proves that workers start; retry until it works."""
         while self.installed is None:
             try:
                 self.installed = await self._workers.run(describe, self._tessdata_dir, deadline_s=LOAD_DEADLINE_S)
                 self.failure = None if self.installed else "tesseract-data-missing"
-            except Exception:  # this loop is the supervisor: whatever it is, it is told, and tried again
+            except Exception:  # this loop is the supervisor: any error is reported, and tried again
                 self.failure = "workers-do-not-start"
                 log.exception("Tesseract cannot be loaded")
             self._looked.set()
@@ -272,7 +272,7 @@ class TesseractEngine:
 
         Raises:
             EngineUnavailableError: there is no Tesseract data at all.
-            InvalidValueError: it is not a list of languages, or too long a one.
+            InvalidValueError: not a list of languages, or too many.
             LanguageMissingError: one is not installed.
         """
         installed = self._there()
@@ -289,15 +289,15 @@ class TesseractEngine:
             )
 
     def model(self, order: ReadOrder) -> str:  # noqa: ARG002 - an engine's common shape
-        """Tell the version."""
+        """Return the version."""
         return f"tesseract-{self._there().version}"
 
     def max_attempts(self, order: ReadOrder) -> int:  # noqa: ARG002 - an engine's common shape
-        """Try once: the same page gives the same text."""
+        """One attempt: the same page gives the same text."""
         return 1
 
     async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
-        """Do nothing: a page is drawn and read in one task, so that its pixels need not travel."""
+        """Do nothing: a page is drawn and read in one task, so that its pixels need no transfer."""
         self.check(order)
         return PreparedPage(index)
 

@@ -1,8 +1,8 @@
 """Whether Tesseract's page layout can be trusted with Thai. Pure.
 
-Layout analysis takes the marks stacked above Thai letters for lines or vertical text of their own, and the words lose
-them ("ผู้รับจ้าง" becomes "รับจ้าง" and a line of noise). Told that the page is one column, Tesseract does not. Pages
-that really have columns or tables keep the layout that was found.
+Layout analysis mistakes the marks stacked above Thai letters for lines or vertical text of their own, and the words
+lose them ("ผู้รับจ้าง" becomes "รับจ้าง" and a line of noise). It does not if Tesseract is told that the page is one
+column. Pages that really have columns or tables keep the detected layout.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from enum import Enum
 from itertools import combinations
 
 COLUMN_OVERLAP_INCHES = 0.4
-"""Blocks that run side by side for two lines or more are columns; for less, a heading with a date beside it."""
+"""Blocks side by side for at least two lines are columns; for less, a heading with a date beside it."""
 COLUMN_WIDTH_SHARE = 0.1
-"""Share of the page's width below which a block is no column but a fragment."""
+"""A block narrower than this share of the page's width is a fragment, not a column."""
 
 
 class BlockKind(Enum):
-    """What layout analysis takes a block for."""
+    """A block's kind according to layout analysis."""
 
     TEXT = "text"
     VERTICAL_TEXT = "vertical text"
@@ -27,7 +27,7 @@ class BlockKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of the layout; pixels from the top left corner. ``on_its_side`` where its lines run down the page."""
+    """A block of the layout; pixels from the top left corner. ``on_its_side``: its lines run down the page."""
 
     kind: BlockKind
     left: int
@@ -42,22 +42,22 @@ class Block:
         return (self.right - self.left) * (self.bottom - self.top)
 
     def overlap_across(self, other: "Block") -> int:
-        """Pixels for which both share columns of the page; negative is the gap between them."""
+        """Pixel columns of the page that both share; negative is the gap between them."""
         return min(self.right, other.right) - max(self.left, other.left)
 
     def overlap_down(self, other: "Block") -> int:
-        """Pixels for which both share rows of the page; negative is the gap between them."""
+        """Pixel rows of the page that both share; negative is the gap between them."""
         return min(self.bottom, other.bottom) - max(self.top, other.top)
 
 
 def lies_on_its_side(blocks: Sequence[Block]) -> bool:
-    """Tell whether the largest block's lines run down the page; few words of Thai or English do on purpose."""
+    """Return whether the largest block's lines run down the page; Thai and English seldom do on purpose."""
     text = [block for block in blocks if block.kind in (BlockKind.TEXT, BlockKind.VERTICAL_TEXT)]
     return bool(text) and max(text, key=lambda block: block.area).on_its_side
 
 
 def is_broken_single_column(blocks: Sequence[Block], page_width: int, dpi: int) -> bool:
-    """Tell whether the page is one column whose layout shows torn-off marks, and should be read as one column."""
+    """Return whether the page should be read as one column: it is one, and its layout shows detached marks."""
     text = [block for block in blocks if block.kind in (BlockKind.TEXT, BlockKind.VERTICAL_TEXT)]
     if any(block.kind is BlockKind.TABLE for block in blocks) or _has_columns(text, page_width, dpi):
         return False

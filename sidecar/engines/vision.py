@@ -1,7 +1,7 @@
 """The governed engine: a vision model in Ollama, on a GPU that belongs to an LLM first.
 
-Each page is drawn in a worker while the one before is read. Right before each call the GPU is read, to decide whether
-the call may be made at all, and how long the model may stay.
+Each page is drawn in a worker while the one before is read. Directly before each call the GPU's memory is read, to
+decide whether the call may be made, and how long the model may stay.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
 PRESSURE_POLL_S = 0.25
 SETTLED_S = 5.0
-"""Memory of an evicted model shows up as free at most so many seconds later. Pressure seen earlier after a call of ours
-may be the OCR model itself, which has just been evicted, so the GPU is read again."""
+"""An evicted model's memory is reported free at most this many seconds later. Pressure seen earlier after our own call
+may be the OCR model itself, just evicted, so the GPU is read again."""
 FAIR_SHARE = 0.5
-"""Share of a page's time that a call must have had for its deadline to say something about the model server."""
+"""Share of a page's time that a call must have had before its timeout counts against the model server."""
 PRESSURE_AGAIN_S = 30
-"""Retry-After of a caller who was refused because the GPU is full: an LLM's answer takes about that."""
+"""Retry-After when a page is refused because the GPU is full: an LLM's answer takes about that long."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
-"""Ollama's name of a parameter, where it is not ours."""
+"""Ollama's name of a parameter, where it differs from ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class VisionEngine:
 
     @property
     def capability(self) -> Capability:
-        """Tell whether the model can be called."""
+        """Return whether the model can be called."""
         if self.circuit.holds_back:
             return Capability("unavailable", "circuit-open")
         failure = self.watch.failure if self.watch else None
@@ -200,7 +200,7 @@ class VisionEngine:
         return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
 
     def _pass_circuit(self) -> bool:
-        """Ask the circuit breaker to call; return whether this call is its probe."""
+        """Ask the circuit breaker for permission; return whether this call is its probe."""
         is_probe = self.circuit.is_open
         if not self.circuit.admit():
             raise EngineUnavailableError(
@@ -212,13 +212,13 @@ class VisionEngine:
     async def _call(
         self, request: Mapping[str, object], timeouts: ChatTimeouts, *, is_fair: bool, is_probe: bool
     ) -> ChatStream:
-        """Make one call and report its outcome to the circuit breaker; a deadline counts only if the time was fair."""
+        """Make one call and report its outcome to the circuit breaker; a timeout counts only after enough time."""
         model = full_name(str(request["model"]))
         self._running[model] += 1
         try:
             stream = await self._ollama.chat(request, timeouts)
         except (ModelMissingError, EngineRefusedError):
-            self.circuit.succeeded()  # the server is there and says what is wrong
+            self.circuit.succeeded()  # the server runs and reports what is wrong
             raise
         except Exception as exc:
             self._judge(exc, is_fair=is_fair, was_probe=is_probe)
@@ -258,10 +258,9 @@ def _request(
 
 
 def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
-    """Give Ollama's options: what was set, under Ollama's names, and nothing else.
+    """Return Ollama's options: only what was set, under Ollama's names.
 
-    A further attempt gets a seed of its own, and a higher temperature where one is set: where none is, the model's own
-    is not known here.
+    A further attempt gets its own seed, and a higher temperature if one is set: the model's default is not known here.
     """
     wanted: dict[str, object] = {
         OPTION_NAMES.get(name, name): value for name, value in params.model_dump(exclude_none=True).items()

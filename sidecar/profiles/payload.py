@@ -1,4 +1,4 @@
-"""A profile: what operators decide about the model, as the ConfigMap carries it, and who wins over whom. Pure.
+"""A profile: the operators' settings of the model, in the ConfigMap's format, and their precedence. Pure.
 
 Owned here for both sides: the controller renders this payload, the sidecar parses it.
 """
@@ -32,7 +32,7 @@ is looked at once; no more than a name's length, so that no paragraph is taken f
 
 CanonicalModel = Literal["np-dms-ocr"]
 CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
-"""The model that profiles are for, as production calls it; the engine that runs it has its name."""
+"""The model of the profiles, as production names it; the engine that runs it has the same name."""
 
 
 class ProfileError(ValueError):
@@ -46,7 +46,7 @@ def _refuse_bool(value: object) -> object:
 
 
 def check_system_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS, otherwise: str = "the model's own") -> str:
-    """Give a system prompt as it is: white space around it is the author's.
+    """Return a system prompt unchanged, with the white space around it.
 
     ``otherwise`` says what is used where there is none.
 
@@ -61,7 +61,7 @@ def check_system_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS, oth
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether a string can be written down: JSON can smuggle in half a surrogate pair."""
+    """Return whether a string can be encoded: JSON can contain half a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -91,7 +91,7 @@ class RuntimeParams(BaseModel):
     num_ctx: NumCtx | None = None
 
     def over(self, weaker: Self) -> Self:
-        """Give these, and where one is not set, the weaker one."""
+        """Return these parameters; where one is not set, the weaker one's."""
         return weaker.model_copy(update=self.model_dump(exclude_none=True))
 
 
@@ -147,7 +147,7 @@ class Profile(_Payload):
 
 
 def check_tag_names(tags: Sequence[object]) -> None:
-    """Refuse what is no list of tag names.
+    """Check a list of tag names.
 
     Raises:
         ValueError: too many, or one outside the syntax; the text says which.
@@ -171,7 +171,7 @@ def find_placeholders(system_prompt: str | None) -> list[str]:
 
 
 def parse_profile(content: bytes, name: str) -> Profile:
-    """Parse one payload. Without a ``name`` it gets this one, without a ``revision`` that of its content.
+    """Parse one payload. A missing ``name`` becomes this one, a missing ``revision`` that of its content.
 
     Raises:
         ProfileError: it is not JSON, names another profile, or a field is unknown or outside its range.
@@ -194,7 +194,7 @@ def parse_profile(content: bytes, name: str) -> Profile:
 
 
 def _explain(problem: ErrorDetails) -> str:
-    """Say which field, with which value, and what is accepted; a prompt is not shown, it may end up in a log."""
+    """Name the field, its value and what is accepted; a prompt is not shown, as it may end up in a log."""
     field = ".".join(map(str, problem["loc"]))[:SHOWN_VALUE_CHARS]
     if "systemPrompt" in field or isinstance(problem["input"], dict | list):
         return explain(problem, field)
@@ -202,7 +202,7 @@ def _explain(problem: ErrorDetails) -> str:
 
 
 def seal(profile: Profile) -> Profile:
-    """Give the profile with the revision of its content."""
+    """Return the profile with the revision of its content."""
     return profile.model_copy(update={"revision": revision_of(profile)})
 
 
@@ -221,4 +221,4 @@ def _canonical(payload: object) -> str:
     return json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-# ── who wins ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── precedence ────────────────────────────────────────────────────────────────────────────────────────────────────

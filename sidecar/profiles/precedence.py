@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sidecar.profiles.payload import Profile, Retry, RuntimeParams
 
 DEFAULT_TAGS = ("document_number", "document_date", "received_date")
-"""What is tagged where neither request nor profile says anything. Kept from production."""
+"""The tags if neither request nor profile names any. Kept from production."""
 
 
 NOTHING_SET = RuntimeParams()
@@ -35,7 +35,7 @@ def instruct(
 ) -> Instructions:
     """Apply the precedence, per parameter: request > profile > not sent.
 
-    Of ``params``, ``system_prompt`` and ``tags``, which are the request's, None is "not said"; () is no tags at all.
+    In the request's ``params``, ``system_prompt`` and ``tags``, None means "not set"; () means no tags.
     """
     return Instructions(
         model=(profile and profile.model) or default_model,

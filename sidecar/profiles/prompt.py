@@ -12,7 +12,7 @@ _WORD_BORDER = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])")
 
 
 def user_text(tags: Sequence[str]) -> str:
-    """Write what goes beside the page's picture: the order to read, and one line a tag."""
+    """Return the text sent with the page's picture: the instruction to read, and one line per tag."""
     if not tags:
         return TRIGGER
     wishes = (f"- Wrap the {readable_name(tag)} with <{tag}>...</{tag}>" for tag in tags)

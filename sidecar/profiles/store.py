@@ -1,7 +1,7 @@
 """The published profiles: a directory of ``<name>.json`` files, polled four times a second and swapped as a whole.
 
-A mounted ConfigMap, whose ``..data`` link the kubelet swaps, or any directory of a laptop. Nothing here is on the path
-of a request, which takes the current :class:`Profiles`; those never change.
+A mounted ConfigMap, whose ``..data`` link the kubelet swaps, or any directory. No request waits for this: it takes the
+current :class:`Profiles`, which are immutable.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ KUBELETS_LINK = "..data"
 SHOWN_PROFILES = 20
 """Names in one log line."""
 FOLDER = "."
-"""What a problem of the whole directory is listed under."""
+"""The name under which a problem of the whole directory is listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One profile as it is applied. ``content_revision`` is computed: after a hand edit it is not the file's own."""
+    """One applied profile. ``content_revision`` is computed: after a hand edit it differs from the file's own."""
 
     profile: Profile
     loaded_at: datetime
@@ -118,12 +118,12 @@ class ProfileStore:
         if len(files) > self._max_files:
             too_many = f"it holds {len(files)} files, the limit is {self._max_files}"
             profiles = replace(profiles, refused={**profiles.refused, FOLDER: too_many})
-        if _resolved(self._folder) == folder:  # else it was swapped meanwhile, and this is a mixture
+        if _resolved(self._folder) == folder:  # else it was swapped meanwhile, and this is a mixture of both
             self._swap(profiles)
-            self._stamps = None if unread else stamps  # what could not be read now is read again at the next poll
+            self._stamps = None if unread else stamps  # what could not be read is read again at the next poll
 
     def _load(self, folder: Path, stamps: Mapping[str, Stamp]) -> tuple[Profiles, bool]:
-        """Read all files; also tell whether one could not be read, for whatever reason the machine had."""
+        """Read all files; also return whether reading one failed, for any reason of the machine."""
         unread = False
         loaded: dict[str, Loaded] = {}
         refused: dict[str, str] = {}
@@ -162,12 +162,12 @@ class ProfileStore:
 
 
 def _shown(name: str) -> str:
-    """Spell a file's name in Unicode; a file system may hold any bytes."""
+    """Return a file's name in Unicode; a file system may contain any bytes."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def _resolved(folder: Path) -> Path:
-    """Give the folder that the files are in: for a mounted ConfigMap the one that the kubelet's link points to now."""
+    """Return the files' folder: for a mounted ConfigMap the current target of the kubelet's link."""
     link = folder / KUBELETS_LINK
     return Path(os.path.realpath(link)) if link.is_symlink() else folder  # pathlib's raises for a link to itself
 
@@ -182,17 +182,17 @@ def _is_profile(name: str) -> bool:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Tell a file's identity without opening it; links are followed."""
+    """Return a file's identity without opening it; links are followed."""
     try:
         about = path.stat()
     except OSError:
-        return 0, 0, 0, 0, 0  # a link into nothing, say; reading it will tell
-    # A file that may be read again after chmod shows it in the last of these alone.
+        return 0, 0, 0, 0, 0  # for example a dangling link; reading it will show the error
+    # After a chmod that makes a file readable, only the last of these changes.
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def _read(path: Path) -> bytes:
-    """Read one file, if it is one: a pipe would never end.
+    """Read one regular file: a pipe would never end.
 
     Raises:
         ProfileError: it is no regular file, or too large.

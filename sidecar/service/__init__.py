@@ -1,4 +1,4 @@
-"""Puts the service together and runs it: route lists, middleware order, what lives as long as the process.
+"""Assembles the service and runs it: route lists, middleware order, objects that live as long as the process.
 
-No request is handled here, and nothing below knows that this room exists.
+No request is handled here, and no lower room imports this one.
 """

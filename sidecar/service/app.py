@@ -1,4 +1,4 @@
-"""The composition root: the route lists, the middleware order, and what lives as long as the service."""
+"""The composition root: the route lists, the middleware order, and objects that live as long as the service."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -71,7 +71,7 @@ OPS_ROUTES = (
 )
 
 POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
-"""Threads for what may hang, by what is asked: copies from the shared volume run beside one another, looks do not."""
+"""Threads for calls that may hang, by purpose: copies from the shared volume run in parallel, polls do not."""
 
 
 def build_app(
@@ -80,10 +80,10 @@ def build_app(
     factories: Sequence[EngineFactory] = engines.ENGINES,
     open_file: OpenFile = open_upload,
 ) -> web.Application:
-    """Compose the API application; nothing starts before it does. ``open_file`` opens what a caller names by its path.
+    """Compose the API application; nothing runs before it starts. ``open_file`` opens a file by its path.
 
     Raises:
-        SettingsError: keys are asked for and there is none, or an engine that is not there.
+        SettingsError: a key is required but missing, or a setting names an unavailable engine.
     """
     app = web.Application(
         middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, refuse_new_connections]
@@ -101,7 +101,7 @@ def build_app(
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
     app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
     add_retrieval(app, settings, gpu or GpuSeam())
-    add_reader(app, settings, factories)  # adds what lives as long as an engine
+    add_reader(app, settings, factories)  # adds the engines' long-lived objects
     app.cleanup_ctx.append(retrieval_life)
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
@@ -110,13 +110,13 @@ def build_app(
 
 
 async def pulse_life(app: web.Application) -> AsyncIterator[None]:
-    """Show that the event loop turns."""
+    """Record that the event loop runs."""
     async with beside(app[PULSE].keep_beating()):
         yield
 
 
 async def keys_life(app: web.Application) -> AsyncIterator[None]:
-    """Follow the file of keys, where there is one."""
+    """Poll the key file, if there is one."""
     if KEY_FILE not in app:
         yield
         return
@@ -125,7 +125,7 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
 
 
 def build_ops_app(api: web.Application) -> web.Application:
-    """Compose the ops application, which looks at what the API application holds, from another thread."""
+    """Compose the ops application, which reads the API application's state from another thread."""
     app = web.Application(middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed])
     app.on_response_prepare.append(sign)
     app[SETTINGS] = api[SETTINGS]

@@ -1,6 +1,6 @@
-"""The registry of engines: which there are, how each is made from the settings, and what lives as long as it does.
+"""The registry of engines: how each is made from the settings, and its long-lived objects.
 
-Everything else learns of an engine from its traits. A further one is a class in `sidecar.engines`, and here a function
+All other code knows an engine only by its traits. To add one, write a class in `sidecar.engines`, and here a function
 that makes it and its line in `ENGINES`.
 """
 
@@ -24,19 +24,19 @@ from sidecar.service.gauges import watch_model
 from sidecar.settings import NO_FALLBACK, Settings, SettingsError
 
 Build = Callable[[web.Application, DocumentLimits], OcrEngine | None]
-"""Makes an engine from the settings, or None where they configure none; its life goes to ``cleanup_ctx``."""
+"""Makes an engine from the settings, or None if they configure none; it adds its start and end to ``cleanup_ctx``."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFactory:
-    """One engine for the service: what it declares, known even where it is not configured, and how it is made."""
+    """One engine for the service: its traits, known even if it is not configured, and how it is made."""
 
     traits: EngineTraits
     build: Build
 
 
 def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | None:
-    """Make the engine of the vision model, where there is a model server."""
+    """Make the engine of the vision model, if a model server is configured."""
     settings = app[SETTINGS]
     if not settings.ollama_api_url:
         return None
@@ -47,7 +47,7 @@ def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | No
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
     vision = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
     vision.watch = watch
-    if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, where no copies of ours are
+    if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, without copies of our models
         vision.make_room = app[PLACEMENT].make_room
     watch_model(app[METRICS], vision, monitor, watch)
 
@@ -66,13 +66,13 @@ async def _no_device() -> DeviceMemory | None:
 
 
 def _default_model(app: web.Application) -> str:
-    """Name the model of a request that says nothing."""
+    """Return the model for requests that name none."""
     profile = app[PROFILE_STORE].current.get(app[SETTINGS].default_profile)
     return (profile and profile.model) or app[SETTINGS].ocr_model
 
 
 def vision_policy(settings: Settings) -> VisionPolicy:
-    """Pick out what the governed engine needs."""
+    """Select the settings of the governed engine."""
     return VisionPolicy(
         parallel_pages=settings.parallel_pages,
         connect_s=settings.connect_s,
@@ -88,7 +88,7 @@ def vision_policy(settings: Settings) -> VisionPolicy:
 
 
 def build_tesseract(app: web.Application, limits: DocumentLimits) -> OcrEngine:
-    """Make the embedded engine, which loads beside the service's start, so that the ports open at once."""
+    """Make the embedded engine, which loads in the background, so that the ports open at once."""
     settings = app[SETTINGS]
     tesseract = TesseractEngine(app[WORKERS], limits, settings.tessdata_dir, settings.languages)
 
@@ -104,27 +104,27 @@ ENGINES = (
     EngineFactory(VisionEngine.traits, build_vision),
     EngineFactory(TesseractEngine.traits, build_tesseract),
 )
-"""All engines there are. ``auto`` falls to the first of them that the settings configure, unless they name one."""
+"""All engines. ``auto`` means the first that the settings configure, unless they name one."""
 
 
 # ── which engine reads, and which is the fallback ─────────────────────────────────────────────────────────────────
 
 
 def accepted_engines(engines: Sequence[EngineTraits]) -> list[str]:
-    """Name what OCR_ENGINE may be."""
+    """Return the accepted values of OCR_ENGINE."""
     return [one.name for one in engines]
 
 
 def accepted_fallbacks(engines: Sequence[EngineTraits]) -> list[str]:
-    """Name what OCR_FALLBACK_ENGINE may be: what needs the GPU is no fallback when that is full."""
+    """Return the accepted values of OCR_FALLBACK_ENGINE: an engine on the GPU cannot help when that is full."""
     return [*(one.name for one in engines if not one.on_gpu), NO_FALLBACK]
 
 
 def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
-    """Refuse settings that name an engine which is not there, or cannot have that place.
+    """Refuse settings that name an unknown engine, or one that cannot have that role.
 
     Raises:
-        SettingsError: one is named that is not accepted; the text says which are.
+        SettingsError: a name is not accepted; the text lists the accepted ones.
     """
     for name, value, accepted in (
         ("OCR_ENGINE", settings.engine, accepted_engines(engines)),
@@ -135,5 +135,5 @@ def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
 
 
 def default_engine(settings: Settings, engines: Sequence[EngineTraits], configured: Container[str]) -> str:
-    """Name what ``auto`` falls to: what is set, else the first of the engines that are configured, by name."""
+    """Return the engine that ``auto`` means: the one that is set, else the first configured one."""
     return settings.engine or next((one.name for one in engines if one.name in configured), engines[0].name)

@@ -1,4 +1,4 @@
-"""What the metrics read from the parts that live: queues, slots, the spool, the GPU."""
+"""The gauges, which read their values from running parts: queues, slots, the spool, the GPU."""
 
 from functools import partial
 
@@ -76,7 +76,7 @@ def _pages_in_work(engine: OcrEngine) -> int:
 
 
 def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
-    """Show how the model server does, and how full the GPU is."""
+    """Show the model server's state, and how full the GPU is."""
     metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
     metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
@@ -93,7 +93,7 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
 
 
 def watch_retrieval(app: web.Application) -> None:
-    """Show what waits, what is ready, and where it is."""
+    """Show the queue, the models that are ready, and their device."""
     metrics, embedder, reranker = app[METRICS], app[EMBEDDER], app[RERANKER]
     metrics.watch_each(
         "retrieval_texts_waiting",

@@ -1,4 +1,4 @@
-"""Accepts connections for a server: never more than it may have, and at its end none that came is reset.
+"""Accepts connections for a server: never more than its limit, and at the end no accepted one is reset.
 
 An event loop's own server accepts until the process has no descriptor left, and CPython 3.11's then spins and logs.
 """
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 """Connections the kernel holds for us: a burst of callers waits instead of being refused."""
 DESCRIPTORS_APART = 256
-"""Of a process's descriptors, those that are no connections: the ops port's, the workers', libraries', a copy's."""
+"""Descriptors that are not for connections: the ops port's, the workers', libraries', a copy's."""
 DESCRIPTORS_EACH = 2
 """A connection and its document in the spool."""
 POLL_S = 0.05
@@ -28,14 +28,14 @@ LOG_EVERY_S = 60.0
 
 
 def raise_descriptors() -> None:
-    """Let this process have as many descriptors as it may; the soft limit is for programs that use select()."""
+    """Raise the descriptor limit to the hard limit; the soft limit is for programs that use select()."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS says infinity, and takes less
+    with contextlib.suppress(ValueError, OSError):  # macOS reports infinity, and accepts less
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def affordable(wanted: int) -> int:
-    """Bound a number of connections by what the process's descriptors allow."""
+    """Limit a number of connections to what the process's descriptors allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
@@ -71,7 +71,7 @@ class Listener:
         """Begin to accept.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address cannot be bound.
         """
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -83,13 +83,13 @@ class Listener:
         self._accepting = [asyncio.create_task(self._keep_accepting(one)) for one in self._sockets]
 
     async def close(self) -> None:
-        """Take what has come, and let nothing more come."""
+        """Accept the waiting connections, then close the port."""
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
         for listening in self._sockets:
             waiting = list(_waiting(listening, self._max_connections))
-            listening.close()  # at once: what comes between the two would be reset
+            listening.close()  # directly after: a connection between the two would be reset
             for accepted in waiting:
                 await self._serve(accepted)
 
@@ -97,25 +97,25 @@ class Listener:
         while True:
             try:
                 accepted, _ = await asyncio.get_running_loop().sock_accept(listening)
-            except OSError:  # the caller has gone, or there is no descriptor: what waits goes on waiting
+            except OSError:  # the caller has disconnected, or no descriptor is left: the others keep waiting
                 await asyncio.sleep(POLL_S)
                 continue
             try:
                 await self._make_room()
             except asyncio.CancelledError:
-                await self._serve(accepted)  # it has come, and the port closes
+                await self._serve(accepted)  # it has arrived, and the port closes
                 raise
             await self._serve(accepted)
 
     async def _make_room(self) -> None:
-        """Wait until there is room for one more; whoever is idle gives it."""
+        """Wait until there is room for one more; an idle connection is closed for it."""
         while self.open_connections >= self._max_connections:
             self._log_full()
             idle = self._connections.longest_idle()
             if isinstance(idle, asyncio.Transport):
                 self._connections.shed += 1
                 idle.abort()
-                return  # it leaves the count a moment later
+                return  # the count drops a moment later
             await asyncio.sleep(POLL_S)
 
     async def _serve(self, accepted: socket.socket) -> None:
@@ -125,7 +125,7 @@ class Listener:
         except OSError:
             accepted.close()
             return
-        transport.set_write_buffer_limits(0)  # an answer is sent when the kernel has all of it, not before
+        transport.set_write_buffer_limits(0)  # an answer is sent only once the kernel has all of it
         self._connections.opened(transport)
 
     def _log_full(self) -> None:
@@ -136,7 +136,7 @@ class Listener:
 
 
 def _waiting(listening: socket.socket, most: int) -> "list[socket.socket]":
-    """Accept what waits in the kernel's queue."""
+    """Accept the connections in the kernel's queue."""
     taken: list[socket.socket] = []
     with contextlib.suppress(OSError):  # none is left
         while len(taken) < most:

@@ -1,4 +1,4 @@
-"""Puts reading documents together: spool, workers, profiles, engines; and their life."""
+"""Assembles the reading of documents: spool, workers, profiles, engines; their start and end."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from sidecar.service.engines import EngineFactory, check_engines, default_engine
 from sidecar.settings import Settings
 
 WORKERS_END_S = 2.0
-"""Workers are killed, which takes milliseconds; one that cannot be is not waited for any longer, in seconds."""
+"""Longest wait for workers to die, in seconds: killing takes milliseconds, and some cannot be killed."""
 
 
 def add_reader(app: web.Application, settings: Settings, factories: Sequence[EngineFactory]) -> None:
-    """Compose the use case with the engines that the settings configure, of those there are.
+    """Compose the use case with the configured engines.
 
     Raises:
-        SettingsError: an engine is named that is not there.
+        SettingsError: a setting names an unavailable engine.
     """
     traits = app[ENGINE_TRAITS] = tuple(factory.traits for factory in factories)
     check_engines(settings, traits)
@@ -36,7 +36,7 @@ def add_reader(app: web.Application, settings: Settings, factories: Sequence[Eng
 
 
 def worker_limits(settings: Settings) -> WorkerLimits:
-    """Decide how many workers there are, and what each may take."""
+    """Decide the number of workers, and the limits of each."""
     return WorkerLimits(
         count=settings.workers or usable_cores(),
         memory_bytes=settings.worker_memory_mb * 1024 * 1024,
@@ -46,7 +46,7 @@ def worker_limits(settings: Settings) -> WorkerLimits:
 
 
 def read_policy(settings: Settings, engine: str) -> ReadPolicy:
-    """Pick out what the use case needs; ``engine`` is what ``auto`` falls to."""
+    """Select the use case's settings; ``engine`` is the one that ``auto`` means."""
     return ReadPolicy(
         default_engine=engine,
         fallback_engine=settings.fallback,
@@ -57,7 +57,7 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
 
 
 async def spool_life(app: web.Application) -> AsyncIterator[None]:
-    """Have a folder for documents, and leave nothing in it."""
+    """Provide a folder for documents, and empty it at the end."""
     app[SPOOL].open()
     yield
     app[SPOOL].close()

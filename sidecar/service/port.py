@@ -11,7 +11,7 @@ from sidecar.api.app_keys import CONNECTIONS, LINGERING
 from sidecar.service.listener import Listener
 
 CLOSE_S = 2.0
-"""Time for answers already rendered to leave, once no document is in work."""
+"""Time to send answers already rendered, once no document is in work."""
 POLL_S = 0.05
 
 
@@ -32,17 +32,17 @@ class Port:
         self._runner = web.AppRunner(
             app,
             access_log=None,  # the middleware writes one line a request, with the request's id
-            handler_cancellation=True,  # a caller that leaves ends its document's work
+            handler_cancellation=True,  # a caller that disconnects ends its document's work
             keepalive_timeout=limits.head_s,
             shutdown_timeout=CLOSE_S,
-            auto_decompress=False,  # packed bodies are refused, and must not be unpacked before that
-            lingering_time=0,  # what is left of a body is thrown away unparsed: sidecar.api.lingering
+            auto_decompress=False,  # compressed bodies are refused, and must not be decompressed before that
+            lingering_time=0,  # the rest of a body is discarded unparsed: sidecar.api.lingering
         )
         self._listener: Listener | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL it listens on."""
         assert self._listener is not None, "it is not open"
         host, port = self._listener.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -56,7 +56,7 @@ class Port:
         """Begin to serve.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address cannot be bound.
         """
         await self._runner.setup()
         server = self._runner.server
@@ -65,14 +65,14 @@ class Port:
         await self._listener.open(host, port)
 
     async def close(self, left: frozenset[object] = frozenset(), last_s: float = 0.0) -> None:
-        """Take what has come, give it ``last_s`` seconds for its answers, but not the connections ``left``; end."""
+        """Accept what waits, wait ``last_s`` seconds for answers, except on the connections ``left``; then end."""
         if self._listener:
             await self._listener.close()
             await self.until_gone(lambda: self.connections - left, last_s)
         await self._runner.cleanup()
 
     async def until_gone(self, remaining: Callable[[], Iterable[object]], wait_s: float) -> None:
-        """Wait until no connection remains, so many seconds at most; aiohttp tells nobody that one has ended."""
+        """Wait until no connection remains, at most this many seconds; aiohttp does not signal that one has ended."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + wait_s
         while remaining() and loop.time() < ends_s:  # noqa: ASYNC110
@@ -80,7 +80,7 @@ class Port:
 
 
 class PortThread:
-    """A port whose event loop is its own, so that it answers whatever the other one is busy with."""
+    """A port with its own event loop, so that it answers however busy the other one is."""
 
     def __init__(self, port: Port, name: str) -> None:
         self._port = port
@@ -89,14 +89,14 @@ class PortThread:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL it listens on."""
         return self._port.url
 
     async def open(self, host: str, port: int) -> None:
         """Begin to serve.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address cannot be bound.
         """
         self._thread.start()
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._port.open(host, port), self._loop))

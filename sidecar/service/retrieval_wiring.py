@@ -1,4 +1,4 @@
-"""Puts embedding and reranking together: the models, who computes, where; their metrics; their life."""
+"""Assembles embedding and reranking: the models, where they compute, their metrics, their start and end."""
 
 import asyncio
 import contextlib
@@ -44,16 +44,16 @@ from sidecar.settings import Settings
 M = TypeVar("M", models.Embedder, models.Reranker)
 
 OCR_FIRST_S = 20.0
-"""The models for embedding and reranking wait so long, in seconds at most, for documents to be readable."""
+"""Longest time, in seconds, that loading these models waits for documents to be readable."""
 SECONDS_A_BYTE = 1e-7
-"""Retry-After of a request over the limit on all bodies: at 10 MB/s they have arrived by then."""
+"""Retry-After of a request over the limit of all bodies: at 10 MB/s they have arrived by then."""
 LAST_BATCH_S = 3.0
-"""Grace of the batches that still run at the end, in seconds, all together; then the process ends without them."""
+"""Seconds that all batches still running at the end have together; then the process ends without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuSeam:
-    """How embedding and reranking get at the GPU: who reads its memory (None: NVML), who finds it, and the time."""
+    """How embedding and reranking access the GPU: who reads its memory (None: NVML), who finds it, and the clock."""
 
     read: ReadDevice | None = None
     find: Callable[[int], str | None] = torch_runtime.find_gpu
@@ -61,7 +61,7 @@ class GpuSeam:
 
 
 def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> None:
-    """Compose embedding and reranking, which rank in this order on the GPU, behind the LLM and OCR."""
+    """Compose embedding and reranking; on the GPU they have priority in this order, after the LLM and OCR."""
     prepare = partial(torch_runtime.prepare_thread, settings.worker_nice)
     cores = settings.retrieval_threads or usable_cores()
     threads = app[RETRIEVAL_THREADS] = Threads(
@@ -69,7 +69,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
         gpu=DaemonThread("retrieval-gpu"),
         tokens=DaemonThread("retrieval-tokens"),
     )
-    # The device's own word, never Ollama's: that may be on another machine, and does not know of our copies.
+    # The device's own figure, never Ollama's: that may be on another machine, and ignores our copies.
     read = gpu.read or Nvml(settings.gpu_index).read
     monitor = app[RETRIEVAL_VRAM] = VramMonitor(read, _no_models, settings.gpu_total_mb, gpu.clock)
     wants_gpu = settings.retrieval_device == "auto"
@@ -100,7 +100,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
 
 
 def _absent(source: str) -> str | None:
-    """Say why there is nothing to load, if so."""
+    """Return why there is nothing to load, if so."""
     if not source:
         return NOT_CONFIGURED
     return None if hub.is_installed() else NOT_INSTALLED
@@ -111,7 +111,7 @@ async def _no_models() -> None:
 
 
 def retrieval_policy(settings: Settings, cores: int) -> RetrievalPolicy:
-    """Pick out what embedding and reranking need."""
+    """Select the settings of embedding and reranking."""
     return RetrievalPolicy(
         timeout_s=settings.retrieval_timeout_s,
         max_queued=settings.retrieval_max_queued_items,
@@ -124,7 +124,7 @@ def retrieval_policy(settings: Settings, cores: int) -> RetrievalPolicy:
 
 
 async def retrieval_life(app: web.Application) -> AsyncIterator[None]:
-    """Load the models once documents can be read: importing their libraries holds up whatever else starts."""
+    """Load the models once documents can be read: importing their libraries delays everything else that starts."""
     retrievers = (app[EMBEDDER], app[RERANKER])
     async with AsyncExitStack() as stack:
         for retriever in retrievers:

@@ -19,14 +19,14 @@ from sidecar.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 OPS_CONNECTIONS = 64
-"""Of the ops port: a kubelet has one or two, Prometheus one or two; one that is idle makes room for them."""
+"""Most connections of the ops port: a kubelet has one or two, Prometheus too; an idle one is closed for a new one."""
 LAST_ANSWER_S = 3.0
-"""How long a connection that is open at the end may still ask for its last answer; then it is closed if idle."""
+"""How long a connection open at the end may still send its last request; then it is closed if idle."""
 LAST_REFUSAL_S = 1.0
-"""How long a connection that came at the last moment may still ask, to get the answer that the service stops."""
+"""How long a connection opened at the last moment may still send a request, to be told that the service stops."""
 PORTS = 2
 CLOSING_S = LAST_REFUSAL_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
-"""How long the end may take after the time that documents in work have, in seconds: all its phases at their longest."""
+"""Longest duration of the stop after the grace for documents in work, in seconds: the sum of all its phases."""
 
 
 class Service:
@@ -60,7 +60,7 @@ class Service:
 
         Raises:
             SettingsError: a port is taken.
-            SpoolError: there is nowhere to put documents.
+            SpoolError: the spool folder cannot be used.
         """
         for port, number in ((self._api_port, self._settings.port), (self._ops_port, self._settings.ops_port)):
             try:
@@ -69,14 +69,14 @@ class Service:
                 raise SettingsError(f"port {number} of {self._settings.host} cannot be opened: {exc.strerror}") from exc
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new connections' work, end those that are open with their next answer, then cancel, and close.
+        """Refuse work on new connections, close open ones after their next answer, then cancel, and close.
 
-        What is in work has ``grace_s`` seconds.
+        Requests in work have ``grace_s`` seconds.
         """
         drain, loop = self.api[DRAIN], asyncio.get_running_loop()
         ends_s = loop.time() + grace_s
         drain.start(self._api_port.connections)
-        # Each connection that is open has one more answer, its last, so that no caller finds its own closed.
+        # Each open connection gets one last answer, so that no caller finds its connection closed.
         await self._api_port.until_gone(lambda: drain.kept & self._api_port.connections, min(grace_s, LAST_ANSWER_S))
         await drain.finish(max(0.0, ends_s - loop.time()))
         await self._api_port.close(drain.kept, min(grace_s, LAST_REFUSAL_S))
@@ -92,7 +92,7 @@ async def serve(settings: Settings) -> None:
     raise_descriptors()
     service = Service(settings)
     stop = _stop_signal()
-    grace_s = 0.0  # until it serves, there is nothing to wait for
+    grace_s = 0.0  # before it serves, there is nothing to wait for
     try:
         await service.start()
         log.info("serving", extra={"api": service.api_url, "ops": service.ops_url})

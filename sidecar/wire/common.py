@@ -1,4 +1,4 @@
-"""What all bodies on the wire share: spelling, limits, the shape of an error, keep_alive refused. Pure."""
+"""Shared by all bodies on the wire: spelling, limits, the shape of errors, refusal of keep_alive. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Wire(BaseModel):
 
 
 def refuse_keep_alive(request: object) -> None:
-    """Refuse keep_alive, however spelt and however deep: only the residency policy decides it."""
+    """Refuse keep_alive in any spelling and at any depth: only the residency policy decides it."""
     todo: list[object] = [request]
     while todo:
         value = todo.pop()
@@ -48,7 +48,7 @@ def _refuse_name(name: str) -> None:
 
 
 def fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Respell the names of fields as they are inside; refuse one that is given in both spellings."""
+    """Convert field names to snake_case; refuse one that is given in both spellings."""
     folded: dict[str, Any] = {}
     for name, value in values.items():
         if not is_text(name):
@@ -62,7 +62,7 @@ def fold_names(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_text(value: str) -> bool:
-    """Tell whether a string is Unicode text; JSON and headers can smuggle in half surrogate pairs."""
+    """Return whether a string is Unicode text; JSON and headers can contain half a surrogate pair."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The wire format in both directions, and nothing else: what parses also documents (``/openapi.json``). Pure.
+"""The wire format in both directions: the models that parse also document (``/openapi.json``). Pure.
 
 Field names are camelCase on the wire; both spellings are accepted in requests.
 """
@@ -61,7 +61,7 @@ class ReadRequest(Wire):
 
     @property
     def parameters(self) -> RuntimeParams:
-        """Give the parameters that are set: single fields are stronger than runtimeParams."""
+        """Return the parameters that are set: single fields win over runtimeParams."""
         single = RuntimeParams(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -72,12 +72,12 @@ class ReadRequest(Wire):
 
     @property
     def tags(self) -> tuple[str, ...] | None:
-        """Give the names of the tags; None where nothing is said of them."""
+        """Return the tags' names; None if the request does not mention tags."""
         return None if self.dms_tags is None else tuple(self.dms_tags)
 
     @property
     def requested_options(self) -> RequestedOptions:
-        """Tell what is set that not every engine can follow."""
+        """Return the options that are set and that not every engine supports."""
         return RequestedOptions(
             prompt=self.system_prompt is not None or self.dms_tags is not None,
             parameters=self.parameters != RuntimeParams(),
@@ -144,7 +144,7 @@ def parse_body(body: bytes, accepted: Accepted) -> OcrPathRequest:
 
 
 def check_max_pages(max_pages: int | None, page_limit: int) -> int | None:
-    """Give maxPages as it is.
+    """Return maxPages as it is.
 
     Raises:
         InvalidValueError: it is over the limit.
@@ -190,7 +190,7 @@ def _check_engine(value: object, names: Sequence[str]) -> str:
 
 
 def _check_prompt(value: object, max_chars: int) -> str:
-    """Give a prompt without the white space around it, which forms add."""
+    """Return a prompt without the white space around it, which forms add."""
     try:
         prompt = value.strip() if isinstance(value, str) else value
         return check_system_prompt(prompt, max_chars=max_chars, otherwise="the profile's")
@@ -208,7 +208,7 @@ def _check_tags(tags: object) -> None:
 
 
 def _explain(problem: ErrorDetails) -> str:
-    """Say what was wrong, with which value, and what is accepted."""
+    """Name what was wrong, its value, and what is accepted."""
     first, *inner = problem["loc"]
     name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
     return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")

@@ -71,7 +71,7 @@ class EmbeddingsRequest(Convention):
     @field_validator("input", mode="before")
     @classmethod
     def _is_text(cls, given: object) -> object:
-        """Say what is wrong with token ids, which OpenAI's own service takes."""
+        """Explain that token ids, which OpenAI's own service accepts, are refused."""
         if isinstance(given, list) and any(isinstance(one, int | list) for one in given):
             raise ValueError("token ids are not taken, only texts")
         return given
@@ -106,7 +106,7 @@ class RerankV1Request(Convention):
     @field_validator("documents", mode="before")
     @classmethod
     def _in_one_form(cls, documents: object) -> object:
-        """Bring all into the long form, so that an error is about the document and not about its form."""
+        """Convert all to the long form, so that an error names the document and not its form."""
         if not isinstance(documents, list):
             return documents
         return [{"text": one} if isinstance(one, str) else one for one in documents]
@@ -143,9 +143,9 @@ def parse(model: type[Q], body: bytes, max_items: int) -> Q:
 
 
 def _parse_json(body: bytes) -> object:
-    """Parse without the garbage collector: to look at millions of lists again and again would take seconds.
+    """Parse without the garbage collector: traversing millions of lists repeatedly would take seconds.
 
-    What JSON becomes holds no cycles, so there is nothing to be collected.
+    Parsed JSON has no cycles, so there is nothing to collect.
     """
     gc.disable()
     try:
@@ -158,7 +158,7 @@ def _parse(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        pass  # it takes no half surrogate pairs; the standard library does, so that the field can be named
+        pass  # it refuses half surrogate pairs; the standard library accepts them, so that the field can be named
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as exc:
@@ -166,9 +166,9 @@ def _parse(body: bytes) -> object:
 
 
 def _small_objects(values: dict[str, Any], max_items: int) -> list[dict[str, Any]]:
-    """Give the body's object, those right below it and those in its lists; deeper ones nobody looks at.
+    """Return the body's object, those directly below it and those in its lists; deeper ones are not used.
 
-    Refuse what would take long to look at, by its size alone: the event loop looks, and serves others, too.
+    Refuse what would take long to check, by its size alone: the event loop checks it, and serves others, too.
     """
     if len(values) > MAX_FIELDS:
         raise InvalidValueError(f"the body has {len(values)} fields, the limit is {MAX_FIELDS}")
@@ -189,7 +189,7 @@ def _names(values: dict[str, Any]) -> dict[str, None]:
 
 
 def _check_texts(name: str, value: object) -> None:
-    """Refuse what is no text, before pydantic would quote it. Deeper than this no text lies."""
+    """Refuse what is not text, before pydantic would quote it. No text is nested deeper."""
     if not isinstance(value, list):
         _check_text(name, value)
         return
@@ -216,15 +216,15 @@ def _explain(problem: ErrorDetails) -> str:
 
 
 def _is_variant(part: str) -> bool:
-    """Recognise what pydantic puts into a place for the members of a union; it is no field."""
+    """Return whether it is pydantic's name for a union's member in an error's location, not a field."""
     return part in {"str", "RerankDocument"} or part.startswith(("constrained-", "list["))
 
 
 def check_dimensions(wanted: int | None, there: int) -> None:
-    """Refuse vectors of another length than the model's.
+    """Refuse a vector length other than the model's.
 
     Raises:
-        InvalidValueError: another one is asked for.
+        InvalidValueError: another one is requested.
     """
     if wanted is not None and wanted != there:
         raise InvalidValueError(f"dimensions is {wanted}, this model has {there} and cannot give fewer")
@@ -322,18 +322,18 @@ class RerankV1Body(BaseModel):
 
 
 def render(body: dict[str, Any]) -> bytes:
-    """Render a body; vectors are written as the model's library holds them."""
+    """Render a body; vectors are written as the model's library stores them."""
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def embedding_body(embedding: Embedding, *, truncated: bool) -> dict[str, Any]:
-    """Give one text's vectors."""
+    """Return one text's vectors."""
     sparse = {"indices": embedding.indices, "values": embedding.values}
     return {"dense": embedding.dense, "sparse": sparse, "truncated": truncated}
 
 
 def written(vector: Vector, encoding_format: str) -> object:
-    """Give a vector as OpenAI's clients want it."""
+    """Return a vector as OpenAI's clients request it."""
     return base64.b64encode(vector.tobytes()).decode() if encoding_format == "base64" else vector
 
 
@@ -343,12 +343,12 @@ def usage(tokens: int) -> dict[str, int]:
 
 
 def ranked(scores: list[float], top_n: int | None) -> list[int]:
-    """Give places, the best score first; of equal ones the earlier."""
+    """Return indices, the best score first; of equal ones the earlier."""
     return sorted(range(len(scores)), key=lambda place: -scores[place])[:top_n]
 
 
 def relevance(score: float) -> float:
-    """Squeeze a score into 0 to 1: the sigmoid, without overflow."""
+    """Map a score to 0 to 1: the sigmoid, without overflow."""
     if score >= 0:
         return 1 / (1 + math.exp(-score))
     power = math.exp(score)

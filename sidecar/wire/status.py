@@ -1,4 +1,4 @@
-"""Answers about the service itself: how it does, and which profiles are applied. Pure."""
+"""Answers about the service itself: its health, and the applied profiles. Pure."""
 
 from datetime import datetime
 

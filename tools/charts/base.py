@@ -1,6 +1,6 @@
-"""manifests/base/: what the chart renders to by default, for those who use kustomize instead of Helm.
+"""manifests/base/: the chart's default rendering, for users of kustomize instead of Helm.
 
-`python -m tools.charts.base` writes it; `make manifests` is that. A test compares it with the rendering.
+`python -m tools.charts.base` (`make manifests`) writes it. A test compares it with the rendering.
 """
 
 import re
@@ -10,18 +10,18 @@ from tools.charts.rendering import CHART, ROOT, parse, texts
 BASE = ROOT / "manifests" / "base"
 BY_HAND = {"namespace.yaml"}
 CRD = "ocrprofiles-crd.yaml"
-# Without Helm nobody is "managed by Helm", and there is no chart.
+# Without Helm nothing is "managed by Helm", and there is no chart.
 OF_HELM = re.compile(r"^ +(app\.kubernetes\.io/managed-by|helm\.sh/chart): .*\n", re.MULTILINE)
 HEAD = "# Made from the chart by `make manifests`; edit helm/ instead.\n"
 
 
 def of_helm_removed(text: str) -> str:
-    """Give a rendered text without the labels of Helm."""
+    """Return a rendered text without the labels of Helm."""
     return OF_HELM.sub("", text)
 
 
 def files() -> dict[str, str]:
-    """Give every file of the folder but those made by hand, by its name."""
+    """Return every file of the folder except those made by hand, by name."""
     made = {CRD: HEAD + (CHART / "crds" / "ocrprofiles.yaml").read_text(encoding="utf-8")}
     for path, text in texts().items():
         if not path.startswith("tests/"):
@@ -34,7 +34,7 @@ def files() -> dict[str, str]:
 
 
 def tidy(text: str) -> str:
-    """Give a rendered text without what templates leave behind: blank lines, blanks at the ends of lines."""
+    """Return a rendered text without the templates' blank lines and trailing spaces."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(lines).removeprefix("---\n") + "\n"
 

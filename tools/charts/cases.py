@@ -1,4 +1,4 @@
-"""Values that the chart is rendered with in tests: each feature in some of them, and what is shipped as files."""
+"""Values with which tests render the chart: each feature at least once, and the shipped values files."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Builds a folder as `kustomize build` does, for the small part of kustomize that manifests/ uses.
 
-That part is: resources (files and folders), and JSON patches (RFC 6902) with a target of kind and name.
-Anything else is refused, so that nothing is silently left out.
+It supports resources (files and folders), and JSON patches (RFC 6902) with a target of kind and name. Anything else is
+refused, so that nothing is silently left out.
 """
 
 import copy
@@ -16,7 +16,7 @@ HEAD = {"apiVersion", "kind"}
 
 
 def build(folder: Path) -> list[Object]:
-    """Give the objects of a folder with a kustomization.yaml."""
+    """Return the objects of a folder with a kustomization.yaml."""
     said = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
     assert said["apiVersion"] == "kustomize.config.k8s.io/v1beta1"
     assert set(said) <= {*HEAD, "resources", "patches"}, "not among what is understood here"

@@ -1,7 +1,7 @@
 """The Pod Security Standard "restricted" (https://kubernetes.io/docs/concepts/security/pod-security-standards/), pure.
 
-Written out from the standard's two tables, for what a pod of Linux containers can violate. What the API server itself
-says is tested in tests/integration/helm, where there is one.
+Written from the standard's two tables, for what a pod of Linux containers can violate. tests/integration/helm tests
+against an API server, if there is one.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ Spec = dict[str, Any]
 
 
 def violations(spec: Spec) -> list[str]:
-    """Name every rule that a pod's spec violates; none, and admission lets it in."""
+    """Name every rule that a pod's spec violates; if there are none, admission accepts it."""
     pod = spec.get("securityContext") or {}
     found = [*_of_pod(spec, pod)]
     for kind in ("initContainers", "containers", "ephemeralContainers"):
@@ -53,7 +53,7 @@ def _of_pod(spec: Spec, pod: Spec) -> Iterator[str]:
         yield from (f"volume {volume['name']}: {kind}" for kind in set(volume) - {"name"} - VOLUMES)
     yield from (f"sysctl {one['name']}" for one in pod.get("sysctls") or () if one["name"] not in SAFE_SYSCTLS)
     yield from _of_both(pod)
-    if pod.get("runAsNonRoot") is False:  # even where each container says otherwise
+    if pod.get("runAsNonRoot") is False:  # even if each container says otherwise
         yield "runAsNonRoot is false"
     if pod.get("windowsOptions", {}).get("hostProcess"):
         yield "hostProcess"

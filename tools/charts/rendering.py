@@ -1,4 +1,4 @@
-"""Renders the chart with Helm's own library, as `helm template` does. No cluster is asked.
+"""Renders the chart with Helm's own library, as `helm template` does, without a cluster.
 
 `python -m tools.charts.rendering [VALUES_FILE...]` prints the rendering; `make helm-template` is that.
 """
@@ -30,7 +30,7 @@ def chart() -> Chart:
 
 
 def render(values: Values | None = None, **options: Any) -> dict[str, str]:
-    """Give what the engine gives, each rendering once."""
+    """Return the engine's output; each rendering is computed once."""
     return _render(json.dumps(values or {}), json.dumps({"name": RELEASE, "namespace": NAMESPACE} | options))
 
 
@@ -40,14 +40,14 @@ def _render(values: str, options: str) -> dict[str, str]:
 
 
 def texts(values: Values | None = None, **options: Any) -> dict[str, str]:
-    """Give what each template renders to, by the template's path below templates/; without those that give nothing."""
+    """Return each template's output by its path below templates/, without empty ones."""
     rendered = render(values, **options)
     by_path = {path.partition("/templates/")[2]: text for path, text in rendered.items()}
     return {path: text for path, text in sorted(by_path.items()) if path.endswith(".yaml") and text.strip()}
 
 
 def notes(values: Values | None = None, **options: Any) -> str:
-    """Give what Helm prints after an installation."""
+    """Return the text that Helm prints after an installation."""
     rendered = render(values, **options)
     return next(text for path, text in rendered.items() if path.endswith("NOTES.txt"))
 
@@ -64,12 +64,12 @@ def _as_json(text: str) -> str:
 
 
 def objects(values: Values | None = None, **options: Any) -> list[Object]:
-    """Give all objects that the chart renders to, its tests included."""
+    """Return all objects that the chart renders to, its tests included."""
     return [one for text in texts(values, **options).values() for one in parse(text)]
 
 
 def objects_of_the_next_version(folder: Path, values: Values | None = None, **options: Any) -> list[Object]:
-    """Give what the chart would render to if nothing but its version and the code's had changed. Uses the folder."""
+    """Return the rendering if only the chart's version and the code's had changed. Uses the folder."""
     shutil.copytree(CHART, folder / "next")
     about = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     about |= {"version": "9.9.9", "appVersion": "9.9.9"}
@@ -81,18 +81,18 @@ def objects_of_the_next_version(folder: Path, values: Values | None = None, **op
 
 
 def is_test(one: Object) -> bool:
-    """Tell whether an object is there for `helm test` alone."""
+    """Return whether an object exists only for `helm test`."""
     return "helm.sh/hook" in one["metadata"].get("annotations", {})
 
 
 def find(wanted: Iterable[Object], kind: str, name: str) -> Object:
-    """Give the one object of that kind and name."""
+    """Return the one object of that kind and name."""
     (found,) = [one for one in wanted if (one["kind"], one["metadata"]["name"]) == (kind, name)]
     return found
 
 
 def pods(wanted: Iterable[Object]) -> Iterator[tuple[str, Object]]:
-    """Give the pod (metadata and spec) that each object makes, with the object's kind and name."""
+    """Return the pod (metadata and spec) that each object creates, with the object's kind and name."""
     for one in wanted:
         title = f"{one['kind']}/{one['metadata']['name']}"
         if one["kind"] == "Pod":
@@ -107,7 +107,7 @@ def values_file(name: str) -> dict[str, Any]:
 
 
 def containers_of(pod: Object) -> list[Object]:
-    """Give the containers of a pod that run all the time: Ollama's starts before the others, and ends after them."""
+    """Return the containers of a pod that run all the time: Ollama's starts before the others and ends after them."""
     before = pod["spec"].get("initContainers", [])
     assert all(one["restartPolicy"] == "Always" for one in before)
     return [*before, *pod["spec"]["containers"]]
@@ -124,7 +124,7 @@ def main(files: Iterable[str]) -> None:
 
 
 def merge(low: Values, high: Values) -> dict[str, Any]:
-    """Put values over values, map by map, as Helm does with several files."""
+    """Merge values over values, map by map, as Helm does with several files."""
     both = dict(low)
     for key, value in high.items():
         inner = both.get(key)

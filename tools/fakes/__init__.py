@@ -1,1 +1,1 @@
-"""Stand-ins for what the product talks to: Ollama, the API server, the hub, the network."""
+"""Fakes of the systems that the product uses: Ollama, the API server, the hub, the network."""

@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub: one model's files, as ``huggingface_hub`` asks for them. Nothing else."""
+"""A fake of the Hugging Face hub: only one model's files, as ``huggingface_hub`` requests them."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ class Hub:
         self.name = name
         self.downloaded: list[str] = []
         self.withheld: set[str] = set()
-        """Files that are listed and not given."""
+        """Files that are listed but not served."""
         self._files = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def add(self, path: str, content: bytes) -> None:
@@ -65,7 +65,7 @@ def _digest(content: bytes) -> str:
 
 @asynccontextmanager
 async def running_hub(hub: Hub) -> AsyncIterator[str]:
-    """Serve it on a free port; give its URL."""
+    """Serve it on a free port; yield its URL."""
     runner = web.AppRunner(hub.app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

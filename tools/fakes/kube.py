@@ -1,10 +1,10 @@
 """A small API server on a real socket, for the controller's tests.
 
-Why not kmock: kmock 0.8 makes up no uid, no resourceVersion and no generation, merges every PATCH alike, and knows no
-status subresource, so that "nothing was written", server-side apply and a watch that goes on from a version cannot be
-seen with it. Here is what those need, and no more: defaulting, pruning and ranges from the CRD, field managers,
-conflicts, selectors, watches with bookmarks, and the rights of a Role. CEL is not here; the tests marked envtest run on
-a real API server for that.
+Why not kmock: kmock 0.8 generates no uid, no resourceVersion and no generation, merges every PATCH alike, and has no
+status subresource, so "nothing was written", server-side apply and a watch that resumes from a version cannot be tested
+with it. This server has only what those need: defaulting, pruning and ranges from the CRD, field managers, conflicts,
+selectors, watches with bookmarks, and the rights of a Role. CEL is not here; the tests marked envtest run on a real API
+server for that.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ WRITES = frozenset({"create", "patch", "update", "delete"})
 
 @dataclass(frozen=True)
 class Call:
-    """What somebody asked, as the authoriser sees it."""
+    """A request, as the authoriser sees it."""
 
     user: str
     verb: str
@@ -83,7 +83,7 @@ class Stored:
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], Any]]:
-    """Every leaf by its path; the items of ``conditions`` are known by their type, other lists are leaves."""
+    """Every leaf by its path; the items of ``conditions`` are identified by their type, other lists are leaves."""
     if isinstance(value, list) and path[-1:] == ("conditions",):
         value = {f"type={item['type']}": item for item in value}
     if isinstance(value, dict) and value:
@@ -111,10 +111,10 @@ def merge(into: Any, patch: Any, *, by_type: bool = False) -> Any:
 
 
 def remove(body: Object, path: tuple[str, ...]) -> None:
-    """Take a leaf away, and what is empty without it."""
+    """Remove a leaf, and parents that become empty."""
     head, *rest = path
     if head.startswith("type="):
-        return  # a condition is only ever replaced by these tests' subject
+        return  # the controller under test only ever replaces a condition
     if not rest:
         body.pop(head, None)
     elif isinstance(body.get(head), dict):
@@ -124,7 +124,7 @@ def remove(body: Object, path: tuple[str, ...]) -> None:
 
 
 def shape(value: Any, schema: Object, path: str) -> Any:
-    """Prune, default and check a value as a structural schema says."""
+    """Prune, default and check a value according to a structural schema."""
     if value is None and schema.get("nullable"):
         return None
     kind = schema.get("type")
@@ -155,7 +155,7 @@ def shape(value: Any, schema: Object, path: str) -> Any:
 
 
 class FakeKube:
-    """The server. Tests look at it and misbehave it through its fields; the controller only through HTTP."""
+    """The server. Tests inspect it and make it fail through its fields; the controller uses only HTTP."""
 
     def __init__(self, crd: Object, rules: list[Object]) -> None:
         self.schema: Object | None = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -169,9 +169,9 @@ class FakeKube:
         """Calls that no rule allows."""
         self.faults: list[Callable[[Call], RefusalError | None]] = []
         self.on_call: Callable[[Call, str], None] = lambda _call, _when: None
-        """Told of every call of the controller: ``before`` and ``after`` it is done."""
+        """Called for every call of the controller, ``before`` and ``after`` it is done."""
         self.silent = False
-        """Watches that run while this is so never say anything again, nor end, as when a router forgot a connection."""
+        """Watches that run while this is true stay silent and never end, as when a router lost a connection."""
         self.bookmark_s = 1.0
         self._versions = itertools.count(1001)
         self._version = 1000
@@ -198,7 +198,7 @@ class FakeKube:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Go away, with all connections; what is stored stays."""
+        """Stop, and close all connections; stored objects stay."""
         self._closing = True
         self._wake()
         if self._runner is not None:
@@ -299,7 +299,7 @@ class FakeKube:
     # ── what is stored ────────────────────────────────────────────────────────────────────────────────────────
 
     def find(self, resource: str, namespace: str, name: str) -> Object | None:
-        """Look at an object, as a test may."""
+        """Return an object for a test."""
         stored = self.objects.get((resource, namespace, name))
         return copy.deepcopy(stored.body) if stored else None
 
@@ -473,7 +473,7 @@ class FakeKube:
         return response
 
     def say_to_watches(self, event: Object) -> None:
-        """Say something to all that watch profiles now, and end their watches."""
+        """Send something to all current watches of profiles, and end them."""
         self._version = next(self._versions)
         self._history.append((self._version, "LAST", "ocrprofiles", event))
         self._wake()

@@ -1,12 +1,12 @@
-"""A cluster's network on one machine: a namespace of the kernel for each pod, and a router that joins and filters them.
+"""A cluster's network on one machine: a kernel namespace for each pod, and a router that connects and filters them.
 
     with Network() as network:
         backend, sidecar = network.add("backend"), network.add("sidecar")
         network.load(render_rules(…))
         …  # backend.open_socket() is a socket of that pod, sidecar.spawn([...]) a process in it
 
-The namespaces have no names and nothing on disk: they end with the last process or socket in them, however this one
-ends. The router stands for the node: what it sends itself passes, as a kubelet's probes do.
+The namespaces have no names and nothing on disk: they end with the last process or socket in them, however this process
+ends. The router is the node: its own packets pass, as a kubelet's probes do.
 """
 
 import ctypes
@@ -28,12 +28,12 @@ GATEWAY_V4, GATEWAY_V6 = "169.254.1.1", "fe80::1"
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 COMMAND_S = 20
 NO_ICMP_LIMITS = {"ipv4__icmp_ratelimit": "0", "ipv6__icmp__ratelimit": "0"}
-"""Each refusal of a datagram is an ICMP message; the kernel would hold most of them back."""
+"""Each refusal of a datagram is an ICMP message; by default the kernel suppresses most of them."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def why_not() -> str | None:
-    """Tell why there can be no such network here; None if there can."""
+    """Return why such a network is impossible here; None if it is possible."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     missing = [name for name in ("ip", "nft") if shutil.which(name, path=PATH) is None]
@@ -53,7 +53,7 @@ def why_not() -> str | None:
 
 
 class Namespace:
-    """One network stack of the kernel. Namespaces belong to threads, so it has a thread that lives in it."""
+    """One network stack of the kernel. Namespaces belong to threads, so each has its own thread."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
@@ -65,7 +65,7 @@ class Namespace:
 
     @property
     def path(self) -> str:
-        """What `nsenter --net=` and `ip link … netns` take, as long as this process lives."""
+        """The path for `nsenter --net=` and `ip link … netns`, while this process lives."""
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     def run(self, function: Callable[[], T]) -> T:
@@ -73,7 +73,7 @@ class Namespace:
         return self._thread.submit(function).result()
 
     def command(self, *words: str, given: str = "") -> str:
-        """Run a program of the system in it, to its end; give what it printed."""
+        """Run a system program in it to its end; return its output."""
 
         def call() -> str:
             done = subprocess.run(
@@ -133,7 +133,7 @@ class Pod(Namespace):
 
 
 class Network:
-    """The pods, and the router that each of them is tied to."""
+    """The pods, and the router that each is connected to."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
@@ -150,7 +150,7 @@ class Network:
         self._open.close()
 
     def add(self, name: str) -> Pod:
-        """Make a pod and tie it to the router, as the plugins do that route: an address of its own, one way out."""
+        """Make a pod and connect it to the router, as routing plugins do: an address of its own, one route."""
         pod = Pod(name, len(self.pods) + 1)
         self._open.callback(pod.close)
         self.pods[name] = pod
@@ -181,7 +181,7 @@ class Network:
         self.router.command("nft", "-f", "-", given=rules)
 
     def publish(self, address: str, port: int, behind: Sequence[str]) -> None:
-        """Give a Service's address to these pods in turn, as kube-proxy does; new connections alone see a change."""
+        """Distribute a Service's address over these pods, as kube-proxy does; only new connections see a change."""
         turns = ", ".join(f"{turn} : {pod}" for turn, pod in enumerate(behind))
         to = f"dnat ip to numgen inc mod {len(behind)} map {{ {turns} }}" if behind else "reject"
         self.load(
@@ -197,7 +197,7 @@ class Network:
 
 
 def _leave_for_a_new_one() -> int:
-    """Take the thread that calls into a namespace of its own; give a descriptor of that."""
+    """Move the calling thread into a new namespace; return a descriptor of it."""
     if _libc.unshare(CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

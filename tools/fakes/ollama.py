@@ -1,4 +1,4 @@
-"""A stand-in for Ollama's native HTTP API: scriptable, strict about requests, truthful about what is in memory.
+"""A fake of Ollama's native HTTP API: scriptable, strict about requests, faithful about models in memory.
 
     async with FakeOllama(latency_s=0.5, parallel=4) as fake:
         fake.script([Answer("a page"), Answer(trap=Trap.CUT)])
@@ -61,7 +61,7 @@ async def serve(arguments: argparse.Namespace, answers: list[Answer]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; give its exit status: 2 for a script that cannot be used and a port that is taken."""
+    """Run the command; return its exit status: 2 for a script that cannot be used and a port that is taken."""
     parsed = parse_arguments(arguments)
     try:
         asyncio.run(serve(parsed, parse_script(parsed.script) if parsed.script else []))

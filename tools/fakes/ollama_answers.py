@@ -1,4 +1,4 @@
-"""What the fake Ollama's model says: one `Answer` a chat, played as a plan of timed steps. Knows no HTTP."""
+"""The fake Ollama's answers: one `Answer` per chat, played as a plan of timed steps. Independent of HTTP."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 DEFAULT_TEXT = "page text\n"
-BUSY_ERROR = "server busy, please try again.  maximum pending requests exceeded"  # Ollama's words, two blanks included
+BUSY_ERROR = "server busy, please try again.  maximum pending requests exceeded"  # Ollama's text, with its two spaces
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
-ENDLESS_PAUSE_S = 0.001  # an endless answer must leave the event loop to others
+ENDLESS_PAUSE_S = 0.001  # an endless answer must yield to the event loop
 
 
 class Trap(StrEnum):
@@ -27,14 +27,14 @@ class Trap(StrEnum):
     CLOSE = "close"  # the connection is closed (FIN) in the middle of a line
     ERROR_LINE = "error-line"  # {"error": …} is the last line of a stream that began with 200
     REPEAT = "repeat"  # after the text, `unit` again and again until the client leaves
-    HANG = "hang"  # nothing more comes, for ever; after 0 chunks: not even the headers
+    HANG = "hang"  # nothing more is ever sent; after 0 chunks: not even the headers
     GARBAGE = "garbage"  # a line that is not JSON, then the rest
     HUGE_LINE = "huge-line"  # a line of `huge_bytes`, then the rest
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of the model. Where `text` is cut into chunks, a chunk is a word with the blanks that follow it."""
+    """One answer of the model. A chunk of `text` is a word with the spaces after it."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -54,12 +54,12 @@ class Answer:
 
     @classmethod
     def busy(cls) -> Self:
-        """Refused as by an Ollama whose queue is full."""
+        """A refusal like that of an Ollama whose queue is full."""
         return cls(status=503, error=BUSY_ERROR)
 
     @classmethod
     def failure(cls, status: int, error: str) -> Self:
-        """Refused with this status and this text."""
+        """A refusal with this status and this text."""
         return cls(status=status, error=error)
 
     @classmethod
@@ -76,7 +76,7 @@ class Answer:
 
 
 def split_chunks(text: str) -> tuple[str, ...]:
-    """Words with the blanks that follow them; joined they are the text."""
+    """Words with the spaces after them; joined they are the text."""
     return tuple(re.findall(r"\s*\S+\s*", text)) or ((text,) if text else ())
 
 
@@ -107,7 +107,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the fake's model speaks where an answer does not say."""
+    """How fast the fake's model answers, unless an answer specifies it."""
 
     first_token_s: float = 0.0
     per_token_s: float = 0.0
@@ -117,7 +117,7 @@ def plan_steps(answer: Answer, pace: Pace, num_predict: int = -1) -> Iterator[St
     """The answer as steps; it ends with a step that ends the response, or never.
 
     A positive `num_predict` bounds the chunks, as it bounds tokens in Ollama, and makes the reason `length`. REPEAT
-    alone ignores it: that trap stands for a model that nobody stops.
+    alone ignores it: that trap is a model that nobody stops.
     """
     spoken = [("", chunk) for chunk in split_chunks(answer.thinking)] + [(chunk, "") for chunk in answer.spoken()]
     reason = answer.done_reason

@@ -1,4 +1,4 @@
-"""What the fake Ollama remembers of a call, for tests to look at."""
+"""The fake Ollama's record of a call, for tests to inspect."""
 
 import base64
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ class Outcome(StrEnum):
 
     RUNNING = "running"
     ANSWERED = "answered"  # to the end of what was scripted, errors and cut streams included
-    REFUSED = "refused"  # wrong, or for a model that is not there
+    REFUSED = "refused"  # invalid, or for a model that is not installed
     LEFT = "left"  # the client closed the connection before the end
-    DROPPED = "dropped"  # the fake broke the connection: scripted, or it went down
+    DROPPED = "dropped"  # the fake broke the connection: scripted, or it stopped
 
 
 @dataclass(slots=True)
 class Call:
-    """One request, and what became of it. Times are on the fake's clock."""
+    """One request and its outcome. Times are on the fake's clock."""
 
     path: str
     body: Any  # the JSON of the request as it was sent
@@ -27,19 +27,19 @@ class Call:
     started_s: float
     outcome: Outcome = Outcome.RUNNING
     status: int | None = None  # of the answer; None while there is none
-    error: str = ""  # what it was refused with
-    speaking_s: float | None = None  # when the model turned to it, after queue and load
+    error: str = ""  # the error of its refusal
+    speaking_s: float | None = None  # when the model began it, after queue and load
     ended_s: float | None = None
     chunks_sent: list[str] = field(default_factory=list)
 
     @property
     def disconnected(self) -> bool:
-        """Whether the client left before the end."""
+        """Whether the client disconnected before the end."""
         return self.outcome is Outcome.LEFT
 
     @property
     def disconnected_s(self) -> float | None:
-        """When the client left, if it did."""
+        """When the client disconnected, if it did."""
         return self.ended_s if self.disconnected else None
 
     @property

@@ -1,4 +1,4 @@
-"""Which models the fake Ollama has in memory: loading, waiting for room, eviction, keep_alive. Knows no HTTP."""
+"""The models in the fake Ollama's memory: loading, waiting for room, eviction, keep_alive. Independent of HTTP."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 DEFAULT_CONTEXT = 4096  # tokens; Ollama's default on a small card
-MIN_VISION_CONTEXT = 2048  # tokens; Ollama raises num_ctx to this for models that see
+MIN_VISION_CONTEXT = 2048  # tokens; Ollama raises num_ctx to this for vision models
 DEFAULT_KEEP_ALIVE_S = 300.0  # OLLAMA_KEEP_ALIVE
 MAX_LOADED = 3  # models; OLLAMA_MAX_LOADED_MODELS with one GPU
 RELOADING_OPTIONS = ("num_batch", "main_gpu", "use_mmap", "num_thread", "draft_num_predict")  # and those of `Runner`
@@ -35,17 +35,17 @@ class Model:
     size_mb: int = 5000
     load_s: float = 0.0
     parallel: int = 1  # OLLAMA_NUM_PARALLEL
-    max_context: int = 131_072  # tokens the model was trained for; more is not given
+    max_context: int = 131_072  # tokens the model was trained for, the maximum
     capabilities: tuple[str, ...] = ("completion", "vision")
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """What a model is loaded with. A request that needs another one has the model loaded again."""
+    """The parameters of a loaded model. A request that needs others has the model reloaded."""
 
     context_length: int
     shift: bool = True
-    num_gpu: int = -1  # layers on the GPU; negative: as many as fit, and any will do
+    num_gpu: int = -1  # layers on the GPU; negative: as many as fit, any number is accepted
     others: tuple[object, ...] = ()
 
     def serves(self, wanted: "Runner") -> bool:
@@ -55,7 +55,7 @@ class Runner:
 
 
 def plan_runner(model: Model, options: Mapping[str, object], *, shift: bool = True) -> Runner:
-    """What Ollama would load this model with for a request with these (checked) options."""
+    """The parameters with which Ollama would load this model for these (checked) options."""
     wanted = int(str(options.get("num_ctx", DEFAULT_CONTEXT)))
     least = MIN_VISION_CONTEXT if "vision" in model.capabilities else 4
     return Runner(
@@ -74,7 +74,7 @@ class Resident:
     runner: Runner
     size_vram_mb: int
     keep_alive_s: float  # infinite: never
-    used_s: float  # the clock when its last request ended, or when it came
+    used_s: float  # the time when its last request ended, or when it was loaded
     slots: asyncio.Semaphore
     running: int = 0
     expires_s: float | None = None  # on the clock; None until its first request has ended
@@ -87,13 +87,13 @@ class Resident:
 
 @dataclass(slots=True)
 class History:
-    """Which models came and went, in order, by name."""
+    """Which models were loaded and unloaded, in order, by name."""
 
     loads: list[str] = field(default_factory=list)
-    aborted_loads: list[str] = field(default_factory=list)  # the client left while the model was loading
-    reloads: list[str] = field(default_factory=list)  # left to be loaded again with another runner
-    unloads: list[str] = field(default_factory=list)  # left by keep_alive or by request
-    evictions: list[str] = field(default_factory=list)  # left to make room for another
+    aborted_loads: list[str] = field(default_factory=list)  # the client disconnected while the model was loading
+    reloads: list[str] = field(default_factory=list)  # unloaded to be reloaded with another runner
+    unloads: list[str] = field(default_factory=list)  # unloaded by keep_alive or by request
+    evictions: list[str] = field(default_factory=list)  # unloaded to make room for another
 
 
 class Memory:
@@ -109,14 +109,14 @@ class Memory:
         self._changed = asyncio.Event()
 
     def residents(self) -> list[Resident]:
-        """The models in memory now; those whose time has run out have left."""
+        """The models in memory now, without the expired ones."""
         for resident in list(self._residents.values()):
             if resident.is_expired_at <= self._clock():
                 self._leave(resident, self.history.unloads)
         return list(self._residents.values())
 
     def expires_s(self, resident: Resident) -> float:
-        """When it will leave, on the clock; during its first request Ollama says: if the request ended now."""
+        """When it will expire, on the clock; during its first request, as Ollama reports: as if that ended now."""
         return self._clock() + resident.keep_alive_s if resident.expires_s is None else resident.expires_s
 
     @contextlib.asynccontextmanager
@@ -149,7 +149,7 @@ class Memory:
         resident.expires_s = self._clock() + keep_alive_s
 
     def free(self, model: Model) -> None:
-        """Take the model out of memory at once, and count it nowhere."""
+        """Remove the model from memory at once, without counting it."""
         resident = self._residents.get(model.name)
         if resident is not None:
             self._leave(resident, [])
@@ -179,7 +179,7 @@ class Memory:
             return resident
 
     def _next_to_leave(self, model: Model, wanted: Runner) -> Resident | None:
-        """Who has to go before the model can be loaded: itself, if loaded otherwise, or an idle one, or None.
+        """Which model must be unloaded first: itself, if loaded with other parameters, or an idle one, or None.
 
         Ollama takes the idle model with the shortest keep_alive, the least recently used among equals here, and a busy
         one only when none is idle: then the request waits for it.

@@ -1,4 +1,4 @@
-"""How the fake Ollama speaks: plays the steps of an answer onto a connection, as a stream of lines or as one object."""
+"""Sends the fake Ollama's answers: plays their steps onto a connection, as a stream of lines or as one object."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close sends RST in
 
 
 def break_connection(request: web.BaseRequest, *, reset: bool) -> None:
-    """Close the connection under the answer; reset: with RST, and what was not yet sent is lost."""
+    """Close the connection during the answer; reset: with RST, and unsent bytes are lost."""
     transport = request.transport
     if transport is None:
         return
@@ -38,7 +38,7 @@ def refuse(call: Call, status: int, error: str) -> web.Response:
 
 @dataclass(slots=True)
 class Reply:
-    """One answer on its way: what was said so far, and how its lines look."""
+    """One answer being sent: what was sent so far, and the format of its lines."""
 
     request: web.Request
     call: Call
@@ -49,7 +49,7 @@ class Reply:
     thinking: list[str] = field(default_factory=list)
 
     async def play(self, steps: Iterator[Step]) -> web.StreamResponse:
-        """Do all steps; give the response that ended."""
+        """Do all steps; return the finished response."""
         for step in steps:
             await asyncio.sleep(step.pause_s)
             if step.kind is StepKind.SAY:
@@ -61,7 +61,7 @@ class Reply:
         raise AssertionError("a plan ends with a step that ends the response")
 
     async def do(self, step: Step) -> web.StreamResponse | None:
-        """Do one step; give the response when that was the last."""
+        """Do one step; return the response after the last one."""
         match step.kind:
             case StepKind.HANG:
                 await asyncio.Event().wait()
@@ -74,7 +74,7 @@ class Reply:
         raise AssertionError("unreachable")
 
     async def drop(self, last: bytes, *, reset: bool) -> None:
-        """Send these bytes, break the connection, and wait to be stopped by that."""
+        """Send these bytes, break the connection, and wait to be cancelled by that."""
         self.call.outcome = Outcome.DROPPED
         if self.request.transport is not None:
             self.request.transport.write(last)
@@ -82,17 +82,17 @@ class Reply:
         await asyncio.Event().wait()
 
     async def half(self) -> bytes:
-        """The bytes of an answer that breaks off in the middle of a line."""
+        """The bytes of an answer that stops in the middle of a line."""
         raise NotImplementedError
 
     async def speak(self, step: Step) -> web.StreamResponse | None:
-        """Say what the step says."""
+        """Send the step's text."""
         raise NotImplementedError
 
 
 @dataclass(slots=True)
 class StreamReply(Reply):
-    """Lines of NDJSON, sent as they come. The headers go with the first line, as in Ollama."""
+    """Lines of NDJSON, sent at once. The headers are sent with the first line, as in Ollama."""
 
     response: web.StreamResponse | None = None
 
@@ -152,7 +152,7 @@ class WholeReply(Reply):
         return head.encode() + body[: len(body) // 2]
 
     async def speak(self, step: Step) -> web.StreamResponse | None:
-        """Keep what is said until the end."""
+        """Collect the text until the end."""
         match step.kind:
             case StepKind.SAY:
                 self.thinking.append(step.thinking)
@@ -170,6 +170,6 @@ class WholeReply(Reply):
         return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     def body(self, render: Callable[[dict[str, str]], dict[str, Any]]) -> bytes:
-        """What was said, as one object."""
+        """The collected answer as one object."""
         message = render_message("".join(self.call.chunks_sent), "".join(self.thinking))
         return self.garbage.encode() or render_line(render(message)).rstrip(b"\n")

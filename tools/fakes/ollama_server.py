@@ -1,4 +1,4 @@
-"""The fake Ollama itself: its routes, and what tests ask of it. Imported by its short name, `tools.fakes.ollama`."""
+"""The fake Ollama itself: its routes, and its interface for tests. Imported by its short name, `tools.fakes.ollama`."""
 
 import asyncio
 import time
@@ -40,7 +40,7 @@ CONTEXT_LENGTH = 8192  # tokens; of models that `occupy` puts into memory
 
 
 class FakeOllama:
-    """An Ollama on a port of this machine, for as long as the `async with` block runs."""
+    """An Ollama on a port of this machine, during the `async with` block."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class FakeOllama:
     ) -> None:
         self.latency_s = latency_s  # before the first token of each page
         self.per_token_s = per_token_s
-        self.parallel = parallel  # of the models that name none
+        self.parallel = parallel  # of the models that specify none
         self.load_s = load_s  # likewise
         self.host = host
         self.port = port  # 0: a free one, known once it runs
@@ -85,18 +85,18 @@ class FakeOllama:
 
     @property
     def url(self) -> str:
-        """Where it is, without a slash at the end."""
+        """Its URL, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
     def script(self, answers: Sequence[Answer] | Callable[[Call], Answer]) -> None:
-        """Say what the next chats are answered: a list, used up one a chat, or a function of the call.
+        """Set the answers of the next chats: a list, one answer per chat, or a function of the call.
 
         A call that is refused, and one without messages, uses up nothing. After the list: the default answer.
         """
         self._script = answers if callable(answers) else list(answers)
 
     def install(self, model: str | Model, **fields: Any) -> Model:
-        """Have a model, described by a `Model` or by a name and the fields of one."""
+        """Install a model, described by a `Model` or by a name and the fields of one."""
         if isinstance(model, str):
             model = Model(model, **({"load_s": self.load_s, "parallel": self.parallel} | fields))
         model = replace(model, name=full_name(model.name))
@@ -108,7 +108,7 @@ class FakeOllama:
         return self._installed.get(full_name(name).lower())
 
     def uninstall(self, name: str) -> None:
-        """Have it no more; it leaves the memory too."""
+        """Remove it, also from memory."""
         self.memory.free(self._installed.pop(full_name(name).lower()))
 
     def occupy(
@@ -120,13 +120,13 @@ class FakeOllama:
         keep_alive_s: float = NEVER_S,
         busy: bool = False,
     ) -> None:
-        """Put a model of somebody else, such as the LLM, into memory; busy: it is never idle, so never evicted."""
+        """Put another user's model, such as the LLM, into memory; busy: it is never idle, so never evicted."""
         known = self.installed(name)
         model = self.install(name, size_mb=size_mb) if known is None else self.install(replace(known, size_mb=size_mb))
         self.memory.occupy(model, context_length, keep_alive_s, busy=busy)
 
     def free(self, name: str) -> None:
-        """Take a model out of memory, as its other user would."""
+        """Remove a model from memory, as its other user would."""
         self.memory.free(self._installed[full_name(name).lower()])
 
     @property
@@ -136,33 +136,33 @@ class FakeOllama:
 
     @property
     def vram_used_mb(self) -> int:
-        """What the models in memory take of the card."""
+        """GPU memory used by the models in memory."""
         return sum(resident.size_vram_mb for resident in self.memory.residents())
 
     @property
     def loads(self) -> list[str]:
-        """Models that were loaded, in order; a reload counts again. Not those that `occupy` put there."""
+        """Loaded models, in order; a reload counts again, `occupy` does not."""
         return self.memory.history.loads
 
     @property
     def aborted_loads(self) -> list[str]:
-        """Models whose load was given up because the client left."""
+        """Models whose load was aborted because the client disconnected."""
         return self.memory.history.aborted_loads
 
     @property
     def reloads(self) -> list[str]:
-        """Models that left because a request wanted another num_ctx or the like."""
+        """Models that were unloaded because a request needed another num_ctx or the like."""
         return self.memory.history.reloads
 
     @property
     def unloads(self) -> list[str]:
-        """Models that left by keep_alive or by request."""
+        """Models that were unloaded by keep_alive or by request."""
         self.memory.residents()
         return self.memory.history.unloads
 
     @property
     def evictions(self) -> list[str]:
-        """Models that left to make room for another."""
+        """Models that were unloaded to make room for another."""
         return self.memory.history.evictions
 
     @property
@@ -191,7 +191,7 @@ class FakeOllama:
         self.port = self._runner.addresses[0][1]
 
     async def go_down(self) -> None:
-        """Close the port and break all connections, as an Ollama that is killed; no model is in memory any more."""
+        """Close the port and break all connections, like a killed Ollama; the memory is then empty."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -319,7 +319,7 @@ class FakeOllama:
     async def _load_or_unload(
         self, call: Call, asked: InferenceRequest, model: Model, said: dict[str, Any]
     ) -> web.StreamResponse:
-        """A request without words: brings the model, or with keep_alive 0 sends it away."""
+        """Answer a request without text: load the model, or with keep_alive 0 unload it."""
         if asked.keep_alive == 0:
             self.memory.unload(model)
             reason = "unload"

@@ -1,7 +1,7 @@
-"""The wire of the fake Ollama: requests checked, more strictly than Ollama does, and answers rendered as Ollama does.
+"""The fake Ollama's wire format: requests are checked more strictly than by Ollama, answers are rendered like Ollama's.
 
-Ollama ignores keys and options that it does not know. The fake refuses them: a parameter that the server would drop
-without a word has to fail a test.
+Ollama ignores unknown keys and options. The fake refuses them: a parameter that the server would silently drop must
+fail a test.
 """
 
 import base64
@@ -49,7 +49,7 @@ class RequestError(ValueError):
 
 
 def parse_keep_alive(value: object) -> float:
-    """Seconds to stay in memory after the last request: a number, or Go's duration such as `5m`; negative: for ever."""
+    """Seconds to stay in memory after the last request: a number, or Go's duration such as `5m`; negative: forever."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         accepted = "a number of seconds or a duration such as 5m"
         raise ValueError(f"keep_alive is {value!r}, {accepted} is accepted")  # noqa: TRY004 - what pydantic catches

@@ -1,7 +1,7 @@
-"""What NetworkPolicies of `networking.k8s.io/v1` mean, written as rules for nftables. Pure; tests alone use it.
+"""Translates NetworkPolicies of `networking.k8s.io/v1` into nftables rules. Pure; only tests use it.
 
-It stands for the network plugin of a cluster. Strict where an API server would be: an unknown field, a peer that
-names nobody, a label that is no text is an error, never a rule that quietly says something else.
+It replaces a cluster's network plugin. It is as strict as an API server: an unknown field, a peer that selects nobody,
+or a label that is not text is an error, never silently another rule.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ REFUSALS = {
     "drop": ["drop"],
     "reject": ["meta l4proto tcp reject with tcp reset", "reject"],
 }
-"""Plugins differ: most say nothing to a stranger, some refuse him at once. Both are seen as shut."""
+"""Plugins differ: most drop forbidden packets, some reject them at once. Both count as closed."""
 
 Direction = Literal["Ingress", "Egress"]
 Refusal = Literal["drop", "reject"]
@@ -30,7 +30,7 @@ PortName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]*[a-z][a-z0-9-]*
 # ── who is there ──────────────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Something with addresses: a pod, or with no namespace a machine outside the cluster."""
+    """Something with addresses: a pod, or without a namespace a machine outside the cluster."""
 
     name: str
     addresses: tuple[Address, ...]
@@ -81,7 +81,7 @@ class Requirement(_Part):
 
 
 class Selector(_Part):
-    """All of it must hold; an empty one chooses everything."""
+    """All terms must match; an empty one selects everything."""
 
     matchLabels: dict[str, str] | None = None  # noqa: N815 - the wire's name
     matchExpressions: list[Requirement] | None = None  # noqa: N815
@@ -112,7 +112,7 @@ class Peer(_Part):
         return self
 
     def chooses(self, one: Endpoint, own_namespace: str, world: World) -> bool:
-        """Tell whether this is the pod that is meant; of blocks, whether its address lies in it."""
+        """Return whether it selects this pod; for IP blocks, whether the pod's address is inside."""
         if self.ipBlock is not None:
             return any(self.ipBlock.chooses(address) for address in one.addresses)
         if not one.namespace:
@@ -168,7 +168,7 @@ class Spec(_Part):
 
     @property
     def directions(self) -> Sequence[Direction]:
-        """Which it isolates. Where it does not say: ingress, whatever else, and egress if it has rules for that."""
+        """The directions it isolates. By default ingress always, and egress if it has rules for that."""
         return self.policyTypes or (("Ingress", "Egress") if self.egress else ("Ingress",))
 
     def rules(self, direction: Direction) -> Sequence[Rule]:
@@ -205,9 +205,9 @@ def parse_policies(bodies: Iterable[Mapping[str, Any]]) -> list[Policy]:
 
 # ── the rules ─────────────────────────────────────────────────────────────────────────────────────────────────
 def render_rules(world: World, policies: Sequence[Policy], refusal: Refusal = "drop") -> str:
-    """Render what a router between all endpoints is to load; it replaces what was there in one transaction.
+    """Render the rules for a router between all endpoints; they replace the old ones in one transaction.
 
-    A connection must be let out by its source and let in by its destination; what belongs to a connection passes.
+    A connection must be allowed by its source's egress and its destination's ingress; its further packets pass.
     """
     out, into, chains = [], [], []
     for index, one in enumerate(world.endpoints):
@@ -228,7 +228,7 @@ def _chain(name: str, lines: Iterable[str], comment: str = "") -> str:
 
 
 def _allowed(one: Endpoint, policy: Policy, direction: Direction, world: World) -> Iterator[str]:
-    """The lines that send what the policy allows back to where the next side is asked."""
+    """The rules that return what the policy allows to the chain, where the other side is checked."""
     namespace = policy.metadata.namespace
     side = "saddr" if direction == "Ingress" else "daddr"
     for rule in policy.spec.rules(direction):
@@ -243,7 +243,7 @@ def _allowed(one: Endpoint, policy: Policy, direction: Direction, world: World) 
 
 
 def _others(peers: Sequence[Peer], side: str, namespace: str, world: World) -> Iterator[str]:
-    """Who is meant: one match each; one that matches everybody if nobody is named."""
+    """The peers: one match each; one that matches everybody if none is named."""
     if not peers:
         yield ""
     for peer in peers:
@@ -272,7 +272,7 @@ def _named(port: Port, owner: Endpoint) -> Iterator[str]:
 
 
 def _named_elsewhere(port: Port, peers: Sequence[Peer], namespace: str, world: World) -> Iterator[str]:
-    """On the way out, a name means what each destination calls so."""
+    """For egress, a named port is resolved by each destination."""
     for one in world.endpoints:
         if not peers or any(peer.chooses(one, namespace, world) for peer in peers):
             for address in one.addresses:

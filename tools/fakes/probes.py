@@ -1,4 +1,4 @@
-"""Who answers whom: servers in pods that tell their pod's name, and callers that look who has answered."""
+"""Probes of connectivity: servers in pods that send their pod's name, and callers that check who has answered."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ async def answering(*doors: Door) -> AsyncIterator[None]:
 
 
 async def answer(caller: Pod, door: Door, deadline_s: float) -> str | None:
-    """Call at a door; give what is said there, None if nothing comes in time or the caller is refused."""
+    """Connect to a door; return its answer, None if none arrives in time or the connection is refused."""
     made = caller.open_socket(door.family, door.kind)
     loop = asyncio.get_running_loop()
     with made, suppress(OSError, TimeoutError):

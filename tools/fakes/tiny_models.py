@@ -1,7 +1,7 @@
-"""Makes BGE-M3 and the reranker small, with random weights, in the form that their authors publish them in.
+"""Makes small BGE-M3 and reranker models with random weights, in the format of the published ones.
 
-They are of the XLM-R family like the real ones and are loaded by the same code; what they say means nothing.
-Who needs their texts alone imports `model_texts`: torch takes seconds.
+They are of the XLM-R family like the real ones and are loaded by the same code; their output is meaningless. For the
+texts alone import `model_texts`: importing torch takes seconds.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Builds the images without an engine, and runs commands in them."""
+"""Builds the images without a container engine, and runs commands in them."""

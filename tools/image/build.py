@@ -1,6 +1,6 @@
 """Builds both images where no container engine runs: Debian's buildah in a chroot, on a base made with debootstrap.
 
-Needs root, debootstrap and buildah. What pip is told on this machine, the build is told, too. Writes what was built to
+Needs root, debootstrap and buildah. The build uses this machine's pip configuration. Writes what was built to
 `images.json`: for each target its tree, its configuration and its sizes.
 """
 
@@ -23,9 +23,9 @@ DEBIAN = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 SHOWN = "/mnt/pip"
 SLIM_LACKS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "var/log")
-"""What the slim images of Debian leave out, so that sizes can be compared."""
+"""What Debian's slim images leave out, so that sizes are comparable."""
 SLIM_HAS = ("bin/pip3", "lib/python3.11/ensurepip/__init__.py", "lib/python3.11/site-packages/pip/__init__.py")
-"""What python:slim has in /usr/local and no image of ours may have: put into the base, to see that it goes."""
+"""What python:slim has in /usr/local and our images must not have: put into the base, to check its removal."""
 
 
 def main() -> int:
@@ -73,16 +73,16 @@ class Buildah:
         subprocess.run([*self._command, *arguments], check=True, cwd=ROOT)
 
     def ask(self, *arguments: str) -> str:
-        """Run one command; give what it prints."""
+        """Run one command; return its output."""
         done = subprocess.run([*self._command, *arguments], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         return done.stdout.strip()
 
     def has(self, image: str) -> bool:
-        """Tell whether there is such an image."""
+        """Return whether the image exists."""
         return image in self.ask("images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split()
 
     def add_base(self, tree: Path) -> None:
-        """Make an image of a tree."""
+        """Make an image from a tree."""
         name = self.ask("from", "scratch")
         self.run("add", "--quiet", name, str(tree), "/")
         self.run("commit", "--quiet", name, BASE)
@@ -98,7 +98,7 @@ class Buildah:
         )
 
     def describe(self, target: str) -> dict[str, Any]:
-        """Give tree, configuration and sizes of a target that was built."""
+        """Return tree, configuration and sizes of a target that was built."""
         image = f"localhost/ocr-{target}"
         known = json.loads(self.ask("inspect", "--type", "image", image))
         name = self.ask("from", "--pull-never", image)
@@ -124,7 +124,7 @@ def with_base(buildah: Buildah, folder: Path) -> None:
 
 
 def finish_base(tree: Path) -> None:
-    """Make Debian's tree what python:slim is: no papers, no bytecode, security fixes, and things we do not want."""
+    """Make Debian's tree like python:slim: no documentation, no bytecode, security fixes, and unwanted files."""
     for name in SLIM_LACKS:
         subprocess.run(["find", str(tree / name), "-mindepth", "1", "-delete"], check=False)
     for bytecode in list((tree / "usr/lib").rglob("*.pyc")):
@@ -137,13 +137,13 @@ def finish_base(tree: Path) -> None:
     )
 
 
-# ── what pip is told on this machine ──────────────────────────────────────────────────────────────────────────────
+# ── this machine's pip configuration ──────────────────────────────────────────────────────────────────────────────
 
 
 def pip_options(folder: Path) -> list[str]:
-    """Hand pip's configuration to the build as a secret, and show it the folders and files that this names.
+    """Pass pip's configuration to the build as a secret, and mount the folders and files that it names.
 
-    They are mounted below `SHOWN`, because where they lie here the build may have files of its own.
+    They are mounted below `SHOWN`, because the build may have its own files at their paths.
     """
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
     settings = merged(listed.stdout)
@@ -157,7 +157,7 @@ def pip_options(folder: Path) -> list[str]:
 
 
 def shown(word: str) -> str:
-    """Where the build finds a path of this machine; other words stay."""
+    """The path in the build of a path of this machine; other words are unchanged."""
     path = word.removeprefix("file://")
     return word.replace(path, SHOWN + path) if path.startswith("/") else word
 
@@ -171,7 +171,7 @@ def merged(listed: str) -> dict[str, str]:
 
 
 def local_paths(settings: Mapping[str, str]) -> Iterator[str]:
-    """Find what of this machine the configuration names, and is there; of an index, the files beside it, too."""
+    """List existing local paths in the configuration; for an index, the files beside it, too."""
     for word in " ".join(settings.values()).split():
         path = Path(word.removeprefix("file://"))
         if path.is_absolute() and path.exists():
@@ -193,13 +193,13 @@ def sizes(tree: Path, base: Path) -> dict[str, float]:
 
 
 def unpacked(tree: Path) -> float:
-    """Sum up all files, each link to it once."""
+    """Sum up all files, hard links once."""
     files = {(s.st_dev, s.st_ino): s.st_size for path in tree.rglob("*") if (s := path.lstat()) and path.is_file()}
     return round(sum(files.values()) / 1e6, 1)
 
 
 def packed(tree: Path) -> float:
-    """Pack a tree as layers are packed, and count the bytes."""
+    """Pack a tree like a layer, and count the bytes."""
     command = ["tar", "--create", "--one-file-system", "--directory", str(tree), "."]
     packer, count = zlib.compressobj(6, wbits=31), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE) as tar:

@@ -1,4 +1,4 @@
-"""Runs a built tree as a container engine would that trusts nobody.
+"""Runs a built tree like a strict container engine.
 
 Its own mounts and processes, a read-only root with /tmp and named volumes beside it, the image's numeric user without
 a single capability. The network is the host's, so ports are given by the caller.
@@ -59,7 +59,7 @@ class Image:
         return [Path("/") / path.relative_to(self.tree) for path in found if path.is_symlink() or path.is_file()]
 
     def there(self, path: Path) -> Path:
-        """Where on this machine a path of the image lies."""
+        """The path on this machine of a path in the image."""
         return self.tree / path.relative_to("/")
 
 
@@ -82,7 +82,7 @@ class Container:
         return subprocess.run([*enter, "--", *inside], capture_output=True, text=True, timeout=60, check=False)
 
     async def terminate(self) -> int:
-        """Ask it to end, as an engine does; give its exit status."""
+        """Ask it to end, as an engine does; return its exit status."""
         os.kill(self.first, 15)
         return await self.ended()
 
@@ -94,7 +94,7 @@ class Container:
 
 
 def demoted(image: Image, environ: Mapping[str, str], command: Sequence[str]) -> list[str]:
-    """A command as the image's user, who can gain no right."""
+    """A command as the image's user, who cannot gain privileges."""
     user, group = image.config["User"].split(":")
     rights = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
     variables = [f"{name}={value}" for name, value in (image.environment | dict(environ)).items()]
@@ -131,7 +131,7 @@ async def started(
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The first process inside, too, and with it all others: the kernel forgets --kill-child when the user changes."""
+    """Kill the first process inside, and with it all others: the kernel drops --kill-child when the user changes."""
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(child), signal.SIGKILL)
@@ -151,6 +151,6 @@ def script(text: str) -> tuple[str, str, str]:
 
 
 def health_command(image: Image) -> list[str]:
-    """What an engine runs to see whether a container is well."""
+    """The command by which an engine checks a container's health."""
     kind, *command = image.config["Healthcheck"]["Test"]
     return list(command) if kind == "CMD" else ["sh", "-c", shlex.join(command)]

@@ -1,1 +1,1 @@
-"""What the reader of Thai numerals is trained on, and tried on."""
+"""Training and test data of the reader of Thai numerals."""

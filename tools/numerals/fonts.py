@@ -1,8 +1,8 @@
-"""The fonts that the reader of numerals is trained on, and those it never sees before it is measured.
+"""The fonts for training the reader of numerals, and those held out for measuring it.
 
-Whole families are held out, not single cuts: a bold face gives its regular one away. `make numeral-fonts` installs
-them: fonts-thai-tlwg, fonts-arundina and fonts-noto-core of Debian, fontpkg-* of PyPI. All are under free licences, and
-nothing of them is in the repository but what the reader learned.
+Whole families are held out, not single styles: a bold face reveals its regular one. `make numeral-fonts` installs them:
+fonts-thai-tlwg, fonts-arundina and fonts-noto-core of Debian, fontpkg-* of PyPI. All are under free licences, and the
+repository contains nothing of them but what the reader learned.
 """
 
 import importlib.util
@@ -37,11 +37,11 @@ TRAINED = (
     "Kanit",
     "Prompt",
 )
-"""Families, by the start of their files' names. Laksaman and Sarabun are what the Thai government writes in."""
+"""Families, by the start of their files' names. Laksaman and Sarabun are the Thai government's fonts."""
 HELD_OUT = ("Umpush", "Norasi", "Sawasdee", "NotoLoopedThai", "ChakraPetch")
 """Two with serifs or contrast, two without loops or nearly so, one narrow: never trained on."""
 UNUSUAL = ("Black", "ExtraBold", "Thin")
-"""Cuts that no running text is set in."""
+"""Styles that are not used for running text."""
 
 
 def find_fonts(families: tuple[str, ...]) -> list[Path]:

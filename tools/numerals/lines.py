@@ -1,4 +1,4 @@
-"""Makes pieces of lines for training: random writing in a random font, scanned badly, with the middle of each glyph."""
+"""Makes pieces of lines for training: random text in a random font, poorly scanned, with the middle of each glyph."""
 
 import functools
 import io
@@ -17,7 +17,7 @@ from tools.numerals import pages
 
 CONSONANTS = "กขคฆงจฉชซญณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ"
 LIKE_DIGITS = "ดตคศลสฉจณญอฅฯๆฑซอาเโไใแะ"
-"""Letters in which a digit may be seen."""
+"""Letters that may look like a digit."""
 UPPER, LOWER, TONES = "\u0e31\u0e34\u0e35\u0e36\u0e37\u0e47", "\u0e38\u0e39", "\u0e48\u0e49\u0e4a\u0e4b\u0e4c"
 LATIN = "OolISZBgqGQDsabcdefhkmnrtuvwxyzACEFHKMNPRTUVWXY"
 SIGNS = "()%฿:;\"'*+=\u2013\u2014\u201c\u201d|"
@@ -33,7 +33,7 @@ class Sample:
 
 
 def make_text(dice: random.Random) -> str:
-    """Write something: mostly numbers as offices write them, some letters, some of both."""
+    """Generate a text: mostly numbers as in office documents, some letters, some of both."""
     kinds = (_thai, _arabic, _thai_among_letters, _arabic_after_letters, _words, _latin, _anything)
     return dice.choices(kinds, (34, 10, 16, 5, 15, 6, 14))[0](dice)
 
@@ -141,7 +141,7 @@ class Drawn:
 
 
 def make_sample(dice: random.Random, noise: np.random.Generator, fonts: list[Path]) -> Sample:
-    """Draw, spoil and cut one piece of a line."""
+    """Draw, degrade and cut one piece of a line."""
     path = dice.choice(fonts)
     points, dpi = dice.uniform(8.5, 17), dice.choice((200, 200, 200, 300, 150))
     written = face(path, max(15, round(points * dpi / 72)), dice.choice((300, 400, 500, 700)))
@@ -153,7 +153,7 @@ def make_sample(dice: random.Random, noise: np.random.Generator, fonts: list[Pat
 
 
 def _draw(dice: random.Random, written: Face, clusters: list[str]) -> Drawn:
-    """Draw a piece of a line, a little askew, its glyphs nearer or farther than the font wants; they may touch."""
+    """Draw a piece of a line, slightly skewed, its glyphs nearer or farther than the font's spacing; they may touch."""
     size, slope = written.size, dice.gauss(0, 0.012)
     loose = dice.gauss(0, 0.015) if dice.random() < 0.7 else dice.uniform(-0.09, 0.08)
     widths = [written.font.getlength(cluster) for cluster in clusters]
@@ -172,7 +172,7 @@ def _draw(dice: random.Random, written: Face, clusters: list[str]) -> Drawn:
 
 
 def _warp(dice: random.Random, drawn: Drawn) -> Drawn:
-    """Make the type narrower or wider and slant it: there are more fonts than are trained on."""
+    """Make the glyphs narrower or wider and slant them, to cover more fonts than are trained on."""
     wider, slant = dice.uniform(0.85, 1.15), dice.gauss(0, 0.08)
     x0 = drawn.left
     affine = (1 / wider, slant / wider, x0 - (x0 + slant * drawn.base) / wider, 0, 1, 0)
@@ -184,7 +184,7 @@ def _warp(dice: random.Random, drawn: Drawn) -> Drawn:
 
 
 def _cut(dice: random.Random, drawn: Drawn, written: Face, grey: NDArray[np.uint8]) -> Sample:
-    """Cut the piece out, as wrongly as Tesseract measures lines."""
+    """Cut the piece out with errors like those of Tesseract's line measurements."""
     size = written.size
     place = strips.Place(
         drawn.left - round(dice.uniform(0, 0.5) * size),
@@ -203,7 +203,7 @@ def _class(cluster: str) -> int:
 
 
 def _rule(dice: random.Random, pen: ImageDraw.ImageDraw, written: Face, drawn: Drawn) -> None:
-    """Draw what tables and forms have beside numbers: a rule below or above, a bar at an end, a dotted line."""
+    """Draw lines as in tables and forms: a rule below or above, a bar at an end, a dotted line."""
     left, right, base, slope = drawn.left, drawn.right, drawn.base, drawn.slope
     thick, kind = max(1, round(written.size * dice.uniform(0.02, 0.06))), dice.random()
     if kind < 0.08:
@@ -221,7 +221,7 @@ def _rule(dice: random.Random, pen: ImageDraw.ImageDraw, written: Face, drawn: D
 
 
 def _spoil(dice: random.Random, noise: np.random.Generator, image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Thicken or thin, blur, add noise, take contrast, threshold, compress; each by chance."""
+    """Thicken or thin, blur, add noise, reduce contrast, threshold, compress; each at random."""
     kind = dice.random()
     if kind < 0.10 and size > 28:
         image = image.filter(ImageFilter.MinFilter(3))

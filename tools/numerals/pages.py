@@ -1,4 +1,5 @@
-"""Made pages of Thai office writing with their true texts: letters, lists and tables, with and without numerals."""
+"""Generated pages of Thai office documents with their true texts: letters, lists and tables, with and without
+numerals."""
 
 import random
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class Writing(StrEnum):
 
 
 def make_page(writing: Writing, number: int, families: tuple[str, ...] = HELD_OUT) -> MadePage:
-    """Make a page of the suite: its look and its text come from its number alone."""
+    """Make a page of the suite: its number alone determines its look and text."""
     dice = random.Random(f"{SUITE_SEED} {writing} {number}")
     look = Look(
         dice.choice(find_fonts(families)),
@@ -91,7 +92,7 @@ def thai(text: str) -> str:
 
 
 def amount(dice: random.Random) -> str:
-    """Make an amount of baht as offices write it: thousands with commas, now and then with satang."""
+    """Make an amount of baht as in office documents: thousands with commas, sometimes with satang."""
     whole = dice.randrange(10 ** dice.randrange(3, 8))
     return f"{whole:,}" + (f".{dice.randrange(100):02d}" if dice.random() < 0.4 else "")
 
@@ -152,7 +153,7 @@ def draw_page(lines: list[str], amounts: list[str], look: Look, seed: int = 0, *
 
 
 def scan(page: Image.Image, look: Look, seed: int) -> Image.Image:
-    """Do to a drawn page what a scanner does."""
+    """Degrade a drawn page like a scanner."""
     if look.skew:
         page = page.rotate(look.skew, Image.Resampling.BICUBIC, fillcolor=255)
     if look.blur:

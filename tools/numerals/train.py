@@ -1,7 +1,7 @@
-"""``python -m tools.numerals.train``: teach the network its digits and write its weights; ``make train-numerals``.
+"""``python -m tools.numerals.train`` (``make train-numerals``): train the network and write its weights.
 
-Each column of a strip learns whether a glyph has its middle there, and which: what is drawn is known, so nothing has to
-be guessed from sequences alone, as CTC would. It sees some thousand made pieces of lines, each several times with other
+The target of each column of a strip is whether a glyph has its middle there, and which: positions are known, so no
+alignment must be inferred, as with CTC. Some thousand generated pieces of lines are used, each several times with other
 noise. The same seed on the same machine gives the same weights.
 """
 
@@ -32,16 +32,16 @@ CHUNK = 250
 """Samples that one process makes at a time; the seed of each chunk is its number, so cores do not matter."""
 LEARNING_RATE = 4e-3
 MIDDLE = 0.22
-"""Share of a glyph's width, to each side of its middle, that must be told as the glyph."""
+"""Share of a glyph's width, to each side of its middle, that must be classified as the glyph."""
 EDGE = 0.36
-"""Share beyond which it must be told as a gap; in between either is right, and any other glyph wrong."""
+"""Share beyond which it must be classified as a gap; in between either is right, and any other glyph wrong."""
 GAP_WEIGHT = 0.4
-"""Of a column between glyphs: there are more of them than of any glyph."""
+"""Weight of a column between glyphs: there are more of them than of any glyph."""
 CHANNELS = (16, 32, 48, 64)
 
 
 class Network(nn.Module):
-    """Six convolutions, a verdict for every other column; :mod:`sidecar.engines.numerals.network` repeats it."""
+    """Six convolutions, a class for every other column; the same as in :mod:`sidecar.engines.numerals.network`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Network(nn.Module):
         self.f = nn.Conv2d(four, 1 + len(CLASSES), (1, 5), padding=(0, 2))
 
     def forward(self, ink: torch.Tensor) -> torch.Tensor:
-        """Take strips, (count, 1, HEIGHT, columns); give scores, (count, classes, columns / 2)."""
+        """Take strips, (count, 1, HEIGHT, columns); return scores, (count, classes, columns / 2)."""
         x = torch.relu(self.a(ink))
         x = torch.relu(self.b(x))
         x = torch.relu(self.c(x))
@@ -76,7 +76,7 @@ def _make_chunk(families: tuple[str, ...], seed: int, count: int) -> list[Sample
 
 
 def targets(sample: Sample, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give what each output column should say, and whether a gap is as good; a column stands for two of the strip."""
+    """Return each output column's target, and whether a gap is also right; a column covers two of the strip."""
     wanted, edges = np.zeros(columns, np.int64), np.zeros(columns, bool)
     at = np.arange(columns) * 2 + 1.0
     for glyph, left, right in sample.glyphs:
@@ -91,7 +91,7 @@ def targets(sample: Sample, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def loss_of(scores: torch.Tensor, wanted: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Tell how unlikely what is wanted was, by the mean of all columns."""
+    """Return the weighted mean of the targets' negative log-likelihoods over all columns."""
     logs = functional.log_softmax(scores, dim=1)
     hits = logs.gather(1, wanted[:, None])[:, 0]
     hits = torch.where(edges, torch.logaddexp(hits, logs[:, 0]), hits)
@@ -100,7 +100,7 @@ def loss_of(scores: torch.Tensor, wanted: torch.Tensor, edges: torch.Tensor) -> 
 
 
 def batches(samples: Sequence[Sample], size: int, dice: random.Random) -> list[list[Sample]]:
-    """Shuffle, and put samples of like width together."""
+    """Shuffle, and group samples of similar width."""
     ordered = sorted(samples, key=lambda sample: sample.ink.shape[1] + dice.uniform(-12, 12))
     made = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     dice.shuffle(made)
@@ -119,7 +119,7 @@ def collate(batch: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.
 
 
 def vary(ink: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Change what is seen, a little and cheaply: height by a row, strength, noise."""
+    """Augment the strips slightly and cheaply: height by a row, strength, noise."""
     rows = int(torch.randint(-1, 2, (1,), generator=generator))
     strength = 0.8 + 0.45 * torch.rand((len(ink), 1, 1, 1), generator=generator)
     grain = 0.06 * torch.rand((len(ink), 1, 1, 1), generator=generator)

@@ -1,4 +1,4 @@
-"""Text layers of PDF pages: what one says, put right where Thai writing proves it, and whether it can be believed.
+"""Text layers of PDF pages: their text, corrected where Thai spelling proves an error, and whether it is plausible.
 
-Draws nothing and opens no files; whether a layer accounts for what is seen is decided by `sidecar.documents.pdf_ink`.
+Draws nothing and opens no files; `sidecar.documents.pdf_ink` decides whether a layer covers what is visible.
 """

@@ -1,7 +1,7 @@
-"""Whether Latin letters make words of some language, or are those of a font that says something else. Pure.
+"""Whether Latin letters form words of some language, or come from a font with a wrong character map. Pure.
 
-A font map that is shifted or shuffled gives printable letters in orders that no language has. Only whole words are
-asked, and not few of them: tables of figures, codes and part numbers have too few to be judged.
+A shifted or shuffled font map gives printable letters in orders that no language has. Only whole words are judged, and
+only if there are enough: tables of figures, codes and part numbers have too few.
 """
 
 import re
@@ -13,31 +13,31 @@ _FOLLOWERS = (
     "m:abeimopu n:acdeghijklnostuyz o:abcdegijklmnoprstuvwz p:aehilopru q:u r:adeiklnorstuz "
     "s:acehijklopstuyz t:aehinorstuvyz u:acdeiklmnorstuyz v:aeinoy w:aeioy y:aceimost z:aeinoty "
 )
-"""Letters, and those that follow them in 0.3 % or more of the letter pairs of running text in one at least of 26
-languages: English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Finnish, Polish,
+"""Each letter, and the letters that follow it in at least 0.3 % of the letter pairs of running text in at least one of
+26 languages: English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Finnish, Polish,
 Czech, Slovak, Slovene, Hungarian, Romanian, Turkish, Indonesian, Malay, Filipino, Catalan, Vietnamese, Latvian,
 Lithuanian, Serbo-Croatian. Accents count as their letters. Counted from word frequencies (wordfreq 3)."""
 USUAL_PAIRS = frozenset(
     first + then for first, _, rest in (row.partition(":") for row in _FOLLOWERS.split()) for then in rest
 )
 MIN_PAIRS = 60
-"""Letter pairs from which on words are judged: fifteen words or so."""
+"""Fewest letter pairs for words to be judged: about fifteen words."""
 TOKENS_ASKED, WORDS_ASKED = 80, 24
-"""About so many are looked at, from all over the text: the more, the longer it takes."""
+"""About this many are examined, from all over the text: more take longer."""
 MIN_LETTERS = 10
-"""Different letters from which on they are: a sequence of bases or notes has few."""
+"""Fewest different letters for it: a sequence of bases or notes has few."""
 MIN_USUAL_SHARE = 0.7
-"""Least share of usual pairs: 400 words of each language have 0.85 and more, shifted and shuffled ones up to 0.69."""
+"""Lowest share of usual pairs: 400 words of each language have 0.85 or more, shifted and shuffled ones up to 0.69."""
 MIN_WORD_SHARE = 0.5
-"""Least share of a text over a picture that stands in words and numbers; read text has 0.8, noise next to nothing."""
+"""Lowest share of words and numbers in a text over a picture; recognised text has 0.8, noise almost none."""
 
 _MEANING = re.compile(r"([^\W\d_])(?!\1+(?:[\W\d_]|$))[^\W\d_]{2,}|\d{2,}")
-"""Letters, but not one over and over, and figures."""
+"""Letters, but not one repeated, and digits."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
 def is_implausible(text: str) -> bool:
-    """Tell whether a text has enough words to say that they are of no language."""
+    """Return whether a text has enough words to judge, and they belong to no language."""
     tokens = text.split()
     words = [token for token in tokens[:: len(tokens) // TOKENS_ASKED + 1] if _is_word(token)]
     sample = [_folded(word).lower() for word in words[:: len(words) // WORDS_ASKED + 1]]
@@ -48,13 +48,13 @@ def is_implausible(text: str) -> bool:
 
 
 def _is_word(token: str) -> bool:
-    """Tell words from codes: letters alone, of one case but for the first, and not one letter over and over."""
+    """Return whether it is a word, not a code: letters only, of one case except the first, not one letter repeated."""
     is_word = len(token) >= 4 and token.isalpha() and (token[1:].islower() or (token.isupper() and len(token) >= 5))
     return is_word and len(set(token)) >= 3
 
 
 def is_noise(text: str) -> bool:
-    """Tell whether most of a text is neither words nor numbers, as what a poor reader makes of specks and edges."""
+    """Return whether most of a text is neither words nor numbers, like poor OCR of specks and edges."""
     visible = sum(map(len, text.split()))
     told = sum(len(found[0]) for found in _MEANING.finditer(text))
     return told < MIN_WORD_SHARE * visible

@@ -1,4 +1,4 @@
-"""The characters of a page's text layer as PDFium has them, with their places. Runs in worker processes only."""
+"""The characters of a page's text layer from PDFium, with their positions. Runs in worker processes only."""
 
 import ctypes
 import math
@@ -13,15 +13,15 @@ from sidecar.documents.layers.thai_layer import Glyph, MarkEvidence
 from sidecar.documents.layers.thai_text import Repair
 
 OBJECTS_COMPARED = 200
-"""Text objects up to which their order is compared with the text's: PDFium looks for each among all characters."""
+"""Most text objects whose order is compared with the text's: PDFium searches all characters for each."""
 _MADE_UP = frozenset(" \r\n")
-"""What PDFium itself may put between characters."""
+"""Characters that PDFium itself may insert."""
 _HYPHENS = dict.fromkeys((0x02, 0xFFFE), "-")
-"""What PDFium makes of a hyphen at the end of a line."""
+"""PDFium's character for a hyphen at the end of a line."""
 REACH = 0.5
-"""How far, in points, a character's middle may lie outside the box of its text: boxes are rounded."""
+"""How far, in points, a character's centre may lie outside its text's box: boxes are rounded."""
 _POINTS_KEPT = 3
-"""Decimals of a point by which font metrics are told apart."""
+"""Decimals of a point to which font metrics are compared."""
 
 
 Box = tuple[float, float, float, float]
@@ -29,13 +29,13 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Boxes of text that nobody sees, and of text that is seen: they may overlap where text is turned."""
+    """Boxes of invisible and of visible text: they may overlap where text is rotated."""
 
     boxes: tuple[Box, ...] = ()
     seen: tuple[Box, ...] = ()
 
     def holds(self, x: float, y: float) -> bool:
-        """Tell whether what stands at a place is not seen."""
+        """Return whether the text at a position is invisible."""
         return _lies_in(x, y, self.boxes) and not _lies_in(x, y, self.seen)
 
 
@@ -44,7 +44,7 @@ NOTHING_HIDDEN = Hidden()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a layer says, what was mended in it, and whether its Thai, if any, can be Thai."""
+    """A layer's text, what was repaired in it, and whether its Thai, if any, is plausible."""
 
     text: str
     repairs: set[Repair] = field(default_factory=set)
@@ -59,10 +59,10 @@ def read(  # noqa: PLR0913, PLR0917 - what a page, and the document it is of, te
     text_objects: int,
     evidence: MarkEvidence,
 ) -> Reading:
-    """Give what a page's layer says, its Thai put right, less what is ``hidden``.
+    """Return the text of a page's layer with its Thai corrected, without what is ``hidden``.
 
-    ``text`` is PDFium's; a page without Thai pays no more than a glance at it. ``text_objects`` is their number;
-    ``evidence`` is what the document's pages prove of its marks.
+    ``text`` is PDFium's; a page without Thai costs only one scan of it. ``text_objects`` is their number; ``evidence``
+    is what the document's pages prove about its marks.
     """
     if hidden.boxes:
         text = _in_whole_characters(_seen_text(text_page, hidden))
@@ -75,7 +75,7 @@ def read(  # noqa: PLR0913, PLR0917 - what a page, and the document it is of, te
     spelt, repairs = thai_text.repair(text)
     is_in_order = not hidden.boxes and not thai_text.looks_disordered(spelt)
     if is_in_order and (text_objects <= text.count("\n") + 1 or _is_in_content_order(page, text_page, text)):
-        return Reading(spelt, repairs)  # no line is made of several objects, or they stand as in the content
+        return Reading(spelt, repairs)  # no line consists of several objects, or they are in content order
     mapped = thai_text.map_shapes(text)
     shapes = set() if mapped == text else {Repair.SHAPES_MAPPED}
     reading = _rebuilt(text_page, thai_text.SHAPES, hidden, shapes, evidence)
@@ -100,7 +100,7 @@ def _in_whole_characters(text: str) -> str:
 
 
 def reaches_outside(page: pdfium.PdfPage, text_page: Any, text: str) -> bool:  # noqa: ANN401 - pypdfium2 ships no types
-    """Tell whether some of a page's text may lie outside what of the page is shown."""
+    """Return whether some of a page's text may lie outside the visible part of the page."""
     left, bottom, right, top = page.get_bbox()
     if pdfium_c.FPDFText_GetBoundedText(text_page, left, top, right, bottom, None, 0) >= len(text):
         return False  # most pages, at a tenth of the time
@@ -109,7 +109,7 @@ def reaches_outside(page: pdfium.PdfPage, text_page: Any, text: str) -> bool:  #
 
 
 def _seen_text(text_page: Any, hidden: Hidden) -> str:  # noqa: ANN401 - pypdfium2 ships no types
-    """Write PDFium's text without what nobody sees, and without the lines that this leaves empty."""
+    """Return PDFium's text without the invisible parts, and without the lines that this leaves empty."""
     raw = text_page.raw
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     kept: list[str] = []
@@ -128,7 +128,7 @@ def _lies_in(x: float, y: float, boxes: tuple[Box, ...]) -> bool:
 
 
 def _told(text: str, rebuilt: str) -> set[Repair]:
-    """Name what changed by rebuilding the lines: the order of the characters, or the spaces between them."""
+    """Name what rebuilding the lines changed: the order of the characters, or the spaces between them."""
     before, after = text.split(), rebuilt.split()
     if before == after:
         return set()
@@ -138,12 +138,12 @@ def _told(text: str, rebuilt: str) -> set[Repair]:
 
 
 def _is_in_content_order(page: pdfium.PdfPage, text_page: Any, text: str) -> bool:  # noqa: ANN401 - no types
-    """Tell whether the page's objects, one after the other, hold the text as it is: not sorted, no spaces made up."""
+    """Return whether the page's objects in sequence give exactly the text: not sorted, no spaces inserted."""
     count = pdfium_c.FPDFPage_CountObjects(page)
     if count > OBJECTS_COMPARED:
         return False
     parts: list[bytes] = []
-    room = 4 * len(text) + 2  # bytes, more than any part of the text takes
+    room = 4 * len(text) + 2  # bytes, more than any piece of the text needs
     buffer = ctypes.create_string_buffer(room)
     target = ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort))
     for at in range(count):
@@ -156,7 +156,7 @@ def _is_in_content_order(page: pdfium.PdfPage, text_page: Any, text: str) -> boo
 
 
 def read_glyphs(text_page: Any, decoder: dict[int, str], hidden: Hidden = NOTHING_HIDDEN) -> list[Glyph]:  # noqa: ANN401
-    """Read what is drawn, in PDFium's order, less what PDFium made up; turned so that each line runs to the right."""
+    """Read the drawn glyphs in PDFium's order, without those it inserted; rotated so that lines run to the right."""
     raw = text_page.raw
     left, right, bottom, top, x, y = (ctypes.c_double() for _ in range(6))
     room, fonts = pdfium_c.FS_RECTF(), _FontSizes(raw)
@@ -182,7 +182,7 @@ def read_glyphs(text_page: Any, decoder: dict[int, str], hidden: Hidden = NOTHIN
 
 
 class _FontSizes:
-    """Heights of fonts as drawn, in points, and the degrees of their lines; asked for once a font and size."""
+    """Heights of fonts as drawn, in points, and the angles of their lines; queried once per font and size."""
 
     def __init__(self, raw: Any) -> None:  # noqa: ANN401 - a PDFium handle
         self._raw = raw
@@ -199,7 +199,7 @@ class _FontSizes:
 
 
 def _turned(box: tuple[float, ...], degrees: int) -> tuple[float, float, float, float]:
-    """Turn a box back by so many degrees, and give the box around it."""
+    """Rotate a box back by this many degrees, and return its bounding box."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     corners = [(x * cos + y * sin, y * cos - x * sin) for x in (box[0], box[2]) for y in (box[1], box[3])]
     across, up = zip(*corners, strict=True)

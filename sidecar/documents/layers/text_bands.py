@@ -1,27 +1,28 @@
 """Whether ink looks like lines of text: bands of many short strokes with gaps between them. Pure.
 
-Photographs, charts and rules have long runs, few of them, or no gaps.
+Photographs, charts and rules have long strokes, few strokes, or no gaps.
 """
 
 INK = b"\xff"
 STRIP_PIXELS = 140
-"""Width of the strips in which bands are looked for, 36 mm at 100 dpi: beside text there may be anything."""
+"""Width of the strips that are searched for bands, 36 mm at 100 dpi: anything may stand beside text."""
 MIN_BAND_PIXELS, MAX_BAND_PIXELS = 5, 40
 """Height of a line's letters at 100 dpi: 6 to 40 points."""
 MIN_STROKES = 5
 MIN_STROKES_TIMES_HEIGHT = STRIP_PIXELS
-"""Strokes that the fullest row of a band crosses within a strip: the smaller the letters, the more of them, as each is
-about as wide as high. Half a strip of text has as many; curves and rules do not."""
+"""Fewest strokes in the fullest row of a band within a strip: smaller letters give more, as each is about as wide as
+high. Half a strip of text has this many; curves and rules do not."""
 MAX_STROKE_PIXELS = 7
-"""Mean length of what a band's fullest row crosses; letters' strokes have 1 to 4 pixels, and some are horizontal."""
+"""Mean length of the strokes in a band's fullest row; letters have 1 to 4 pixels, and some are horizontal."""
 UNEVEN_SHARE, MIN_UNEVEN_ROWS = 0.8, 2
-"""Rows of a line that cross so many fewer strokes than its fullest: bars and grids cross the same number all along."""
+"""At least 2 rows of a line have under 0.8 of its fullest row's strokes: bars and grids have the same number
+everywhere."""
 GAP_SHARE = 0.2
-"""A row with less than this share of its band's strokes lies between lines."""
+"""A row with less than this share of its band's strokes separates lines."""
 
 
 def count_bands(mask: bytes, width: int) -> int:
-    """Count pieces of lines of text: bands within strips. ``mask`` has a byte a pixel at 100 dpi, 255 where ink is."""
+    """Count pieces of text lines: bands within strips. ``mask`` has one byte per pixel at 100 dpi, 255 for ink."""
     height = len(mask) // width if width else 0
     return sum(_bands_of_strip(mask, width, height, left) for left in range(0, width, STRIP_PIXELS))
 

@@ -1,7 +1,7 @@
-"""Whether a page's text layer may stand for the page. Pure.
+"""Whether a page's text layer can replace reading the page. Pure.
 
-Two questions are answered here: is there enough of it, and does it read like text of some language. Whether it accounts
-for what is seen on the page (a stamp over a scan does not) is asked where the page can be drawn.
+Two questions are answered here: is it long enough, and does it read like text of some language? Whether it covers what
+is visible on the page (a stamp over a scan does not) is decided where the page can be drawn.
 """
 
 import unicodedata
@@ -12,8 +12,8 @@ from sidecar.documents.layers import latin_text
 from sidecar.documents.layers.thai_text import Repair
 
 MIN_READABLE_SHARE = 0.9
-"""Broken fonts give control characters, private-use characters or bare glyph numbers: far below this. A Thai text layer
-with a few unmapped marks, as word processors write it, lies above 0.98."""
+"""Broken fonts give control characters, private-use characters or bare glyph numbers, far below this. A Thai text layer
+with a few unmapped marks, as word processors write it, is above 0.98."""
 
 _UNREADABLE = frozenset({"Cc", "Cn", "Co", "Cs"})
 _WHITE = frozenset("\t\n\r\f")
@@ -21,10 +21,10 @@ _WHITE = frozenset("\t\n\r\f")
 
 @dataclass(frozen=True, slots=True)
 class TextLayer:
-    """A page's text layer. ``mapped_share`` is the share of its characters for which the font says what they mean.
+    """A page's text layer. ``mapped_share`` is the share of its characters that the font maps to Unicode.
 
-    ``repaired`` names what was mended in it, ``is_plausible`` tells whether what came out can be Thai, ``over_picture``
-    that it lies over a picture of the page, so that it is what somebody read there.
+    ``repaired`` names what was mended in it; ``is_plausible``: the result can be Thai; ``over_picture``: it lies over a
+    picture of the page, so it is the result of an earlier OCR.
     """
 
     text: str
@@ -35,7 +35,7 @@ class TextLayer:
 
 
 MIN_VISIBLE_SHARE = 0.5
-"""Least share of characters that are to be seen: words have four fifths; a font that maps all to spaces has none."""
+"""Lowest share of visible characters: words have four fifths; a font that maps all to spaces has none."""
 
 
 def clean(text: str) -> str:
@@ -44,15 +44,15 @@ def clean(text: str) -> str:
 
 
 def is_short(text: str, char_threshold: int) -> bool:
-    """Tell whether a text has no more characters than the threshold, spaces around it not counted.
+    """Return whether a text has no more characters than the threshold, spaces around it not counted.
 
-    A short layer may be a stamp or a page number: it stands for its page only where nothing else looks like text.
+    A short layer may be a stamp or a page number: it is used only where nothing else looks like text.
     """
     return len(text.strip()) <= char_threshold
 
 
 def reads_like_text(layer: TextLayer) -> bool:
-    """Tell whether nearly all characters are printable and mapped, most are to be seen, and they spell words."""
+    """Return whether nearly all characters are printable and mapped, most are visible, and they form words."""
     return (
         layer.mapped_share >= MIN_READABLE_SHARE
         and readable_share(layer.text) >= MIN_READABLE_SHARE
@@ -62,7 +62,7 @@ def reads_like_text(layer: TextLayer) -> bool:
 
 
 def is_implausible(layer: TextLayer) -> bool:
-    """Tell whether the layer is of no language: its font's map is wrong, or a poor reader wrote it."""
+    """Return whether the layer belongs to no language: its font's map is wrong, or poor OCR wrote it."""
     return (
         not layer.is_plausible
         or latin_text.is_implausible(layer.text)

@@ -1,8 +1,8 @@
-"""Lines of Thai rebuilt from where each glyph's ink lies. Pure; coordinates are points, right and up.
+"""Lines of Thai rebuilt from the position of each glyph's ink. Pure; coordinates are points, right and up.
 
 PDF libraries order the characters of a line by their origins, and guess spaces and line ends between them. Thai marks
-have no width and lie over what stands before them, so that both guesses tear words: here a mark belongs to the
-consonant under (or over) its ink, and spaces are what lies between *bases*.
+have no width and overlap the glyph before them, so both guesses split words: here a mark belongs to the consonant under
+(or over) its ink, and spaces are gaps between *bases*.
 """
 
 import re
@@ -27,19 +27,19 @@ from sidecar.documents.layers.thai_text import (
 )
 
 MIN_GAP = 0.13
-"""Distance between two bases, in font heights, from which on there is a space: half of a narrow one."""
+"""Smallest gap between two bases, in font heights, that is a space: half of a narrow one."""
 MAX_CONDENSED = 0.08
-"""How much less, in font heights, that may be where letters stand closer than their widths."""
+"""By how much less, in font heights, where letters are set tighter than their widths."""
 MAX_TRACKED_GAP = 0.5
-"""Letters farther apart than so many font heights are not spaced out: they stand in columns."""
+"""Letters farther apart than this, in font heights, are not letter-spaced: they are in columns."""
 SAME_LINE = 0.35
-"""How far, in font heights, baselines of one line may differ: raised figures do."""
+"""How far, in font heights, baselines of one line may differ, as with raised digits."""
 SAME_PLACE = 0.001
-"""Points within which two places are one: they were computed from the same numbers."""
+"""Positions closer than this, in points, are equal: they were computed from the same numbers."""
 AT_PEN = 0.03
 """How far, in font heights, a mark's origin may lie from a base's end: they are drawn backwards from the pen."""
 MAX_OVERHANG = 0.12
-"""The same where a base's ink, which PDFium takes for its end, hangs over: tails of letters and slanted ones do."""
+"""The same where a base's ink, which PDFium takes for its end, overhangs, as tails and slanted letters do."""
 MAX_SLANT = 0.21
 """How far, in font heights, the middle of a mark lies to the right of its origin in slanted fonts."""
 STEP_BACK = 0.5
@@ -50,17 +50,17 @@ _MARK_SET = frozenset(map(chr, (0x0E31, *range(0x0E34, 0x0E3B), *range(0x0E47, 0
 _LOWER = frozenset("\u0e38\u0e39\u0e3a")
 COMMON_TONES = frozenset("\N{THAI CHARACTER MAI EK}\N{THAI CHARACTER MAI THO}")
 UNMAPPED = "\U000f0000"
-"""From here on stand glyphs that the font has no meaning for, each at its own number: a plane for private use."""
+"""First code point for glyphs that the font does not map, one each: a private-use plane."""
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _AFTER_CONSONANT = re.compile(f"[{CONSONANTS}][{TONES}]?\\Z")
 _BASES_COMPARED = 3
-"""Consonants on each side of a mark that are compared: ink of more does not meet over one place."""
+"""Consonants compared on each side of a mark: ink of more does not overlap at one place."""
 
 
 class Glyph(NamedTuple):
-    """A character as it is drawn: ``left`` to ``top`` is its ink; ``end`` is where the line goes on after it.
+    """A character as drawn: ``left`` to ``top`` is its ink; ``end`` is where the line continues after it.
 
-    ``x`` and ``baseline`` are its origin, ``height`` the font's, ``angle`` the degrees by which its line is turned.
+    ``x`` and ``baseline`` are its origin, ``height`` the font's, ``angle`` the rotation of its line in degrees.
     """
 
     char: str
@@ -76,13 +76,13 @@ class Glyph(NamedTuple):
 
     @property
     def has_ink(self) -> bool:
-        """Tell whether anything is drawn; spaces and tabs have boxes without height."""
+        """Return whether anything is drawn; spaces and tabs have boxes without height."""
         return self.right - self.left > 0.01 and self.top - self.bottom > 0.02 * self.height
 
 
 @dataclass(slots=True)
 class _Mark:
-    """A mark on a base. ``is_misplaced``: its meaning stands above, and it is drawn below, or vice versa."""
+    """A mark on a base. ``is_misplaced``: its character belongs above, but it is drawn below, or vice versa."""
 
     char: str
     is_misplaced: bool = False
@@ -90,7 +90,7 @@ class _Mark:
 
 @dataclass(slots=True)
 class _Base:
-    """What has a place of its own on a line, with the marks that belong to it, first those its own glyph maps to."""
+    """A glyph with its own place on a line, and its marks, first those its own glyph maps to."""
 
     glyph: Glyph
     left: float
@@ -126,33 +126,32 @@ class _Line:
 
 @dataclass(slots=True)
 class MarkEvidence:
-    """What the pages of one document prove of its marks: a page may hold too few of them to prove it alone."""
+    """What a document's pages prove about its marks: one page may have too few of them."""
 
     swaps: dict[str, str] = field(default_factory=dict)
-    """Marks that have each other's meaning."""
+    """Marks that are mapped to each other's character."""
     before_aa: set[str] = field(default_factory=set)
     elsewhere: set[str] = field(default_factory=set)
-    """Marks seen right before SARA AA, and in other places."""
+    """Marks seen directly before SARA AA, and elsewhere."""
 
     def add(self, bases: Sequence[_Base]) -> None:
-        """Take what a page's bases show."""
+        """Add the evidence in a page's bases."""
         self.swaps |= _swapped(bases)
         for base in bases:
             is_before_aa = base.after is not None and base.after.char == SARA_AA
             (self.before_aa if is_before_aa else self.elsewhere).update(mark.char for mark in base.marks)
 
     def lost_nikhahit(self) -> set[str]:
-        """Give the meaningless characters that can only be a NIKHAHIT."""
+        """Return the unmapped characters that can only be a NIKHAHIT."""
         knows_tones = self.before_aa | self.elsewhere >= COMMON_TONES  # else it may be a tone mark before SARA AA
         return {char for char in self.before_aa - self.elsewhere if char >= UNMAPPED} if knows_tones else set()
 
 
 def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tuple[str, set[Repair]]:
-    """Write the page's lines; also tell what was mended besides the order of the characters.
+    """Return the page's lines, and what was mended besides the order of the characters.
 
-    ``glyphs`` are those that are drawn, in the order of the page's content or near to it, without what a library made
-    up between them. ``evidence`` is what other pages of the document prove of its marks; what this one proves is
-    added.
+    ``glyphs`` are those drawn, roughly in content order, without what a library inserted between them. ``evidence`` is
+    what other pages of the document prove about its marks; this page's is added.
     """
     repairs: set[Repair] = set()
     lines: list[_Line] = []
@@ -186,7 +185,7 @@ def _base(glyph: Glyph) -> _Base:
 
 
 def _is_part_of(mark: Glyph, base: Glyph) -> bool:
-    """Tell whether two characters are one drawn glyph, one code that the font maps to both: they share its place."""
+    """Return whether two characters are one drawn glyph, which the font maps to both: they share its position."""
     same = (mark.x, mark.baseline, mark.bottom, mark.top), (base.x, base.baseline, base.bottom, base.top)
     return all(abs(one - other) < SAME_PLACE for one, other in zip(*same, strict=True))
 
@@ -198,14 +197,14 @@ def _join(base: _Base, mark: Glyph) -> None:
 
 
 def _may_be_mark(glyph: Glyph) -> bool:
-    """Tell whether a glyph without a meaning, or with that of a space, is drawn high or low like a mark."""
+    """Return whether a glyph that is unmapped, or mapped to a space, is drawn high or low like a mark."""
     if glyph.char.isprintable() and glyph.char not in MEANINGLESS:
         return False
     return glyph.has_ink and (glyph.bottom > glyph.baseline + 0.2 * glyph.height or glyph.top < glyph.baseline)
 
 
 def _follows(glyph: Glyph, base: _Base) -> bool:
-    """Tell whether a glyph goes on with the line of a base: on its baseline, or raised a little, and not left of it."""
+    """Return whether a glyph continues a base's line: on its baseline or slightly raised, and not left of it."""
     height = max(base.glyph.height, glyph.height)
     near = abs(glyph.baseline - base.glyph.baseline) <= SAME_LINE * height
     return near and glyph.angle == base.glyph.angle and glyph.x >= base.end - STEP_BACK * height
@@ -221,9 +220,9 @@ def _give_to_base(mark: Glyph, lines: Sequence[_Line]) -> set[Repair]:
             lines[0].bases[-1].marks.append(_Mark(mark.char))
         return set()
     if mark.char not in _MARK_SET and base.is_cluster:
-        return {Repair.MARKS_DEDUPLICATED}  # the font has said at the consonant which marks it bears
+        return {Repair.MARKS_DEDUPLICATED}  # the font's map of the consonant already names its marks
     if mark.char.isspace():
-        base.marks.append(_Mark(NIKHAHIT))  # the one mark that old maps have a space for
+        base.marks.append(_Mark(NIKHAHIT))  # the one mark that old maps turn into a space
         return {Repair.SARA_AM_RESTORED}
     base.marks.append(_Mark(mark.char, _is_misplaced(mark)))
     return set()
@@ -236,10 +235,10 @@ def _is_misplaced(mark: Glyph) -> bool:
 
 
 def _base_under(mark: Glyph, lines: Sequence[_Line]) -> _Base | None:
-    """Find the consonant that a mark stands on.
+    """Find the consonant that a mark belongs to.
 
-    That is the one at whose end the mark's origin is, since fonts draw marks backwards from there; where shaping has
-    moved it, the one whose ink holds the middle of the mark's; else the nearest, rather to the left.
+    It is the one that ends at the mark's origin, since fonts draw marks backwards from there; if shaping moved the
+    mark, the one whose ink contains the centre of the mark's; else the nearest, preferring the left.
     """
     middle = (mark.left + mark.right) / 2
     near = (
@@ -267,15 +266,15 @@ def _distance(middle: float, base: _Base) -> float:
     return middle - base.right if middle > base.right else 2 * (base.left - middle)
 
 
-# ── marks whose meaning is wrong in the font's map ────────────────────────────────────────────────────────────────
+# ── marks that the font maps wrongly ──────────────────────────────────────────────────────────────────────────────
 
 
 def _identify(bases: Sequence[_Base], evidence: MarkEvidence) -> bool:
-    """Give marks the meaning that their places prove, and U+FFFD to those that are proved wrong; tell of the former.
+    """Correct marks as their positions prove, and put U+FFFD for those proved wrong; return whether any was corrected.
 
-    Producers that map a cluster of glyphs to its text as a whole may swap its marks: where the vowel below and the tone
-    above one consonant have each other's meaning, they have it in the whole document. And of Thai characters only SARA
-    AM is drawn as two glyphs, so that a glyph without meaning, always before SARA AA, is its NIKHAHIT.
+    Producers that map a cluster of glyphs to its text as a whole may swap its marks: if the vowel below and the tone
+    above one consonant are swapped, they are so in the whole document. Only SARA AM is drawn as two glyphs in Thai, so
+    an unmapped glyph that is always before SARA AA is its NIKHAHIT.
     """
     evidence.add(bases)
     swaps, lost = evidence.swaps, evidence.lost_nikhahit()
@@ -322,7 +321,7 @@ def _write(line: list[_Base], repairs: set[Repair]) -> str:
 
 
 def _restore_am(written: list[str], repairs: set[Repair]) -> None:
-    """Put SARA AM for consonant, space and SARA AA, which begins no word."""
+    """Replace space and SARA AA after a consonant by SARA AM: no word begins with SARA AA."""
     head = "".join(written).rstrip()
     if _AFTER_CONSONANT.search(map_shapes(head)):
         written[:] = [head, SARA_AM]
@@ -330,13 +329,13 @@ def _restore_am(written: list[str], repairs: set[Repair]) -> None:
 
 
 def _tracking(bases: Sequence[_Base]) -> float:
-    """Give the gap that is a space: more than what lies between the line's letters anyhow."""
+    """Return the smallest gap that is a space: more than the line's usual gap between letters."""
     gaps = [_gap(one, other) for one, other in pairwise(bases) if not one.is_space and not other.is_space]
     tracked = [gap for gap in gaps if gap < MAX_TRACKED_GAP]
     return MIN_GAP + max(-MAX_CONDENSED, median(tracked)) if len(tracked) > len(gaps) / 2 else MIN_GAP
 
 
 def _gap(one: _Base, other: _Base) -> float:
-    """Give the distance between two bases in font heights."""
+    """Return the distance between two bases in font heights."""
     height = max(one.glyph.height, other.glyph.height)
     return (other.glyph.x - one.end) / height if height > 0 else 0.0

@@ -1,7 +1,7 @@
-"""Thai orthography: what Thai writing cannot hold, and the repairs that this proves. Pure.
+"""Thai orthography: spellings that are impossible in Thai, and the repairs that follow. Pure.
 
-Nothing here knows words: whatever the font, a mark stands on a consonant, once, vowels below tone marks (Unicode 16.1,
-Thai; WTT 2.0).
+No dictionary is used: in any font a mark belongs to a consonant, occurs once, and vowels are below tone marks (Unicode
+16.1, Thai; WTT 2.0).
 """
 
 import re
@@ -15,11 +15,11 @@ NIKHAHIT = "\N{THAI CHARACTER NIKHAHIT}"
 SARA_AA = "\N{THAI CHARACTER SARA AA}"
 SARA_AM = "\N{THAI CHARACTER SARA AM}"
 MEANINGLESS = frozenset(" \u200b\N{REPLACEMENT CHARACTER}")
-"""What a font's map has for glyphs that it knows nothing of."""
+"""What font maps contain for unknown glyphs."""
 
 
 class Repair(StrEnum):
-    """What was mended in a text layer, as the answer names it."""
+    """What was repaired in a text layer, as named in the answer."""
 
     ENCODING_DECODED = "encoding-decoded"
     SHAPES_MAPPED = "shapes-mapped"
@@ -34,38 +34,38 @@ class Repair(StrEnum):
 # ── private shapes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 _SHAPES = "ฐ" + "ิีึื" + "่้๊๋์" * 2 + "ญ" + "ัํ็" + "่้๊๋์" + "ฺุู"
-"""U+F700 to U+F71A: what Thai fonts for Windows call the shapes beside tall letters, as in fonts-tlwg's tables."""
+"""U+F700 to U+F71A: how Thai fonts for Windows encode the shapes beside tall letters (fonts-tlwg's tables)."""
 _HIGH_SHAPES = {0xF71E: NIKHAHIT, 0xF71F: "\N{THAI CHARACTER MAITAIKHU}", 0xF720: "\N{THAI CHARACTER YAMAKKAN}"}
 SHAPES = {0xF700 + at: char for at, char in enumerate(_SHAPES)} | _HIGH_SHAPES
 _HAS_SHAPE = re.compile("[\uf700-\uf71a\uf71e-\uf720]")
 
 
 def map_shapes(text: str) -> str:
-    """Write private-use shapes as the characters they show."""
+    """Replace private-use shapes by the characters they show."""
     return text.translate(SHAPES) if _HAS_SHAPE.search(text) else text
 
 
-# ── bytes of an old encoding, read as if they were Latin ──────────────────────────────────────────────────────────
+# ── bytes of an old encoding, decoded as Latin ────────────────────────────────────────────────────────────────────
 
 
 def _decoder(codec: str) -> dict[int, str]:
-    """Map what a byte reads as in ``codec`` to what it means in CP874, for the bytes that mean Thai."""
+    """Map each Thai byte's character in ``codec`` to its character in CP874."""
     thai = {byte: bytes([byte]).decode("cp874", "ignore") for byte in range(0xA1, 0xFC)}
     return {ord(bytes([byte]).decode(codec)): char for byte, char in thai.items() if char}
 
 
 _SOFT_HYPHENS = {0x02: "ญ", 0xFFFE: "ญ"}
-"""PDFium writes these two for U+00AD at the end of a line, the byte of YO YING."""
+"""PDFium writes these two at the end of a line for U+00AD, the byte of YO YING."""
 _DECODERS = (_decoder("latin-1") | _SOFT_HYPHENS, _decoder("mac_roman"))
 _DISGUISE = tuple(re.compile("[" + "".join(map(chr, decoder)) + "]{4,}") for decoder in _DECODERS)
 _MIN_DISGUISED = 8
-"""Different characters of such runs: rows of dots and dashes have one or two."""
+"""Fewest different characters in such runs: rows of dots and dashes have one or two."""
 _MIN_DISGUISED_SHARE = 0.8
-"""Of all characters above ASCII those that stand in runs of four and more: European words have one or two at a time."""
+"""Lowest share of non-ASCII characters in runs of four or more: European words have one or two at a time."""
 
 
 def decoder_for(text: str) -> dict[int, str] | None:
-    """Give the table by which a text, whose Thai bytes were read as Latin letters, becomes Thai; else None."""
+    """Return the table that decodes a text whose Thai bytes were read as Latin letters; None for other texts."""
     if text.isascii():
         return None
     for decoder, disguise in zip(_DECODERS, _DISGUISE, strict=True):
@@ -93,11 +93,11 @@ _MISSPELT = re.compile(
     f"{NIKHAHIT}|([{MARKS}])\\1|[{TONES}์][ัิ-ฺ็]|[ัิ-ื็][ุ-ฺ]|[{MARKS}]{{3}}|{SARA_AM}[{TONES}{SARA_AM}{SARA_AA}]"
     "|[\uf700-\uf720])"
 )
-"""One at least of these is in any text that one of the mendings changes."""
+"""Every text that a repair changes contains at least one of these."""
 
 
 def repair(text: str) -> tuple[str, set[Repair]]:
-    """Spell what can be spelt one way only; also tell what was mended."""
+    """Correct what has only one possible spelling; also return what was repaired."""
     done: set[Repair] = set()
     if not _MISSPELT.search(text):
         return text, done
@@ -139,8 +139,8 @@ _IMPOSSIBLE = re.compile(
             f"(?<![{CONSONANTS}{MARKS}])[{MARKS}]",  # a mark on nothing
             "[ัิ-ู็][่-๋]?[ัิ-ู็]",  # two vowels on one consonant
             "[่-๋์][่-๋ัิ-ู็]",  # a second tone, or a vowel over a tone
-            f"(?:[ัื]|(?<!ก)็)[่-๋]?(?![{CONSONANTS}่-๋])",  # vowels that want a consonant after them
-            f"[เ-ไ](?![เ{CONSONANTS}])",  # a vowel before nothing; two SARA E are how many type SARA AE
+            f"(?:[ัื]|(?<!ก)็)[่-๋]?(?![{CONSONANTS}่-๋])",  # vowels that need a consonant after them
+            f"[เ-ไ](?![เ{CONSONANTS}])",  # a vowel before nothing; many people type SARA AE as two SARA E
             "(?:[แโใไ]|[แใไ]ห)[ก-ฮ][่-๋]?[ัิ-ูาำ]",  # a vowel before and another after
             "เ[ก-ฮ][่-๋]?[ึุูำ]",
             f"(?<![{CONSONANTS}{TONES}ๅ])[าำะ](?<![าัวอ่-๋]ะ)",  # a vowel after nothing
@@ -152,33 +152,33 @@ _IMPOSSIBLE = re.compile(
 _CONSONANT = re.compile(f"[{CONSONANTS}]")
 _THAI = re.compile("[\u0e01-\u0e5b]")
 MAX_IMPOSSIBLE_SHARE = 0.02
-"""Impossible spellings for each consonant. Running text has under 0.002: typing errors; a wrong font map over 0.05."""
+"""Most impossible spellings per consonant. Running text has under 0.002 (typing errors), a wrong font map over 0.05."""
 _MIN_IMPOSSIBLE = 2
 
 
 def has_thai(text: str) -> bool:
-    """Tell whether the text has Thai characters, or the shapes that stand for them."""
+    """Return whether the text has Thai characters, or private-use shapes of them."""
     return not text.isascii() and bool(_THAI.search(text) or _HAS_SHAPE.search(text))
 
 
 def impossible_share(text: str) -> float:
-    """Give the share of spellings that Thai cannot have, for each consonant."""
+    """Return the number of impossible spellings per consonant."""
     consonants = len(_CONSONANT.findall(text))
     return len(_IMPOSSIBLE.findall(text)) / consonants if consonants else 0.0
 
 
 def is_implausible(text: str) -> bool:
-    """Tell whether the Thai in a text is no Thai: its letters were drawn right, but say something else."""
+    """Return whether the Thai in a text is implausible: drawn correctly, but mapped to other characters."""
     return len(_IMPOSSIBLE.findall(text)) >= _MIN_IMPOSSIBLE and impossible_share(text) > MAX_IMPOSSIBLE_SHARE
 
 
 _DISORDER = re.compile(
-    f"(?=[^!-~{CONSONANTS}])(?:"  # what all others begin with: nine in ten characters are told at once
+    f"(?=[^!-~{CONSONANTS}])(?:"  # how all others begin: decides nine of ten characters at once
     f"{_IMPOSSIBLE.pattern}|{_DOUBLED_AM.pattern}|{NIKHAHIT}|[{TONES}์][ัิ-ฺ็]|{SARA_AM}[{TONES}]"
     f"|[\uf700-\uf720\ufffd]|(?<=[{CONSONANTS}{TONES}])[ \u00a0\u200b]+[{SARA_AA}{SARA_AM}])"
 )
 
 
 def looks_disordered(text: str) -> bool:
-    """Tell whether a text has anything that correctly ordered and correctly spelt Thai has not."""
+    """Return whether a text contains anything that correctly ordered and spelt Thai does not."""
     return bool(_DISORDER.search(text))

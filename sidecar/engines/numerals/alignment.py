@@ -1,17 +1,17 @@
-"""Pairs two sequences at the least cost, as edit distance does. Pure."""
+"""Aligns two sequences at the lowest cost, as edit distance does. Pure."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 
 Pair = tuple[int | None, int | None]
-"""Indices into both sequences; None where an element of the other stands alone."""
+"""Indices into both sequences; None where the other's element has no partner."""
 
 
 def align(pair_costs: Sequence[Sequence[float]], alone: float, others_alone: Sequence[float]) -> list[Pair]:
     """Pair the elements of two sequences, both in order.
 
-    ``pair_costs[i][j]`` is the cost of pairing i with j, ``alone`` that of leaving any i by itself, ``others_alone[j]``
-    that of leaving j.
+    ``pair_costs[i][j]`` is the cost of pairing i with j, ``alone`` that of any i without a partner, ``others_alone[j]``
+    that of j without one.
     """
     rows, columns = len(pair_costs), len(others_alone)
     costs: dict[tuple[int, int], float] = {}

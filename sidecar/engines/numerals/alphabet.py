@@ -1,4 +1,4 @@
-"""What the network tells apart: digits of both scripts, the marks inside numbers, and all else. Pure."""
+"""The network's classes: digits of both scripts, the marks inside numbers, and everything else. Pure."""
 
 THAI_DIGITS = "๐๑๒๓๔๕๖๗๘๙"
 ARABIC_DIGITS = "0123456789"
@@ -9,4 +9,4 @@ OTHER = "\N{REPLACEMENT CHARACTER}"
 """Some other glyph: a letter, a bracket, a stamp."""
 CLASSES = READABLE + OTHER
 GAP = 0
-"""The class of a column in which no glyph has its middle."""
+"""The class of a column that is not the middle of a glyph."""

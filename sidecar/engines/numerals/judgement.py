@@ -1,7 +1,7 @@
-"""Decides, glyph by glyph, between what Tesseract wrote and what the network saw. Pure.
+"""Decides, glyph by glyph, between Tesseract's text and the network's glyphs. Pure.
 
-Tesseract's letters stay letters and its spaces stay where they are. Digits are the network's where it sees Thai ones;
-real Arabic numbers stay Tesseract's, which reads them better.
+Tesseract's letters and spaces are kept. Digits come from the network where it sees Thai ones; real Arabic numbers stay
+Tesseract's, which reads them better.
 """
 
 import math
@@ -14,22 +14,22 @@ from sidecar.engines.numerals.alphabet import ARABIC_DIGITS, MARKS, OTHER, THAI_
 from sidecar.engines.numerals.tokens import Token
 
 SURE = 0.9
-"""Likelihood from which a digit is believed; below it the numeral is doubtful."""
+"""Lowest likelihood of a digit that is accepted; below it the numeral is doubtful."""
 ALONE, OTHER_ALONE = 0.7, 0.4
-"""Costs of what only one of both saw; Tesseract's letters are often the worse cut."""
+"""Costs of a glyph that only one reader saw; Tesseract's letters are often badly segmented."""
 _CLUSTER = re.compile("[^\u0e31\u0e34-\u0e3a\u0e47-\u0e4e][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*|.")
 _DIGITS = THAI_DIGITS + ARABIC_DIGITS
 _TINY = 1e-6
 _OPEN = "\x00"
 DISPUTED = {frozenset(",."): _OPEN}
-"""Marks that look alike; others are as Tesseract wrote them."""
+"""Marks that look alike; others stay as Tesseract wrote them."""
 _DISPUTE = re.compile(_OPEN)
 _THOUSANDS = re.compile(r"\d{3}(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """A glyph that the network saw: its middle, a column of the page, and the likeliest of each kind it can be."""
+    """A glyph that the network saw: its middle (a column of the page), and the likeliest character of each kind."""
 
     middle: float
     thai: tuple[str, float]
@@ -40,7 +40,7 @@ class Glyph:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A glyph in the script its numeral is written in: the character, or ``OTHER``, and how sure that is, 0 to 1."""
+    """A glyph in its numeral's script: the character, or ``OTHER``, and its likelihood, 0 to 1."""
 
     middle: float
     character: str
@@ -50,26 +50,26 @@ class Seen:
 
     @property
     def is_digit(self) -> bool:
-        """Tell whether it is a digit of either script."""
+        """Return whether it is a digit of either script."""
         return self.character in _DIGITS
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What stands in a token's place, and whether a digit in it is a guess."""
+    """The text that replaces a token, and whether a digit in it is a guess."""
 
     text: str
     doubtful: bool = False
     first: float | None = None
-    """Middle of the first glyph that was seen, a column of the page; None where no numeral was."""
+    """Middle of the first glyph that was seen, a column of the page; None where no numeral was seen."""
     last: float | None = None
     is_number: bool = False
-    """Whether nothing but digits and marks was seen."""
+    """Whether only digits and marks were seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """What Tesseract wrote in one place: a character with the marks on it."""
+    """What Tesseract wrote at one position: a character with its marks."""
 
     text: str
     middle: float
@@ -107,7 +107,7 @@ def _choose(glyph: Glyph, digit: tuple[str, float]) -> tuple[Seen, float]:
 
 
 def judge(token: Token, seen: Sequence[Seen]) -> Verdict:
-    """Give what stands in a token's place."""
+    """Return the text that replaces a token."""
     if not any(one.character in THAI_DIGITS for one in seen):
         return Verdict(token.text)
     pairs = _pairs(_units(token), seen, token.line.consonant)
@@ -122,7 +122,7 @@ def judge(token: Token, seen: Sequence[Seen]) -> Verdict:
 
 
 def _letter_or_digit(unit: _Unit | None, one: Seen | None, beside: Sequence[Seen], *, is_number: bool) -> str:
-    """Give what stands in one place. In a number, what only Tesseract saw is not there."""
+    """Return the text at one position. In a number, what only Tesseract saw is dropped."""
     written = unit.text if unit else ""
     among_digits = is_number or any(other.is_digit for other in beside)
     if one is None:
@@ -140,14 +140,14 @@ def _letter_or_digit(unit: _Unit | None, one: Seen | None, beside: Sequence[Seen
 
 
 def _is_guess(unit: _Unit | None, one: Seen | None, piece: str) -> bool:
-    """Tell whether what stands in a place was not sure: an unsure digit, or one that only Tesseract sees."""
+    """Return whether the text at a position is a guess: an unsure digit, or one that only Tesseract sees."""
     if one is None or piece not in _DIGITS or not piece:
         return False
     return one.sureness < SURE or (one.character == OTHER and unit is not None)
 
 
 def _settle_marks(text: str) -> str:
-    """Decide between comma and full stop where both readers differ: before three digits it parts thousands."""
+    """Decide between comma and full stop where the readers differ: before three digits it separates thousands."""
     return _DISPUTE.sub(lambda found: "," if _THOUSANDS.match(text, found.end()) else ".", text)
 
 
@@ -169,7 +169,7 @@ def _units(token: Token) -> list[_Unit]:
 
 
 def _pairs(units: Sequence[_Unit], seen: Sequence[Seen], consonant: float) -> list[_Pair]:
-    """Pair what was written with what was seen; either may stand alone."""
+    """Pair what Tesseract wrote with what the network saw; either may have no partner."""
     costs = [[_cost(unit, one, consonant) for one in seen] for unit in units]
     seen_alone = [OTHER_ALONE if one.character == OTHER else ALONE for one in seen]
     pairs = align(costs, ALONE, seen_alone)
@@ -177,7 +177,7 @@ def _pairs(units: Sequence[_Unit], seen: Sequence[Seen], consonant: float) -> li
 
 
 def _cost(unit: _Unit, one: Seen, consonant: float) -> float:
-    """Tell how unlikely it is that both are the same glyph: by their kinds, and by their distance."""
+    """Return how unlikely it is that both are the same glyph, by their kinds and their distance."""
     apart = 0.3 * min(1.5, abs(unit.middle - one.middle) / consonant)
     if unit.text == one.character:
         return apart

@@ -1,7 +1,7 @@
-"""Reads strips: a small convolutional network in plain NumPy, and the glyphs that its columns come to.
+"""Reads strips: a small convolutional network in plain NumPy, and the glyphs found in its columns.
 
-It looks at a strip as a whole, so nothing has to be cut into glyphs first: digits may touch. Every other column gets a
-verdict: the middle of this glyph, or between glyphs. ``tools/numerals/train.py`` makes the weights.
+It reads a strip as a whole, so no segmentation into glyphs is needed: digits may touch. Every other column is
+classified: the middle of this glyph, or between glyphs. ``tools/numerals/train.py`` makes the weights.
 """
 
 import functools
@@ -19,28 +19,28 @@ Array = NDArray[np.float32]
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
 STRIDE = 2
-"""Columns of a strip for which there is one verdict."""
+"""Columns of a strip per classified column."""
 MARGIN = 18
-"""Empty columns between strips: more than the network sees to each side."""
+"""Empty columns between strips: more than the network's receptive field to each side."""
 MOST_COLUMNS = 2048
-"""Columns read at once: what is in between fits into a core's cache."""
+"""Columns read at once: the intermediate values fit into a core's cache."""
 GLYPH_ROOM, MARK_ROOM = 4.5, 2.5
-"""Columns of verdicts from one middle to the next, at the least: digits in training were never nearer than 5.3."""
+"""Fewest classified columns from one middle to the next: digits in training were never nearer than 5.3."""
 LEAST_BEHIND = 0.6
-"""Likelihood, summed over columns, that a glyph must have: real ones have 4.5, and 97 of 100 more than this."""
+"""Lowest likelihood of a glyph, summed over columns: real ones have 4.5, and 97 of 100 more than this."""
 MARK_CLASSES = range(21, 25)
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A glyph that was seen: where its middle is, in columns of the strip, and how likely it is which class."""
+    """A glyph that was seen: its middle, in columns of the strip, and the likelihood of each class."""
 
     middle: float
     likely: Array
 
 
 def read(strips: Sequence[Ink]) -> list[list[Sight]]:
-    """Read strips; gives the glyphs of each from left to right."""
+    """Read strips; return the glyphs of each from left to right."""
     seen: list[list[Sight]] = []
     for group in _groups(strips):
         starts, wide = [], MARGIN
@@ -71,13 +71,13 @@ def _groups(strips: Sequence[Ink]) -> list[list[Ink]]:
 
 
 def _glyphs(likely: Array) -> list[Sight]:
-    """Find the stretches of columns that agree on a glyph; where two are too near, the one with more behind it counts.
+    """Find the runs of columns that agree on a glyph; if two are too near, the one with more likelihood counts.
 
-    All columns about its middle have a say in what a glyph is: a second shape seen within it is a doubt.
+    All columns around its middle contribute to a glyph's class: a second shape within it is a doubt.
     """
     best = likely.argmax(axis=0)
     changes = np.flatnonzero(np.diff(best)) + 1
-    found: list[tuple[float, float, bool]] = []  # what is behind it, its middle, whether it is a mark
+    found: list[tuple[float, float, bool]] = []  # its likelihood, its middle, whether it is a mark
     for start, end in zip([0, *changes], [*changes, len(best)], strict=True):
         if end > start and best[start] != GAP:
             behind = float(likely[best[start], start:end].sum())
@@ -102,7 +102,7 @@ def _about(likely: Array, middle: float, narrow: bool) -> Array:
 
 
 def _likely(ink: Ink) -> Array:
-    """Give the likelihood of each class in every other column, (classes, columns / 2)."""
+    """Return the likelihood of each class in every other column, (classes, columns / 2)."""
     x = _rectify(_convolve(ink[None], "a", (2, 2), (2, 2)))
     x = _rectify(_convolve(x, "b", (1, 1), (2, 1)))
     x = _rectify(_convolve(x, "c", (1, 1), (2, 1)))

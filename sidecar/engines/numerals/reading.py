@@ -1,4 +1,4 @@
-"""Reads the numerals of a page that Tesseract has read, and puts right what it mistook. Runs in worker processes."""
+"""Reads the numerals of a page that Tesseract has read, and corrects what it misread. Runs in worker processes."""
 
 import itertools
 import statistics
@@ -22,26 +22,26 @@ from sidecar.engines.numerals.tokens import (
 from sidecar.ocr.engine import Correction
 
 REACH = 1.5
-"""Heights of a consonant by which digits may stand out beyond where Tesseract says that a piece ends."""
+"""How far, in consonant heights, digits may lie beyond the end of a piece according to Tesseract."""
 APART, WIDER = 1.3, 1.35
-"""Heights of a consonant from one glyph's middle to the next beyond which they are not one numeral, or, in wide type,
-times what is usual in this one."""
+"""Farther apart than this, in consonant heights from middle to middle or, in wide type, multiples of the usual
+distance, two glyphs are not one numeral."""
 LOOSE = 0.4
-"""Heights of a consonant by which Tesseract's boxes may miss a glyph's middle."""
+"""How far, in consonant heights, Tesseract's boxes may miss a glyph's middle."""
 TORN = 0.95
-"""Heights of a consonant from middle to middle up to which there is no space between a comma and a digit."""
+"""Up to this distance from middle to middle, in consonant heights, no space lies between a comma and a digit."""
 TEARS = ",."
 LOOKS = (1.0, 0.88, 1.15)
-"""Heights that a doubtful piece is looked at: the line's, as Tesseract measured it, a smaller and a larger one."""
+"""Heights at which a doubtful piece is read: the line's, as Tesseract measured it, a smaller and a larger one."""
 ENOUGH_DIGITS = 3
-"""Thai digits from which a page is one with Thai numerals, so that more may hide among its letters."""
+"""Fewest Thai digits of a page with Thai numerals, on which more may hide among the letters."""
 MOST_LONE_LETTERS = 12
-"""On a page without a Thai digit; one with more of them is a list of letters."""
+"""Most lone letters read again on a page without a Thai digit; more of them are a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numerals:
-    """The text with its numerals put right, what was changed, and whether a numeral in it is a guess."""
+    """The text with corrected numerals, what was changed, and whether a numeral in it is a guess."""
 
     text: str
     corrections: tuple[Correction, ...] = ()
@@ -49,7 +49,7 @@ class Numerals:
 
 
 def read_numerals(page: PageImage, text: str, symbols: Sequence[Symbol]) -> Numerals:
-    """Read a page's numerals once more. ``symbols`` are Tesseract's, in the order of its ``text``."""
+    """Read a page's numerals again. ``symbols`` are Tesseract's, in the order of its ``text``."""
     tokens = find_tokens(text, symbols)
     pixels = np.frombuffer(page.pixels, np.uint8).reshape(page.height, page.width)
     seen = [token for token in tokens if has_thai_digit(token.text)]
@@ -64,13 +64,13 @@ def read_numerals(page: PageImage, text: str, symbols: Sequence[Symbol]) -> Nume
 
 
 def _doubt_if_unseen(token: Token, verdict: Verdict) -> Verdict:
-    """Doubt a number of which the network saw nothing, on a page that has numbers."""
+    """Mark a number as a guess if the network saw nothing of it, on a page that has numbers."""
     written = sum(character in THAI_DIGITS for character in token.text)
     return replace(verdict, doubtful=True) if verdict.first is None and written > 1 else verdict
 
 
 def _count_digits(judged: Iterable[tuple[Token, Verdict]]) -> int:
-    """Count the Thai digits that both readers see and that are no guesses."""
+    """Count the Thai digits that both readers see and that are not guesses."""
     sure = [verdict for _, verdict in judged if verdict.first is not None and not verdict.doubtful]
     return sum(character in THAI_DIGITS for verdict in sure for character in verdict.text)
 
@@ -86,7 +86,7 @@ def _judge_all(pixels: strips.Pixels, tokens: Sequence[Token]) -> list[tuple[Tok
 
 
 def _settle(verdicts: Sequence[Verdict]) -> Verdict | None:
-    """Give what the other looks agree on, if they are sure of it."""
+    """Return what the other readings agree on, if they are sure."""
     agreed = len({verdict.text for verdict in verdicts}) == 1
     return verdicts[0] if agreed and not all(verdict.doubtful for verdict in verdicts) else None
 
@@ -129,7 +129,7 @@ def _glyph(middle: float, likely: network.Array) -> Glyph:
 
 
 def _near(token: Token, glyphs: Sequence[Glyph]) -> list[Glyph]:
-    """Drop what lies beyond the token's ends and does not join on: another piece, a rule, a stamp."""
+    """Drop glyphs beyond the token's ends that do not adjoin it: another piece, a rule, a stamp."""
     left, right = token.left - LOOSE * token.line.consonant, token.right + LOOSE * token.line.consonant
     inside = [glyph for glyph in glyphs if left <= glyph.middle <= right]
     before = [glyph for glyph in glyphs if glyph.middle < left]
@@ -146,7 +146,7 @@ def _near(token: Token, glyphs: Sequence[Glyph]) -> list[Glyph]:
 
 
 def _put_right(text: str, judged: Iterable[tuple[Token, Verdict]]) -> Numerals:
-    """Put verdicts in the place of tokens, and join a number that Tesseract tore at a comma."""
+    """Replace tokens by their verdicts, and join a number that Tesseract split at a comma."""
     corrections: list[Correction] = []
     pieces: list[str] = []
     end, doubtful = 0, False
@@ -166,7 +166,7 @@ def _put_right(text: str, judged: Iterable[tuple[Token, Verdict]]) -> Numerals:
 
 
 def _is_torn(between: str, before: tuple[Token, Verdict], after: tuple[Token, Verdict]) -> bool:
-    """Tell whether two pieces are one number: a mark at the tear, and no room for a space."""
+    """Return whether two pieces are one number: a mark at the split, and no room for a space."""
     (token, left), (_, right) = before, after
     if left.last is None or right.first is None or "\n" in between or not between.isspace():
         return False

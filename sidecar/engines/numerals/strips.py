@@ -1,4 +1,4 @@
-"""Cuts a piece of a text line out of a page: straightened, of one height and one contrast, as the network wants it."""
+"""Cuts a piece of a text line out of a page: deskewed, with the height and contrast that the network expects."""
 
 import functools
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ HEIGHT = 32
 """Rows of a strip."""
 ABOVE = 1.6
 BELOW = 0.55
-"""What a strip shows above and below the baseline, in heights of a consonant: tall digits and commas, whole."""
+"""What a strip shows above and below the baseline, in consonant heights: all of tall digits and commas."""
 CONSONANT = HEIGHT / (ABOVE + BELOW)
-"""Rows that a consonant takes in a strip, about 15: the loops that tell digits apart take three or four of them."""
+"""Rows of a consonant in a strip, about 15: the loops that distinguish digits take three or four of them."""
 LEAST_CONTRAST = 48.0
-"""Greys between paper and ink; where there is less, noise is not blown up to look like ink."""
+"""Smallest contrast of paper and ink, in grey levels, that is stretched: noise must not become ink."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a piece of a line lies, in pixels: its columns, the baseline's height at x = 0, its slope, a consonant."""
+    """A piece of a line, in pixels: its columns, the baseline's height at x = 0, its slope, a consonant's height."""
 
     left: int
     right: int
@@ -32,7 +32,7 @@ class Place:
 
 
 def cut(page: Pixels, place: Place) -> Ink:
-    """Cut a piece out of a page, rows by columns; 0 is paper, 1 ink. Gives ``HEIGHT`` rows, columns to the scale."""
+    """Cut a piece out of a page; return ``HEIGHT`` rows and columns in proportion, 0 is paper, 1 ink."""
     height, width = page.shape
     left = min(max(0, place.left), width - 1)
     columns = np.arange(left, max(left + 1, min(width, place.right)))
@@ -46,7 +46,7 @@ def cut(page: Pixels, place: Place) -> Ink:
 
 
 def _as_ink(piece: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn greys into ink: the paper is what most pixels show, ink is what differs most from it, dark or light."""
+    """Convert grey to ink: paper is what most pixels show, ink is what differs most from it, dark or light."""
     few = np.sort(piece[::2, ::2], axis=None)
     dark, paper, light = (float(few[int(len(few) * share)]) for share in (0.02, 0.5, 0.98))
     ink = dark if paper - dark >= light - paper else light
@@ -57,7 +57,7 @@ def _as_ink(piece: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=64)
 def _scaling(source: int, target: int) -> NDArray[np.float32]:
-    """Give the matrix that scales ``source`` samples to ``target``: a triangle as wide as a sample of the coarser."""
+    """Return the matrix that scales ``source`` samples to ``target``: triangles as wide as a sample of the coarser."""
     step = source / target
     middles = (np.arange(target, dtype=np.float32) + 0.5) * step - 0.5
     weights = np.clip(

@@ -1,4 +1,4 @@
-"""Finds in what Tesseract read the pieces that may be numerals, and where they lie on the page. Pure."""
+"""Finds pieces of Tesseract's text that may be numerals, and their positions on the page. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from sidecar.engines.numerals.alphabet import ARABIC_DIGITS, THAI_DIGITS
 
 _TOKEN = re.compile(r"\S+")
 _LIKE_A_DIGIT = re.compile("[ฆซญฒดตสอ]")
-"""Letters that Tesseract takes single Thai digits for."""
+"""Letters as which Tesseract misreads single Thai digits."""
 _VOWEL = re.compile("[ะ-ฺเ-ไ\u0e47-\u0e4e]")
 SHORT = 5
 LONG = 20
-"""Characters up to which a piece without digits and vowels may be numerals that were taken for letters."""
+"""Longest piece without digits and vowels that may be numerals misread as letters, in characters."""
 AHEAD = 64
-"""Characters within which a symbol must come next in the text: wide gaps are rows of spaces."""
+"""Characters within which the next symbol must come in the text: wide gaps are rows of spaces."""
 DOUBTFUL = 80.0
-"""Confidence, of 100, below which Tesseract itself is not sure of letters."""
+"""Below this confidence, of 100, Tesseract itself is not sure of letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A character or a few that Tesseract read in one place, between two columns of the page."""
+    """One or a few characters that Tesseract read at one position, between two columns of the page."""
 
     text: str
     left: int
@@ -46,7 +46,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What stands between white space, from ``start`` in the text; its neighbours on the line bound it."""
+    """A piece between white space, from ``start`` in the text; its neighbours on the line bound it."""
 
     start: int
     text: str
@@ -58,7 +58,7 @@ class Token:
 
     @property
     def line(self) -> TextLine:
-        """The line it stands on."""
+        """Its line."""
         return self.symbols[0].line
 
     @property
@@ -73,12 +73,12 @@ class Token:
 
     @property
     def confidence(self) -> float:
-        """Tesseract's, in the symbol it is least sure of."""
+        """Tesseract's lowest confidence in any of its symbols."""
         return min(symbol.confidence for symbol in self.symbols)
 
 
 def find_tokens(text: str, symbols: Sequence[Symbol]) -> list[Token]:
-    """Find the pieces of a text between white space, each with its symbols, which come in the order of the text."""
+    """Split a text at white space; each piece gets its symbols, which come in the order of the text."""
     placed: list[tuple[int, Symbol]] = []
     at = 0
     for symbol in symbols:
@@ -103,24 +103,24 @@ def _token(pieces: Sequence[tuple[int, str, tuple[Symbol, ...]]], number: int) -
     line = symbols[0].line
     left = pieces[number - 1][2] if number else ()
     right = pieces[number + 1][2] if number + 1 < len(pieces) else ()
-    half = 0.5 * line.consonant  # boxes reach into their neighbours, so their middles say where those are
+    half = 0.5 * line.consonant  # boxes overlap their neighbours, so their middles are compared
     after = max((symbol.middle + half for symbol in left if symbol.line is line), default=0.0)
     before = min((symbol.middle - half for symbol in right if symbol.line is line), default=float(1 << 30))
     return Token(start, text, symbols, round(after), round(before))
 
 
 def may_hold_numerals(text: str) -> bool:
-    """Tell from a page's text alone whether it is worth a look: it has a Thai digit, or a letter like one by itself."""
+    """Return whether a page's text alone suggests numerals: a Thai digit, or a lone letter that looks like one."""
     return has_thai_digit(text) or any(_is_lone_letter(piece) for piece in text.split())
 
 
 def has_thai_digit(text: str) -> bool:
-    """Tell whether Tesseract saw a Thai digit."""
+    """Return whether Tesseract saw a Thai digit."""
     return any(character in THAI_DIGITS for character in text)
 
 
 def may_hide_digits(token: Token) -> bool:
-    """Tell whether a piece in which Tesseract saw no Thai digit may be made of them, on a page that has some."""
+    """Return whether a piece in which Tesseract saw no Thai digit may consist of them, on a page that has some."""
     if any(character in ARABIC_DIGITS for character in token.text):
         return True
     if _VOWEL.search(token.text):
@@ -129,7 +129,7 @@ def may_hide_digits(token: Token) -> bool:
 
 
 def is_lone_letter(token: Token) -> bool:
-    """Tell whether a piece is one Thai letter, perhaps between dots or dashes: the number of a page may look so."""
+    """Return whether a piece is one Thai letter, perhaps between dots or dashes: a page number may look like that."""
     return _is_lone_letter(token.text)
 
 
