@@ -71,7 +71,7 @@ class Cluster(Protocol):
         """Write a status."""
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
-        """Tell something."""
+        """Create an event."""
 
 
 class Asks(Protocol):

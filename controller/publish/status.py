@@ -29,8 +29,8 @@ class Surroundings:
     isolation: Condition | None
     """The latest proof; None: there is none yet."""
     is_fresh: bool
-    """Whether that proof is not told yet. An old one is told only where none is: two replicas that see different
-    things would otherwise correct each other for ever."""
+    """Whether that proof is not told yet. An old one is told only where none is: two replicas that see different things
+    would otherwise correct each other forever."""
     now: str
     """RFC 3339, to the second."""
 

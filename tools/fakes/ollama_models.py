@@ -141,7 +141,7 @@ class Memory:
                 self._leave(resident, self.history.unloads)
 
     def occupy(self, model: Model, context_length: int, keep_alive_s: float, *, busy: bool) -> None:
-        """Put the model into memory at once, without evicting any; busy: as if a request ran for ever."""
+        """Put the model into memory at once, without evicting any; busy: as if a request ran forever."""
         self.free(model)
         resident = self._place(model, Runner(context_length, others=(None,) * len(RELOADING_OPTIONS)))
         resident.keep_alive_s = keep_alive_s
