@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import hypothesis
 import pytest
 
 from sidecar.api.app_keys import READER
@@ -17,6 +18,10 @@ from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.retrieval_wiring import GpuSeam
 from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
+
+# An example claims nothing about time: beside other tests it may wait for a core.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 DATA = Path(__file__).parent / "data"
 PATIENCE_S = 20.0
