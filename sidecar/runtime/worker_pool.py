@@ -7,10 +7,12 @@ import asyncio
 import concurrent.futures
 import logging
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import Any, TypeVar
 
 import pebble
@@ -52,6 +54,18 @@ def _timed(function: Callable[..., T], *args: Any) -> tuple[T, float]:  # noqa: 
 
 def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
     return str((args[0] if function is _timed else function).__name__)
+
+
+def _ensure_fork_server() -> None:
+    """Start what forks the workers, if it does not run, deaf to SIGINT: Ctrl-C reaches the whole process group.
+
+    What it forks inherits the mask. A worker that ignored the signal itself would print a traceback until it does.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class WorkerPool:
@@ -102,6 +116,7 @@ class WorkerPool:
 
     async def _try(self, function: Callable[..., T], args: tuple[Any, ...], deadline_s: float) -> T:
         for _ in range(TRIES):
+            _ensure_fork_server()
             pool = self._pool
             try:
                 result = await asyncio.wrap_future(pool.schedule(function, args=args, timeout=deadline_s))

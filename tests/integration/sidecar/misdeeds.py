@@ -13,6 +13,10 @@ def pid() -> int:
     return os.getpid()
 
 
+def blocked_signals() -> set[int]:
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+
 def priority() -> int:
     return os.nice(0)
 

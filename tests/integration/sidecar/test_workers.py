@@ -30,6 +30,13 @@ async def test_tasks_run_elsewhere_at_a_lower_priority(make_pool):
     assert await pool.run(misdeeds.priority, deadline_s=10) - os.nice(0) == 5
 
 
+async def test_no_worker_hears_ctrl_c_from_its_first_moment_on(make_pool):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    assert signal.SIGINT in await make_pool().run(misdeeds.blocked_signals, deadline_s=10)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before, "this process hears what it heard"
+
+
 async def test_it_tells_how_many_workers_have_something_to_do(make_pool):
     pool = make_pool(count=2)
     assert pool.busy == 0
