@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, TypeVar
 
 import pebble
@@ -61,6 +61,7 @@ def _ensure_fork_server() -> None:
 
     What it forks inherits the mask. A worker that ignored the signal itself would print a traceback until it does.
     """
+    resource_tracker.ensure_running()  # the fork server's start would start it, and it unblocks SIGINT here
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
