@@ -83,8 +83,9 @@ class Settings(BaseModel):
     api_key_file: Path | None = Field(
         None,
         alias="OCR_SIDECAR_API_KEY_FILE",
-        description="File of API keys, one per line: the first is current, others are still accepted. Re-read "
-        "when it changes, so that a key rotates without a restart. Wins over OCR_SIDECAR_API_KEY.",
+        description="File of API keys, one per line, each with a name if you like (`name: key`): the first is current, "
+        "others are still accepted. Re-read when it changes, so that a key rotates without a restart. Wins over "
+        "OCR_SIDECAR_API_KEY.",
     )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────

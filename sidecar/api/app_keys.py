@@ -4,6 +4,7 @@ from aiohttp import web
 
 from sidecar.api.connections import Connections
 from sidecar.api.key_file import KeyFile
+from sidecar.api.key_ring import Caller
 from sidecar.api.lingering import Lingering
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import UploadFolder
@@ -45,3 +46,5 @@ RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+CALLER = web.RequestKey("CALLER", Caller)
+"""Whose key came with the request; in network mode there is none."""
