@@ -29,6 +29,7 @@
     │   ├── ExpansionBombError        422 decompression_bomb
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
+    │   └── QuotaExhaustedError       429 quota_exhausted       (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
     │   └── EngineRefusedError        502 engine_refused
     ├── StorageError                  503 storage_unavailable   (retryable)
@@ -233,6 +234,12 @@ class QueueFullError(SidecarError):
     status = 429
     code = "queue_full"
     retryable = True
+
+
+class QuotaExhaustedError(QueueFullError):
+    """As many documents of this API key are in work as may be."""
+
+    code = "quota_exhausted"
 
 
 class EngineFailedError(SidecarError):

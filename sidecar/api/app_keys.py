@@ -15,7 +15,7 @@ from sidecar.profiles.store import ProfileStore
 from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.placement import Placement
 from sidecar.retrieval.retriever import Retriever, Threads
-from sidecar.runtime.admission import Admission
+from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
@@ -30,6 +30,7 @@ LINGERING = web.AppKey("LINGERING", Lingering)
 PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
+QUOTA = web.AppKey("QUOTA", Quota)
 SPOOL = web.AppKey("SPOOL", Spool)
 UPLOADS = web.AppKey("UPLOADS", UploadFolder)
 POOLS = web.AppKey("POOLS", dict[str, BlockingPool])
