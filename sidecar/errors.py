@@ -7,6 +7,7 @@
     │   ├── KeepAliveRefusedError     400 keep_alive_refused
     │   ├── MalformedBodyError        400 malformed_body
     │   ├── SystemPromptError         400 bad_system_prompt
+    │   ├── UserPromptError           400 bad_user_prompt
     │   ├── BadFieldJsonError         400 bad_json
     │   ├── UnknownEngineError        400 unknown_engine
     │   └── BadTagError               400 bad_tag_name
@@ -90,6 +91,12 @@ class SystemPromptError(BadRequestError):
     """An empty or overlong system prompt."""
 
     code = "bad_system_prompt"
+
+
+class UserPromptError(BadRequestError):
+    """An overlong user prompt, or one that is no text."""
+
+    code = "bad_user_prompt"
 
 
 class BadFieldJsonError(BadRequestError):

@@ -27,6 +27,7 @@ from sidecar.profiles.payload import (
     SystemPrompt,
     Temperature,
     TopP,
+    UserPrompt,
     check_tag_names,
     seal,
 )
@@ -56,6 +57,7 @@ class PromptSpec(_SpecModel):
     prompt_type: Annotated[str, Field(min_length=1, max_length=50)] | None = None
     version_number: Annotated[int, Field(ge=0, le=MAX_VERSION_NUMBER, strict=True)] | None = None
     system_prompt: SystemPrompt | None = None
+    user_prompt: UserPrompt = None
     dms_tags: dict[str, Annotated[bool, Field(strict=True)]] | None = None
 
     @field_validator("dms_tags")
@@ -147,6 +149,7 @@ def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:
             keep_alive_seconds=spec.keep_alive_seconds,
             retry=Retry(max_attempts=spec.retry.max_attempts, temperature_step=spec.retry.temperature_step),
             system_prompt=prompt.system_prompt,
+            user_prompt=prompt.user_prompt,
             dms_tags=None if prompt.dms_tags is None else {tag: True for tag, on in prompt.dms_tags.items() if on},
             prompt=PromptSource(prompt_type=prompt.prompt_type, version_number=prompt.version_number)
             if has_source

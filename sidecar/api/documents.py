@@ -24,7 +24,7 @@ from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
 from sidecar.profiles.payload import Profile
-from sidecar.profiles.precedence import instruct
+from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.profiles.store import Profiles
 from sidecar.settings import Settings
 from sidecar.wire import common, ocr
@@ -122,9 +122,7 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
-        params=asked.parameters,
-        system_prompt=asked.system_prompt,
-        tags=asked.tags,
+        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags),
     )
     languages = asked.languages or settings.languages
     order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile)

@@ -5,7 +5,7 @@ Everything here runs in worker processes, on a file in the spool; nothing here k
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -94,6 +94,9 @@ class Document(Protocol):
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Draw the page in colour, as a file."""
 
+    def anchors(self, index: int) -> str:
+        """Tell the page's size, and where its text and its pictures stand, for a model that is shown it."""
+
 
 @contextmanager
 def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
@@ -175,7 +178,11 @@ def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
         return document.render(index, limits.dpi)
 
 
-def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int) -> PagePicture:
-    """Draw one page in colour for a vision model, with at most this many pixels on its longest side."""
+def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False) -> PagePicture:
+    """Draw one page in colour for a vision model, with at most this many pixels on its longest side.
+
+    ``anchored``: also tell what the model's prompt has a place for, see :mod:`sidecar.documents.layers.anchors`.
+    """
     with open_document(path, limits) as document:
-        return document.picture(index, longest_side)
+        drawn = document.picture(index, longest_side)
+        return replace(drawn, anchors=document.anchors(index)) if anchored else drawn

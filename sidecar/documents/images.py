@@ -10,6 +10,7 @@ from typing import Self
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.documents import raster
+from sidecar.documents.layers.anchors import picture_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.raster import MAX_SIDE_PIXELS, page_image
@@ -114,6 +115,12 @@ class Images:
             upright = _colour(self._upright())
         scaling = plan_fitting(upright.size, claimed, longest_side)
         return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
+
+    def anchors(self, index: int) -> str:
+        """Tell the page's size: an image has no text layer."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            return picture_anchors(*self._upright().size)
 
     def _upright(self) -> Image.Image:
         self._image.load()  # Pillow turns a TIFF upright here, and removes its orientation

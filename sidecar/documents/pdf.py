@@ -13,6 +13,7 @@ import pypdfium2.raw as pdfium_c
 
 from sidecar.documents import pdf_ink, pdf_objects, raster
 from sidecar.documents.layers import pdf_text, text_layer
+from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_layer import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
@@ -141,6 +142,11 @@ class Pdf:
             drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
             _check_images(page, index, blank=drawn.blank)
             return drawn
+
+    def anchors(self, index: int) -> str:
+        """Tell the page's size, and where its text and its pictures stand."""
+        with self._page(index) as page:
+            return page_anchors(page)
 
     @contextmanager
     def _page(self, index: int) -> Iterator[pdfium.PdfPage]:

@@ -248,7 +248,7 @@ def _request(
 ) -> dict[str, object]:
     return {
         "model": instructions.model,
-        "messages": prompt.messages(instructions.system_prompt, instructions.tags, picture.png_base64),
+        "messages": prompt.messages(instructions, picture.png_base64, picture.anchors),
         "stream": True,
         "keep_alive": residency.keep_alive_seconds,
         "options": sent,

@@ -325,7 +325,8 @@ def _warnings(
         yield WarningCode.TEXT_LAYER_IMPLAUSIBLE
     if profiled and job.order.instructions.profile is None:
         yield WarningCode.PROFILE_MISSING
-    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.instructions.system_prompt):
+    sent = job.order.instructions
+    if any(one.takes_prompt for one in tried) and find_placeholders(sent.system_prompt, sent.user_prompt):
         yield WarningCode.PROMPT_UNFILLED
     if not job.requested.met_by(readers):
         yield WarningCode.PARAMETERS_NOT_APPLIED

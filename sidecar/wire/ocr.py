@@ -19,6 +19,7 @@ from sidecar.errors import (
     MalformedBodyError,
     SystemPromptError,
     UnknownEngineError,
+    UserPromptError,
 )
 from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.profiles.payload import (
@@ -30,6 +31,7 @@ from sidecar.profiles.payload import (
     TopP,
     check_system_prompt,
     check_tag_names,
+    fold_user_prompt,
 )
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
@@ -48,6 +50,7 @@ class ReadRequest(Wire):
     pages: str | None = Field(None, max_length=4096, description="Page numbers and ranges from 1, such as `1-3,7`.")
     languages: str | None = Field(None, max_length=256, description="Languages to read, such as `tha+eng`.")
     system_prompt: str | None = Field(None, description="Replaces the profile's system prompt.")
+    user_prompt: str | None = Field(None, description="Replaces the profile's user prompt; empty means not set.")
     dms_tags: dict[str, Any] | list[str] | None = Field(
         None, description="Fields to tag: an object whose keys name them (values are ignored), or a list of names."
     )
@@ -79,7 +82,7 @@ class ReadRequest(Wire):
     def requested_options(self) -> RequestedOptions:
         """Return the options that are set and that not every engine supports."""
         return RequestedOptions(
-            prompt=self.system_prompt is not None or self.dms_tags is not None,
+            prompt=any(one is not None for one in (self.system_prompt, self.user_prompt, self.dms_tags)),
             parameters=self.parameters != RuntimeParams(),
             profile=self.profile is not None,
             residency=self.active_profile is not None,
@@ -174,6 +177,8 @@ def _parse(model: type[R], values: dict[str, Any], accepted: Accepted) -> R:
         given["engine"] = _check_engine(given["engine"], (AUTO, *accepted.engines))
     if "system_prompt" in given:
         given["system_prompt"] = _check_prompt(given["system_prompt"], accepted.max_prompt_chars)
+    if "user_prompt" in given:
+        given["user_prompt"] = _fold_user_prompt(given["user_prompt"], accepted.max_prompt_chars)
     if "dms_tags" in given:
         _check_tags(given["dms_tags"])
     try:
@@ -196,6 +201,13 @@ def _check_prompt(value: object, max_chars: int) -> str:
         return check_system_prompt(prompt, max_chars=max_chars, otherwise="the profile's")
     except ValueError as exc:
         raise SystemPromptError(str(exc)) from None
+
+
+def _fold_user_prompt(value: object, max_chars: int) -> str | None:
+    try:
+        return fold_user_prompt(value, max_chars=max_chars)
+    except ValueError as exc:
+        raise UserPromptError(str(exc)) from None
 
 
 def _check_tags(tags: object) -> None:
