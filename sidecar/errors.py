@@ -31,7 +31,8 @@
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
-    │   └── EngineRefusedError        502 engine_refused
+    │   ├── EngineRefusedError        502 engine_refused
+    │   └── GpuOutOfMemoryError       502 gpu_out_of_memory     (retryable)
     ├── StorageError                  503 storage_unavailable   (retryable)
     ├── EngineUnavailableError        503 engine_unavailable    (retryable)
     │   ├── GpuPressureError          503 gpu_pressure          (retryable)
@@ -248,6 +249,8 @@ class EngineFailedError(SidecarError):
     status = 502
     code = "engine_failed"
     retryable = True
+    is_lost = False
+    """Whether the connection broke, or the process that ran the model ended: perhaps for want of memory."""
 
 
 class EngineRefusedError(EngineFailedError):
@@ -255,6 +258,12 @@ class EngineRefusedError(EngineFailedError):
 
     code = "engine_refused"
     retryable = False
+
+
+class GpuOutOfMemoryError(EngineFailedError):
+    """The GPU had not enough memory for the model's call."""
+
+    code = "gpu_out_of_memory"
 
 
 class StorageError(SidecarError):

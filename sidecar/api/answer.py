@@ -178,6 +178,7 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "blank": page.blank,
         "truncated": page.verdict is PageVerdict.TRUNCATED,
         "looped": page.verdict is PageVerdict.LOOPED,
+        "echoed": page.verdict is PageVerdict.ECHOED,
         "fallback_from": page.fallback_from,
         "confidence": page.confidence,
         "rotation": page.rotation,

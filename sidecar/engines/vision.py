@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
-from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.ollama import AGAIN_S, ChatStream, ChatTimeouts, Ollama
 from sidecar.engines.page_drawer import PageDrawer
 from sidecar.errors import (
     DeadlineError,
+    EngineFailedError,
     EngineRefusedError,
     EngineUnavailableError,
+    GpuOutOfMemoryError,
     GpuPressureError,
     ModelMissingError,
     PageUnreadableError,
@@ -146,7 +148,7 @@ class VisionEngine:
         if page.picture.blank:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
-        residency = await self._admit(order, ends_s)
+        residency, headroom = await self._admit(order, ends_s)
         sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)
         request = _request(order.instructions, page.picture, sent, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
@@ -155,10 +157,30 @@ class VisionEngine:
         try:
             stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
         except SidecarError as exc:
-            raise TryFailedError(exc, sent, residency) from exc
-        return _page_text(stream, sent, residency)
+            raise TryFailedError(self._with_cause(exc, headroom, order), sent, residency) from exc
+        answer = judge(stream.content, stream.done_reason, prompt.texts(order.instructions))
+        return PageText(
+            trim(answer.text),
+            verdict=answer.verdict,
+            done_reason=answer.done_reason,
+            error=stream.error and self._with_cause(stream.error, headroom, order),
+            parameters=sent,
+            residency=residency,
+            first_token_s=stream.first_token_s,
+        )
 
-    async def _admit(self, order: ReadOrder, ends_s: float) -> OcrResidencyDecision:
+    def _with_cause(self, error: SidecarError, headroom: VramHeadroom, order: ReadOrder) -> SidecarError:
+        """Return the error; a runner that ended where memory was short ended for want of it."""
+        required_mb = self._policy.required_mb or self._policy.load_mb
+        if (
+            isinstance(error, EngineFailedError)
+            and error.is_lost
+            and residency_policy.is_short(headroom, order.instructions.model, required_mb)
+        ):
+            return GpuOutOfMemoryError(f"{error}, while the GPU was short of memory", retry_after_s=AGAIN_S)
+        return error
+
+    async def _admit(self, order: ReadOrder, ends_s: float) -> tuple[OcrResidencyDecision, VramHeadroom]:
         """Read the GPU; wait for room within the limit and the page's deadline; decide how long the model may stay.
 
         Raises:
@@ -176,13 +198,14 @@ class VisionEngine:
                 )
             await asyncio.sleep(PRESSURE_POLL_S)
             headroom = await self._monitor.read()
-        return residency_policy.calculate_ocr_residency(
+        decision = residency_policy.calculate_ocr_residency(
             headroom,
             instructions.model,
             order.active_profile or self._policy.active_profile,
             self._policy.residency,
             instructions.keep_alive_cap_s,
         )
+        return decision, headroom
 
     def _would_evict(self, headroom: VramHeadroom, model: str) -> bool:
         required_mb = self._policy.required_mb
@@ -252,6 +275,7 @@ def _request(
         "stream": True,
         "keep_alive": residency.keep_alive_seconds,
         "options": sent,
+        "think": False,
         "truncate": False,
         "shift": False,
     }
@@ -271,16 +295,3 @@ def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dic
             raised = params.temperature + temperature_step * (attempt - 1)
             wanted["temperature"] = min(MAX_TEMPERATURE, round(raised, 6))
     return wanted
-
-
-def _page_text(stream: ChatStream, sent: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
-    answer = judge(stream.content, stream.done_reason)
-    return PageText(
-        trim(answer.text),
-        verdict=answer.verdict,
-        done_reason=answer.done_reason,
-        error=stream.error,
-        parameters=sent,
-        residency=residency,
-        first_token_s=stream.first_token_s,
-    )

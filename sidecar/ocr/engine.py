@@ -71,6 +71,7 @@ class PageVerdict(StrEnum):
     GOOD = "good"
     TRUNCATED = "truncated"
     LOOPED = "looped"
+    ECHOED = "echoed"
     EMPTY = "empty"
     FAILED = "failed"
 

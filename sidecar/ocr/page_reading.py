@@ -8,6 +8,7 @@ from sidecar.errors import (
     EngineFailedError,
     EngineRefusedError,
     EngineUnavailableError,
+    GpuOutOfMemoryError,
     GpuPressureError,
     ModelMissingError,
     SidecarError,
@@ -26,6 +27,7 @@ from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
     GpuPressureError.code: WarningCode.GPU_PRESSURE,
+    GpuOutOfMemoryError.code: WarningCode.GPU_OUT_OF_MEMORY,
     ModelMissingError.code: WarningCode.MODEL_MISSING,
     EngineUnavailableError.code: WarningCode.ENGINE_UNAVAILABLE,
     EngineFailedError.code: WarningCode.ENGINE_FAILED,
@@ -33,6 +35,7 @@ CAUSES: Mapping[str, WarningCode] = {
     DeadlineError.code: WarningCode.DEADLINE_EXCEEDED,
     PageVerdict.TRUNCATED: WarningCode.PAGE_TRUNCATED,
     PageVerdict.LOOPED: WarningCode.PAGE_LOOPED,
+    PageVerdict.ECHOED: WarningCode.PAGE_ECHOED,
     PageVerdict.EMPTY: WarningCode.PAGE_EMPTY,
 }
 """What a caller is warned of when a try came to this, by its error's code or its verdict."""

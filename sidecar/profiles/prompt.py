@@ -49,5 +49,10 @@ def messages(instructions: Instructions, image_base64: str, anchors: str = "") -
     return [{"role": "system", "content": system}, _user(asked, image_base64)]
 
 
+def texts(instructions: Instructions) -> list[str]:
+    """List the texts of a page's messages, without what belongs to the page itself."""
+    return [str(message["content"]) for message in messages(instructions, "")]
+
+
 def _user(text: str, image_base64: str) -> dict[str, object]:
     return {"role": "user", "content": text, "images": [image_base64]}

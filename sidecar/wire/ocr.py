@@ -276,6 +276,7 @@ class PageBody(Wire):
     blank: bool = False
     truncated: bool = False
     looped: bool = False
+    echoed: bool = Field(False, description="Whether the model answered with its own prompt; that text is left out.")
     fallback_from: str | None = None
     confidence: int | None = Field(None, description="Mean word confidence, 0 to 100, where the engine tells it.")
     rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")

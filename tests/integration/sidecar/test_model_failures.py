@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.conftest import until
-from tests.integration.sidecar.model import PAGE, pages
-from tools.fakes.ollama import Answer, Trap
+from tests.integration.sidecar.model import PAGE, Governor, pages
+from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Model, Trap
 
 NONE = {"OCR_FALLBACK_ENGINE": "none"}
 HALF = Answer("half a page", done_reason="length")
@@ -28,6 +28,10 @@ BAD_PAGES = [
     pytest.param(Answer("one two", trap=Trap.ERROR_LINE, after_chunks=1), "truncated", "error", "one", id="error-line"),
     pytest.param(Answer("one two", trap=Trap.GARBAGE, after_chunks=1), "truncated", "error", "one", id="garbage"),
     pytest.param(Answer("", chunks=()), "empty", "stop", "", id="empty"),
+    pytest.param(Answer("", chunks=(), thinking="Let me look at it."), "empty", "stop", "", id="thought"),
+    pytest.param(Answer("Extract all text from this page."), "echoed", "stop", "", id="echo"),
+    pytest.param(Answer("## Extract all text\nfrom this page\n"), "echoed", "stop", "", id="echo in Markdown"),
+    pytest.param(Answer.failure(500, "token repeat limit reached"), "looped", "loop", "", id="repeats"),
 ]
 
 
@@ -41,7 +45,7 @@ async def test_a_page_that_is_not_whole_is_read_by_the_stand_in_and_says_so(gove
     tries = [(attempt["engine"], attempt["verdict"], attempt["doneReason"]) for attempt in page["attempts"]]
     assert tries == [("np-dms-ocr", verdict, reason), ("tesseract", "good", "stop")]
     assert (page["engine"], page["fallbackFrom"], body["engineUsed"]) == ("tesseract", "np-dms-ocr", "tesseract")
-    assert (page["truncated"], page["looped"]) == (False, False)
+    assert (page["truncated"], page["looped"], page["echoed"]) == (False, False, False)
     assert "page" in body["text"] or "contractor" in body["text"]
     assert {"engine-fallback", f"page-{verdict}"} <= set(body["warnings"])
     assert await governed.metric('ocr_fallbacks_total{used="tesseract",wanted="np-dms-ocr"}') == 1
@@ -62,7 +66,10 @@ async def test_without_a_stand_in_the_text_that_came_is_kept_with_its_flag(gover
     body = await governed.read(pages(2))
 
     bad = next(page for page in body["pages"] if page["doneReason"] != "stop" or not page["text"])
-    assert (bad["text"], bad["doneReason"], bad["truncated"]) == (text, reason, verdict == "truncated")
+    assert (bad["text"], bad["doneReason"]) == (text, reason)
+    assert [bad[flag] for flag in ("truncated", "looped", "echoed")] == [
+        verdict == flag for flag in ("truncated", "looped", "echoed")
+    ]
     assert (bad["engine"], bad["fallbackFrom"]) == ("np-dms-ocr", None)
     assert f"page-{verdict}" in body["warnings"]
     assert "engine-fallback" not in body["warnings"]
@@ -137,6 +144,8 @@ async def test_the_most_that_came_is_kept_when_nobody_reads_better(govern):
         (Answer(trap=Trap.RESET_BEFORE), 502, "engine_failed", "engine-failed"),
         (Answer(trap=Trap.GARBAGE, after_chunks=0), 502, "engine_failed", "engine-failed"),
         (Answer(trap=Trap.HUGE_LINE, after_chunks=0), 502, "engine_failed", "engine-failed"),
+        (Answer.failure(500, "cudaMalloc failed: out of memory"), 502, "gpu_out_of_memory", "gpu-out-of-memory"),
+        (Answer.failure(500, "image input is not supported"), 502, "engine_refused", "engine-refused"),
         (Answer.failure(400, "context is full"), 502, "engine_refused", "engine-refused"),
         (Answer.failure(404, "model 'np-dms-ocr' not found"), 503, "model_missing", "model-missing"),
     ],
@@ -153,6 +162,34 @@ async def test_a_failure_is_a_warning_with_a_stand_in_and_an_error_without(gover
     assert (await asked(alone))[0] == status
     alone.fake.script([answer])
     assert (await asked(alone))[1]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer.failure(500, "llama runner process has terminated"), Answer(trap=Trap.RESET_BEFORE)]
+)
+@pytest.mark.parametrize(("vram_mb", "code"), [(3000, "gpu_out_of_memory"), (16_000, "engine_failed")])
+async def test_a_runner_that_ends_ended_for_want_of_memory_where_memory_is_short(
+    start, tmp_path, answer, vram_mb, code
+):
+    async with FakeOllama([Model(OCR_MODEL, size_mb=3900)], vram_mb=vram_mb) as fake:
+        governed = await Governor(start, fake, tmp_path / "profiles")(GPU_TOTAL_VRAM_MB=str(vram_mb))
+        fake.script([answer])
+        body = await governed.read()
+        assert body["pages"][0]["attempts"][0]["error"] == code
+
+
+async def test_a_model_that_thinks_without_end_is_stopped(governed):
+    governed.fake.script([Answer("", chunks=(), thinking="Wait, let me look again. " * 60)])
+    body = await governed.read()
+    assert body["pages"][0]["attempts"][0]["verdict"] == "looped"
+
+
+async def test_the_needed_context_is_told(govern):
+    governed = await govern(**NONE)
+    said = '{"error":{"code":400,"type":"exceed_context_size_error","n_prompt_tokens":9120,"n_ctx":8192}}'
+    governed.fake.script([Answer.failure(400, said)])
+    _, body = await asked(governed)
+    assert body["detail"] == "the page and its prompt take 9120 tokens: num_ctx must be larger than that"
 
 
 async def test_no_word_of_the_server_reaches_the_caller(govern):

@@ -56,7 +56,7 @@ async def test_a_day(start, tmp_path):
         assert fake.evictions == []
         assert fake.refusals == []
         assert {tuple(sorted(call.body)) for call in fake.chats} == {
-            ("keep_alive", "messages", "model", "options", "shift", "stream", "truncate")
+            ("keep_alive", "messages", "model", "options", "shift", "stream", "think", "truncate")
         }
 
 
