@@ -447,6 +447,14 @@ class Settings(BaseModel):
     page_timeout_s: Seconds = Field(
         360, alias="OCR_TIMEOUT", description="Deadline of one page, in seconds. Kept from production."
     )
+    deadline_s: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        alias="OCR_DEADLINE_SECONDS",
+        description="Deadline of a document, in seconds from the end of its request's body; what was read by then is "
+        "the answer. 0: none. The request's or the profile's `deadlineSeconds` wins.",
+    )
     open_timeout_s: Seconds = Field(
         60,
         alias="OCR_OPEN_SECONDS",

@@ -17,6 +17,7 @@ from sidecar.profiles.payload import (
     MAX_ATTEMPTS,
     MAX_KEEP_ALIVE_S,
     PROFILE_NAME,
+    DeadlineSeconds,
     MaxTokens,
     NumCtx,
     Profile,
@@ -85,6 +86,7 @@ class ProfileSpec(_SpecModel):
     max_tokens: MaxTokens | None = None
     num_ctx: NumCtx | None = None
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S, strict=True)] = 0
+    deadline_seconds: DeadlineSeconds | None = None
     model: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     retry: RetrySpec = RetrySpec()
     prompt: PromptSpec | None = None
@@ -147,6 +149,7 @@ def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:
                 num_ctx=spec.num_ctx,
             ),
             keep_alive_seconds=spec.keep_alive_seconds,
+            deadline_seconds=spec.deadline_seconds,
             retry=Retry(max_attempts=spec.retry.max_attempts, temperature_step=spec.retry.temperature_step),
             system_prompt=prompt.system_prompt,
             user_prompt=prompt.user_prompt,

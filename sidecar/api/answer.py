@@ -73,6 +73,7 @@ class Answer:
             "char_count": len(result.text),
             "engine_used": result.engine_used,
             "document_page_count": result.facts.page_count,
+            "unread_pages": list(result.unread),
             "request_id": self.request_id,
             "processing_time_ms": round((time.monotonic() - self._started) * 1000),
             "model_used": result.model.model if result.model else None,

@@ -1,5 +1,6 @@
 """One function per endpoint: read, parse, call, render."""
 
+import time
 from pathlib import Path
 
 from aiohttp import web
@@ -40,8 +41,9 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
     with request.app[SPOOL].file(settings.max_document_bytes) as file:
         async with request.app[DRAIN].arriving():
             fields = await receive.receive_upload(request, file, settings)
+        received_s = time.monotonic()
         asked, ignored = ocr.parse_form(fields, _accepted(request.app))
-        return await _answer(request, _job(request.app, asked, file.path, profiles), ignored)
+        return await _answer(request, _job(request.app, asked, file.path, profiles, received_s), ignored)
 
 
 async def ocr_path(request: web.Request) -> web.StreamResponse:
@@ -53,9 +55,10 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
         async with request.app[DRAIN].arriving():
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, settings.max_field_bytes)
+            received_s = time.monotonic()
             asked = ocr.parse_body(body, _accepted(request.app))
             await request.app[UPLOADS].copy(asked.pdf_path, file)
-        return await _answer(request, _job(request.app, asked, file.path, profiles))
+        return await _answer(request, _job(request.app, asked, file.path, profiles, received_s))
 
 
 def _accepted(app: web.Application) -> ocr.Accepted:
@@ -102,8 +105,8 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
     return streamed.response
 
 
-def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Profiles) -> ReadJob:
-    """Turn the wire's request into the use case's terms.
+def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Profiles, received_s: float) -> ReadJob:
+    """Turn the wire's request, whose body had been received by then, into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.
@@ -122,11 +125,14 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
-        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags),
+        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
     )
     languages = asked.languages or settings.languages
     order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile)
-    return ReadJob(asked.engine, page_request, order, asked.requested_options)
+    deadline_s = instructions.deadline_s or settings.deadline_s
+    return ReadJob(
+        asked.engine, page_request, order, asked.requested_options, received_s + deadline_s if deadline_s else None
+    )
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

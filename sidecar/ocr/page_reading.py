@@ -168,15 +168,20 @@ def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
 # ── a document's pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def raise_if_none_worked(pages: Sequence[PageResult]) -> None:
+NOTHING_READ = "not one page was read by the document's deadline"
+
+
+def raise_if_none_worked(pages: Sequence[PageResult], *, is_complete: bool = True) -> None:
     """Raise when no page is what an engine believes in: the first error, or that the engine gave no whole page.
 
     Blank pages are nobody's success: scanned backs must not make an answer of a document that nobody could read.
 
     Raises:
-        SidecarError: there is nothing to answer with.
+        SidecarError: there is nothing to answer with; a DeadlineError where the deadline left pages unread.
     """
     not_blank = [page for page in pages if not page.blank]
+    if not is_complete and not any(page.is_answer for page in pages):
+        raise DeadlineError(NOTHING_READ)
     if not not_blank or any(page.is_answer for page in not_blank):
         return
     if errors := [page.error for page in not_blank if page.error]:

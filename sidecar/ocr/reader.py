@@ -62,6 +62,8 @@ class ReadJob:
     pages: PageRequest
     order: ReadOrder
     requested: RequestedOptions
+    ends_s: float | None = None
+    """When the answer is due, on the monotonic clock; None: when all pages are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class DocumentResult:
     profile: Profile | None
     residency: OcrResidencyDecision | None
     warnings: tuple[WarningCode, ...]
+    unread: tuple[int, ...] = ()
+    """Pages, counted from 1, that the job's end left unread."""
 
 
 class Progress(Protocol):
@@ -148,19 +152,24 @@ class DocumentReader:
 
         Raises:
             SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
+            DeadlineError: not one page was read by the job's end.
         """
-        facts = await self._inspect(job)
+        facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read):
             await progress.document(facts)
             pages: list[PageResult] = []
+            unread: list[int] = []
             async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
-                for task in tasks:
-                    pages.append(await task)
-                    await progress.page(pages[-1])
-        page_reading.raise_if_none_worked(pages)
-        return self._result(job, facts, tuple(pages))
+                for page, task in zip(facts.pages, tasks, strict=True):
+                    if await _is_done(task, job.ends_s):
+                        pages.append(await task)
+                        await progress.page(pages[-1])
+                    else:
+                        unread.append(page.index + 1)
+        page_reading.raise_if_none_worked(pages, is_complete=not unread)
+        return self._result(job, facts, tuple(pages), tuple(unread))
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
@@ -228,7 +237,9 @@ class DocumentReader:
                 if reading.is_settled:  # else another engine is to read it, and the page counts there
                     self.admission.page_done(time.monotonic() - started_s, engine.read_slots.slots)
 
-    def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
+    def _result(
+        self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...], unread: tuple[int, ...]
+    ) -> DocumentResult:
         tried, readers = self._traits(page_reading.tried(pages)), self._traits(page_reading.readers(pages))
         return DocumentResult(
             facts,
@@ -238,7 +249,11 @@ class DocumentReader:
             model=self._facts_of_reader(job, pages),
             profile=job.order.instructions.profile if any(one.follows_profiles for one in tried) else None,
             residency=_latest_residency(pages),
-            warnings=tuple(_warnings(job, facts, pages, tried, readers)),
+            warnings=(
+                *((WarningCode.DEADLINE_PARTIAL,) if unread else ()),
+                *_warnings(job, facts, pages, tried, readers),
+            ),
+            unread=unread,
         )
 
     def _traits(self, names: Iterable[str]) -> list[EngineTraits]:
@@ -271,6 +286,26 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         took_before_s = 0.0
         if reading.is_settled or read.error:
             return
+
+
+async def _due(job: ReadJob, call: Awaitable[T]) -> T:
+    """Await a call until the job's end.
+
+    Raises:
+        DeadlineError: it had not ended by then.
+    """
+    try:
+        async with asyncio.timeout(None if job.ends_s is None else max(0, job.ends_s - time.monotonic())):
+            return await call
+    except TimeoutError as exc:
+        raise DeadlineError(page_reading.NOTHING_READ) from exc
+
+
+async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
+    """Wait for a task until then; tell whether it has ended."""
+    left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
+    done, _ = await asyncio.wait([task], timeout=left_s)
+    return bool(done)
 
 
 async def _within(deadline_s: float, call: Awaitable[T]) -> T:

@@ -7,6 +7,7 @@ class WarningCode(StrEnum):
     """Codes for programs; docs/api.md says what each means, docs/operations.md what to do."""
 
     PAGE_FAILED = "page-failed"
+    DEADLINE_PARTIAL = "deadline-partial"
     PAGES_LIMITED = "pages-limited"
     ENGINE_FALLBACK = "engine-fallback"
     GPU_PRESSURE = "gpu-pressure"

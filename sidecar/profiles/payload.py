@@ -23,6 +23,7 @@ PROFILE_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)
 """RFC 1123 subdomain: what Kubernetes lets a resource be called."""
 MAX_ATTEMPTS = 10
 MAX_KEEP_ALIVE_S = 86_400
+MAX_DEADLINE_S = 86_400
 MAX_TEMPERATURE = 2
 SHOWN_VALUE_CHARS = 80
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
@@ -33,6 +34,10 @@ is looked at once; no more than a name's length, so that no paragraph is taken f
 CanonicalModel = Literal["np-dms-ocr"]
 CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
 """The model of the profiles, as production names it; the engine that runs it has the same name."""
+
+
+LATER_FIELDS = ("deadlineSeconds", "userPrompt")
+"""Fields that came after the first release: a profile without them keeps the revision it had."""
 
 
 class ProfileError(ValueError):
@@ -99,6 +104,9 @@ UserPrompt = Annotated[str | None, Field(max_length=MAX_PROMPT_CHARS), BeforeVal
 """The lengths stand here once more for the schemas that are generated."""
 
 
+DeadlineSeconds = Annotated[float, Field(gt=0, le=MAX_DEADLINE_S, allow_inf_nan=False), NO_BOOL]
+
+
 class RuntimeParams(BaseModel):
     """Parameters of the model. What is not set is not sent: the model's own file decides. Zero is a value."""
 
@@ -145,6 +153,8 @@ class Profile(_Payload):
     model: str | None = Field(None, min_length=1, max_length=253)
     runtime_params: RuntimeParams = RuntimeParams()
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0
+    deadline_seconds: DeadlineSeconds | None = None
+    """How long a document may take, in seconds; what was read by then is the answer."""
     retry: Retry = Retry()
     system_prompt: SystemPrompt | None = None
     user_prompt: UserPrompt = None
@@ -232,8 +242,9 @@ def seal(profile: Profile) -> Profile:
 def revision_of(profile: Profile) -> str:
     """First 12 hex digits of SHA-256 over the canonical JSON of all but ``revision`` and ``generation``."""
     rest = profile.model_dump(by_alias=True, mode="json", exclude={"revision", "generation"})
-    if profile.user_prompt is None:
-        del rest["userPrompt"]  # the field came later: a profile without it keeps its revision
+    for later in LATER_FIELDS:
+        if rest[later] is None:
+            del rest[later]
     return hashlib.sha256(_canonical(rest).encode()).hexdigest()[:REVISION_DIGITS]
 
 

@@ -22,6 +22,8 @@ class Instructions:
     tags: tuple[str, ...]
     params: RuntimeParams
     retry: Retry
+    deadline_s: float | None
+    """How long the document may take, in seconds; None: as the settings say."""
     keep_alive_cap_s: int
     """Longest residency the profile allows, in seconds; 0: the residency policy alone decides."""
     profile: Profile | None
@@ -35,6 +37,7 @@ class Overrides:
     system_prompt: str | None = None
     user_prompt: str | None = None
     tags: tuple[str, ...] | None = None
+    deadline_s: float | None = None
 
 
 NO_OVERRIDES = Overrides()
@@ -53,6 +56,7 @@ def instruct(
         tags=_tags(request.tags, profile),
         params=request.params.over(profile.runtime_params) if profile else request.params,
         retry=profile.retry if profile else Retry(),
+        deadline_s=request.deadline_s or (profile.deadline_seconds if profile else None),
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,
     )

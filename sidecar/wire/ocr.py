@@ -24,6 +24,7 @@ from sidecar.errors import (
 from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.profiles.payload import (
     NO_BOOL,
+    DeadlineSeconds,
     MaxTokens,
     RepeatPenalty,
     RuntimeParams,
@@ -60,6 +61,9 @@ class ReadRequest(Wire):
     repeat_penalty: RepeatPenalty | None = Field(None, description="Stronger than runtimeParams.")
     max_tokens: MaxTokens | None = Field(None, description="Stronger than runtimeParams.")
     profile: str | None = Field(None, max_length=253, description="Name of an OcrProfile.")
+    deadline_seconds: DeadlineSeconds | None = Field(
+        None, description="How long the document may take; what was read by then is the answer."
+    )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
 
     @property
@@ -302,6 +306,7 @@ class SummaryBody(Wire):
     char_count: int
     engine_used: str = Field(description="`fast-path` for text layers, an engine's name, or `mixed`.")
     document_page_count: int = Field(description="Pages that the document has.")
+    unread_pages: list[int] = Field([], description="Pages that the deadline left unread; they can be sent as `pages`.")
     request_id: str
     processing_time_ms: int
     model_used: str | None

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from sidecar.api.app_keys import PROFILE_STORE
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governor, pages
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Model, Trap
@@ -400,3 +401,56 @@ async def test_a_page_that_waits_for_a_worker_loses_none_of_its_time(govern):
     assert all(page["durationMs"] < 1500 for page in body["pages"])
     assert not governed.service.engine("np-dms-ocr").circuit.is_open
     await asyncio.gather(*others)
+
+
+# ── the deadline of a document ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_by(governed, seconds: str, count: int, **fields: str):
+    """Have pages read one after the other, a third of a second each."""
+    governed.fake.latency_s = 0.33
+    return await asked(governed, pages(count), deadlineSeconds=seconds, **fields)
+
+
+async def test_what_is_read_by_the_documents_deadline_is_the_answer(govern):
+    governed = await govern(OCR_PARALLEL_PAGES="1")
+
+    status, body = await read_by(governed, "1.2", 9)
+
+    assert status == 200
+    read = [page["page"] for page in body["pages"]]
+    assert 1 <= len(read) < 9
+    assert body["unreadPages"] == [page for page in range(1, 10) if page not in read]
+    assert (body["pageCount"], body["documentPageCount"]) == (len(read), 9)
+    assert "deadline-partial" in body["warnings"]
+    assert "engine-fallback" not in body["warnings"], "nothing is kept back for the stand-in"
+    assert body["processingTimeMs"] < 3000
+    await until(lambda: governed.fake.chats[-1].outcome is not None, 3)
+    assert len(governed.fake.chats) <= len(read) + 1, "the engine has stopped"
+
+    again = await governed.read(pages(9), pages=",".join(map(str, body["unreadPages"])))
+    assert [page["page"] for page in again["pages"]] == body["unreadPages"]
+    assert again["unreadPages"] == []
+
+
+async def test_a_document_of_which_nothing_is_read_in_time_is_a_timeout(govern):
+    governed = await govern()
+    status, body = await read_by(governed, "0.1", 2)
+    assert (status, body["code"]) == (504, "deadline_exceeded")
+
+
+async def test_the_deadline_is_the_requests_else_the_profiles_else_the_settings(govern):
+    govern.publish(deadlineSeconds=0.1)
+    governed = await govern(OCR_DEADLINE_SECONDS="60")
+    governed.fake.latency_s = 0.5
+    assert (await asked(governed))[0] == 504
+    assert (await asked(governed, deadlineSeconds="30"))[0] == 200
+    governed.publish()
+    await until(lambda: governed.service.service.api[PROFILE_STORE].current.get("ocr-extract").deadline_seconds is None)
+    assert (await asked(governed))[0] == 200
+
+
+async def test_a_text_layer_is_there_before_any_deadline(govern, data):
+    governed = await govern(OCR_DEADLINE_SECONDS="30")
+    body = await governed.read((data / "digital.pdf").read_bytes(), engine="auto")
+    assert (body["unreadPages"], body["engineUsed"]) == ([], "fast-path")

@@ -105,6 +105,7 @@ def test_the_revision_is_that_of_the_content_less_generation():
     assert revision_of(parsed(generation=4)) == revision_of(parsed())
     assert revision_of(parsed(systemPrompt="x")) != revision_of(parsed())
     assert revision_of(parsed(userPrompt="x")) != revision_of(parsed())
+    assert revision_of(parsed(deadlineSeconds=9)) != revision_of(parsed())
     assert revision_of(parsed(userPrompt=" \r\n")) == revision_of(parsed())
     assert parsed().revision == revision_of(parsed())
     assert len(parsed().revision) == 12
@@ -187,6 +188,8 @@ def test_prompt_and_model_of_the_profile_are_used_unless_the_request_says_otherw
     profile = parsed(model="other:latest", keepAliveSeconds=30)
     assert instruct(profile, "m").system_prompt == "อ่านข้อความ"
     assert instruct(parsed(userPrompt="ถอด"), "m").user_prompt == "ถอด"
+    assert instruct(parsed(deadlineSeconds=9), "m").deadline_s == 9
+    assert instruct(parsed(deadlineSeconds=9), "m", Overrides(deadline_s=0.5)).deadline_s == 0.5
     assert instruct(parsed(userPrompt="ถอด"), "m", Overrides(user_prompt="read")).user_prompt == "read"
     assert instruct(profile, "m", Overrides(system_prompt="read")).system_prompt == "read"
     assert (instruct(profile, "m").model, instruct(PROFILE, "m").model) == (

@@ -149,6 +149,7 @@ def test_a_runtime_param_that_is_not_known_is_named(ask):
     [
         ("systemPrompt", "system_prompt", "Read it"),
         ("userPrompt", "user_prompt", "Read it"),
+        ("deadlineSeconds", "deadline_seconds", 90),
         ("dmsTags", "dms_tags", ["a"]),
         ("activeProfile", "active_profile", "chat"),
         ("runtimeParams", "runtime_params", {}),
