@@ -1,7 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
-  manifests k3d-up k3d-test k3d-down lock clean
+  manifests k3d-up k3d-test k3d-down lock hashes sbom clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,11 +53,12 @@ setup: packages  ## Make .venv with the locked packages; install Tesseract's dat
 
 packages: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.lock | system-packages
+$(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --no-deps --requirement requirements.lock
-	$(PIP_INSTALL) --no-build-isolation --constraint requirements.lock --editable '.[sidecar,retrieval,controller,dev]'
+	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
+	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,retrieval,controller,dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -173,12 +174,20 @@ k3d-test:  ## Read a document in that cluster from a pod that may; see one refus
 k3d-down:  ## Remove that cluster
 	@scripts/k3d.sh down
 
-lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
+lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
 	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
+	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
+
+hashes: packages  ## Write hashes.lock for the versions of requirements.lock
+	$(BIN)/python -m tools.lock.hashes
+
+sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has its own at /opt/venv/sbom.cdx.json
+	@mkdir -p build
+	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -30,6 +30,7 @@
     │   ├── ExpansionBombError        422 decompression_bomb
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
+    │   └── QuotaExhaustedError       429 quota_exhausted       (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
     │   ├── EngineRefusedError        502 engine_refused
     │   └── GpuOutOfMemoryError       502 gpu_out_of_memory     (retryable)
@@ -241,6 +242,12 @@ class QueueFullError(SidecarError):
     status = 429
     code = "queue_full"
     retryable = True
+
+
+class QuotaExhaustedError(QueueFullError):
+    """As many documents of this API key are in work as may be."""
+
+    code = "quota_exhausted"
 
 
 class EngineFailedError(SidecarError):

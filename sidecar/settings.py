@@ -83,8 +83,9 @@ class Settings(BaseModel):
     api_key_file: Path | None = Field(
         None,
         alias="OCR_SIDECAR_API_KEY_FILE",
-        description="File of API keys, one per line: the first is current, others are still accepted. Re-read "
-        "when it changes, so that a key rotates without a restart. Wins over OCR_SIDECAR_API_KEY.",
+        description="File of API keys, one per line, each with a name if you like (`name: key`): the first is current, "
+        "others are still accepted. Re-read when it changes, so that a key rotates without a restart. Wins over "
+        "OCR_SIDECAR_API_KEY.",
     )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
@@ -435,7 +436,7 @@ class Settings(BaseModel):
         alias="OCR_MAX_QUEUED_PAGES",
         ge=1,
         description="Pages that may wait or be read at a time; beyond that a document gets 429 with Retry-After. "
-        "One whole document is always accepted if nothing waits.",
+        "One whole document of each key is always accepted if none of that key is in work.",
     )
     max_documents: int = Field(
         256,
@@ -443,6 +444,14 @@ class Settings(BaseModel):
         ge=1,
         description="Documents that may be in work at a time, whatever their pages; those still arriving are not "
         "counted, so that slow senders keep nobody out.",
+    )
+    key_max_documents: int = Field(
+        0,
+        alias="OCR_KEY_MAX_DOCUMENTS",
+        ge=0,
+        description="Documents of one API key at a time, arriving or in work; beyond that it gets 429 "
+        "`quota_exhausted`. Keys of the same name share it. 0: no limit. All keys together should stay below "
+        "OCR_MAX_DOCUMENTS.",
     )
     page_timeout_s: Seconds = Field(
         360, alias="OCR_TIMEOUT", description="Deadline of one page, in seconds. Kept from production."

@@ -156,6 +156,8 @@ class ReadOrder:
     """Model, prompt and parameters, for engines that follow profiles."""
     active_profile: str | None = None
     """The LLM profile in use, where the request names one."""
+    caller: Hashable = field(default=None, repr=False)
+    """Whose document it is, where callers have keys: pages are read in turn between callers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class EngineFacts:
 
 
 class PageSlots(Protocol):
-    """Slots for pages, fair between documents; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
+    """Slots for pages, fair between callers and documents; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
 
     @property
     def slots(self) -> int:
@@ -191,8 +193,8 @@ class PageSlots(Protocol):
     def busy(self) -> int:
         """How many slots are taken."""
 
-    def take(self, document: Hashable) -> AbstractAsyncContextManager[None]:
-        """Wait for a slot for a page of ``document``, and hold it for as long as the block."""
+    def take(self, document: Hashable, caller: Hashable = None) -> AbstractAsyncContextManager[None]:
+        """Wait for a slot for a page of ``document``, which ``caller`` sent, and hold it for as long as the block."""
 
 
 class OcrEngine(Protocol):

@@ -40,6 +40,7 @@ from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile, find_placeholders
 from sidecar.runtime.admission import Admission
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,8 @@ class DocumentReader:
         self._limits = limits
         self.policy = policy
         self.admission = admission
+        self.opening = FairSlots(workers.limits.count)
+        """Documents are opened in turn between callers: whoever sends a hundred does not fill the workers' queue."""
 
     async def loaded(self) -> None:
         """Wait until every engine has loaded what it loads at its start, or failed to."""
@@ -157,7 +160,7 @@ class DocumentReader:
         facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
-        with self.admission.admit(to_read):
+        with self.admission.admit(to_read, job.order.caller):
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
@@ -184,9 +187,10 @@ class DocumentReader:
 
     async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
         inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold)
-        return await self._workers.run(
-            document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
-        )
+        async with self.opening.take(job.order.document, job.order.caller):
+            return await self._workers.run(
+                document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
+            )
 
     def _engine_order(self, job: ReadJob) -> _EngineOrder:
         """Find the engines that read, and let the first check what is asked of it.
@@ -224,14 +228,14 @@ class DocumentReader:
 
     async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
         """Let one engine try the page: prepare it, wait for a read slot, read it as often as the engine allows."""
-        async with engine.prepare_slots.take(order.document):
+        async with engine.prepare_slots.take(order.document, order.caller):
             started_s = time.monotonic()
             try:
                 page = await _within(order.page_timeout_s, engine.prepare(order, index))
             except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
                 reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
                 return
-            async with engine.read_slots.take(order.document):
+            async with engine.read_slots.take(order.document, order.caller):
                 started_s = time.monotonic()
                 await _attempts(engine, order, page, reading)
                 if reading.is_settled:  # else another engine is to read it, and the page counts there

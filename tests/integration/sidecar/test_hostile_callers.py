@@ -5,8 +5,6 @@ import contextlib
 import functools
 import gzip
 import json
-import os
-import resource
 import socket
 import time
 import zlib
@@ -255,36 +253,6 @@ async def test_an_event_loop_that_stands_still_for_too_long_is_dead(start):
 
     assert livez == (503, {"status": "dead", "reason": "event-loop-stalled"})
     await until(lambda: probe(service.ops, "/livez")[0] == 200)
-
-
-# ── what the machine lacks ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def no_descriptor_left():
-    """Open connections still work; nothing can be opened."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-async def test_no_descriptor_for_the_spool_is_told_as_what_it_is(service, data):
-    body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
-    sent = head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body))}) + body
-    async with connected(service.url) as (reader, writer), asyncio.timeout(10):
-        await until(lambda: service.service._api_port.connections)
-        with no_descriptor_left():
-            writer.write(sent)
-            told = await reader.readuntil(b"}")
-
-    assert (status_of(told), body_of(told)["code"]) == (503, "storage_unavailable")
-    assert b"Retry-After: 30" in told
-    assert (await service.upload(data / "digital.pdf"))[0] == 200
 
 
 # ── answers that nobody reads, and the last moment ────────────────────────────────────────────────────────────────
