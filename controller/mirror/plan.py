@@ -36,7 +36,9 @@ SCALARS = (
 )
 SYSTEM_PROMPT_FIELDS = ("promptType", "versionNumber", "systemPrompt", "dmsTags")
 USER_PROMPT_FIELDS = ("userPrompt",)
-PROMPT_FIELDS = SYSTEM_PROMPT_FIELDS + USER_PROMPT_FIELDS
+OTHERS_PROMPT_FIELDS = ("format",)
+"""Fields of a prompt that no row has: a prompt is applied as a whole, so what somebody set is applied with it."""
+PROMPT_FIELDS = SYSTEM_PROMPT_FIELDS + USER_PROMPT_FIELDS + OTHERS_PROMPT_FIELDS
 MIRRORED = (*SCALARS, "prompt")
 """Fields of the spec that the database owns. The others (``model``, ``retry``) are anybody's."""
 
@@ -206,7 +208,7 @@ class _Planner:
         """Join what both prompts specify; the last good fields stay where one is junk, or is not mirrored."""
         system = self.system_prompt.block if self.system_prompt.is_known else _fields(last, SYSTEM_PROMPT_FIELDS)
         user = self.user_prompt.block if self.user_prompt.is_known else _fields(last, USER_PROMPT_FIELDS)
-        return {**(system or {}), **(user or {})} or None
+        return {**(system or {}), **(user or {}), **_fields(last, OTHERS_PROMPT_FIELDS)} or None
 
     def _prompts_empty_since(self, live: Body | None) -> datetime | None:
         """Since when there has been no prompt at all; None: there are some, or it lasts long enough to be meant."""

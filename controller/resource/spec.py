@@ -17,6 +17,7 @@ from sidecar.profiles.payload import (
     MAX_ATTEMPTS,
     MAX_KEEP_ALIVE_S,
     PROFILE_NAME,
+    AnswerFormat,
     DeadlineSeconds,
     MaxTokens,
     NumCtx,
@@ -59,6 +60,7 @@ class PromptSpec(_SpecModel):
     version_number: Annotated[int, Field(ge=0, le=MAX_VERSION_NUMBER, strict=True)] | None = None
     system_prompt: SystemPrompt | None = None
     user_prompt: UserPrompt = None
+    format: AnswerFormat | None = None
     dms_tags: dict[str, Annotated[bool, Field(strict=True)]] | None = None
 
     @field_validator("dms_tags")
@@ -153,6 +155,7 @@ def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:
             retry=Retry(max_attempts=spec.retry.max_attempts, temperature_step=spec.retry.temperature_step),
             system_prompt=prompt.system_prompt,
             user_prompt=prompt.user_prompt,
+            format=prompt.format,
             dms_tags=None if prompt.dms_tags is None else {tag: True for tag, on in prompt.dms_tags.items() if on},
             prompt=PromptSource(prompt_type=prompt.prompt_type, version_number=prompt.version_number)
             if has_source

@@ -269,7 +269,9 @@ class VisionEngine:
 def _request(
     instructions: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
 ) -> dict[str, object]:
-    return {
+    """Compose what Ollama is sent for one page; without ``format`` it answers in any form."""
+    held_to = {"format": instructions.format} if instructions.format else {}
+    return held_to | {
         "model": instructions.model,
         "messages": prompt.messages(instructions, picture.png_base64, picture.anchors),
         "stream": True,

@@ -36,8 +36,12 @@ CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
 """The model of the profiles, as production names it; the engine that runs it has the same name."""
 
 
-LATER_FIELDS = ("deadlineSeconds", "userPrompt")
+LATER_FIELDS = ("deadlineSeconds", "format", "userPrompt")
 """Fields that came after the first release: a profile without them keeps the revision it had."""
+
+
+AnswerFormat = Literal["json"]
+"""What a model can be held to. Models that were trained to answer ``{"natural_text": "…"}`` are best held to JSON."""
 
 
 class ProfileError(ValueError):
@@ -159,6 +163,8 @@ class Profile(_Payload):
     system_prompt: SystemPrompt | None = None
     user_prompt: UserPrompt = None
     """The text beside the page's picture."""
+    format: AnswerFormat | None = None
+    """The form that the model is held to; None: text as it likes."""
     dms_tags: dict[str, bool] | None = None
     """The tags' names; what a payload has as their values says nothing, and is not kept."""
     prompt: PromptSource | None = None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sidecar.profiles.payload import Profile, Retry, RuntimeParams
+from sidecar.profiles.payload import AnswerFormat, Profile, Retry, RuntimeParams
 
 DEFAULT_TAGS = ("document_number", "document_date", "received_date")
 """The tags if neither request nor profile names any. Kept from production."""
@@ -19,6 +19,7 @@ class Instructions:
     system_prompt: str | None
     user_prompt: str | None
     """The text beside the page's picture; None: the model's own."""
+    format: AnswerFormat | None
     tags: tuple[str, ...]
     params: RuntimeParams
     retry: Retry
@@ -53,6 +54,7 @@ def instruct(
         model=(profile and profile.model) or default_model,
         system_prompt=request.system_prompt or (profile.system_prompt if profile else None),
         user_prompt=request.user_prompt or (profile.user_prompt if profile else None),
+        format=profile.format if profile else None,
         tags=_tags(request.tags, profile),
         params=request.params.over(profile.runtime_params) if profile else request.params,
         retry=profile.retry if profile else Retry(),

@@ -60,6 +60,19 @@ async def test_the_requests_user_prompt_wins_over_the_profiles(govern):
     assert governed.user_prompts == ["the profile's", "the\nrequest's", "the profile's"]
 
 
+async def test_a_profile_may_hold_the_model_to_json(govern):
+    govern.fake.script([Answer.natural_text("the page")] * 2)
+    govern.publish(format="json")
+    governed = await govern()
+
+    assert (await governed.read())["text"] == "the page"
+    governed.publish()
+    await until(lambda: profiles(governed).get("ocr-extract").format is None)
+    await governed.read()
+
+    assert [call.body.get("format") for call in governed.fake.chats] == ["json", None]
+
+
 async def test_a_user_prompt_with_a_place_for_anchors_gets_the_page_s_text_and_where_it_stands(govern):
     governed = await govern()
     stamped = PdfMaker().scan_page(picture_of_text(), stamp=["Page 7"]).finish()

@@ -287,6 +287,13 @@ def test_a_junk_user_prompt_keeps_the_last_good_one(template):
     assert only(found).body["spec"]["prompt"]["userPrompt"] == "good"
 
 
+def test_a_format_stays_as_somebody_set_it():
+    live = resource(prompt=resource()["spec"]["prompt"] | {"format": "json"})
+    assert plan(rows(profile()), live).actions == ()
+    found = plan(rows(profile(), prompts=(prompt(version_number=3),)), live)
+    assert only(found).body["spec"]["prompt"]["format"] == "json"
+
+
 def test_a_user_prompt_alone_is_a_prompt():
     found = plan(rows(profile(), prompts=(), user_prompts=(prompt(template="ถอด"),)), rules=WITH_USER_PROMPT)
     assert only(found).body["spec"]["prompt"] == {"userPrompt": "ถอด"}

@@ -75,6 +75,7 @@ def test_generation_does_not_change_the_revision_but_every_value_does():
         ({"prompt": {"systemPrompt": ""}}, "spec.prompt.systemPrompt:"),
         ({"prompt": {"systemPrompt": " \n"}}, "spec.prompt.systemPrompt:"),
         ({"prompt": {"promptType": "ocr"}}, "spec.prompt.systemPrompt is required when spec.prompt.promptType is set"),
+        ({"prompt": {"format": "xml"}}, "spec.prompt.format:"),
         ({"prompt": {"versionNumber": -1}}, "spec.prompt.versionNumber:"),
         ({"prompt": {"dmsTags": {"2nd": True}}}, "spec.prompt.dmsTags: dmsTags holds '2nd'"),
         ({"prompt": {"dmsTags": {"a": "yes"}}}, "spec.prompt.dmsTags.a:"),
