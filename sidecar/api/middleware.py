@@ -1,5 +1,6 @@
 """Middleware of every request: its id, one log line and the metrics; errors as JSON; authentication."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -39,6 +40,11 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
         with request.config_dict[CONNECTIONS].working(request.transport):
             response = await handler(request)
         status = response.status
+    except ConnectionError as exc:
+        # The caller left while the answer was written. As if that had cancelled the request: aiohttp logs other
+        # exceptions with their traceback, and any caller could fill the log with them.
+        raise asyncio.CancelledError from exc
+    else:
         return response
     finally:
         _record(request, request_id, status, time.monotonic() - started)

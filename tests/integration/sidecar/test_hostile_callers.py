@@ -182,6 +182,16 @@ async def test_more_connections_than_may_be_shut_nobody_out(start):
         assert service.service.api[CONNECTIONS].shed >= 40
 
 
+async def test_a_rush_of_connections_does_not_end_those_that_have_just_come(start):
+    service = await start(OCR_MAX_CONNECTIONS="5")
+    async with connected(service.url) as (reader, writer), contextlib.AsyncExitStack() as rush:
+        for _ in range(20):
+            await rush.enter_async_context(connected(service.url))
+        await asyncio.sleep(0.2)  # time enough to close the connection that came first
+        writer.write(head("GET", "/health", {"Connection": "close"}))
+        assert status_of(await reader.read()) == 200
+
+
 async def test_a_connection_at_work_is_not_given_up_for_another(start, data):
     service = await start(OCR_MAX_CONNECTIONS="2")
     body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
