@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -12,26 +11,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from sidecar.documents import raster
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.raster import MAX_SIDE_PIXELS, page_image
+from sidecar.documents.pictures.scaling import Scaling, plan_fitting, plan_scaling
+from sidecar.documents.raster import page_image
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-A4_LONG_SIDE_INCHES = 11.69
-SCREEN_DPI = 100
-"""72 or 96 dpi in a file describes a screen, not the paper, and is ignored."""
 MAX_FRAMES = 3000
 """Most pages of a TIFF that are counted: the time grows with the square of their number, to 0.2 s here."""
-MAX_ENLARGEMENT = 3.0
-"""Enlarging a small picture helps Tesseract, but beyond about threefold nothing is gained."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """The factor for each axis of a picture, which then has ``dpi`` dots per inch."""
-
-    x: float
-    y: float
-    dpi: int
 
 
 class Images:
@@ -89,11 +75,10 @@ class Images:
         """Refuse a picture with more pixels than the limit, from its header alone."""
         with _pillow_errors():
             self._seek(index)
-        pixels = self._image.width * self._image.height
-        if pixels > self._max_page_pixels or max(self._image.size) > MAX_SIDE_PIXELS:
+        if self._image.width * self._image.height > self._max_page_pixels:
             raise PageTooLargeError(
-                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, the limits are "
-                f"{self._max_page_pixels} pixels and {MAX_SIDE_PIXELS} on a side"
+                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, "
+                f"the limit is {self._max_page_pixels} pixels"
             )
 
     def render(self, index: int, dpi: int) -> PageImage:
@@ -131,53 +116,11 @@ def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
     return tuple(reversed(claimed)) if claimed and is_turned else claimed
 
 
-def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi: int, max_pixels: int) -> Scaling:
-    """Decide how a picture of ``size`` pixels becomes one of ``dpi`` dots per inch.
-
-    A plausible resolution in the file is used for each axis (a fax has 204 x 98 dots per inch); without one the picture
-    is assumed to be an A4 page. Between 180 and 400 dpi scaling gains nothing.
-    """
-    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
-    if 180 <= across <= 400 and 0.9 <= across / down <= 1.1:
-        return Scaling(1.0, 1.0, round(across))
-    x, y = min(dpi / across, MAX_ENLARGEMENT), min(dpi / down, MAX_ENLARGEMENT)
-    if size[0] * x * size[1] * y > max_pixels or max(size[0] * x, size[1] * y) > MAX_SIDE_PIXELS:
-        return Scaling(1.0, 1.0, round(across))
-    return Scaling(x, y, max(1, round(across * x)))
-
-
-def plan_fitting(size: tuple[int, int], claimed: tuple[float, float] | None, longest_side: int) -> Scaling:
-    """Decide how a picture gets ``longest_side`` pixels on its longest side, with equal resolution on both axes.
-
-    A small picture is enlarged only as far as that helps.
-    """
-    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
-    finest = max(across, down)
-    width, height = size[0] * finest / across, size[1] * finest / down
-    factor = min(raster.fitted(width, height, longest_side), MAX_ENLARGEMENT)
-    return Scaling(factor * finest / across, factor * finest / down, max(1, round(finest * factor)))
-
-
 def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
     if (scaling.x, scaling.y) == (1.0, 1.0):
         return image
     size = max(1, round(image.width * scaling.x)), max(1, round(image.height * scaling.y))
     return image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _believable(claimed: tuple[float, float] | None) -> tuple[float, float] | None:
-    match claimed:
-        case (across, down):
-            pair = float(across), float(down)
-            return pair if all(SCREEN_DPI < value <= 1200 for value in pair) or _is_fax(pair) else None
-        case _:
-            return None
-
-
-def _is_fax(pair: tuple[float, float]) -> bool:
-    """Group 3 fax, standard resolution: 204 x 98 dots per inch (ITU-T T.4), either way round."""
-    coarse, fine = sorted(pair)
-    return 96 <= coarse <= 100 and 200 <= fine <= 208
 
 
 def _grey(image: Image.Image) -> Image.Image:

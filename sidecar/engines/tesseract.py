@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sidecar.documents import document, raster
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PageImage
+from sidecar.documents.pictures.pieces import pieces
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
 from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.errors import (
@@ -99,10 +100,30 @@ def find_tessdata(configured: Path | None) -> Path | None:
 
 
 def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
-    """Draw one page and read it, rotated if it lies sideways or upside down."""
+    """Draw one page and read it, rotated if it lies sideways or upside down; a long one is read in pieces."""
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
+    return joined([_read_piece(piece, languages, tessdata_dir) for piece in pieces(page) if not raster.is_blank(piece)])
+
+
+def joined(read: Sequence[PageText]) -> PageText:
+    """Return the pieces of a page as one; its confidence is the mean over all characters."""
+    if len(read) == 1:
+        return read[0]
+    told = [piece for piece in read if piece.text]
+    characters = sum(len(piece.text) for piece in told)
+    confidence = sum(len(piece.text) * (piece.confidence or 0) for piece in told)
+    return PageText(
+        "\n".join(piece.text for piece in told),
+        confidence=round(confidence / characters) if characters else 0,
+        rotation=told[0].rotation if len({piece.rotation for piece in told}) == 1 else 0,
+        corrections=tuple(correction for piece in told for correction in piece.corrections),
+        numerals_doubtful=any(piece.numerals_doubtful for piece in told),
+    )
+
+
+def _read_piece(page: PageImage, languages: str, tessdata_dir: Path) -> PageText:
     as_it_lies, doubtful = _recognise(page, languages, tessdata_dir)
     degrees = _degrees_to_upright(page, tessdata_dir) if doubtful else 0
     if not degrees:
