@@ -1,7 +1,7 @@
 """Image documents: PNG, JPEG, TIFF with any number of pages, WebP and BMP. Runs in worker processes only."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from sidecar.documents import raster
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.pictures.scaling import Scaling, plan_fitting, plan_scaling
+from sidecar.documents.pictures import pixels
+from sidecar.documents.pictures.frames import REDUCED, Frame, pages_of
+from sidecar.documents.pictures.lines import WANTED_HEIGHT, line_height
+from sidecar.documents.pictures.scaling import Scaling, at_most, plan_fitting, plan_scaling
 from sidecar.documents.raster import page_image
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
 
@@ -43,21 +46,28 @@ class Images:
                 document = cls(Image.open(file, formats=FORMATS), max_page_pixels)
             yield document
 
-    @functools.cached_property
+    @property
     def page_count(self) -> int:
-        """Count the frames by seeking each of them.
+        """Count the pages.
 
         Raises:
             TooManyPagesError: there are more than :data:`MAX_FRAMES`.
         """
+        return len(self._frames)
+
+    @functools.cached_property
+    def _frames(self) -> Sequence[int]:
+        """Find the frames that are pages, by seeking each: previews and masks are none."""
         if not self._has_frames:
-            return 1
+            return (0,)
+        frames: list[Frame] = []
         with _pillow_errors():
-            for index in range(1, MAX_FRAMES + 1):
+            for index in range(MAX_FRAMES + 1):
                 try:
                     self._image.seek(index)
                 except EOFError:
-                    return index
+                    return pages_of(frames)
+                frames.append(Frame(self._image.size, _subfile_type(self._image)))
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
     has_evidence = False
@@ -87,8 +97,10 @@ class Images:
         with _pillow_errors():
             claimed = _claimed_dpi(self._image)
             self._image.draft("L", None)  # a JPEG then decodes its luminance only
-            grey = _grey(self._upright())
+            grey = pixels.grey(self._upright())
         scaling = plan_scaling(grey.size, claimed, dpi, self._max_page_pixels)
+        if scaling.x > 1 and (height := line_height(grey)):
+            scaling = at_most(scaling, WANTED_HEIGHT / height)
         return page_image(_scaled(grey, scaling), scaling.dpi)
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
@@ -96,7 +108,7 @@ class Images:
         self.check_page(index, 0)
         with _pillow_errors():
             claimed = _claimed_dpi(self._image)
-            upright = _colour(self._upright())
+            upright = pixels.colour(self._upright())
         scaling = plan_fitting(upright.size, claimed, longest_side)
         return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
 
@@ -106,7 +118,15 @@ class Images:
 
     def _seek(self, index: int) -> None:
         if self._has_frames:
-            self._image.seek(index)
+            self._image.seek(self._frames[index])
+
+
+def _subfile_type(image: Image.Image) -> int:
+    """Return what a TIFF says of a frame: bits of tag NewSubfileType, else of its predecessor."""
+    tags = getattr(image, "tag_v2", {})
+    old = {2: REDUCED}.get(tags.get(ExifTags.Base.SubfileType, 0), 0)
+    kind = tags.get(ExifTags.Base.NewSubfileType, old)
+    return kind if isinstance(kind, int) else 0
 
 
 def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
@@ -121,39 +141,6 @@ def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
         return image
     size = max(1, round(image.width * scaling.x)), max(1, round(image.height * scaling.y))
     return image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    """Convert any mode to ``L``: transparent becomes white, wider pixels are scaled to 8 bits."""
-    if image.mode.startswith("I") or image.mode == "F":
-        wide = image if image.mode == "F" else image.convert("I")  # Pillow supports little in the other byte order
-        scale = _scale_to_8_bits(wide, is_16_bit=image.mode.startswith("I;16"))
-        return wide.point(lambda value: value * scale).convert("L")
-    return _on_white(image).convert("L")
-
-
-def _colour(image: Image.Image) -> Image.Image:
-    """Convert modes that have colours to ``RGB``, the others to ``L``."""
-    is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-    return _grey(image) if is_grey else _on_white(image).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-
-
-def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:
-    """Return the factor for 16-bit, 32-bit or float pixels, whose files seldom state the value of white."""
-    highest = image.getextrema()[1]
-    brightest = 255.0 if isinstance(highest, tuple) else float(highest)
-    if is_16_bit and brightest > 255:
-        return 1 / 256
-    if image.mode == "F" and 0 < brightest <= 1:
-        return 255.0
-    return 255 / brightest if brightest > 255 else 1.0
 
 
 @contextmanager

@@ -76,6 +76,14 @@ def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi
     return Scaling(x, y, max(1, round(across * x)))
 
 
+def at_most(planned: Scaling, factor: float) -> Scaling:
+    """Reduce a planned enlargement to ``factor``; a reduction stays as it is."""
+    less = max(1.0, factor) / planned.x
+    if planned.x <= 1 or planned.x != planned.y or less >= 1:
+        return planned
+    return Scaling(planned.x * less, planned.y * less, max(1, round(planned.dpi * less)))
+
+
 def _unscaled(size: tuple[int, int], dpi: float) -> Scaling:
     """Keep a picture's pixels, unless it is too wide."""
     fits = min(1.0, MAX_SIDE_PIXELS / size[0])
