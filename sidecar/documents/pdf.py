@@ -1,6 +1,5 @@
 """PDF documents through pypdfium2. Runs in worker processes only."""
 
-import ctypes
 import itertools
 import os
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_layer import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pictures.scaling import MAX_PDF_SIDE, POINTS_PER_INCH, Drawing, plan_drawing
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -25,7 +25,6 @@ from sidecar.errors import (
     UnreadableDocumentError,
 )
 
-POINTS_PER_INCH = 72
 MAPPING_SAMPLES = 32
 """Characters per page whose mapping is queried, one call each: enough to distinguish 2 % unmapped from 20 %."""
 IMAGES_TRIED = 16
@@ -84,8 +83,9 @@ class Pdf:
                 short = text_layer.is_short(text, char_threshold)
                 hidden = pdf_text.NOTHING_HIDDEN
                 found.may_hide_text = found.may_hide_text or pdf_text.reaches_outside(page, text_page, text)
-                if text and (short or found.needs_a_look) and self._can_be_looked_at(page, index, found):
-                    sight = pdf_ink.Sight(page, text_page)
+                is_doubtful = bool(text) and (short or found.needs_a_look)
+                if is_doubtful and (inch := self._points_per_inch(page, index, found)):
+                    sight = pdf_ink.Sight(page, text_page, inch)
                     if not sight.is_accounted_for(found, is_short=short):
                         return None
                     hidden = sight.hidden() if found.may_hide_text else hidden
@@ -100,19 +100,18 @@ class Pdf:
             finally:
                 text_page.close()
 
-    def _can_be_looked_at(self, page: pdfium.PdfPage, index: int, found: pdf_objects.Survey) -> bool:
-        """Return whether the page may be drawn; if it is too large and mostly pictures, its layer is not enough.
+    def _points_per_inch(self, page: pdfium.PdfPage, index: int, found: pdf_objects.Survey) -> float | None:
+        """Return how many points of the page make an inch; None if it cannot be drawn and is not mostly pictures.
 
         Raises:
-            PageTooLargeError: it is.
+            PageTooLargeError: it cannot be drawn and is mostly pictures, so that its layer is not enough.
         """
         try:
-            self._check_size(page, index, raster.INK_DPI)
+            return self._drawing(page, index, raster.INK_DPI).points_per_inch
         except PageTooLargeError:
             if found.image_share >= pdf_ink.FULL_PAGE_IMAGE_SHARE:
                 raise
-            return False
-        return True
+            return None
 
     def is_empty(self, index: int) -> bool:
         """Return whether nothing at all is drawn on the page, not even an annotation."""
@@ -120,27 +119,27 @@ class Pdf:
             return not (pdfium_c.FPDFPage_CountObjects(page) or pdfium_c.FPDFPage_GetAnnotCount(page))
 
     def check_page(self, index: int, dpi: int) -> None:
-        """Refuse a page that would have too many pixels at ``dpi``, or contains an image with too many."""
+        """Refuse a page that cannot be drawn, or contains an image with too many pixels."""
         with self._page(index) as page:
-            self._check_size(page, index, dpi)
+            self._drawing(page, index, dpi)
 
     def render(self, index: int, dpi: int) -> PageImage:
-        """Draw a page in grey at ``dpi`` dots per inch, rotated as the file says."""
+        """Draw a page in grey at about ``dpi`` dots per inch, rotated as the file says."""
         with self._page(index) as page:
-            self._check_size(page, index, dpi)
-            drawn = raster.page_image(page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil(), dpi)
-            _check_images(page, index, blank=raster.is_blank(drawn))
+            drawing = self._drawing(page, index, dpi)
+            drawn = raster.page_image(page.render(scale=drawing.scale, grayscale=True).to_pil(), drawing.dpi)
+            _check_decoded(page, index, blank=raster.is_blank(drawn))
             return drawn
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Draw a page in colour with this many pixels on its longest side, rotated as the file says."""
         with self._page(index) as page:
+            planned = self._drawing(page, index, raster.INK_DPI)
             width, height = page.get_size()
-            scale = raster.fitted(width, height, longest_side) if min(width, height) > 0 else 1.0
-            dpi = max(1, round(scale * POINTS_PER_INCH))
-            self._check_size(page, index, dpi)
+            scale = raster.fitted(width, height, longest_side)
+            dpi = max(1, round(scale * planned.points_per_inch))
             drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
-            _check_images(page, index, blank=drawn.blank)
+            _check_decoded(page, index, blank=drawn.blank)
             return drawn
 
     def anchors(self, index: int) -> str:
@@ -169,25 +168,37 @@ class Pdf:
         page.close()
         return self._document[index]
 
-    def _check_size(self, page: pdfium.PdfPage, index: int, dpi: int) -> None:
-        width, height = (side * dpi / POINTS_PER_INCH for side in page.get_size())
-        if min(width, height) < 1:
+    def _drawing(self, page: pdfium.PdfPage, index: int, dpi: int) -> Drawing:
+        """Decide how a page is drawn, and refuse one that cannot be: see :func:`plan_drawing`.
+
+        Raises:
+            PageTooLargeError: it is larger than a page can be, and no picture tells its real size; or an image on it
+                has too many pixels.
+        """
+        size = page.get_size()
+        if min(size) <= 0:
             raise PageUnreadableError(f"page {index + 1} has no size")
-        if width * height > self._max_page_pixels or max(width, height) > raster.MAX_SIDE_PIXELS:
+        scan_dpi = pdf_objects.scan_dpi(page)
+        if max(size) > MAX_PDF_SIDE and (scan_dpi is None or pdf_objects.has_text(page)):
+            inches = [side / POINTS_PER_INCH for side in size]
             raise PageTooLargeError(
-                f"page {index + 1} would have {width:.0f} x {height:.0f} pixels at {dpi} dpi, the limits are "
-                f"{self._max_page_pixels} pixels and {raster.MAX_SIDE_PIXELS} on a side"
+                f"page {index + 1} has {inches[0]:.0f} x {inches[1]:.0f} inches, "
+                f"the limit is {MAX_PDF_SIDE // POINTS_PER_INCH} on a side"
             )
+        self._check_images(page, index)
+        return plan_drawing(size, scan_dpi, dpi, self._max_page_pixels)
+
+    def _check_images(self, page: pdfium.PdfPage, index: int) -> None:
         for image, _ in pdf_objects.images(page):
-            size = _pixel_size(image)
-            if size[0] * size[1] > self._max_page_pixels:
+            width, height = pdf_objects.pixel_size(image)
+            if width * height > self._max_page_pixels:
                 raise PageTooLargeError(
-                    f"page {index + 1} shows an image of {size[0]} x {size[1]} pixels, "
+                    f"page {index + 1} shows an image of {width} x {height} pixels, "
                     f"the limit is {self._max_page_pixels} pixels"
                 )
 
 
-def _check_images(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
+def _check_decoded(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
     if blank and _has_broken_image(page):
         raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
 
@@ -233,9 +244,3 @@ def _has_broken_image(page: pdfium.PdfPage) -> bool:
             return True
         pdfium_c.FPDFBitmap_Destroy(bitmap)
     return False
-
-
-def _pixel_size(image: Any) -> tuple[int, int]:  # noqa: ANN401 - a PDFium handle
-    width, height = ctypes.c_uint(), ctypes.c_uint()
-    pdfium_c.FPDFImageObj_GetImagePixelSize(image, width, height)
-    return width.value, height.value

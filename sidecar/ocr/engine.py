@@ -91,7 +91,7 @@ class PageText:
     text: str
     blank: bool = False
     confidence: int | None = None
-    rotation: int = 0
+    rotation: float = 0
     """Degrees, clockwise, by which the page had to be turned to read upright, beyond what the file itself says."""
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False

@@ -55,7 +55,7 @@ class PageResult:
     verdict: PageVerdict = PageVerdict.GOOD
     fallback_from: str | None = None
     confidence: int | None = None
-    rotation: int = 0
+    rotation: float = 0
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
     error: SidecarError | None = None
@@ -235,6 +235,7 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         if attempt.engine in profiled or attempt.engine == page.fallback_from
     ]
     met = {attempt.error for attempt in told} | {attempt.verdict for attempt in told}
+    met |= {page.verdict for page in pages if page.verdict is PageVerdict.EMPTY}
     yield from (warning for cause, warning in CAUSES.items() if cause in met)
     if any(_was_retried(page) for page in pages):
         yield WarningCode.PAGE_RETRIED

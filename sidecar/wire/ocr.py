@@ -283,7 +283,9 @@ class PageBody(Wire):
     echoed: bool = Field(False, description="Whether the model answered with its own prompt; that text is left out.")
     fallback_from: str | None = None
     confidence: int | None = Field(None, description="Mean word confidence, 0 to 100, where the engine tells it.")
-    rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
+    rotation: float = Field(
+        0, description="Degrees by which the page was turned clockwise to read upright; negative: counter-clockwise."
+    )
     text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
     corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
     numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")

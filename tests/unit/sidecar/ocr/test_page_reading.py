@@ -248,7 +248,7 @@ def test_why_the_model_was_not_used_is_a_warning_of_its_own(cause, warning):
         ([fast(), failed()], [WarningCode.PAGE_FAILED]),
         ([reading(text("a", LOOPED), text("b")).result()], [WarningCode.PAGE_LOOPED, WarningCode.PAGE_RETRIED]),
         ([reading(text("a", LOOPED), text("b", LOOPED)).result()], [WarningCode.PAGE_LOOPED]),
-        ([tried(PageReading(1, TESSERACT), EMBEDDED, text("", EMPTY)).result()], []),
+        ([tried(PageReading(1, TESSERACT), EMBEDDED, text("", EMPTY)).result()], [WarningCode.PAGE_EMPTY]),
     ],
 )
 def test_what_the_pages_went_through_is_told_once(pages, warnings):
