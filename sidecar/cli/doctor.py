@@ -132,7 +132,7 @@ def _ollama(settings: Settings, *, needed: bool) -> Finding:
 async def _installed(url: str) -> frozenset[str]:
     ollama = Ollama(url, OLLAMA_S)
     async with asyncio.timeout(OLLAMA_S), ollama.open():
-        return await ollama.installed()
+        return frozenset(await ollama.installed())
 
 
 def _gpu() -> Finding:

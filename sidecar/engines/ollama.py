@@ -170,15 +170,14 @@ class Ollama:
         """
         return tuple(_resident(model) for model in _list_of(await self._get("/api/ps"), "models"))
 
-    async def installed(self) -> frozenset[str]:
-        """List the models that are installed on the server, with their tags.
+    async def installed(self) -> Mapping[str, str | None]:
+        """List the models that are installed on the server, with their tags; give each one's digest, if it has one.
 
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
-        return frozenset(
-            str(model.get("name") or model.get("model")) for model in _list_of(await self._get("/api/tags"), "models")
-        )
+        models = _list_of(await self._get("/api/tags"), "models")
+        return {str(model.get("name") or model.get("model")): _text_of(model, "digest") or None for model in models}
 
     async def _get(self, path: str) -> object:
         with _gate():

@@ -27,7 +27,7 @@ from sidecar.errors import (
     InvalidValueError,
     LanguageMissingError,
 )
-from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
+from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.text import compose_sara_am, trim
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
@@ -342,9 +342,9 @@ class TesseractEngine:
                 f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
             )
 
-    def model(self, order: ReadOrder) -> str:  # noqa: ARG002 - an engine's common shape
+    def model(self, order: ReadOrder) -> EngineModel:  # noqa: ARG002 - an engine's common shape
         """Return the version."""
-        return f"tesseract-{self._there().version}"
+        return EngineModel(f"tesseract-{self._there().version}")
 
     def max_attempts(self, order: ReadOrder) -> int:  # noqa: ARG002 - an engine's common shape
         """One attempt: the same page gives the same text."""

@@ -30,7 +30,7 @@ from sidecar.gpu import residency_policy
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom, full_name
 from sidecar.gpu.vram_monitor import VramMonitor
-from sidecar.ocr.engine import EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
+from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.ocr.text import trim
 from sidecar.profiles import prompt
 from sidecar.profiles.payload import CANONICAL_MODEL, MAX_TEMPERATURE, RuntimeParams
@@ -124,9 +124,10 @@ class VisionEngine:
     def check(self, order: ReadOrder) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""
 
-    def model(self, order: ReadOrder) -> str:
-        """Return the model of the profile, or of the settings."""
-        return order.instructions.model
+    def model(self, order: ReadOrder) -> EngineModel:
+        """Return the model of the profile, or of the settings, with its digest if the model server has told it."""
+        name = order.instructions.model
+        return EngineModel(name, self.watch.digests.get(full_name(name)) if self.watch else None)
 
     def max_attempts(self, order: ReadOrder) -> int:
         """Return what the profile says."""

@@ -171,10 +171,19 @@ class PreparedPage:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineModel:
+    """What reads: a model's name, or a program's with its version; and its content, where the engine can tell."""
+
+    name: str
+    digest: str | None = None
+    """SHA-256 in hex: a name such as ``latest`` may be another model tomorrow."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFacts:
     """What the answer says of the engine that read."""
 
-    model: str
+    model: EngineModel
     parameters: Mapping[str, object]
 
 
@@ -225,7 +234,7 @@ class OcrEngine(Protocol):
     def check(self, order: ReadOrder) -> None:
         """Refuse what this engine cannot do, before any page is read."""
 
-    def model(self, order: ReadOrder) -> str:
+    def model(self, order: ReadOrder) -> EngineModel:
         """Name the model that reads."""
 
     def max_attempts(self, order: ReadOrder) -> int:

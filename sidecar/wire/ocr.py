@@ -312,6 +312,7 @@ class SummaryBody(Wire):
     request_id: str
     processing_time_ms: int
     model_used: str | None
+    model_digest: str | None = Field(None, description="SHA-256 of that model, where the model server tells it.")
     profile: ProfileBody | None
     parameters: dict[str, Any] = Field(description="What was really sent to the engine.")
     residency: ResidencyBody | None

@@ -174,7 +174,7 @@ async def test_a_further_try_is_sent_as_one():
 
 
 def test_the_engine_names_the_model_that_the_orders_name():
-    assert engine_with(Model()).model(order(instruct(None, "m:q4"))) == "m:q4"
+    assert engine_with(Model()).model(order(instruct(None, "m:q4"))).name == "m:q4"
 
 
 async def test_a_page_is_drawn_before_its_turn():
