@@ -1,7 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
-  manifests k3d-up k3d-test k3d-down lock hashes sbom clean
+  manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -36,6 +36,7 @@ BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out 
 IMAGE_FOLDER ?= build/image
 # How many tests run at once: two on each of two cores, since most of them wait.
 TEST_WORKERS ?= 4
+MINUTES ?= 20
 # A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
 PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # pip compiles with one core; all of them do it below.
@@ -136,6 +137,9 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
+
+soak: packages  ## Run the service under everything at once for MINUTES (20), and print what must hold; more as root
+	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
 
 # Another server, in an environment of its own: it is bound to older libraries.
 bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
