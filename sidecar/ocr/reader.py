@@ -319,6 +319,8 @@ def _warnings(
 ) -> Iterator[WarningCode]:
     if facts.limited:
         yield WarningCode.PAGES_LIMITED
+    if facts.repaired:
+        yield WarningCode.DOCUMENT_REPAIRED
     profiled = {one.name for one in tried if one.follows_profiles}
     yield from page_reading.page_warnings(pages, profiled)
     if any(page.implausible_layer for page in facts.pages):
