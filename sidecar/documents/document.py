@@ -68,6 +68,8 @@ class DocumentFacts:
     limited: bool
     repaired: bool = False
     """Whether the file is damaged, and was mended to be opened."""
+    hides_form: bool = False
+    """Whether it is a form whose content its pages do not show."""
 
 
 class Document(Protocol):
@@ -80,6 +82,10 @@ class Document(Protocol):
     @property
     def is_repaired(self) -> bool:
         """Return whether the file is damaged, and was mended to be opened."""
+
+    @property
+    def hides_form(self) -> bool:
+        """Return whether the document is a form whose content its pages do not show."""
 
     @property
     def has_evidence(self) -> bool:
@@ -160,7 +166,12 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
             ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
         return DocumentFacts(
-            kind, document.page_count, tuple(pages), selection.limited, is_damaged or document.is_repaired
+            kind,
+            document.page_count,
+            tuple(pages),
+            selection.limited,
+            repaired=is_damaged or document.is_repaired,
+            hides_form=document.hides_form,
         )
 
 

@@ -78,6 +78,8 @@ class Images:
                 frames.append(Frame(self._image.size, _subfile_type(self._image)))
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
+    hides_form = False
+    """Pictures are no forms."""
     has_evidence = False
     """Pictures have no text layers, so there is no evidence."""
 

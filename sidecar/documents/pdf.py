@@ -1,5 +1,6 @@
 """PDF documents through pypdfium2. Runs in worker processes only."""
 
+import functools
 import itertools
 import os
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from sidecar.documents import pdf_ink, pdf_objects, pdf_repair, raster
-from sidecar.documents.layers import pdf_text, text_layer
+from sidecar.documents.layers import notes, pdf_text, text_layer
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_layer import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
@@ -24,6 +25,8 @@ from sidecar.errors import (
     UnreadableDocumentError,
 )
 
+PLACEHOLDER = "please wait"
+"""How the page begins that forms of Adobe LiveCycle show in other programs."""
 MAPPING_SAMPLES = 32
 """Characters per page whose mapping is queried, one call each: enough to distinguish 2 % unmapped from 20 %."""
 IMAGES_TRIED = 16
@@ -68,6 +71,23 @@ class Pdf:
         finally:
             document.close()
 
+    @functools.cached_property
+    def hides_form(self) -> bool:
+        """Return whether the document is an XFA form, whose content its pages do not show."""
+        form = self._document.get_formtype()
+        if form not in (pdfium_c.FORMTYPE_XFA_FULL, pdfium_c.FORMTYPE_XFA_FOREGROUND):
+            return False
+        return form == pdfium_c.FORMTYPE_XFA_FULL or self._is_placeholder(0)
+
+    def _is_placeholder(self, index: int) -> bool:
+        """Return whether a page asks its reader to wait for another program."""
+        with self._page(index) as page:
+            text_page = page.get_textpage()
+            try:
+                return PLACEHOLDER in text_page.get_text_range().casefold()
+            finally:
+                text_page.close()
+
     @property
     def has_evidence(self) -> bool:
         """Return whether the text layers read so far prove something that helps to read others correctly."""
@@ -80,7 +100,7 @@ class Pdf:
         like text.
         """
         with self._page(index) as page:
-            text_page = page.get_textpage()
+            text_page = pdf_text.open_upright(page)
             try:
                 text = text_page.get_text_range()
                 found = pdf_objects.survey(page)
@@ -236,13 +256,16 @@ def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfiu
 
 
 def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
+    """Return whether annotations show something on the page; notes without an appearance get one."""
+    found = False
     for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), pdf_objects.OBJECTS_LOOKED_AT)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, at)
         subtype = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+        if subtype == pdfium_c.FPDF_ANNOT_FREETEXT:
+            notes.give_appearance(annotation)
         pdfium_c.FPDFPage_CloseAnnot(annotation)
-        if subtype in _SHOWING_ANNOTATIONS:
-            return True
-    return False
+        found = found or subtype in _SHOWING_ANNOTATIONS
+    return found
 
 
 def _has_broken_image(page: pdfium.PdfPage) -> bool:

@@ -9,6 +9,7 @@ class WarningCode(StrEnum):
     PAGE_FAILED = "page-failed"
     PAGES_LIMITED = "pages-limited"
     DOCUMENT_REPAIRED = "document-repaired"
+    FORM_NOT_SHOWN = "form-not-shown"
     ENGINE_FALLBACK = "engine-fallback"
     GPU_PRESSURE = "gpu-pressure"
     MODEL_MISSING = "model-missing"
