@@ -1,10 +1,11 @@
 """Image documents: PNG, JPEG, TIFF with any number of pages, WebP and BMP. Runs in worker processes only."""
 
 import functools
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
@@ -12,7 +13,7 @@ from sidecar.documents import raster
 from sidecar.documents.layers.anchors import picture_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.pictures import pixels
+from sidecar.documents.pictures import jpeg, pixels
 from sidecar.documents.pictures.frames import REDUCED, Frame, pages_of
 from sidecar.documents.pictures.lines import WANTED_HEIGHT, line_height
 from sidecar.documents.pictures.scaling import Scaling, at_most, plan_fitting, plan_scaling
@@ -27,8 +28,9 @@ MAX_FRAMES = 3000
 class Images:
     """An image file as a document. Only sizes are read until a page is rendered."""
 
-    def __init__(self, image: Image.Image, max_page_pixels: int) -> None:
+    def __init__(self, image: Image.Image, max_page_pixels: int, cut: bytes | None = None) -> None:
         self._image = image
+        self._cut = cut
         self._max_page_pixels = max_page_pixels
         # Animated WebP and the previews inside a phone's JPEG are not pages; a TIFF's frames are.
         self._has_frames = image.format == "TIFF"
@@ -43,9 +45,15 @@ class Images:
         """
         Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is decoded
         with path.open("rb") as file:  # with a path Pillow would memory-map the file, and misread rotated TIFFs
+            cut = _cut_jpeg(file)
             with _pillow_errors():
-                document = cls(Image.open(file, formats=FORMATS), max_page_pixels)
-            yield document
+                image = Image.open(io.BytesIO(cut + jpeg.END) if cut else file, formats=FORMATS)
+            yield cls(image, max_page_pixels, cut)
+
+    @property
+    def is_repaired(self) -> bool:
+        """Return whether the file breaks off, and an end was added."""
+        return self._cut is not None
 
     @property
     def page_count(self) -> int:
@@ -71,6 +79,8 @@ class Images:
                 frames.append(Frame(self._image.size, _subfile_type(self._image)))
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
+    hides_form = False
+    """Pictures are no forms."""
     has_evidence = False
     """Pictures have no text layers, so there is no evidence."""
 
@@ -83,7 +93,7 @@ class Images:
         return False
 
     def check_page(self, index: int, dpi: int) -> None:  # noqa: ARG002 - a picture has the pixels it has
-        """Refuse a picture with more pixels than the limit, from its header alone."""
+        """Refuse a picture with more pixels than the limit, from its header alone; and one that is mostly missing."""
         with _pillow_errors():
             self._seek(index)
         if self._image.width * self._image.height > self._max_page_pixels:
@@ -91,6 +101,12 @@ class Images:
                 f"page {index + 1} has {self._image.width} x {self._image.height} pixels, "
                 f"the limit is {self._max_page_pixels} pixels"
             )
+
+        if self._cut:
+            with _pillow_errors():
+                share = jpeg.share_there(self._cut)
+            if share < jpeg.LEAST_SHARE:
+                raise UnreadableDocumentError("the image breaks off: too little of it is there")
 
     def render(self, index: int, dpi: int) -> PageImage:
         """Decode one page to grey at about ``dpi`` dots per inch, upright as its EXIF orientation says."""
@@ -126,6 +142,17 @@ class Images:
     def _seek(self, index: int) -> None:
         if self._has_frames:
             self._image.seek(self._frames[index])
+
+
+def _cut_jpeg(file: BinaryIO) -> bytes | None:
+    """Return the content of a JPEG file that breaks off, else None."""
+    if file.read(2) == b"\xff\xd8":
+        file.seek(-min(jpeg.TAIL_BYTES, file.seek(0, io.SEEK_END)), io.SEEK_END)
+        if jpeg.lacks_end(file.read()):
+            file.seek(0)
+            return file.read()
+    file.seek(0)
+    return None
 
 
 def _subfile_type(image: Image.Image) -> int:

@@ -1,17 +1,18 @@
 """PDF documents through pypdfium2. Runs in worker processes only."""
 
+import functools
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from sidecar.documents import pdf_ink, pdf_objects, raster
-from sidecar.documents.layers import pdf_text, text_layer
+from sidecar.documents import pdf_ink, pdf_objects, pdf_repair, raster
+from sidecar.documents.layers import notes, pdf_text, text_layer
 from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_layer import MarkEvidence
@@ -25,6 +26,8 @@ from sidecar.errors import (
     UnreadableDocumentError,
 )
 
+PLACEHOLDER = "please wait"
+"""How the page begins that forms of Adobe LiveCycle show in other programs."""
 MAPPING_SAMPLES = 32
 """Characters per page whose mapping is queried, one call each: enough to distinguish 2 % unmapped from 20 %."""
 IMAGES_TRIED = 16
@@ -33,13 +36,18 @@ IMAGES_TRIED = 16
 _SHOWING_ANNOTATIONS = frozenset(
     {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_STAMP, pdfium_c.FPDF_ANNOT_WIDGET, pdfium_c.FPDF_ANNOT_INK}
 )
+_ENCRYPTED = {
+    pdfium_c.FPDF_ERR_PASSWORD: "the document is encrypted and needs a password",
+    pdfium_c.FPDF_ERR_SECURITY: "the document is encrypted for the holders of keys, or in a way that is unknown",
+}
 
 
 class Pdf:
     """A PDF file. Pages are loaded when asked for and closed at once: memory follows the page, not the file."""
 
-    def __init__(self, document: pdfium.PdfDocument, max_page_pixels: int) -> None:
+    def __init__(self, document: pdfium.PdfDocument, max_page_pixels: int, *, is_repaired: bool = False) -> None:
         self._document = document
+        self.is_repaired = is_repaired
         self._max_page_pixels = max_page_pixels
         self.page_count = len(document)
         self._evidence = MarkEvidence()
@@ -50,19 +58,36 @@ class Pdf:
         """Open a PDF file whose streams were checked by :func:`sidecar.documents.pdf_bombs.check_streams`.
 
         Raises:
-            EncryptedDocumentError: it needs a password.
+            EncryptedDocumentError: it needs a password or a key.
             EmptyDocumentError: it has no pages.
-            UnreadableDocumentError: it is broken beyond what PDFium repairs.
+            UnreadableDocumentError: it is broken beyond what PDFium and QPDF repair.
         """
-        document = _load(path)
+        document, is_repaired = _load(path)
         try:
             if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
                 document.init_forms()  # or filled-in form fields are not drawn
             if len(document) == 0:
                 raise EmptyDocumentError("the document has no pages")
-            yield cls(document, max_page_pixels)
+            yield cls(document, max_page_pixels, is_repaired=is_repaired)
         finally:
             document.close()
+
+    @functools.cached_property
+    def hides_form(self) -> bool:
+        """Return whether the document is an XFA form, whose content its pages do not show."""
+        form = self._document.get_formtype()
+        if form not in (pdfium_c.FORMTYPE_XFA_FULL, pdfium_c.FORMTYPE_XFA_FOREGROUND):
+            return False
+        return form == pdfium_c.FORMTYPE_XFA_FULL or self._is_placeholder(0)
+
+    def _is_placeholder(self, index: int) -> bool:
+        """Return whether a page asks its reader to wait for another program."""
+        with self._page(index) as page:
+            text_page = page.get_textpage()
+            try:
+                return PLACEHOLDER in text_page.get_text_range().casefold()
+            finally:
+                text_page.close()
 
     @property
     def has_evidence(self) -> bool:
@@ -76,7 +101,7 @@ class Pdf:
         like text.
         """
         with self._page(index) as page:
-            text_page = page.get_textpage()
+            text_page = pdf_text.open_upright(page)
             try:
                 text = text_page.get_text_range()
                 found = pdf_objects.survey(page)
@@ -203,16 +228,26 @@ def _check_decoded(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
         raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
 
 
-def _load(path: Path) -> pdfium.PdfDocument:
-    """Open a file with PDFium directly: its last error is valid only after a failed call.
+def _load(path: Path) -> tuple[pdfium.PdfDocument, bool]:
+    """Open a file, rebuilt if PDFium cannot open it or finds no page; also return whether it was rebuilt.
 
-    pypdfium2 also reads it when a document has no pages, and gets the error of an earlier document.
+    PDFium is called directly: its last error is valid only after a failed call, and pypdfium2 also reads it when a
+    document has no pages, and gets the error of an earlier document.
     """
     handle = pdfium_c.FPDF_LoadDocument(os.fsencode(path), None)
-    if handle:
-        return pdfium.PdfDocument(handle)
-    if pdfium_c.FPDF_GetLastError() == pdfium_c.FPDF_ERR_PASSWORD:
-        raise EncryptedDocumentError("the document is encrypted and needs a password")
+    error = None if handle else pdfium_c.FPDF_GetLastError()
+    if error in _ENCRYPTED:
+        raise EncryptedDocumentError(_ENCRYPTED[error])
+    if handle and pdfium_c.FPDF_GetPageCount(handle):
+        return pdfium.PdfDocument(handle), False
+    rebuilt = pdf_repair.repaired(path)
+    if rebuilt:
+        if handle:
+            pdfium_c.FPDF_CloseDocument(handle)
+        with suppress(pdfium.PdfiumError):
+            return pdfium.PdfDocument(rebuilt), True
+    elif handle:
+        return pdfium.PdfDocument(handle), False
     raise UnreadableDocumentError("the PDF is broken and cannot be opened")
 
 
@@ -227,13 +262,16 @@ def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfiu
 
 
 def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
+    """Return whether annotations show something on the page; notes without an appearance get one."""
+    found = False
     for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), pdf_objects.OBJECTS_LOOKED_AT)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, at)
         subtype = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+        if subtype == pdfium_c.FPDF_ANNOT_FREETEXT:
+            notes.give_appearance(annotation)
         pdfium_c.FPDFPage_CloseAnnot(annotation)
-        if subtype in _SHOWING_ANNOTATIONS:
-            return True
-    return False
+        found = found or subtype in _SHOWING_ANNOTATIONS
+    return found
 
 
 def _has_broken_image(page: pdfium.PdfPage) -> bool:

@@ -155,7 +155,7 @@ def _read_level(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading
         tries.append(_recognise(page, languages, tessdata_dir))
     if degrees := _degrees_to_upright(page, tessdata_dir):
         tries.append(_read_straightened(page, degrees, languages, tessdata_dir))
-    return max(tries, key=lambda reading: (reading.text.confidence or 0, reading.sure))
+    return max(reversed(tries), key=lambda reading: (reading.text.confidence or 0, reading.sure))  # of equals, the last
 
 
 def _read_straightened(page: PageImage, degrees: int, languages: str, tessdata_dir: Path) -> _Reading:

@@ -358,6 +358,10 @@ def _warnings(
 ) -> Iterator[WarningCode]:
     if facts.limited:
         yield WarningCode.PAGES_LIMITED
+    if facts.repaired:
+        yield WarningCode.DOCUMENT_REPAIRED
+    if facts.hides_form:
+        yield WarningCode.FORM_NOT_SHOWN
     profiled = {one.name for one in tried if one.follows_profiles}
     yield from page_reading.page_warnings(pages, profiled)
     if any(page.implausible_layer for page in facts.pages):

@@ -9,6 +9,8 @@ class WarningCode(StrEnum):
     PAGE_FAILED = "page-failed"
     DEADLINE_PARTIAL = "deadline-partial"
     PAGES_LIMITED = "pages-limited"
+    DOCUMENT_REPAIRED = "document-repaired"
+    FORM_NOT_SHOWN = "form-not-shown"
     ENGINE_FALLBACK = "engine-fallback"
     GPU_PRESSURE = "gpu-pressure"
     GPU_OUT_OF_MEMORY = "gpu-out-of-memory"
