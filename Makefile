@@ -57,7 +57,7 @@ $(STAMP): pyproject.toml requirements.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps --requirement requirements.lock
-	$(PIP_INSTALL) --no-build-isolation --constraint requirements.lock --editable '.[sidecar,retrieval,controller,dev]'
+	$(PIP_INSTALL) --no-build-isolation --constraint requirements.lock --editable '.[sidecar,rapidocr,retrieval,controller,dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -176,7 +176,7 @@ k3d-down:  ## Remove that cluster
 lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	rm -rf $(LOCK_VENV) build
 

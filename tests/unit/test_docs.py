@@ -92,6 +92,7 @@ TRAITS = [factory.traits for factory in engines.ENGINES]
 ENGINE_SETTINGS = {
     "OCR_ENGINE": engines.accepted_engines(TRAITS),
     "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),
+    "OCR_SECOND_ENGINE": engines.accepted_seconds(TRAITS),
 }
 """What a setting accepts that names an engine is the registry's to say."""
 
