@@ -101,10 +101,28 @@ class Settings(BaseModel):
         description="Engine that reads a page if `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named "
         "in the answer, with a warning) or `none` (the error, or the incomplete text with its flag).",
     )
+    second_engine: EngineName = Field(
+        "rapidocr",
+        alias="OCR_SECOND_ENGINE",
+        description="Engine that reads once more the pages of `auto` that another engine read doubtfully, if it knows "
+        "their language; the better text is taken. `rapidocr` (if it is installed) or `none`.",
+    )
+    rapidocr_dir: Path = Field(
+        Path("~/.cache/ocr-sidecar"),
+        alias="OCR_RAPIDOCR_DIR",
+        description="Folder of RapidOCR's Thai model, which its wheel lacks: `fetch` puts it there, and `serve` looks "
+        "for it when it starts.",
+    )
+    rapidocr_thai_url: str = Field(
+        "https://www.modelscope.cn/models/RapidAI/RapidOCR/resolve/v3.10.0/onnx/PP-OCRv5/rec/th_PP-OCRv5_rec_mobile.onnx",
+        alias="OCR_RAPIDOCR_THAI_URL",
+        description="Where `fetch` downloads RapidOCR's Thai model. Its content is checked, wherever it comes from.",
+    )
     languages: str = Field(
         "tha+eng",
         alias="OCR_LANGUAGES",
-        description="Languages Tesseract reads when a request names none. Thai first: `eng+tha` misreads Thai lines.",
+        description="Languages read when a request names none, by engines that take some. Thai first: `eng+tha` "
+        "misreads Thai lines.",
     )
     tessdata_dir: Path | None = Field(
         None,
@@ -500,7 +518,7 @@ class Settings(BaseModel):
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )
 
-    @field_validator("ollama_api_url")
+    @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
         if url is not None:
@@ -525,6 +543,16 @@ class Settings(BaseModel):
     def reranker_name(self) -> str:
         """The reranker's name for callers, likewise."""
         return _public_name(self.reranker_model)
+
+    @property
+    def thai_model_dir(self) -> Path:
+        """The folder of RapidOCR's Thai model, with the home folder in place of ``~``."""
+        return self.rapidocr_dir.expanduser()
+
+    @property
+    def second(self) -> str | None:
+        """The engine for second opinions; None: no engine."""
+        return None if self.second_engine == NO_FALLBACK else self.second_engine
 
     @property
     def fallback(self) -> str | None:

@@ -187,5 +187,6 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "text_layer": ocr.TextLayerBody(repaired=list(page.repaired)) if page.repaired else None,
         "corrections": [ocr.CorrectionBody(read=one.read, corrected=one.corrected) for one in page.corrections],
         "numerals_doubtful": page.numerals_doubtful,
+        "second_opinion": page.second_opinion,
         "error": page.error.code if page.error else None,
     }

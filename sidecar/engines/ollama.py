@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from sidecar.engines import model_answer, ollama_error
+from sidecar.engines import ollama_error
+from sidecar.engines.answers import model_answer
+from sidecar.engines.answers.repetition import RepetitionWatch
 from sidecar.engines.name_lookup import NameLookup
-from sidecar.engines.repetition import RepetitionWatch
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar.documents.pages import PagePicture
-from sidecar.engines.model_answer import judge
+from sidecar.engines.answers.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
 from sidecar.engines.ollama import AGAIN_S, ChatStream, ChatTimeouts, Ollama
 from sidecar.engines.page_drawer import PageDrawer

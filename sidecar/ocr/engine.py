@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
@@ -39,6 +39,8 @@ class EngineTraits:
     """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
     on_gpu: bool = False
     """Whether it needs the GPU, which may be full: then residency is decided, and it is no fallback for others."""
+    gives_opinions: bool = False
+    """Whether it may read once more what another engine read doubtfully: it is a :class:`SecondReader`."""
 
     @property
     def follows_profiles(self) -> bool:
@@ -96,6 +98,8 @@ class PageText:
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
     """Whether a numeral of the text is a guess."""
+    languages_unread: bool = False
+    """Whether the page may hold a language that was asked for and that the engine does not read."""
     verdict: PageVerdict = PageVerdict.GOOD
     done_reason: str = "stop"
     error: SidecarError | None = None
@@ -168,6 +172,8 @@ class PreparedPage:
     picture: PagePicture | None = None
     worked_s: float = 0.0
     """How long it took to prepare, its wait for a worker not counted."""
+    first_text: str = ""
+    """What another engine read on it, where this is to be a second opinion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +257,11 @@ class OcrEngine(Protocol):
 
         The engine ends by itself at the deadline. The reader cancels a call that does not, a second later.
         """
+
+
+@runtime_checkable
+class SecondReader(OcrEngine, Protocol):
+    """An engine that can read once more what another one read doubtfully."""
+
+    def covers(self, languages: str, text: str) -> bool:
+        """Return whether it knows the languages asked for, or all scripts of ``text``, the first reading."""

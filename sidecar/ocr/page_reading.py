@@ -23,6 +23,7 @@ from sidecar.ocr.engine import (
     PageVerdict,
     TryFailedError,
 )
+from sidecar.ocr.second_opinion import is_better, is_doubtful
 from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
@@ -58,11 +59,14 @@ class PageResult:
     rotation: float = 0
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
+    languages_unread: bool = False
     error: SidecarError | None = None
     is_answer: bool = True
     """Whether this is what the engine believes is on the page; else it is what there is for want of better."""
     repaired: tuple[str, ...] = ()
     """What was mended in the text layer that the text comes from."""
+    second_opinion: str | None = None
+    """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
 
 
 @dataclass(slots=True)
@@ -77,6 +81,17 @@ class PageReading:
     duration_s: float = 0
     _best: tuple[str, PageText] | None = None
     _settled: bool = False
+    _second: tuple[str, PageText | None] | None = None
+
+    @property
+    def first_reading(self) -> PageText | None:
+        """What there is so far; None if no engine gave any text."""
+        return self._best[1] if self._best else None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether another engine should read the page, too."""
+        return self._settled and self._best is not None and is_doubtful(self._best[1])
 
     @property
     def is_settled(self) -> bool:
@@ -94,6 +109,19 @@ class PageReading:
         if good or self._best is None or _worth(read) > _worth(self._best[1]):
             self._best = engine.name, read
         self._settled = good
+
+    def add_second(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
+        """Take a second opinion on a doubtful page; :meth:`result` decides whose text it is."""
+        self.duration_s += took_s
+        self.attempts.append(_attempt(engine.name, read, took_s))
+        self._second = engine.name, read
+
+    def fail_second(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
+        """Take that a second opinion was asked for and not given: the first reading stands."""
+        error = self.error
+        self.fail(engine, failed, took_s)
+        self.error = error
+        self._second = engine.name, None
 
     def fail(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
         """Take that a try gave nothing, and what had been sent for it."""
@@ -126,7 +154,10 @@ class PageReading:
                 error=self.error or SidecarError(),
                 is_answer=False,
             )
-        engine, read = self._best
+        first, read = self._best
+        engine = first
+        if self._second and self._second[1] and is_better(self._second[1], read):
+            engine, read = self._second[0], self._second[1]
         return PageResult(
             self.page,
             read.text,
@@ -136,13 +167,15 @@ class PageReading:
             done_reason=read.done_reason,
             blank=read.blank,
             verdict=read.verdict,
-            fallback_from=self.wanted if engine != self.wanted else None,
+            fallback_from=self.wanted if first != self.wanted else None,
             confidence=read.confidence,
             rotation=read.rotation,
             corrections=read.corrections,
             numerals_doubtful=read.numerals_doubtful,
+            languages_unread=read.languages_unread,
             error=None if self._settled else self.error,
             is_answer=self._settled,
+            second_opinion=self._second[0] if self._second else None,
         )
 
 
@@ -241,6 +274,8 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         yield WarningCode.PAGE_RETRIED
     if any(page.numerals_doubtful for page in pages):
         yield WarningCode.NUMERALS_DOUBTFUL
+    if any(page.languages_unread for page in pages):
+        yield WarningCode.LANGUAGES_UNREAD
 
 
 def _was_retried(page: PageResult) -> bool:

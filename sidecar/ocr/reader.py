@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from sidecar.documents import document
@@ -33,6 +33,7 @@ from sidecar.ocr.engine import (
     PreparedPage,
     ReadOrder,
     RequestedOptions,
+    SecondReader,
     TryFailedError,
 )
 from sidecar.ocr.page_reading import PageReading, PageResult
@@ -105,6 +106,8 @@ class ReadPolicy:
     refuse_on_pressure: bool
     char_threshold: int
     open_timeout_s: float
+    second_engine: str | None = None
+    """Which engine reads once more what another one read doubtfully, where the caller chose none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class _EngineOrder:
 
     wanted: str
     engines: tuple[OcrEngine, ...]
+    second: SecondReader | None = None
 
 
 class DocumentReader:
@@ -203,7 +207,7 @@ class DocumentReader:
         if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
         engines[0].check(job.order)
-        return _EngineOrder(wanted, engines)
+        return _EngineOrder(wanted, engines, self._second_reader(job.engine, engines))
 
     def _wanted(self, engine: str) -> str:
         return self.policy.default_engine if engine == AUTO else engine
@@ -212,6 +216,13 @@ class DocumentReader:
         """Return the engine that was asked for and the fallback, as far as they are configured."""
         names = dict.fromkeys((self._wanted(engine), self.policy.fallback_engine))
         return tuple(self.engines[name] for name in names if name and name in self.engines)
+
+    def _second_reader(self, engine: str, engines: Sequence[OcrEngine]) -> SecondReader | None:
+        """Return the engine for second opinions: none where the caller named the engine, or where it reads anyhow."""
+        second = self.engines.get(self.policy.second_engine or "")
+        if engine != AUTO or not isinstance(second, SecondReader) or second in engines:
+            return None
+        return second if second.capability.ready else None
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
@@ -224,7 +235,26 @@ class DocumentReader:
             await self._try_engine(engine, job.order, page.index, reading)
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
+        if engine_order.second and reading.is_doubtful:
+            await self._second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
+
+    async def _second_opinion(self, engine: SecondReader, order: ReadOrder, index: int, reading: PageReading) -> None:
+        """Have a doubtful page read once more, if the engine knows what is written there; its failure costs nothing."""
+        first_text = reading.first_reading.text if reading.first_reading else ""
+        if not engine.covers(order.languages, first_text):
+            return
+        async with engine.prepare_slots.take(order.document), engine.read_slots.take(order.document):
+            started_s = time.monotonic()
+            try:
+                page = await _within(order.page_timeout_s, engine.prepare(order, index))
+                page = replace(page, first_text=first_text)
+                read = await _within(order.page_timeout_s, engine.read(order, page, 1, order.page_timeout_s))
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
+                reading.fail_second(engine.traits, _failure(exc, index), time.monotonic() - started_s)
+                return
+            took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
+            reading.add_second(engine.traits, read, took_s)
 
     async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
         """Let one engine try the page: prepare it, wait for a read slot, read it as often as the engine allows."""
@@ -266,7 +296,9 @@ class DocumentReader:
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
         """Return the model and what its first try was sent; if both engines read, of the one that was asked for."""
         used = {page.engine for page in pages}
-        reader = next((engine for engine in self._in_order(job.engine) if engine.traits.name in used), None)
+        engines = self._in_order(job.engine)
+        second = self._second_reader(job.engine, engines)
+        reader = next((one for one in (*engines, *([second] if second else [])) if one.traits.name in used), None)
         sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
         return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
 

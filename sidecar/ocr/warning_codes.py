@@ -25,6 +25,7 @@ class WarningCode(StrEnum):
     PAGE_EMPTY = "page-empty"
     PAGE_RETRIED = "page-retried"
     TEXT_LAYER_IMPLAUSIBLE = "text-layer-implausible"
+    LANGUAGES_UNREAD = "languages-unread"
     NUMERALS_DOUBTFUL = "numerals-doubtful"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"

@@ -289,6 +289,9 @@ class PageBody(Wire):
     text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
     corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
     numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
+    second_opinion: str | None = Field(
+        None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
+    )
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sidecar.engines.prompt_echo import is_echo
+from sidecar.engines.answers.prompt_echo import is_echo
 from sidecar.ocr.engine import PageVerdict
 
 INNER_TEXT = "natural_text"

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.engines.prompt_echo import is_echo
+from sidecar.engines.answers.prompt_echo import is_echo
 
 PROMPT = """Extract all text from the image.
 
