@@ -7,8 +7,9 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from sidecar.api import deliver, receive
-from sidecar.api.app_keys import DRAIN, EMBEDDER, REQUEST_ID, RERANKER, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import DRAIN, EMBEDDER, REQUEST_ID, RERANKER, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
 from sidecar.api.receive import read_body
+from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.retriever import Answers
 from sidecar.wire import retrieval
 from sidecar.wire.common import JSON
@@ -16,6 +17,9 @@ from sidecar.wire.common import JSON
 Q = TypeVar("Q", bound=BaseModel)
 
 Body = dict[str, Any]
+
+FEW_TEXTS = 16
+"""Texts that are embedded however slowly others read: with 1,024 numbers each their answer has 0.4 MB."""
 
 
 async def embed(request: web.Request) -> web.StreamResponse:
@@ -25,13 +29,21 @@ async def embed(request: web.Request) -> web.StreamResponse:
 
 async def _embed(request: web.Request, asked: retrieval.EmbedRequest) -> Body:
     texts = asked.texts if asked.text is None else [asked.text]
-    found = await request.app[EMBEDDER].answer(texts or [], truncate=asked.truncate)
+    found = await _embeddings(request, texts or [], truncate=asked.truncate)
     bodies = [
         retrieval.embedding_body(one, truncated=truncated)
         for one, truncated in zip(found.results, found.truncated, strict=True)
     ]
     where = {"device": found.device, "reason": found.reason}
     return {**bodies[0], **where} if asked.texts is None else {"embeddings": bodies, **where}
+
+
+async def _embeddings(request: web.Request, texts: list[str], *, truncate: bool) -> Answers[Embedding]:
+    """Embed texts. While much is being sent, many are refused, whose vectors would be much more; a few never are."""
+    if len(texts) > FEW_TEXTS:
+        answers = request.app[RETRIEVAL_ANSWERS]
+        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
+    return await request.app[EMBEDDER].answer(texts, truncate=truncate)
 
 
 async def rerank(request: web.Request) -> web.StreamResponse:
@@ -58,8 +70,10 @@ async def v1_embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _v1_embeddings(request: web.Request, asked: retrieval.EmbeddingsRequest) -> Body:
-    found = await request.app[EMBEDDER].answer(asked.texts, truncate=asked.truncate)
-    retrieval.check_dimensions(asked.dimensions, len(found.results[0].dense))
+    embedder = request.app[EMBEDDER]
+    if embedder.model:  # else it says itself that it is not there
+        retrieval.check_dimensions(asked.dimensions, embedder.model.dimensions)
+    found = await _embeddings(request, asked.texts, truncate=asked.truncate)
     data = [
         {
             "object": "embedding",
@@ -115,15 +129,15 @@ async def _scores(request: web.Request, query: str, texts: list[str], *, truncat
 async def _answer(
     request: web.Request, model: type[Q], compute: Callable[[web.Request, Q], Awaitable[Body]]
 ) -> web.StreamResponse:
-    """Read, parse, compute, write. The memory of the request and its answer is counted until the end."""
+    """Read, parse, compute, write. The memory of the request and of its answer is counted until the end."""
     settings = request.app[SETTINGS]
     limit = settings.retrieval_max_body_bytes
     receive.refuse_length(request, limit, limit)
     async with request.app[DRAIN].request():
-        with request.app[RETRIEVAL_BODIES].growing() as held:
+        with request.app[RETRIEVAL_BODIES].growing() as held, request.app[RETRIEVAL_ANSWERS].growing() as sent:
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, limit, held.take)
             asked = retrieval.parse(model, body, settings.retrieval_max_items)
             answer = retrieval.render(await compute(request, asked))
-            held.take_anyway(len(answer))
+            sent.take_anyway(len(answer))
             return await deliver.deliver(request, answer, JSON, settings.receive_timeout_s)

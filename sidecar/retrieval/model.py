@@ -25,10 +25,14 @@ class Vector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One input as the model reads it; ``truncated`` says that it was longer than the model reads."""
+    """One input as the model reads it; ``truncated`` says that it was longer than the model reads.
+
+    ``query_truncated`` says that it was the query, which is the same for all texts of a request.
+    """
 
     ids: Sequence[int]
     truncated: bool = False
+    query_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,10 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
 
     name: str
     max_tokens: int
+    max_query_tokens: int
+    """Most tokens of a query; 0 where there is none."""
+    dimensions: int
+    """How many numbers a vector has; 0 where there is none."""
     gpu_mb: int
     """MiB of GPU memory that a copy's weights take."""
     can_use_gpu: bool

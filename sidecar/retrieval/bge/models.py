@@ -21,6 +21,7 @@ from sidecar.retrieval.bge.torch_runtime import (
     free_gpu,
     gpu_errors,
     interruptible,
+    own_weights,
     padding_mask,
     ready_to_compute,
     weights_mb,
@@ -70,6 +71,8 @@ class Embedder:
         self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
+        self.max_query_tokens = 0
+        self.dimensions: int = encoder.config.hidden_size
         sparse = ready_to_compute(loaded.model.sparse_linear)
         self.cpu = EmbedderCopy(CPU, ready_to_compute(encoder, dtype_on(CPU, dtype)), sparse, self._tokenizer)
         self._dtype = dtype
@@ -114,10 +117,12 @@ class Reranker:
         self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
+        self.max_query_tokens = min(self.max_tokens * 3 // 4, self.max_tokens - 4)
+        self.dimensions = 0
         self.cpu = RerankerCopy(
             CPU,
             ready_to_compute(encoder, dtype_on(CPU, dtype)),
-            ready_to_compute(loaded.model.classifier),
+            ready_to_compute(own_weights(loaded.model.classifier)),
             self._tokenizer,
         )
         self._dtype = dtype
@@ -126,18 +131,17 @@ class Reranker:
 
     def tokenize(self, inputs: Sequence[tuple[str, str]]) -> list[Tokens]:
         """Give pairs as the model reads them; as in FlagEmbedding a query has three quarters of the room at most."""
-        room = self.max_tokens - 4
         queries = dict.fromkeys(query for query, _ in inputs)
-        longest = min(self.max_tokens * 3 // 4, room)
-        known = dict(zip(queries, self._tokenizer.ids(list(queries), longest), strict=True))
-        texts = self._tokenizer.ids([text for _, text in inputs], room)
-        return [self._pair(known[query], text, longest) for (query, _), text in zip(inputs, texts, strict=True)]
+        known = dict(zip(queries, self._tokenizer.ids(list(queries), self.max_query_tokens), strict=True))
+        texts = self._tokenizer.ids([text for _, text in inputs], self.max_tokens - 4)
+        return [self._pair(known[query], text) for (query, _), text in zip(inputs, texts, strict=True)]
 
-    def _pair(self, query: tuple[list[int], bool], text: tuple[list[int], bool], longest: int) -> Tokens:
-        query_ids = query[0][:longest]
+    def _pair(self, query: tuple[list[int], bool], text: tuple[list[int], bool]) -> Tokens:
+        query_ids = query[0][: self.max_query_tokens]
         room = self.max_tokens - 4 - len(query_ids)
-        truncated = query[1] or text[1] or len(query[0]) > longest or len(text[0]) > room
-        return Tokens(self._tokenizer.pair(query_ids, text[0][:room]), truncated)
+        query_cut = query[1] or len(query[0]) > self.max_query_tokens
+        cut = query_cut or text[1] or len(text[0]) > room
+        return Tokens(self._tokenizer.pair(query_ids, text[0][:room]), cut, query_cut)
 
     def copy_to_gpu(self) -> "RerankerCopy":
         """Make a copy on the GPU."""

@@ -1,5 +1,6 @@
 """Texts as token ids, by the tokenizers library itself."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ MODEL_LIMIT_TOKENS = 8192
 MAX_CHARS_PER_TOKEN = 64
 """A text is cut at so many characters for each token that is read, so that the time for one has a bound: no token of
 XLM-R is longer than 16 characters."""
+SPACES = re.compile(r"\s{2,}")
+"""What tokenizers of this family read as one space: it must not take the room of words."""
 
 
 class Tokenizer:
@@ -41,8 +44,9 @@ class Tokenizer:
     def ids(self, texts: Sequence[str], limit: int) -> list[tuple[list[int], bool]]:
         """Give texts as ids without special ones, and whether they were cut before that."""
         max_chars = limit * MAX_CHARS_PER_TOKEN
-        found = self._backend.encode_batch_fast([text[:max_chars] for text in texts], add_special_tokens=False)
-        return [(one.ids, len(text) > max_chars) for one, text in zip(found, texts, strict=True)]
+        short = [text if len(text) <= max_chars else SPACES.sub(" ", text) for text in texts]
+        found = self._backend.encode_batch_fast([text[:max_chars] for text in short], add_special_tokens=False)
+        return [(one.ids, len(text) > max_chars) for one, text in zip(found, short, strict=True)]
 
     def single(self, ids: Sequence[int]) -> list[int]:
         """Put the special ids around one text."""
