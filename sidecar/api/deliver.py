@@ -1,7 +1,7 @@
 """Sends an answer to a caller in bounded time: one that does not read it must not hold its memory forever."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -34,12 +34,14 @@ def time_for_slice_s(written: int, taken_s: float, stall_s: float) -> float:
     return max(0.0, min(stall_s, stall_s + written / READ_BYTES_PER_S - taken_s))
 
 
-async def deliver(request: web.Request, body: bytes, content_type: str, stall_s: float) -> web.StreamResponse:
+async def deliver(
+    request: web.Request, body: bytes, content_type: str, stall_s: float, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     """Write a whole answer, in as long as the caller may take for it at the least pace, and a pause of ``stall_s``.
 
     An answer that is not written completely aborts the connection: nothing else can be sent on it.
     """
-    response = web.StreamResponse()
+    response = web.StreamResponse(headers=headers)
     response.content_type = content_type
     response.content_length = len(body)
     loop = asyncio.get_running_loop()

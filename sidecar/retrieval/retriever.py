@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
     EngineUnavailableError,
-    InvalidValueError,
     ModelLoadingError,
 )
 from sidecar.retrieval.batch_policy import BatchLimits, RetrievalPolicy
@@ -32,12 +31,14 @@ from sidecar.retrieval.model import (
     IsWanted,
     ModelCopy,
     ModelLoadError,
+    Piece,
     RetrievalModel,
     Tokens,
 )
 from sidecar.retrieval.pace import check_estimate
 from sidecar.retrieval.placement import Placement, reason_of
 from sidecar.retrieval.portions import portions
+from sidecar.retrieval.token_limits import refuse_truncated, with_each, without_numbers
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.cores import CoreLedger
@@ -55,8 +56,6 @@ FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
 """Backoff of a load that failed: the first pause and the longest, in seconds; it doubles each time."""
 FIRST_PACE_S = 0.05
 """Seconds per text, until the pace is known."""
-SHOWN_PLACES = 10
-"""Most texts that one error names."""
 LOADING_RETRY_AFTER_S = 15
 """A model of a gigabyte is loaded in about that."""
 
@@ -168,8 +167,8 @@ class Retriever(Generic[I, R]):
 
     # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, inputs: Sequence[I], *, truncate: bool) -> Answers[R]:
-        """Compute a result for each input.
+    async def answer(self, inputs: Sequence[I], *, truncate: bool, most_each: int = 0) -> Answers[R]:
+        """Compute a result for each input; with ``most_each`` a vector of each token, too, of so many at most.
 
         Raises:
             EngineUnavailableError: there is no model, or it is still being loaded.
@@ -184,7 +183,9 @@ class Retriever(Generic[I, R]):
             async with _deadline(self._policy.timeout_s):
                 tokens = await self._tokenize(model, inputs)
             if not truncate:
-                _refuse_truncated(tokens, model)
+                refuse_truncated(tokens, model)
+            if most_each:
+                tokens = with_each(tokens, most_each)
             patience = self._policy.patience
             check_estimate(self.batcher.estimate(tokens), patience.stall_s, patience.total_s)
             answered = await self.batcher.submit(tokens, patience)
@@ -196,6 +197,15 @@ class Retriever(Generic[I, R]):
         for portion in portions(inputs):
             tokens += await self._threads.tokens.run(model.tokenize, portion)
         return tokens
+
+    async def pieces(self, texts: Sequence[str], *, special: bool) -> list[list[Piece]]:
+        """Give the tokens of texts.
+
+        Raises:
+            EngineUnavailableError: there is no model, or it is still being loaded.
+        """
+        model = self._ready_model()
+        return [await self._threads.tokens.run(partial(model.pieces, one, special=special)) for one in texts]
 
     def _ready_model(self) -> RetrievalModel[I, R]:
         if self.model:
@@ -213,7 +223,7 @@ class Retriever(Generic[I, R]):
         results = [one.result for one in answered if one.result is not None]
         if len(results) < len(answered):
             raise EngineFailedError(
-                _without_numbers([place for place, one in enumerate(answered) if one.result is None])
+                without_numbers([place for place, one in enumerate(answered) if one.result is None])
             )
         for one in answered:
             self._metrics.retrieval_texts.labels(self.name, one.device, one.reason).inc()
@@ -268,22 +278,3 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as exc:
         raise DeadlineError(f"it took longer than {seconds:g} s") from exc
-
-
-def _refuse_truncated(tokens: Sequence[Tokens], model: RetrievalModel[Any, Any]) -> None:
-    if tokens[0].query_truncated:
-        raise InvalidValueError(
-            f"the query has more than {model.max_query_tokens} tokens, which is the limit, and truncate is false"
-        )
-    for place, one in enumerate(tokens):
-        if one.truncated:
-            raise InvalidValueError(
-                f"text {place} of the request, from 0, has more than {model.max_tokens} tokens, which is the limit, "
-                "and truncate is false"
-            )
-
-
-def _without_numbers(places: Sequence[int]) -> str:
-    """Name the texts that a model gave no finite numbers for; the first of them, if there are many."""
-    shown = ", ".join(map(str, places[:SHOWN_PLACES])) + (" and others" if len(places) > SHOWN_PLACES else "")
-    return f"the model gave no numbers for text {shown} of the request, from 0"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.retrieval.model import (
     ModelLoadError,
+    Piece,
     Tokens,
 )
 
@@ -47,6 +48,16 @@ class Tokenizer:
         short = [text if len(text) <= max_chars else SPACES.sub(" ", text) for text in texts]
         found = self._backend.encode_batch_fast([text[:max_chars] for text in short], add_special_tokens=False)
         return [(one.ids, len(text) > max_chars) for one, text in zip(found, short, strict=True)]
+
+    def pieces(self, text: str, limit: int, *, special: bool) -> list[Piece]:
+        """Give the tokens of a text, cut to so many, with the special ones around it or without."""
+        found = self._backend.encode(text[: limit * MAX_CHARS_PER_TOKEN], add_special_tokens=False)
+        spans = zip(found.ids[:limit], found.offsets[:limit], strict=True)
+        pieces = [Piece(number, text[start:stop], False, start, stop) for number, (start, stop) in spans]
+        if not special:
+            return pieces
+        first, last = (Piece(one, self._backend.id_to_token(one), True, 0, 0) for one in (self._first, self._last))
+        return [first, *pieces, last]
 
     def single(self, ids: Sequence[int]) -> list[int]:
         """Put the special ids around one text."""
