@@ -1,36 +1,46 @@
 """How fast a model computes on each device, learnt from its batches; estimates made from that. Pure."""
 
 import math
+from collections import deque
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import attrgetter
 
 from sidecar.errors import InvalidValueError, QueueFullError
 
-NEWEST = 0.2
-"""Weight of the newest batch: about the last ten count."""
+RECENT = 32
+"""Batches that count."""
+ENOUGH = 4
+"""Batches after which something is known: the first are slow, as the library compiles its code for them."""
 
 
-@dataclass(slots=True)
-class _Learnt:
-    core_s: float = 0.0
-    tokens: float = 0.0
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    core_s_each: float
+    tokens: int
 
 
 class Pace:
-    """Seconds a token, for one core of a device. Long batches count more: the first of all, which is slow, is short."""
+    """Seconds a token, for one core of a device: the median of the last batches, long ones counting more.
+
+    A mean would be spoilt for minutes by one short batch that was slow.
+    """
 
     def __init__(self) -> None:
-        self._learnt: dict[str, _Learnt] = {}
+        self._recent: dict[str, deque[_Batch]] = {}
 
     def learn(self, device: str, core_s: float, tokens: int) -> None:
         """Take a batch into account: seconds, times the cores it had, and its tokens with the padding."""
-        learnt = self._learnt.setdefault(device, _Learnt())
-        learnt.core_s += NEWEST * (core_s - learnt.core_s)
-        learnt.tokens += NEWEST * (tokens - learnt.tokens)
+        self._recent.setdefault(device, deque(maxlen=RECENT)).append(_Batch(core_s / tokens, tokens))
 
     def core_s(self, device: str, tokens: int) -> float:
-        """Estimate the seconds that a core takes for so many tokens; 0 while nothing is known."""
-        learnt = self._learnt.get(device)
-        return tokens * learnt.core_s / learnt.tokens if learnt and learnt.tokens else 0.0
+        """Estimate the seconds that a core takes for so many tokens; 0 while too little is known."""
+        recent = sorted(self._recent.get(device, ()), key=attrgetter("core_s_each"))
+        if len(recent) < ENOUGH:
+            return 0.0
+        half = sum(one.tokens for one in recent) / 2
+        sums = accumulate(one.tokens for one in recent)
+        return tokens * next(one.core_s_each for one, so_far in zip(recent, sums, strict=True) if so_far >= half)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sidecar.retrieval.batch_policy import BatchLimits, Patience
 from sidecar.retrieval.batcher import Batcher, PutBackError
 from sidecar.retrieval.call import Answered
 from sidecar.retrieval.model import AbandonedError, Tokens
+from sidecar.retrieval.pace import ENOUGH
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import CoreLedger
 from tests.conftest import until
@@ -459,15 +460,16 @@ async def test_an_estimate_counts_what_comes_before_and_what_runs():
     batcher = Batcher(model.run, lambda: model.limits, lambda _took_s, _at_a_time: None, clock)
     async with beside(batcher.keep_working()):
         assert batcher.estimate([text(0)]).own_s == 0  # nothing is known yet
-        model.gate.clear()
-        first = asyncio.create_task(batcher.submit([text(0)]))
-        await until(lambda: model.batches)
-        clock.advance(2)  # ten tokens take two seconds
-        model.gate.set()
-        await first
+        for number in range(ENOUGH):
+            model.gate.clear()
+            first = asyncio.create_task(batcher.submit([text(0)]))
+            await until(lambda number=number: len(model.batches) == number + 1)
+            clock.advance(2)  # ten tokens take two seconds
+            model.gate.set()
+            await first
         model.gate.clear()
         running = asyncio.create_task(batcher.submit([text(1)]))
-        await until(lambda: len(model.batches) == 2)
+        await until(lambda: len(model.batches) == ENOUGH + 1)
         waiting = [asyncio.create_task(batcher.submit([text(2)] * count)) for count in (3, 9)]
         await until(lambda: batcher.waiting == 12)
         clock.advance(0.5)
