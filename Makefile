@@ -1,12 +1,13 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
 VENV := .venv
 LOCK_VENV := .venv-lock
 PEERS := .venv-peers
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -151,6 +152,17 @@ $(PEERS)/.installed:
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check 'infinity-emb[torch,server]==0.0.78'
 	@touch $@
 
+# The makers' own clients, apart from the service; infinity's wants an older httpx than the others.
+test-clients: packages $(CLIENTS)/.installed  ## Try embedding and reranking with the makers' own clients; prints their table
+	@$(BIN)/python -m tools.clients
+
+$(CLIENTS)/.installed: tools/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(PYTHON) -m venv $(CLIENTS)-infinity
+	$(CLIENTS)-infinity/bin/pip install --quiet --disable-pip-version-check infinity-client==0.0.78
+	@touch $@
+
 image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
 	@[ -n "$(BUILD_$(BUILDER))" ] || { echo "make image: BUILDER is '$(BUILDER)'; docker, podman or buildah, running, is needed"; exit 2; }
 	$(BUILD_$(BUILDER)) $(BUILD_ARGUMENTS) --target controller --tag $(REGISTRY)ocr-controller:$(VERSION) .
@@ -194,4 +206,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(CLIENTS) $(CLIENTS)-infinity build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

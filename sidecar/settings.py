@@ -271,7 +271,8 @@ class Settings(BaseModel):
     retrieval_timeout_s: Seconds = Field(
         30,
         alias="RETRIEVAL_TIMEOUT_SECONDS",
-        description="Deadline of one request to embed or rerank, in seconds, waiting included. Kept from production.",
+        description="How long a request to embed or rerank waits while nothing is computed, in seconds; altogether "
+        "twenty times as long. What would take longer at the known pace is refused at once.",
     )
     retrieval_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -356,9 +357,9 @@ class Settings(BaseModel):
         256 * MIB,
         alias="RETRIEVAL_MAX_BODIES_BYTES",
         ge=1024,
-        description="Bytes of all requests to embed or rerank in work, and of the answers that are being sent; "
-        "beyond that a request gets 429 with Retry-After. They are in memory: 32 of the largest "
-        "requests.",
+        description="Bytes of all requests to embed or rerank in work; beyond that a request gets 429 with "
+        "Retry-After. They are in memory: 32 of the largest requests. With the answers that are being sent beyond it, "
+        "only arrays of more than 16 texts get 429.",
     )
 
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────
