@@ -136,7 +136,7 @@ class Crowd:
                 finally:
                     sending.cancel()
         except (OSError, EOFError, TimeoutError, ValueError) as exc:
-            is_killed = epoch != self.stage.epoch
+            is_killed = self.stage.is_dying or epoch != self.stage.epoch
             how = f"{sent.what}, {self._since_up()}: {exc!r}"
             if not is_killed:
                 print("lost:", how, flush=True)

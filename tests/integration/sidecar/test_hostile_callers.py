@@ -6,6 +6,7 @@ import functools
 import gzip
 import json
 import socket
+import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sidecar.api.app_keys import CONNECTIONS
+from sidecar.service import listener
 from tests.conftest import until
 from tests.integration.sidecar.raw import CRUMB, FORM, KEY, ask, connected, head, status_of
 
@@ -293,3 +295,19 @@ async def test_what_waits_at_the_port_when_it_closes_is_answered(service):
     assert [status_of(caller.recv(65536)) for caller in callers] == [503] * len(callers)
     for caller in callers:
         caller.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no packet filter keeps connections from beginning")
+def test_no_connection_begins_between_the_last_that_is_accepted_and_the_end_of_the_port():
+    with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()) as early:
+        listener._begin_no_more(port)
+        early.sendall(b"what was begun goes on")
+        with pytest.raises(TimeoutError):
+            socket.create_connection(port.getsockname(), timeout=0.3)
+        port.setblocking(False)
+        accepted, _ = port.accept()
+        with accepted:
+            accepted.setblocking(True)
+            assert accepted.recv(100) == b"what was begun goes on"
+        with pytest.raises(BlockingIOError):
+            port.accept()
