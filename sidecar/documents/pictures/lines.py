@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-WANTED_HEIGHT = 40.0
-"""Pixels from the top to the bottom of a line: 10-point text at 300 dpi, which Tesseract's models were trained on."""
+WANTED_HEIGHT = 50.0
+"""Pixels from the top to the bottom of a line: 12-point text at 300 dpi, which Tesseract's models were trained on."""
 COLUMNS = 64
 """Columns that rows are averaged in before their shades become fractions, which need four times the memory."""
 LEAST_HEIGHT = 6
