@@ -1,12 +1,13 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock clean
 
 PYTHON ?= python3
 VENV := .venv
 LOCK_VENV := .venv-lock
 PEERS := .venv-peers
+QUALITY_PEERS ?= .venv-quality
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -136,6 +137,17 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
 
+# DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
+bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files
+	@BENCH_DATA='$(DATA)' QUALITY_PEERS='$(QUALITY_PEERS)' $(BIN)/python -m bench quality
+
+quality-peers: $(QUALITY_PEERS)/.installed  ## Install what bench-quality compares with, in an environment of its own
+
+$(QUALITY_PEERS)/.installed:
+	$(PYTHON) -m venv $(QUALITY_PEERS)
+	$(QUALITY_PEERS)/bin/pip install --quiet --disable-pip-version-check kreuzberg==4.10.4
+	@touch $@
+
 # Another server, in an environment of its own: it is bound to older libraries.
 bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
 	@$(MAKE) --no-print-directory bench ONLY=retrieval
@@ -181,4 +193,4 @@ lock:  ## Resolve the newest versions that fit pyproject.toml and write requirem
 	rm -rf $(LOCK_VENV) build
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
