@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -8,6 +8,7 @@ VENV := .venv
 LOCK_VENV := .venv-lock
 PEERS := .venv-peers
 CLIENTS := .venv-clients
+QUALITY_PEERS ?= .venv-quality
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -142,6 +143,17 @@ bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts 
 soak: packages  ## Run the service under everything at once for MINUTES (20), and print what must hold; more as root
 	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
 
+# DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
+bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files
+	@BENCH_DATA='$(DATA)' QUALITY_PEERS='$(QUALITY_PEERS)' $(BIN)/python -m bench quality
+
+quality-peers: $(QUALITY_PEERS)/.installed  ## Install what bench-quality compares with, in an environment of its own
+
+$(QUALITY_PEERS)/.installed:
+	$(PYTHON) -m venv $(QUALITY_PEERS)
+	$(QUALITY_PEERS)/bin/pip install --quiet --disable-pip-version-check kreuzberg==4.10.4
+	@touch $@
+
 # Another server, in an environment of its own: it is bound to older libraries.
 bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
 	@$(MAKE) --no-print-directory bench ONLY=retrieval
@@ -207,3 +219,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(CLIENTS) $(CLIENTS)-infinity build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
