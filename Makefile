@@ -1,12 +1,14 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
 VENV := .venv
 LOCK_VENV := .venv-lock
 PEERS := .venv-peers
+CLIENTS := .venv-clients
+QUALITY_PEERS ?= .venv-quality
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -59,7 +61,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,retrieval,controller,dev]'
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,controller,dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -141,6 +143,17 @@ bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts 
 soak: packages  ## Run the service under everything at once for MINUTES (20), and print what must hold; more as root
 	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
 
+# DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
+bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files
+	@BENCH_DATA='$(DATA)' QUALITY_PEERS='$(QUALITY_PEERS)' $(BIN)/python -m bench quality
+
+quality-peers: $(QUALITY_PEERS)/.installed  ## Install what bench-quality compares with, in an environment of its own
+
+$(QUALITY_PEERS)/.installed:
+	$(PYTHON) -m venv $(QUALITY_PEERS)
+	$(QUALITY_PEERS)/bin/pip install --quiet --disable-pip-version-check kreuzberg==4.10.4
+	@touch $@
+
 # Another server, in an environment of its own: it is bound to older libraries.
 bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
 	@$(MAKE) --no-print-directory bench ONLY=retrieval
@@ -149,6 +162,17 @@ $(PEERS)/.installed:
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check 'infinity-emb[torch,server]==0.0.78'
+	@touch $@
+
+# The makers' own clients, apart from the service; infinity's wants an older httpx than the others.
+test-clients: packages $(CLIENTS)/.installed  ## Try embedding and reranking with the makers' own clients; prints their table
+	@$(BIN)/python -m tools.clients
+
+$(CLIENTS)/.installed: tools/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(PYTHON) -m venv $(CLIENTS)-infinity
+	$(CLIENTS)-infinity/bin/pip install --quiet --disable-pip-version-check infinity-client==0.0.78
 	@touch $@
 
 image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
@@ -181,7 +205,7 @@ k3d-down:  ## Remove that cluster
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
@@ -194,4 +218,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -101,10 +101,28 @@ class Settings(BaseModel):
         description="Engine that reads a page if `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named "
         "in the answer, with a warning) or `none` (the error, or the incomplete text with its flag).",
     )
+    second_engine: EngineName = Field(
+        "rapidocr",
+        alias="OCR_SECOND_ENGINE",
+        description="Engine that reads once more the pages of `auto` that another engine read doubtfully, if it knows "
+        "their language; the better text is taken. `rapidocr` (if it is installed) or `none`.",
+    )
+    rapidocr_dir: Path = Field(
+        Path("~/.cache/ocr-sidecar"),
+        alias="OCR_RAPIDOCR_DIR",
+        description="Folder of RapidOCR's Thai model, which its wheel lacks: `fetch` puts it there, and `serve` looks "
+        "for it when it starts.",
+    )
+    rapidocr_thai_url: str = Field(
+        "https://www.modelscope.cn/models/RapidAI/RapidOCR/resolve/v3.10.0/onnx/PP-OCRv5/rec/th_PP-OCRv5_rec_mobile.onnx",
+        alias="OCR_RAPIDOCR_THAI_URL",
+        description="Where `fetch` downloads RapidOCR's Thai model. Its content is checked, wherever it comes from.",
+    )
     languages: str = Field(
         "tha+eng",
         alias="OCR_LANGUAGES",
-        description="Languages Tesseract reads when a request names none. Thai first: `eng+tha` misreads Thai lines.",
+        description="Languages read when a request names none, by engines that take some. Thai first: `eng+tha` "
+        "misreads Thai lines.",
     )
     tessdata_dir: Path | None = Field(
         None,
@@ -253,7 +271,8 @@ class Settings(BaseModel):
     retrieval_timeout_s: Seconds = Field(
         30,
         alias="RETRIEVAL_TIMEOUT_SECONDS",
-        description="Deadline of one request to embed or rerank, in seconds, waiting included. Kept from production.",
+        description="How long a request to embed or rerank waits while nothing is computed, in seconds; altogether "
+        "twenty times as long. What would take longer at the known pace is refused at once.",
     )
     retrieval_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -338,9 +357,9 @@ class Settings(BaseModel):
         256 * MIB,
         alias="RETRIEVAL_MAX_BODIES_BYTES",
         ge=1024,
-        description="Bytes of all requests to embed or rerank in work, and of the answers that are being sent; "
-        "beyond that a request gets 429 with Retry-After. They are in memory: 32 of the largest "
-        "requests.",
+        description="Bytes of all requests to embed or rerank in work; beyond that a request gets 429 with "
+        "Retry-After. They are in memory: 32 of the largest requests. With the answers that are being sent beyond it, "
+        "only arrays of more than 16 texts get 429.",
     )
 
     # ── what a document may be ────────────────────────────────────────────────────────────────────────────────
@@ -456,6 +475,14 @@ class Settings(BaseModel):
     page_timeout_s: Seconds = Field(
         360, alias="OCR_TIMEOUT", description="Deadline of one page, in seconds. Kept from production."
     )
+    deadline_s: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        alias="OCR_DEADLINE_SECONDS",
+        description="Deadline of a document, in seconds from the end of its request's body; what was read by then is "
+        "the answer. 0: none. The request's or the profile's `deadlineSeconds` wins.",
+    )
     open_timeout_s: Seconds = Field(
         60,
         alias="OCR_OPEN_SECONDS",
@@ -492,7 +519,7 @@ class Settings(BaseModel):
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )
 
-    @field_validator("ollama_api_url")
+    @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
         if url is not None:
@@ -517,6 +544,16 @@ class Settings(BaseModel):
     def reranker_name(self) -> str:
         """The reranker's name for callers, likewise."""
         return _public_name(self.reranker_model)
+
+    @property
+    def thai_model_dir(self) -> Path:
+        """The folder of RapidOCR's Thai model, with the home folder in place of ``~``."""
+        return self.rapidocr_dir.expanduser()
+
+    @property
+    def second(self) -> str | None:
+        """The engine for second opinions; None: no engine."""
+        return None if self.second_engine == NO_FALLBACK else self.second_engine
 
     @property
     def fallback(self) -> str | None:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.harness.figure import Figure, at_least, below, in_turn, rate, ratio
-from sidecar.retrieval.batcher import Answered, Batcher
+from sidecar.retrieval.batcher import Batcher
+from sidecar.retrieval.call import Answered
 from sidecar.retrieval.model import Embedding, IsWanted, ModelCopy, Tokens
 from sidecar.runtime.background import beside
 from sidecar.runtime.daemon_thread import DaemonThread
@@ -34,7 +35,7 @@ CONTEXT_MB = 64
 """What may stay allocated after a copy is removed, in MiB: torch's own leftovers, not weights."""
 
 
-LIMITS = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).limits(on_gpu=True, idle_cores=1)
+LIMITS = retrieval_policy(parse_settings({"OCR_AUTH_MODE": "network"}), cores=1).gpu_limits()
 FULL_BATCH_S = 0.02
 """A large GPU's time for a full batch of BGE-M3: 10 TFLOP."""
 VECTOR = np.random.default_rng(0).standard_normal(1024).astype(np.float32)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.harness import load
@@ -23,6 +22,7 @@ from bench.harness.service import HOST, Service, running_service
 from bench.retrieval import infinity
 from bench.retrieval.gpu import gpu_figures, line_figures
 from bench.retrieval.infinity import running_infinity
+from bench.retrieval.pairs import PAIR_CALLERS, Pair, pair_figures
 from bench.retrieval.reference import Reference, call, prepare
 from sidecar.runtime.cores import usable_cores
 from tools.fakes import model_texts, tiny_models
@@ -64,6 +64,7 @@ def run(*, quick: bool) -> list[Figure]:
         figures += _beside_infinity(bench, rounds)
         figures += _latencies(bench, quick=quick)
         figures += _beside_ocr(bench, rounds)
+        figures += pair_figures(bench.service.port, _pairs(bench.texts), rounds)
     return figures + line_figures(quick=quick) + gpu_figures(quick=quick)
 
 
@@ -209,30 +210,6 @@ def _beside_ocr(bench: Bench, rounds: int) -> list[Figure]:
         Figure("OCR alone", rate(single, "pages/s")),
         at_least("OCR beside an embed load, of alone", shown, share, TARGET_OCR),
         Figure("embed beside OCR, of alone", ratio(embedded, texts)[1]),
-        *_single_beside_ocr(bench, scans, rounds),
-    ]
-
-
-def _single_beside_ocr(bench: Bench, scans: Sequence[bytes], rounds: int) -> list[Figure]:
-    """Compare the latency of a caller sending single texts while all cores read pages with its latency alone."""
-    requests = [_embed_request([text]) for text in bench.texts[:SINGLES]]
-
-    async def beside() -> float:
-        reading = asyncio.create_task(load.send(bench.service.port, scans, len(scans)))
-        latencies_ms: list[float] = []
-        async with load.Connection.open(bench.service.port) as connection:
-            while not reading.done():
-                latencies_ms += [(await connection.ask(request)).latency_s * 1000 for request in requests]
-        await reading
-        return median(latencies_ms)
-
-    def alone() -> float:
-        return median(reply.latency_s * 1000 for reply in asyncio.run(load.send(bench.service.port, requests, 1)))
-
-    single, shared = in_turn(rounds, alone, lambda: asyncio.run(beside()))
-    return [
-        Figure("embed: one caller beside OCR, p50", rate(shared, "ms")),
-        Figure("embed: one caller beside OCR, of alone", ratio(shared, single)[1]),
     ]
 
 
@@ -257,6 +234,19 @@ async def _pages_while_embedding(bench: Bench, scans: Sequence[bytes]) -> tuple[
     reading = False
     replies = await embedding
     return 3 * len(scans) / taken_s, len(replies) / (time.perf_counter() - started)
+
+
+def _pairs(texts: Sequence[str]) -> list[Pair]:
+    """List who is measured alone and beside whom: each model beside the other, and beside pages."""
+    lone = {route: [request([text]) for text in texts[:SINGLES]] for route, request in REQUESTS.items()}
+    loads = {route: [request([text]) for text in texts] for route, request in REQUESTS.items()}
+    scans = [load.upload("scan-thai-english.pdf", engine="tesseract")] * (2 * usable_cores())
+    return [
+        Pair("embed beside rerank", lone["embed"], loads["rerank"], PAIR_CALLERS),
+        Pair("rerank beside embed", lone["rerank"], loads["embed"], PAIR_CALLERS),
+        Pair("embed beside OCR", lone["embed"], scans, len(scans)),
+        Pair("rerank beside OCR", lone["rerank"], scans, len(scans)),
+    ]
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -44,6 +44,7 @@ RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
 PLACEMENT = web.AppKey("PLACEMENT", Placement)
 RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
 RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
+RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

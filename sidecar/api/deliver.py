@@ -1,7 +1,7 @@
 """Sends an answer to a caller in bounded time: one that does not read it must not hold its memory forever."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -10,6 +10,9 @@ CANCELLED_WITHIN_S = 5.0
 """Longest wait, in seconds, for a request's cancellation: the server cancels it at once when its connection is lost."""
 SLICE_BYTES = 256 * 1024
 """Bytes written at a time: a caller that accepts fewer within its time limit counts as one that accepts nothing."""
+READ_BYTES_PER_S = 64 * 1024
+"""Least pace, in bytes a second, at which a caller must read an answer, apart from a pause as long as its time limit.
+The longest array of vectors, 25 MB, then stays in memory for nine minutes at most."""
 
 
 async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float) -> None:
@@ -23,21 +26,31 @@ async def in_time(request: web.Request, writing: Awaitable[None], stall_s: float
     except TimeoutError as exc:
         _break_off(request)
         await asyncio.sleep(CANCELLED_WITHIN_S)
-        raise ConnectionAbortedError(f"the caller read nothing for {stall_s:g} s") from exc
+        raise ConnectionAbortedError("the caller reads nothing, or too slowly") from exc
 
 
-async def deliver(request: web.Request, body: bytes, content_type: str, stall_s: float) -> web.StreamResponse:
-    """Write a whole answer, without a time limit while the caller keeps reading.
+def time_for_slice_s(written: int, taken_s: float, stall_s: float) -> float:
+    """Return how long the next slice may take, in seconds, when so many bytes were written in so many seconds."""
+    return max(0.0, min(stall_s, stall_s + written / READ_BYTES_PER_S - taken_s))
+
+
+async def deliver(
+    request: web.Request, body: bytes, content_type: str, stall_s: float, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    """Write a whole answer, in as long as the caller may take for it at the least pace, and a pause of ``stall_s``.
 
     An answer that is not written completely aborts the connection: nothing else can be sent on it.
     """
-    response = web.StreamResponse()
+    response = web.StreamResponse(headers=headers)
     response.content_type = content_type
     response.content_length = len(body)
+    loop = asyncio.get_running_loop()
     with _whole_or_none(request):
         await response.prepare(request)
+        began_s = loop.time()
         for first in range(0, len(body), SLICE_BYTES):
-            await in_time(request, response.write(body[first : first + SLICE_BYTES]), stall_s)
+            writing = response.write(body[first : first + SLICE_BYTES])
+            await in_time(request, writing, time_for_slice_s(first, loop.time() - began_s, stall_s))
         await in_time(request, response.write_eof(), stall_s)
     return response
 

@@ -1,5 +1,6 @@
 """One function per endpoint: read, parse, call, render."""
 
+import time
 from collections.abc import Hashable
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +29,7 @@ from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
 from sidecar.profiles.payload import Profile
-from sidecar.profiles.precedence import instruct
+from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.profiles.store import Profiles
 from sidecar.settings import Settings
 from sidecar.wire import common, ocr
@@ -46,8 +47,9 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
         file = held.enter_context(request.app[SPOOL].file(settings.max_document_bytes))
         async with request.app[DRAIN].arriving():
             fields = await receive.receive_upload(request, file, settings)
+        received_s = time.monotonic()
         asked, ignored = ocr.parse_form(fields, _accepted(request.app))
-        return await _answer(request, _job(request, asked, file.path, profiles), held, ignored)
+        return await _answer(request, _job(request, asked, file.path, profiles, received_s), held, ignored)
 
 
 async def ocr_path(request: web.Request) -> web.StreamResponse:
@@ -61,9 +63,10 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
         async with request.app[DRAIN].arriving():
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, settings.max_field_bytes)
+            received_s = time.monotonic()
             asked = ocr.parse_body(body, _accepted(request.app))
             await request.app[UPLOADS].copy(asked.pdf_path, file)
-        return await _answer(request, _job(request, asked, file.path, profiles), held)
+        return await _answer(request, _job(request, asked, file.path, profiles, received_s), held)
 
 
 def _caller(request: web.Request) -> Hashable:
@@ -121,8 +124,8 @@ async def _stream(request: web.Request, job: ReadJob, held: ExitStack, answer: A
     return streamed.response
 
 
-def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Profiles) -> ReadJob:
-    """Turn the wire's request into the use case's terms.
+def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Profiles, received_s: float) -> ReadJob:
+    """Turn the wire's request, whose body had been received by then, into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.
@@ -141,13 +144,14 @@ def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Pro
     instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
-        params=asked.parameters,
-        system_prompt=asked.system_prompt,
-        tags=asked.tags,
+        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
     )
     languages = asked.languages or settings.languages
     order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, _caller(request))
-    return ReadJob(asked.engine, page_request, order, asked.requested_options)
+    deadline_s = instructions.deadline_s or settings.deadline_s
+    return ReadJob(
+        asked.engine, page_request, order, asked.requested_options, received_s + deadline_s if deadline_s else None
+    )
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

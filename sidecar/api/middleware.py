@@ -67,7 +67,7 @@ async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
     one reaches another pod.
     """
     response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
-    response.headers["Server"] = "ocr-sidecar"
+    response.headers["Server"] = common.OWNER
     if isinstance(request, web.Request) and request.config_dict[DRAIN].draining:
         response.force_close()
         response.headers["Connection"] = "close"
@@ -138,6 +138,9 @@ def _json_error(
     request: web.Request, status: int, code: str, detail: str, retry_after_s: int | None = None
 ) -> web.Response:
     body = common.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
+    if request.path.startswith(common.CONVENTION_PATHS):
+        error = common.ErrorObject(message=detail, type=common.error_type(status), code=code)
+        body = common.ConventionErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID], error=error)
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
     return web.Response(status=status, body=common.render(body), content_type="application/json", headers=headers)
 

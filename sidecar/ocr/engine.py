@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
@@ -39,6 +39,8 @@ class EngineTraits:
     """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
     on_gpu: bool = False
     """Whether it needs the GPU, which may be full: then residency is decided, and it is no fallback for others."""
+    gives_opinions: bool = False
+    """Whether it may read once more what another engine read doubtfully: it is a :class:`SecondReader`."""
 
     @property
     def follows_profiles(self) -> bool:
@@ -71,6 +73,7 @@ class PageVerdict(StrEnum):
     GOOD = "good"
     TRUNCATED = "truncated"
     LOOPED = "looped"
+    ECHOED = "echoed"
     EMPTY = "empty"
     FAILED = "failed"
 
@@ -90,11 +93,13 @@ class PageText:
     text: str
     blank: bool = False
     confidence: int | None = None
-    rotation: int = 0
+    rotation: float = 0
     """Degrees, clockwise, by which the page had to be turned to read upright, beyond what the file itself says."""
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
     """Whether a numeral of the text is a guess."""
+    languages_unread: bool = False
+    """Whether the page may hold a language that was asked for and that the engine does not read."""
     verdict: PageVerdict = PageVerdict.GOOD
     done_reason: str = "stop"
     error: SidecarError | None = None
@@ -167,13 +172,24 @@ class PreparedPage:
     picture: PagePicture | None = None
     worked_s: float = 0.0
     """How long it took to prepare, its wait for a worker not counted."""
+    first_text: str = ""
+    """What another engine read on it, where this is to be a second opinion."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModel:
+    """What reads: a model's name, or a program's with its version; and its content, where the engine can tell."""
+
+    name: str
+    digest: str | None = None
+    """SHA-256 in hex: a name such as ``latest`` may be another model tomorrow."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """What the answer says of the engine that read."""
 
-    model: str
+    model: EngineModel
     parameters: Mapping[str, object]
 
 
@@ -224,7 +240,7 @@ class OcrEngine(Protocol):
     def check(self, order: ReadOrder) -> None:
         """Refuse what this engine cannot do, before any page is read."""
 
-    def model(self, order: ReadOrder) -> str:
+    def model(self, order: ReadOrder) -> EngineModel:
         """Name the model that reads."""
 
     def max_attempts(self, order: ReadOrder) -> int:
@@ -241,3 +257,11 @@ class OcrEngine(Protocol):
 
         The engine ends by itself at the deadline. The reader cancels a call that does not, a second later.
         """
+
+
+@runtime_checkable
+class SecondReader(OcrEngine, Protocol):
+    """An engine that can read once more what another one read doubtfully."""
+
+    def covers(self, languages: str, text: str) -> bool:
+        """Return whether it knows the languages asked for, or all scripts of ``text``, the first reading."""

@@ -3,11 +3,25 @@
 A batch is padded to its longest text, and what it costs grows with its padded tokens: texts of like length go together.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sidecar.retrieval.model import CPU, GPU
+
 PATIENCE = 0.1
 """Share of the last batch's time that may be spent waiting: longer would cost more than a larger batch saves."""
+
+TIMEOUTS = 20
+"""How many deadlines a request may last while something is computed: ten minutes of 30 s, as OpenAI's client waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a caller waits, in seconds: while nothing at all is computed, and altogether."""
+
+    stall_s: float = math.inf
+    total_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +29,9 @@ class BatchLimits:
     """What holds where the model is now. ``tokens``: most padded tokens of a batch.
 
     ``padding``: largest share of them that may be padding. ``max_wait_s``: longest wait for more texts, in seconds.
-    ``device``: what computes. ``cores``: how many cores all batches together use. ``idle``: how many of these nobody
-    else uses. ``ahead``: full batches that may wait for the device, so that it has the next one at once.
+    ``device``: what computes. ``cores``: how many cores all batches of this model together use. ``idle``: how many of
+    these nobody else uses. ``claimed``: how many another model's batches share with nobody. ``ahead``: full batches
+    that may wait for the device, so that it has the next one at once.
     """
 
     tokens: int
@@ -25,7 +40,36 @@ class BatchLimits:
     device: str = "cpu"
     cores: int = 1
     idle: int = 1
+    claimed: int = 0
     ahead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalPolicy:
+    """What the operator decided. Times in seconds, tokens padded."""
+
+    timeout_s: float
+    max_queued: int
+    cpu_cores: int
+    cpu_batch_tokens: int
+    gpu_batch_tokens: int
+    padding: float
+    max_wait_s: float
+
+    @property
+    def patience(self) -> Patience:
+        """How long a caller waits: ``timeout_s`` while nothing is computed, and a multiple of it altogether."""
+        return Patience(self.timeout_s, TIMEOUTS * self.timeout_s)
+
+    def gpu_limits(self) -> BatchLimits:
+        """Return the limits of batches on the GPU, which computes one at a time; one more may wait for it."""
+        return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, GPU, ahead=1)
+
+    def cpu_limits(self, idle_cores: int, claimed_cores: int) -> BatchLimits:
+        """Return the limits of batches on the CPU. Where no core is idle, a batch shares one."""
+        idle = max(1, min(self.cpu_cores, idle_cores))
+        shared = (self.cpu_cores, idle, min(self.cpu_cores, claimed_cores))
+        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, CPU, *shared)
 
 
 def next_batch(lengths: Sequence[int], limits: BatchLimits) -> list[int]:
@@ -63,13 +107,13 @@ def _fits(count: int, longest: int, total: int, limits: BatchLimits) -> bool:
 
 
 def free_cores(taken: int, waiting_tokens: int, limits: BatchLimits) -> int:
-    """Return how many cores the next batch may have, when unfinished batches have ``taken``.
+    """Return how many cores the next batch may have, when this model's unfinished batches have ``taken``.
 
     If none is free, a full batch may still be queued on the device. One that is not full waits for more texts.
     """
-    if taken < limits.cores:
-        return limits.cores - taken
-    return int(taken < limits.cores + limits.ahead and waiting_tokens >= limits.tokens)
+    if taken + limits.claimed < limits.cores:
+        return limits.cores - taken - limits.claimed
+    return int(taken < limits.cores + limits.ahead and not limits.claimed and waiting_tokens >= limits.tokens)
 
 
 def plan_batch(lengths: Sequence[int], limits: BatchLimits, free: int) -> tuple[list[int], int]:

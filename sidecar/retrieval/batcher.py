@@ -1,24 +1,26 @@
-"""The queue of texts for one model: groups them into batches and returns each result to its caller.
+"""Groups the texts that wait for one model into batches, and returns each result to its caller.
 
-Callers submit one text or many, which all wait in one queue: small requests before large ones, but no request is
-overtaken by more tokens than it has itself. While cores are free, one worker takes the next batch, which
-:mod:`sidecar.retrieval.batch_policy` chooses, and computes it; its callers get their results at once. If a caller's
-deadline passes or its connection ends, its texts leave the queue; a text that the model fails on fails alone. How many
-texts may wait is limited before they come here, by :class:`sidecar.runtime.admission.Admission`.
+Callers submit one text or many, which all wait in one :class:`~sidecar.retrieval.text_queue.TextQueue`. While cores are
+free, one worker takes the next batch, which :mod:`sidecar.retrieval.batch_policy` chooses, and computes it; its callers
+get their results at once. If a caller's patience ends or its connection does, its texts leave the queue; a text that
+the model fails on fails alone. Admission limits before how many texts may wait.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Generic, TypeVar
 
 from sidecar.errors import EngineFailedError, EngineUnavailableError, SidecarError
 from sidecar.retrieval import batch_policy
-from sidecar.retrieval.batch_policy import BatchLimits, LastBatch
-from sidecar.retrieval.model import AbandonedError, IsWanted, Tokens
+from sidecar.retrieval.batch_policy import BatchLimits, LastBatch, Patience
+from sidecar.retrieval.call import FOREVER, Answered, Call
+from sidecar.retrieval.model import CPU, AbandonedError, IsWanted, Tokens
+from sidecar.retrieval.pace import Estimate, Pace
+from sidecar.retrieval.text_queue import QueuedText, TextQueue
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +28,6 @@ R = TypeVar("R")
 
 REVIVE_S = 1.0
 """A worker that died restarts after so many seconds: what killed it may do so again at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered(Generic[R]):
-    """The outcome of one text: its result, or None if the model gave no numbers; the device, and the reason for it."""
-
-    result: R | None
-    device: str
-    reason: str
 
 
 RunBatch = Callable[[Sequence[Tokens], int, IsWanted], Awaitable[Sequence[Answered[R]]]]
@@ -50,46 +43,28 @@ class PutBackError(Exception):
     """The device failed, and the model has left it; plan these texts again."""
 
 
-class _Call(Generic[R]):
-    """One caller, which waits until all its texts are computed, or until the first fails."""
-
-    def __init__(self, size: int) -> None:
-        self.answers: list[Answered[R] | None] = [None] * size
-        self.missing = size
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def answer(self, place: int, answered: Answered[R]) -> None:
-        self.answers[place] = answered
-        self.missing -= 1
-        if not self.missing and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: SidecarError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting(Generic[R]):
-    call: _Call[R]
-    place: int
-    tokens: Tokens
-    due: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch(Generic[R]):
-    texts: Sequence[_Waiting[R]]
+    texts: Sequence[QueuedText[Call[R]]]
     device: str
     cores: int
+    started_s: float
 
     def is_wanted(self) -> bool:
         """Tell whether any of its callers still waits."""
         return any(not one.call.done.done() for one in self.texts)
 
+    @property
+    def padded_tokens(self) -> int:
+        """Count its tokens, with those that fill it up."""
+        return len(self.texts) * max(one.length for one in self.texts)
+
 
 class Batcher(Generic[R]):
-    """One queue, one worker. ``limits`` is called before each batch: batches for the GPU are larger."""
+    """One queue, one worker. ``limits`` is called before each batch: batches for the GPU are larger.
+
+    ``given_back`` is called after each batch: others may wait for its cores.
+    """
 
     def __init__(
         self,
@@ -97,13 +72,16 @@ class Batcher(Generic[R]):
         limits: Callable[[], BatchLimits],
         learn_pace: Callable[[float, int], None],
         clock: Callable[[], float] = time.monotonic,
+        given_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._run = run
         self._limits = limits
         self._learn_pace = learn_pace
         self._clock = clock
-        self._queue: list[_Waiting[R]] = []
-        self._taken_tokens = 0
+        self._given_back = given_back
+        self._queue: TextQueue[Call[R]] = TextQueue()
+        self._pace = Pace()
+        self._progressed_s = -math.inf
         self._changed = asyncio.Event()
         self._last = LastBatch(0, 0.0, 0.0)
         self._last_ended_s = 0.0
@@ -117,26 +95,53 @@ class Batcher(Generic[R]):
         """The number of texts in the queue."""
         return len(self._queue)
 
-    async def submit(self, texts: Sequence[Tokens]) -> list[Answered[R]]:
+    @property
+    def held_cores(self) -> list[int]:
+        """The cores that each running batch has."""
+        return [batch.cores for batch in self.running if batch.device == CPU]
+
+    def wake(self) -> None:
+        """Look again whether a batch can start: another model gave cores back."""
+        self._changed.set()
+
+    def estimate(self, texts: Sequence[Tokens]) -> Estimate:
+        """Estimate, at the known pace, when a request would begin and how long it would take; zeros while unknown."""
+        limits, tokens = self._limits(), sum(len(one.ids) for one in texts)
+        ahead = self._queue.tokens_before(tokens)
+        ahead_s = self._pace.core_s(limits.device, ahead) / limits.cores
+        return Estimate(self._busy_s(limits) + ahead_s, self._pace.core_s(limits.device, tokens) / limits.cores)
+
+    def _busy_s(self, limits: BatchLimits) -> float:
+        """Estimate the seconds until the device has room for the next batch."""
+        running = [batch for batch in self.running if batch.device == limits.device]
+        if sum(batch.cores for batch in running) < limits.cores:
+            return 0.0
+        return min(self._left_s(batch) for batch in running)
+
+    def _left_s(self, batch: _Batch[R]) -> float:
+        takes_s = self._pace.core_s(batch.device, batch.padded_tokens) / batch.cores
+        return max(0.0, takes_s - (self._clock() - batch.started_s))
+
+    async def submit(self, texts: Sequence[Tokens], patience: Patience = FOREVER) -> list[Answered[R]]:
         """Wait for the answers, in the texts' order.
 
         Raises:
             EngineFailedError: the model failed on one of them, or the worker died.
             EngineUnavailableError: the worker has just died.
+            DeadlineError: the patience is over.
         """
         if not self.alive:
             raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
-        call: _Call[R] = _Call(len(texts))
-        # A request is overtaken by at most as many tokens as it has itself, counted from now: a short question does not
-        # wait for an array of two thousand texts, nor that array for an endless row of questions.
-        due = self._taken_tokens + sum(len(one.ids) for one in texts)
-        self._queue.extend(_Waiting(call, place, tokens, due) for place, tokens in enumerate(texts))
+        call: Call[R] = Call(len(texts))
+        self._queue.add(call, texts)
         self._changed.set()
+        call.watch(patience, self._clock, lambda: self._progressed_s)
         try:
             await call.done
         finally:
+            call.end()
             if call.missing:  # cancelled or failed: its other texts need not be computed
-                self._queue = [one for one in self._queue if one.call is not call]
+                self._queue.keep(lambda one: one is not call)
         return [answer for answer in call.answers if answer is not None]
 
     async def keep_working(self) -> None:
@@ -174,7 +179,7 @@ class Batcher(Generic[R]):
     def _wait_s(self) -> float | None:
         """Return how long to wait, in seconds; None: until something changes."""
         limits = self._limits()
-        tokens = sum(len(one.tokens.ids) for one in self._queue)
+        tokens = self._queue.tokens
         if not self._queue or not self._free_cores(tokens, limits):
             return None
         last = LastBatch(self._last.texts, self._last.took_s, self._clock() - self._last_ended_s)
@@ -185,32 +190,33 @@ class Batcher(Generic[R]):
         return batch_policy.free_cores(taken, waiting_tokens, limits)
 
     def _take(self) -> _Batch[R] | None:
-        self._queue = [one for one in self._queue if not one.call.done.done()]  # their callers remove theirs later
-        self._queue.sort(key=attrgetter("due"))  # stable: first come, first served among equals
-        limits = self._limits()
-        lengths = [len(one.tokens.ids) for one in self._queue]
+        self._queue.keep(lambda call: not call.done.done())  # their callers remove theirs later
+        limits, lengths = self._limits(), self._queue.lengths()
         free = self._free_cores(sum(lengths), limits)
-        if not self._queue or not free:
+        if not lengths or not free:
             return None  # the only caller left while waiting for more texts, or the device changed
         chosen, cores = batch_policy.plan_batch(lengths, limits, free)
-        batch = _Batch([self._queue[position] for position in chosen], limits.device, cores)
-        self._taken_tokens += sum(lengths[position] for position in chosen)
-        going = set(chosen)
-        self._queue = [one for position, one in enumerate(self._queue) if position not in going]
-        return batch
+        return _Batch(self._queue.take(chosen), limits.device, cores, self._clock())
 
     # ── its answers ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _answer(self, batch: _Batch[R]) -> None:
-        started_s = self._clock()
-        await self._compute(batch, started_s)
+        await self._compute(batch)
         self.running.remove(batch)
         self._changed.set()
+        self._given_back()
 
-    async def _compute(self, batch: _Batch[R], started_s: float) -> None:
+    async def _compute(self, batch: _Batch[R]) -> None:
         """Compute texts; if the batch fails, compute each alone, so that only the text at fault fails."""
+
+        def is_wanted() -> bool:
+            """Called from the thread that computes, at each layer: so it gets on."""
+            self._progressed_s = self._clock()
+            return batch.is_wanted()
+
+        self._progressed_s = batch.started_s
         try:
-            answers = await self._run([one.tokens for one in batch.texts], batch.cores, batch.is_wanted)
+            answers = await self._run([one.tokens for one in batch.texts], batch.cores, is_wanted)
         except AbandonedError:
             return
         except PutBackError:
@@ -223,22 +229,24 @@ class Batcher(Generic[R]):
                 text.call.fail(EngineFailedError(f"the model failed on text {text.place} of the request, from 0"))
                 return
         else:
-            self._tell(batch, answers, self._clock() - started_s)
+            self._tell(batch, answers)
             return
         # Outside of the except clause: the exception keeps a reference to the copy of the model that raised it.
         for text in batch.texts:
-            alone = _Batch([text], batch.device, batch.cores)
+            alone = _Batch([text], batch.device, batch.cores, self._clock())
             if alone.is_wanted():
-                await self._compute(alone, self._clock())
+                await self._compute(alone)
 
     def _put_back(self, batch: _Batch[R]) -> None:
-        self._queue = [*(one for one in batch.texts if not one.call.done.done()), *self._queue]
-        self._taken_tokens -= sum(len(one.tokens.ids) for one in batch.texts)
+        self._queue.put_back([one for one in batch.texts if not one.call.done.done()])
+        self._progressed_s = self._clock()
 
-    def _tell(self, batch: _Batch[R], answers: Sequence[Answered[R]], took_s: float) -> None:
+    def _tell(self, batch: _Batch[R], answers: Sequence[Answered[R]]) -> None:
         for one, answered in zip(batch.texts, answers, strict=True):
             one.call.answer(one.place, answered)
-        self._last_ended_s = self._clock()
+        self._progressed_s = self._last_ended_s = self._clock()
+        took_s = self._last_ended_s - batch.started_s
+        self._pace.learn(batch.device, took_s * batch.cores, batch.padded_tokens)
         self._last = LastBatch(len(batch.texts), took_s, 0.0)
         self._learn_pace(took_s / len(batch.texts), len(self.running))
 
@@ -246,4 +254,4 @@ class Batcher(Generic[R]):
         for one in [*(one for batch in self.running for one in batch.texts), *self._queue]:
             one.call.fail(error)
         self.running = []
-        self._queue = []
+        self._queue.clear()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 CPU, GPU = "cpu", "cuda"
 """Devices by the names that answers give them."""
@@ -22,22 +22,46 @@ class Vector(Protocol):
     def tobytes(self) -> bytes:
         """Give the numbers as little-endian bytes."""
 
+    def tolist(self) -> list[Any]:
+        """Give the numbers as Python's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One input as the model reads it; ``truncated`` says that it was longer than the model reads."""
+    """One input as the model reads it; ``truncated`` says that it was longer than the model reads.
+
+    ``query_truncated`` says that it was the query, which is the same for all texts of a request. ``each`` asks for a
+    vector of each token, too.
+    """
 
     ids: Sequence[int]
     truncated: bool = False
+    query_truncated: bool = False
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A token and the part of the text that it stands for, from ``start`` to ``stop`` in characters."""
+
+    id: int
+    text: str
+    special: bool
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """One text as vectors: ``dense`` has length 1; ``values`` are the weights of the token ids ``indices``."""
+    """One text as vectors: ``dense`` has length 1; ``values`` are the weights of the token ids ``indices``.
+
+    ``each``: a vector of length 1 for each token after the first, in rows, if they were asked for.
+    """
 
     dense: Vector
     indices: Vector
     values: Vector
+    each: Vector | None = None
 
 
 class ModelLoadError(Exception):
@@ -81,6 +105,10 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
 
     name: str
     max_tokens: int
+    max_query_tokens: int
+    """Most tokens of a query; 0 where there is none."""
+    dimensions: int
+    """How many numbers a vector has; 0 where there is none."""
     gpu_mb: int
     """MiB of GPU memory that a copy's weights take."""
     can_use_gpu: bool
@@ -92,6 +120,9 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
 
     def tokenize(self, inputs: Sequence[Input_contra]) -> list[Tokens]:
         """Give each input as the model reads it. Blocks."""
+
+    def pieces(self, text: str, *, special: bool) -> list[Piece]:
+        """Give the tokens of a text, with or without the special ones around it. Blocks."""
 
     def copy_to_gpu(self) -> ModelCopy[Result_co]:
         """Make a copy on the GPU. Blocks.

@@ -17,11 +17,11 @@ from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
     EngineUnavailableError,
-    InvalidValueError,
     ModelLoadingError,
 )
-from sidecar.retrieval.batch_policy import BatchLimits
-from sidecar.retrieval.batcher import Answered, Batcher, PutBackError
+from sidecar.retrieval.batch_policy import BatchLimits, RetrievalPolicy
+from sidecar.retrieval.batcher import Batcher, PutBackError
+from sidecar.retrieval.call import Answered
 from sidecar.retrieval.cpu_threads import CpuThreads
 from sidecar.retrieval.model import (
     CPU,
@@ -31,18 +31,23 @@ from sidecar.retrieval.model import (
     IsWanted,
     ModelCopy,
     ModelLoadError,
+    Piece,
     RetrievalModel,
     Tokens,
 )
+from sidecar.retrieval.pace import check_estimate
 from sidecar.retrieval.placement import Placement, reason_of
+from sidecar.retrieval.portions import portions
+from sidecar.retrieval.token_limits import refuse_truncated, with_each, without_numbers
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.capability import Capability
+from sidecar.runtime.cores import CoreLedger
 from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
-I = TypeVar("I")  # noqa: E741 - an input, beside R, a result
+I = TypeVar("I", bound=str | tuple[str, str])  # noqa: E741 - an input, beside R, a result
 R = TypeVar("R")
 
 NOT_CONFIGURED, NOT_INSTALLED = "not-configured", "not-installed"
@@ -51,30 +56,8 @@ FIRST_RETRY_S, LAST_RETRY_S = 5.0, 300.0
 """Backoff of a load that failed: the first pause and the longest, in seconds; it doubles each time."""
 FIRST_PACE_S = 0.05
 """Seconds per text, until the pace is known."""
-PORTION = 64
-"""Texts that are tokenised at a time: of 4,000 characters each they take about a tenth of a second."""
 LOADING_RETRY_AFTER_S = 15
 """A model of a gigabyte is loaded in about that."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalPolicy:
-    """What the operator decided. Times in seconds, tokens padded."""
-
-    timeout_s: float
-    max_queued: int
-    cpu_cores: int
-    cpu_batch_tokens: int
-    gpu_batch_tokens: int
-    padding: float
-    max_wait_s: float
-
-    def limits(self, *, on_gpu: bool, idle_cores: int) -> BatchLimits:
-        """Return the limits of batches; the GPU computes one at a time, and one more may wait for it."""
-        if on_gpu:
-            return BatchLimits(self.gpu_batch_tokens, self.padding, self.max_wait_s, GPU, ahead=1)
-        idle = max(1, min(self.cpu_cores, idle_cores))
-        return BatchLimits(self.cpu_batch_tokens, self.padding, self.max_wait_s, CPU, self.cpu_cores, idle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +71,13 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalMeans:
-    """What the models share. ``idle_cores`` returns how many cores read no page now."""
+    """What the models share."""
 
     policy: RetrievalPolicy
     threads: Threads
     placement: Placement
     metrics: Metrics
-    idle_cores: Callable[[], int]
+    cores: CoreLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +111,16 @@ class Retriever(Generic[I, R]):
         self._threads = means.threads
         self._placement = means.placement
         self._metrics = means.metrics
-        self._idle_cores = means.idle_cores
+        self._cores = means.cores
         self._failure: str | None = None
         self.model: RetrievalModel[I, R] | None = None
         self.first_retry_s = FIRST_RETRY_S
         self.loaded = asyncio.Event()
         self.admission = Admission(means.policy.max_queued, "texts", FIRST_PACE_S)
-        self.batcher: Batcher[R] = Batcher(self._run, self.limits, self.admission.page_done)
+        self.batcher: Batcher[R] = Batcher(
+            self._run, self.limits, self.admission.page_done, given_back=lambda: self._cores.given_back(self.batcher)
+        )
+        self._cores.join(self.batcher)
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,13 +167,14 @@ class Retriever(Generic[I, R]):
 
     # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, inputs: Sequence[I], *, truncate: bool) -> Answers[R]:
-        """Compute a result for each input.
+    async def answer(self, inputs: Sequence[I], *, truncate: bool, most_each: int = 0) -> Answers[R]:
+        """Compute a result for each input; with ``most_each`` a vector of each token, too, of so many at most.
 
         Raises:
             EngineUnavailableError: there is no model, or it is still being loaded.
             QueueFullError: too many texts are in work.
             InvalidValueError: an input is too long and may not be cut.
+            InvalidValueError, QueueFullError: at the known pace it would take too long.
             DeadlineError: it took too long; the inputs that still waited are given up.
             EngineFailedError: the model failed on an input.
         """
@@ -195,17 +182,30 @@ class Retriever(Generic[I, R]):
         with self.admission.admit(len(inputs)):
             async with _deadline(self._policy.timeout_s):
                 tokens = await self._tokenize(model, inputs)
-                if not truncate:
-                    _refuse_truncated(tokens, model.max_tokens)
-                answered = await self.batcher.submit(tokens)
+            if not truncate:
+                refuse_truncated(tokens, model)
+            if most_each:
+                tokens = with_each(tokens, most_each)
+            patience = self._policy.patience
+            check_estimate(self.batcher.estimate(tokens), patience.stall_s, patience.total_s)
+            answered = await self.batcher.submit(tokens, patience)
         return self._gather(tokens, answered)
 
     async def _tokenize(self, model: RetrievalModel[I, R], inputs: Sequence[I]) -> list[Tokens]:
         """Tokenise in portions: between two of them the thread serves others, and the call can be cancelled."""
         tokens: list[Tokens] = []
-        for first in range(0, len(inputs), PORTION):
-            tokens += await self._threads.tokens.run(model.tokenize, inputs[first : first + PORTION])
+        for portion in portions(inputs):
+            tokens += await self._threads.tokens.run(model.tokenize, portion)
         return tokens
+
+    async def pieces(self, texts: Sequence[str], *, special: bool) -> list[list[Piece]]:
+        """Give the tokens of texts.
+
+        Raises:
+            EngineUnavailableError: there is no model, or it is still being loaded.
+        """
+        model = self._ready_model()
+        return [await self._threads.tokens.run(partial(model.pieces, one, special=special)) for one in texts]
 
     def _ready_model(self) -> RetrievalModel[I, R]:
         if self.model:
@@ -220,11 +220,12 @@ class Retriever(Generic[I, R]):
         )
 
     def _gather(self, tokens: Sequence[Tokens], answered: Sequence[Answered[R]]) -> Answers[R]:
-        results = []
-        for place, one in enumerate(answered):
-            if one.result is None:
-                raise EngineFailedError(f"the model gave no numbers for text {place} of the request, from 0")
-            results.append(one.result)
+        results = [one.result for one in answered if one.result is not None]
+        if len(results) < len(answered):
+            raise EngineFailedError(
+                without_numbers([place for place, one in enumerate(answered) if one.result is None])
+            )
+        for one in answered:
             self._metrics.retrieval_texts.labels(self.name, one.device, one.reason).inc()
         where = next((one for one in answered if one.device == CPU), answered[0])
         count = sum(len(one.ids) for one in tokens)
@@ -239,8 +240,10 @@ class Retriever(Generic[I, R]):
 
     def limits(self) -> BatchLimits:
         """Give the limits of batches where the model is now."""
-        on_gpu = self._placement.where(self.name)[0] is not None
-        return self._policy.limits(on_gpu=on_gpu, idle_cores=self._idle_cores())
+        if self._placement.where(self.name)[0] is not None:
+            return self._policy.gpu_limits()
+        cores = self._cores
+        return self._policy.cpu_limits(cores.idle_for(self.batcher), cores.claimed_beside(self.batcher))
 
     async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
         """Run a batch on the model's current device. What fails on the GPU is computed by the CPU, in its own sizes."""
@@ -250,7 +253,7 @@ class Retriever(Generic[I, R]):
             cpu = self.model.cpu
             return await self._measured(cpu, self._threads.cpu.run(cores, partial(cpu.run, batch, is_wanted)), reason)
         try:
-            async with asyncio.timeout(self._policy.timeout_s):  # in case the GPU hangs; no caller waits longer
+            async with asyncio.timeout(self._policy.timeout_s / 2):  # in case the GPU hangs: its callers wait longer
                 return await self._measured(copy, self._threads.gpu.run(copy.run, batch, is_wanted), reason)
         except (GpuOutOfMemoryError, GpuFailedError, TimeoutError) as exc:
             reason = reason_of(exc)
@@ -275,12 +278,3 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as exc:
         raise DeadlineError(f"it took longer than {seconds:g} s") from exc
-
-
-def _refuse_truncated(tokens: Sequence[Tokens], max_tokens: int) -> None:
-    for place, one in enumerate(tokens):
-        if one.truncated:
-            raise InvalidValueError(
-                f"text {place} of the request, from 0, has more than {max_tokens} tokens, which is the limit, and "
-                "truncate is false"
-            )

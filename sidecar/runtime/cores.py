@@ -1,14 +1,16 @@
-"""How many cores this process may use: those it may run on, or fewer where its control groups have a quota.
+"""How many cores this process may use, and who uses them now.
 
-A CPU limit of a pod or a container is such a quota. The cores of the machine are all still visible there, and as many
-workers as the machine has cores would want that much memory, and be throttled together.
+It may use those it may run on, or fewer where its control groups have a quota. A CPU limit of a pod or a container is
+such a quota. The cores of the machine are all still visible there, and as many workers as the machine has cores would
+want that much memory, and be throttled together.
 """
 
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 GROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -65,3 +67,53 @@ def _quota_of(folder: Path) -> float | None:
     except (ValueError, ZeroDivisionError):  # "max"
         return None
     return quota if quota > 0 else None
+
+
+class CoreUser(Protocol):
+    """Whoever computes on cores of this process: each model has a queue that does."""
+
+    @property
+    def waiting(self) -> int:
+        """How many texts wait for a core."""
+
+    @property
+    def held_cores(self) -> Sequence[int]:
+        """How many cores each of its running batches has."""
+
+    def wake(self) -> None:
+        """Called when another user gave cores back."""
+
+
+class CoreLedger:
+    """Who uses the cores now: pages that are read, and the batches of every model. Nobody writes into it: it asks.
+
+    ``pages`` returns how many cores read pages. They come first, and never wait for a batch.
+    """
+
+    def __init__(self, total: int, pages: Callable[[], int]) -> None:
+        self._total = total
+        self._pages = pages
+        self._users: list[CoreUser] = []
+
+    def join(self, user: CoreUser) -> None:
+        """Count a user's batches from now on."""
+        self._users.append(user)
+
+    def idle_for(self, user: CoreUser) -> int:
+        """Count the cores that nobody uses, less one for each other user who waits for one; never below 0."""
+        held = sum(cores for one in self._users for cores in one.held_cores)
+        wanted = sum(one is not user and one.waiting > 0 for one in self._users)
+        return max(0, self._total - self._pages() - held - wanted)
+
+    def claimed_beside(self, user: CoreUser) -> int:
+        """Count the cores that others' batches on several cores have.
+
+        Such a batch waits for all its cores at each of a hundred steps: it must not share one. It is short.
+        """
+        return sum(cores for one in self._users if one is not user for cores in one.held_cores if cores > 1)
+
+    def given_back(self, user: CoreUser) -> None:
+        """Wake the other users: a batch has ended."""
+        for one in self._users:
+            if one is not user:
+                one.wake()

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from sidecar.api import documents, ops, texts
+from sidecar.api import documents, ops
 from sidecar.api.app_keys import (
     CONNECTIONS,
     DRAIN,
@@ -36,6 +36,7 @@ from sidecar.api.middleware import (
     refuse_packed,
     sign,
 )
+from sidecar.api.texts import embedding, models, reranking
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
 from sidecar.documents.upload_paths import open_upload
@@ -57,11 +58,20 @@ from sidecar.telemetry import Metrics
 API_ROUTES = (
     web.post("/ocr-upload", documents.ocr_upload),
     web.post("/ocr", documents.ocr_path),
-    web.post("/embed", texts.embed),
-    web.post("/rerank", texts.rerank),
-    web.post("/v1/embeddings", texts.v1_embeddings),
-    web.post("/v1/rerank", texts.v1_rerank),
-    web.post("/v2/rerank", texts.v1_rerank),
+    web.post("/embed", embedding.embed),
+    web.post("/embed_sparse", embedding.embed_sparse),
+    web.post("/embed_all", embedding.embed_all),
+    web.post("/embeddings", embedding.v1_embeddings),
+    web.post("/v1/embeddings", embedding.v1_embeddings),
+    web.post("/rerank", reranking.rerank),
+    web.post("/v1/rerank", reranking.v1_rerank),
+    web.post("/v2/rerank", reranking.v1_rerank),
+    web.post("/score", reranking.score),
+    web.post("/v1/score", reranking.score),
+    web.post("/tokenize", models.tokenize),
+    web.get("/info", models.get_info),
+    web.get("/models", models.get_models),
+    web.get("/v1/models", models.get_models),
     web.get("/health", ops.get_health),
     web.get("/openapi.json", ops.get_openapi),
 )

@@ -17,12 +17,14 @@ from sidecar.api.app_keys import (
     PLACEMENT,
     READER,
     RERANKER,
+    RETRIEVAL_ANSWERS,
     RETRIEVAL_BODIES,
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
     WORKERS,
 )
 from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
+from sidecar.retrieval.batch_policy import RetrievalPolicy
 from sidecar.retrieval.bge import hub, models, torch_runtime
 from sidecar.retrieval.cpu_threads import CpuThreads
 from sidecar.retrieval.model import EMBED, RERANK
@@ -31,13 +33,12 @@ from sidecar.retrieval.retriever import (
     NOT_CONFIGURED,
     NOT_INSTALLED,
     RetrievalMeans,
-    RetrievalPolicy,
     Retriever,
     Threads,
 )
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
-from sidecar.runtime.cores import usable_cores
+from sidecar.runtime.cores import CoreLedger, usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread, stop_all
 from sidecar.settings import Settings
 
@@ -84,16 +85,17 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     def loader(model: type[M], source: str) -> Callable[[], M]:
         def load() -> M:
             folder = hub.find_model(source)  # first: without a model nothing is imported
+            torch_runtime.bound_caches()
             return model(folder, settings.retrieval_dtype, gpu.find(settings.gpu_index) if wants_gpu else None)
 
         return load
 
-    app[RETRIEVAL_BODIES] = Admission(settings.retrieval_max_bodies_bytes, "bytes of requests", SECONDS_A_BYTE)
+    most = settings.retrieval_max_bodies_bytes
+    app[RETRIEVAL_BODIES] = Admission(most, "bytes of requests", SECONDS_A_BYTE)
+    app[RETRIEVAL_ANSWERS] = Admission(most, "bytes of answers that are being sent", SECONDS_A_BYTE)
     workers = app[WORKERS]
-    machine_cores = usable_cores()
-    means = RetrievalMeans(
-        retrieval_policy(settings, cores), threads, placement, app[METRICS], lambda: machine_cores - workers.busy
-    )
+    ledger = CoreLedger(usable_cores(), lambda: workers.busy)
+    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger)
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
     app[EMBEDDER] = Retriever(EMBED, loader(models.Embedder, embedder), _absent(embedder), means)
     app[RERANKER] = Retriever(RERANK, loader(models.Reranker, reranker), _absent(reranker), means)

@@ -13,6 +13,10 @@ from sidecar.errors import (
 )
 
 NDJSON = "application/x-ndjson"
+CONVENTION_PATHS = ("/v1/", "/v2/", "/embeddings", "/models", "/score", "/info")
+"""How the paths of OpenAI's and Cohere's clients begin, which show nothing of an error but its ``error``."""
+OWNER = "ocr-sidecar"
+"""How this service calls itself, without a version."""
 
 
 MAX_NAME_CHARS = 100
@@ -70,12 +74,36 @@ def is_text(value: str) -> bool:
     return True
 
 
+class ErrorObject(BaseModel):
+    """An error as OpenAI's clients show it."""
+
+    message: str
+    type: str
+    code: str
+
+
 class ErrorBody(Wire):
     """Every error, whatever its status."""
 
     detail: str
     code: str
     request_id: str
+
+
+class ConventionErrorBody(ErrorBody):
+    """The same on the routes of OpenAI and Cohere, whose clients show nothing but ``error``."""
+
+    error: ErrorObject
+
+
+def error_type(status: int) -> str:
+    """Return OpenAI's word for a kind of error."""
+    match status:
+        case 401 | 403:
+            return "authentication_error"
+        case 429:
+            return "rate_limit_error"
+    return "invalid_request_error" if status < 500 else "server_error"
 
 
 def render(body: BaseModel) -> bytes:

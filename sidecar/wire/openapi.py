@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sidecar import __version__
-from sidecar.wire import common, ocr, retrieval, status
+from sidecar.wire import cohere, common, ocr, openai, retrieval, status, tei, vllm
 
 REF = "#/components/schemas/{model}"
 ERROR_STATUSES = {
@@ -25,20 +25,39 @@ ERROR_STATUSES = {
     "504": "It took longer than its deadline.",
 }
 RETRIEVAL_ERRORS = ("400", "401", "408", "413", "415", "422", "429", "500", "502", "503", "504")
-RETRIEVAL: dict[str, tuple[str, type[BaseModel], tuple[type[BaseModel], ...]]] = {
+Models = tuple[type[BaseModel], ...]
+OPENAI = (openai.EmbeddingsRequest,), (openai.EmbeddingsBody,)
+COHERE = (cohere.RerankV1Request,), (cohere.RerankV1Body,)
+SCORE = (vllm.ScoreRequest,), (vllm.ScoreBody,)
+RETRIEVAL: dict[str, tuple[str, Models, Models]] = {
     "/embed": (
-        "Embed one text or several",
-        retrieval.EmbedRequest,
-        (retrieval.EmbedBody, retrieval.EmbedManyBody),
+        "Embed one text or several; with `inputs` as text-embeddings-inference does",
+        (retrieval.EmbedRequest, tei.InputsRequest),
+        (retrieval.EmbedBody, retrieval.EmbedManyBody, tei.VectorsBody),
     ),
-    "/rerank": ("Rank texts by a query", retrieval.RerankRequest, (retrieval.RerankBody,)),
-    "/v1/embeddings": (
-        "Embed, as OpenAI does",
-        retrieval.EmbeddingsRequest,
-        (retrieval.EmbeddingsBody,),
+    "/embed_sparse": ("Sparse vectors, as TEI gives them", (tei.InputsRequest,), (tei.SparseVectorsBody,)),
+    "/embed_all": ("A vector for each token, ColBERT's", (tei.InputsRequest,), (tei.TokenVectorsBody,)),
+    "/embeddings": ("The same as /v1/embeddings", *OPENAI),
+    "/v1/embeddings": ("Embed, as OpenAI does", *OPENAI),
+    "/rerank": (
+        "Rank texts by a query; with `documents` as Cohere does, with `texts` as TEI does",
+        (retrieval.RerankRequest, cohere.RerankV1Request, tei.TextsRerankRequest),
+        (retrieval.RerankBody, cohere.RerankV1Body, tei.RanksBody),
     ),
-    "/v1/rerank": ("Rank, as Cohere and Jina do", retrieval.RerankV1Request, (retrieval.RerankV1Body,)),
-    "/v2/rerank": ("Rank, as Cohere does", retrieval.RerankV1Request, (retrieval.RerankV1Body,)),
+    "/v1/rerank": ("Rank, as Cohere and Jina do", *COHERE),
+    "/v2/rerank": ("Rank, as Cohere does", *COHERE),
+    "/score": ("Score pairs, as vLLM does", *SCORE),
+    "/v1/score": ("The same as /score", *SCORE),
+    "/tokenize": (
+        "Divide texts into the embedder's tokens, as TEI or vLLM do",
+        (tei.TokenizeRequest, vllm.PromptRequest),
+        (tei.PiecesBody, vllm.TokensBody),
+    ),
+}
+LISTS: dict[str, tuple[str, type[BaseModel]]] = {
+    "/info": ("Describe the embedder, as TEI does", tei.InfoBody),
+    "/models": ("The same as /v1/models", openai.ModelsBody),
+    "/v1/models": ("List the models, as OpenAI does", openai.ModelsBody),
 }
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
 
@@ -57,7 +76,8 @@ def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
                     tuple(ERROR_STATUSES),
                 )
             },
-            **{path: {"post": _retrieving(*parts)} for path, parts in RETRIEVAL.items()},
+            **{path: {"post": _retrieving(path, *parts)} for path, parts in RETRIEVAL.items()},
+            **{path: {"get": _listing(*parts)} for path, parts in LISTS.items()},
             "/health": {"get": _plain("Tell whether documents can be read", status.HealthBody)},
             "/openapi.json": {
                 "get": {
@@ -91,12 +111,15 @@ def _schemas() -> dict[str, Any]:
             ocr.DoneEvent,
             ocr.ErrorEvent,
             common.ErrorBody,
+            common.ConventionErrorBody,
             status.HealthBody,
         )
     ]
-    requests += [(asked, "validation") for _, asked, _ in RETRIEVAL.values()]
+    requests += [(one, "validation") for _, asked, _ in RETRIEVAL.values() for one in asked]
     responses += [(answer, "serialization") for _, _, answers in RETRIEVAL.values() for answer in answers]
-    _, definitions = models_json_schema([*requests, *responses], ref_template=REF)  # type: ignore[list-item]
+    responses += [(answer, "serialization") for _, answer in LISTS.values()]
+    every = dict.fromkeys([*requests, *responses])
+    _, definitions = models_json_schema(list(every), ref_template=REF)  # type: ignore[arg-type]
     found: dict[str, Any] = definitions["$defs"]
     return found
 
@@ -131,22 +154,31 @@ def _reading(summary: str, body: dict[str, Any], errors: tuple[str, ...]) -> dic
     return {"summary": summary, "requestBody": {"required": True, "content": body}, "responses": responses}
 
 
-def _retrieving(summary: str, asked: type[BaseModel], answers: tuple[type[BaseModel], ...]) -> dict[str, Any]:
-    answer = _ref(answers[0]) if len(answers) == 1 else {"oneOf": [_ref(one) for one in answers]}
-    responses: dict[str, Any] = {
-        "200": {"description": "What was computed", "content": {"application/json": {"schema": answer}}}
-    }
+def _retrieving(path: str, summary: str, asked: Models, answers: Models) -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": {"description": "What was computed", "content": _json(_one_of(answers))}}
     for code in RETRIEVAL_ERRORS:
-        responses[code] = _error(code)
-    body = {"required": True, "content": {"application/json": {"schema": _ref(asked)}}}
+        responses[code] = _error(code, path)
+    body = {"required": True, "content": _json(_one_of(asked))}
     return {"summary": summary, "requestBody": body, "responses": responses}
 
 
-def _error(code: str) -> dict[str, Any]:
-    return {
-        "description": ERROR_STATUSES[code],
-        "content": {"application/json": {"schema": _ref(common.ErrorBody)}},
-    }
+def _listing(summary: str, answer: type[BaseModel]) -> dict[str, Any]:
+    responses = {"200": {"description": "ok", "content": _json(_ref(answer))}, "401": _error("401", "/v1/")}
+    return {"summary": summary, "responses": responses}
+
+
+def _one_of(models: Models) -> dict[str, Any]:
+    """Refer to one of several; a body may fit more than one, since others' fields are ignored."""
+    return _ref(models[0]) if len(models) == 1 else {"anyOf": [_ref(one) for one in models]}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _error(code: str, path: str = "") -> dict[str, Any]:
+    body = common.ConventionErrorBody if path.startswith(common.CONVENTION_PATHS) else common.ErrorBody
+    return {"description": ERROR_STATUSES[code], "content": _json(_ref(body))}
 
 
 def _plain(summary: str, model: type[BaseModel]) -> dict[str, Any]:

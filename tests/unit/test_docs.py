@@ -22,7 +22,7 @@ from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
 from sidecar.engines import model_watch, tesseract
-from sidecar.engines.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
+from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
@@ -32,9 +32,13 @@ from sidecar.service import engines
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
-from sidecar.wire import ocr, retrieval, status
+from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
+from tools.clients import cases
+from tools.clients.table import Row
 
 ROOT = Path(__file__).parents[2]
+INFINITY_ROWS = [Row("infinity_client", f"`{name}.sync` at the base URL", print) for name in ("embeddings", "rerank")]
+"""Its module imports a client that is not here."""
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
 DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
@@ -92,6 +96,7 @@ TRAITS = [factory.traits for factory in engines.ENGINES]
 ENGINE_SETTINGS = {
     "OCR_ENGINE": engines.accepted_engines(TRAITS),
     "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),
+    "OCR_SECOND_ENGINE": engines.accepted_seconds(TRAITS),
 }
 """What a setting accepts that names an engine is the registry's to say."""
 
@@ -278,14 +283,26 @@ def test_every_reason_for_a_device_has_its_line():
         ("### POST /embed: answer", retrieval.EmbedBody),
         ("### POST /rerank: fields", retrieval.RerankRequest),
         ("### POST /rerank: answer", retrieval.RerankBody),
-        ("### POST /v1/embeddings: fields", retrieval.EmbeddingsRequest),
-        ("### POST /v1/embeddings: answer", retrieval.EmbeddingsBody),
-        ("### POST /v1/rerank: fields", retrieval.RerankV1Request),
-        ("### POST /v1/rerank: answer", retrieval.RerankV1Body),
+        ("### POST /v1/embeddings: fields", openai.EmbeddingsRequest),
+        ("### POST /v1/embeddings: answer", openai.EmbeddingsBody),
+        ("### POST /v1/rerank: fields", cohere.RerankV1Request),
+        ("### POST /v1/rerank: answer", cohere.RerankV1Body),
+        ("### inputs: fields", tei.InputsRequest),
+        ("### texts: fields", tei.TextsRerankRequest),
+        ("### POST /score: fields", vllm.ScoreRequest),
+        ("### POST /score: answer", vllm.ScoreBody),
+        ("### GET /info", tei.InfoBody),
     ],
 )
 def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
     assert columns(API, heading) == sorted((name,) for name in wire_names(model))
+
+
+def test_every_client_that_is_tried_has_its_line_and_works():
+    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *INFINITY_ROWS)]
+    documented = rows(ROOT / "docs" / "integrations.md", "# Clients")
+    assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
+    assert {works for *_, works in documented} == {"yes"}
 
 
 def test_every_reason_for_not_being_ready_has_its_line():

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sidecar.retrieval.bge.hub import quiet
 from sidecar.retrieval.bge.tokenizer import Tokenizer
@@ -21,6 +21,7 @@ from sidecar.retrieval.bge.torch_runtime import (
     free_gpu,
     gpu_errors,
     interruptible,
+    own_weights,
     padding_mask,
     ready_to_compute,
     weights_mb,
@@ -34,11 +35,13 @@ from sidecar.retrieval.model import (
     Embedding,
     IsWanted,
     ModelLoadError,
+    Piece,
     Tokens,
 )
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 
 IDS_A_ROW = 1 << 32
@@ -70,8 +73,10 @@ class Embedder:
         self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
-        sparse = ready_to_compute(loaded.model.sparse_linear)
-        self.cpu = EmbedderCopy(CPU, ready_to_compute(encoder, dtype_on(CPU, dtype)), sparse, self._tokenizer)
+        self.max_query_tokens = 0
+        self.dimensions: int = encoder.config.hidden_size
+        heads = Heads(ready_to_compute(loaded.model.sparse_linear), ready_to_compute(loaded.model.colbert_linear))
+        self.cpu = EmbedderCopy(CPU, ready_to_compute(encoder, dtype_on(CPU, dtype)), heads, self._tokenizer)
         self._dtype = dtype
         self.gpu_mb = weights_mb(encoder, 4 if dtype == "float32" else 2)
         self.can_use_gpu = gpu is not None
@@ -82,11 +87,16 @@ class Embedder:
         found = self._tokenizer.ids(inputs, limit)
         return [Tokens(self._tokenizer.single(ids[:limit]), cut or len(ids) > limit) for ids, cut in found]
 
+    def pieces(self, text: str, *, special: bool) -> list[Piece]:
+        """Give the tokens of a text."""
+        return self._tokenizer.pieces(text, self.max_tokens - 2, special=special)
+
     def copy_to_gpu(self) -> "EmbedderCopy":
         """Make a copy on the GPU."""
         with gpu_errors():
             encoder = copy_to(self.cpu.encoder, self._gpu, self._dtype)
-            return EmbedderCopy(GPU, encoder, copy_to(self.cpu.sparse, self._gpu), self._tokenizer)
+            heads = Heads(*(copy_to(head, self._gpu) for head in self.cpu.heads))
+            return EmbedderCopy(GPU, encoder, heads, self._tokenizer)
 
     def free_gpu(self) -> None:
         """Give back what copies left."""
@@ -114,10 +124,12 @@ class Reranker:
         self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
+        self.max_query_tokens = min(self.max_tokens * 3 // 4, self.max_tokens - 4)
+        self.dimensions = 0
         self.cpu = RerankerCopy(
             CPU,
             ready_to_compute(encoder, dtype_on(CPU, dtype)),
-            ready_to_compute(loaded.model.classifier),
+            ready_to_compute(own_weights(loaded.model.classifier)),
             self._tokenizer,
         )
         self._dtype = dtype
@@ -126,18 +138,21 @@ class Reranker:
 
     def tokenize(self, inputs: Sequence[tuple[str, str]]) -> list[Tokens]:
         """Give pairs as the model reads them; as in FlagEmbedding a query has three quarters of the room at most."""
-        room = self.max_tokens - 4
         queries = dict.fromkeys(query for query, _ in inputs)
-        longest = min(self.max_tokens * 3 // 4, room)
-        known = dict(zip(queries, self._tokenizer.ids(list(queries), longest), strict=True))
-        texts = self._tokenizer.ids([text for _, text in inputs], room)
-        return [self._pair(known[query], text, longest) for (query, _), text in zip(inputs, texts, strict=True)]
+        known = dict(zip(queries, self._tokenizer.ids(list(queries), self.max_query_tokens), strict=True))
+        texts = self._tokenizer.ids([text for _, text in inputs], self.max_tokens - 4)
+        return [self._pair(known[query], text) for (query, _), text in zip(inputs, texts, strict=True)]
 
-    def _pair(self, query: tuple[list[int], bool], text: tuple[list[int], bool], longest: int) -> Tokens:
-        query_ids = query[0][:longest]
+    def _pair(self, query: tuple[list[int], bool], text: tuple[list[int], bool]) -> Tokens:
+        query_ids = query[0][: self.max_query_tokens]
         room = self.max_tokens - 4 - len(query_ids)
-        truncated = query[1] or text[1] or len(query[0]) > longest or len(text[0]) > room
-        return Tokens(self._tokenizer.pair(query_ids, text[0][:room]), truncated)
+        query_cut = query[1] or len(query[0]) > self.max_query_tokens
+        cut = query_cut or text[1] or len(text[0]) > room
+        return Tokens(self._tokenizer.pair(query_ids, text[0][:room]), cut, query_cut)
+
+    def pieces(self, text: str, *, special: bool) -> list[Piece]:
+        """Give the tokens of a text."""
+        return self._tokenizer.pieces(text, self.max_tokens - 2, special=special)
 
     def copy_to_gpu(self) -> "RerankerCopy":
         """Make a copy on the GPU."""
@@ -174,13 +189,20 @@ def _loading() -> Iterator[None]:
 # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Heads(NamedTuple):
+    """What BGE-M3 has beside its encoder: a weight for each token, and a vector for each."""
+
+    sparse: Any
+    colbert: Any
+
+
 class EmbedderCopy:
     """BGE-M3's weights on one device; what the heads compute is computed in float32."""
 
-    def __init__(self, device: str, encoder: Any, sparse: Any, tokenizer: Tokenizer) -> None:  # noqa: ANN401
+    def __init__(self, device: str, encoder: Any, heads: Heads, tokenizer: Tokenizer) -> None:  # noqa: ANN401
         self.device = device
         self.encoder = encoder
-        self.sparse = sparse
+        self.heads = heads
         self._tokenizer = tokenizer
 
     def run(self, batch: Sequence[Tokens], is_wanted: IsWanted) -> list[Embedding | None]:
@@ -189,15 +211,28 @@ class EmbedderCopy:
 
         ids = self._tokenizer.pad(batch)
         with torch.inference_mode(), while_wanted(is_wanted), errors_of(self.device):
-            tensor = torch.from_numpy(ids).to(self.sparse.weight.device)
+            tensor = torch.from_numpy(ids).to(self.heads.sparse.weight.device)
             hidden = self.encoder(tensor, attention_mask=padding_mask(batch, tensor.device))[0]
             dense = torch.nn.functional.normalize(hidden[:, 0].float(), dim=-1)
-            weights = torch.relu(self.sparse(hidden.float())).squeeze(-1)
+            weights = torch.relu(self.heads.sparse(hidden.float())).squeeze(-1)
             both = torch.cat([dense, weights], dim=1).cpu().numpy()  # one transfer, one wait for the GPU
+            each = [self._each(row, one) for row, one in zip(hidden, batch, strict=True)]
         size = dense.shape[1]
-        return self._embeddings(both[:, :size], both[:, size:], ids)
+        return self._embeddings(both[:, :size], both[:, size:], ids, each)
 
-    def _embeddings(self, dense: "np.ndarray", weights: "np.ndarray", ids: "np.ndarray") -> list[Embedding | None]:
+    def _each(self, hidden: "torch.Tensor", text: Tokens) -> "np.ndarray | None":
+        """Compute ColBERT's vectors if they are asked for: of all tokens after the first, as FlagEmbedding does."""
+        import torch
+
+        if not text.each:
+            return None
+        vectors = self.heads.colbert(hidden[1 : len(text.ids)].float())
+        found: np.ndarray = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+        return found
+
+    def _embeddings(
+        self, dense: "np.ndarray", weights: "np.ndarray", ids: "np.ndarray", each: "Sequence[np.ndarray | None]"
+    ) -> list[Embedding | None]:
         """Keep each text's largest weight of each token, of those above zero and of tokens that are no special ones.
 
         All texts at once: done one by one it would keep the GPU waiting for a tenth of its time.
@@ -213,8 +248,8 @@ class EmbedderCopy:
         firsts = np.searchsorted(keys, np.arange(1, len(ids)) * IDS_A_ROW)
         sparse = zip(np.split(keys % IDS_A_ROW, firsts), np.split(largest, firsts), strict=True)
         return [
-            Embedding(vector, indices, values) if is_finite else None
-            for vector, (indices, values), is_finite in zip(dense, sparse, finite, strict=True)
+            Embedding(vector, indices, values, vectors) if is_finite else None
+            for vector, (indices, values), is_finite, vectors in zip(dense, sparse, finite, each, strict=True)
         ]
 
 

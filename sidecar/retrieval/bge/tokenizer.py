@@ -1,10 +1,12 @@
 """Texts as token ids, by the tokenizers library itself."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sidecar.retrieval.model import (
     ModelLoadError,
+    Piece,
     Tokens,
 )
 
@@ -19,6 +21,8 @@ MODEL_LIMIT_TOKENS = 8192
 MAX_CHARS_PER_TOKEN = 64
 """A text is cut at so many characters for each token that is read, so that the time for one has a bound: no token of
 XLM-R is longer than 16 characters."""
+SPACES = re.compile(r"\s{2,}")
+"""What tokenizers of this family read as one space: it must not take the room of words."""
 
 
 class Tokenizer:
@@ -41,8 +45,19 @@ class Tokenizer:
     def ids(self, texts: Sequence[str], limit: int) -> list[tuple[list[int], bool]]:
         """Give texts as ids without special ones, and whether they were cut before that."""
         max_chars = limit * MAX_CHARS_PER_TOKEN
-        found = self._backend.encode_batch_fast([text[:max_chars] for text in texts], add_special_tokens=False)
-        return [(one.ids, len(text) > max_chars) for one, text in zip(found, texts, strict=True)]
+        short = [text if len(text) <= max_chars else SPACES.sub(" ", text) for text in texts]
+        found = self._backend.encode_batch_fast([text[:max_chars] for text in short], add_special_tokens=False)
+        return [(one.ids, len(text) > max_chars) for one, text in zip(found, short, strict=True)]
+
+    def pieces(self, text: str, limit: int, *, special: bool) -> list[Piece]:
+        """Give the tokens of a text, cut to so many, with the special ones around it or without."""
+        found = self._backend.encode(text[: limit * MAX_CHARS_PER_TOKEN], add_special_tokens=False)
+        spans = zip(found.ids[:limit], found.offsets[:limit], strict=True)
+        pieces = [Piece(number, text[start:stop], False, start, stop) for number, (start, stop) in spans]
+        if not special:
+            return pieces
+        first, last = (Piece(one, self._backend.id_to_token(one), True, 0, 0) for one in (self._first, self._last))
+        return [first, *pieces, last]
 
     def single(self, ids: Sequence[int]) -> list[int]:
         """Put the special ids around one text."""

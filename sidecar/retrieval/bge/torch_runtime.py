@@ -41,6 +41,17 @@ NICE_BELOW_OCR = 2
 the event loop serves the texts, too."""
 
 
+CACHED_SHAPES = 16
+"""Shapes of batches for which oneDNN keeps compiled code, per operation. It would keep 1024, some MiB each: with texts
+of every length the memory grew for hours. The code for one more is compiled in less than a millisecond."""
+
+
+def bound_caches() -> None:
+    """Bound what is cached per shape of a batch; torch and oneDNN read this when they are first used."""
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(CACHED_SHAPES))
+
+
 def find_gpu(index: int) -> str | None:
     """Name the GPU of that number, or the only one there is; None where CUDA is of no use."""
     import torch
@@ -91,6 +102,13 @@ def ready_to_compute(module: "torch.nn.Module", dtype: "torch.dtype | None" = No
     import torch
 
     return module.to(dtype or torch.float32).eval().requires_grad_(requires_grad=False)
+
+
+def own_weights(module: "torch.nn.Module") -> "torch.nn.Module":
+    """Give a small module weights of its own: as views of the model's file they would keep all of it mapped."""
+    for weight in module.parameters():
+        weight.data = weight.data.clone()
+    return module
 
 
 def weights_mb(module: "torch.nn.Module", bytes_each: int) -> int:

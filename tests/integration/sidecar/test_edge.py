@@ -233,7 +233,10 @@ async def test_readiness_tells_each_capability(service):
                     one.traits.name: {"state": "unavailable", "reason": f"engine-missing: {one.traits.name}"}
                     for one in ENGINES
                 }
-                | {"tesseract": {"state": "ready", "reason": None}},
+                | {
+                    "tesseract": {"state": "ready", "reason": None},
+                    "rapidocr": {"state": "ready", "reason": "language-missing: tha"},
+                },
                 "sandbox": list(sandbox.available()),
                 "profiles": {"loaded": 0, "refused": {}},
             },

@@ -18,6 +18,7 @@ QUESTION = {"query": "what", "documents": [*TEXTS, "third"], "top_n": 2, "return
 EMBED = [
     {"text": TEXTS[0]},
     {"texts": TEXTS},
+    {"inputs": TEXTS},
 ]
 
 
@@ -116,6 +117,32 @@ async def test_the_routes_of_others_are_answered_as_described(described, encodin
     for path in ("/v1/rerank", "/v2/rerank"):
         assert await described.post(path, {"model": "any", **QUESTION}) == 200
         assert await described.post(path, {"model": "any", **QUESTION, "return_documents": False}) == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed_sparse", {"inputs": TEXTS}),
+        ("/embed_all", {"inputs": TEXTS[0]}),
+        ("/embeddings", {"input": TEXTS}),
+        ("/rerank", QUESTION),
+        ("/rerank", {"query": "what", "texts": TEXTS, "return_text": True}),
+        ("/rerank", {"query": "what", "texts": TEXTS}),
+        ("/score", {"text_1": "what", "text_2": TEXTS}),
+        ("/v1/score", {"text_1": "what", "text_2": "that"}),
+        ("/tokenize", {"inputs": TEXTS}),
+        ("/tokenize", {"prompt": "what"}),
+    ],
+)
+async def test_the_routes_of_further_clients_are_answered_as_described(described, path, body):
+    assert await described.post(path, body) == 200
+
+
+async def test_lists_and_errors_of_the_conventions_are_answered_as_described(described):
+    for path in ("/v1/models", "/models", "/info"):
+        assert (await described.ask("get", path))[0] == 200
+    for path in ("/v1/embeddings", "/embeddings", "/v2/rerank", "/score"):
+        assert await described.post(path, {}) == 422
 
 
 async def test_health_and_the_description_are_answered_as_described(described):

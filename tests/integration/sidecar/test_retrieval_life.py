@@ -14,7 +14,8 @@ import pytest
 from sidecar.api.app_keys import EMBEDDER, READER, RERANKER, WORKERS
 from sidecar.retrieval.bge import hub
 from sidecar.retrieval.model import ModelLoadError
-from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S, PORTION
+from sidecar.retrieval.portions import PORTION_TEXTS
+from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S
 from sidecar.runtime.cores import usable_cores
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
@@ -347,7 +348,7 @@ async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retr
 
     embedder.model.tokenize = slowly
     try:
-        array = asyncio.create_task(embedder.answer(["many"] * (3 * PORTION), truncate=True))
+        array = asyncio.create_task(embedder.answer(["many"] * (3 * PORTION_TEXTS), truncate=True))
         await until(lambda: asked)
         single = asyncio.create_task(embedder.answer(["one"], truncate=True))
         await asyncio.sleep(0)  # it stands in the thread's line now
@@ -355,7 +356,7 @@ async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retr
         await asyncio.gather(array, single)
     finally:
         del embedder.model.tokenize
-    assert asked == [PORTION, 1, PORTION, PORTION]
+    assert asked == [PORTION_TEXTS, 1, PORTION_TEXTS, PORTION_TEXTS]
 
 
 async def test_a_dead_worker_is_seen_by_readiness(retrieving):

@@ -12,7 +12,15 @@ from PIL import Image
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import LanguageMissingError, SidecarError
-from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder, RequestedOptions
+from sidecar.ocr.engine import (
+    EngineModel,
+    EngineTraits,
+    PageText,
+    PageVerdict,
+    PreparedPage,
+    ReadOrder,
+    RequestedOptions,
+)
 from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
 from sidecar.profiles.precedence import instruct
 from sidecar.runtime.admission import Admission
@@ -71,7 +79,7 @@ class Engine:
         pass
 
     def model(self, order):
-        return f"{self.traits.name}-1"
+        return EngineModel(f"{self.traits.name}-1")
 
     def max_attempts(self, order):
         return 1
@@ -140,7 +148,7 @@ async def test_an_engine_s_own_timeout_is_no_bug_of_the_service(job):
 @pytest.mark.parametrize("parameters", [{}, {"level": 2}])
 async def test_the_model_is_named_whether_or_not_it_was_sent_parameters(job, parameters):
     result = await reader_with(Engine(EngineTraits("plain"), parameters=parameters)).read(job, Hearsay())
-    assert (result.model.model, result.model.parameters) == ("plain-1", parameters)
+    assert (result.model.model.name, result.model.parameters) == ("plain-1", parameters)
 
 
 # ── languages ─────────────────────────────────────────────────────────────────────────────────────────────────────

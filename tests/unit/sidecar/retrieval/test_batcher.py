@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.errors import EngineFailedError, EngineUnavailableError
-from sidecar.retrieval.batch_policy import BatchLimits
-from sidecar.retrieval.batcher import Answered, Batcher, PutBackError
+from sidecar.errors import DeadlineError, EngineFailedError, EngineUnavailableError
+from sidecar.retrieval.batch_policy import BatchLimits, Patience
+from sidecar.retrieval.batcher import Batcher, PutBackError
+from sidecar.retrieval.call import Answered
 from sidecar.retrieval.model import AbandonedError, Tokens
+from sidecar.retrieval.pace import ENOUGH
 from sidecar.runtime.background import beside
+from sidecar.runtime.cores import CoreLedger
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
 
@@ -167,7 +170,8 @@ async def test_an_array_is_not_kept_waiting_by_ever_new_texts():
             for _ in range(3):
                 tasks.create_task(ask_again())
     order = [number for (number,) in model.batches]
-    assert order.index(19) <= 20 + 20  # as many others have passed as it is long itself
+    # Twice as many others have passed as it is long itself, and then one for each of its texts.
+    assert order.index(19) <= 20 + 2 * 20 + 20 + 1
 
 
 async def test_a_caller_that_leaves_takes_its_texts_along():
@@ -248,7 +252,7 @@ async def test_what_is_put_back_is_planned_anew_in_batches_as_they_are_now():
         await until(lambda: batcher.waiting == 1)
         model.gate.set()
         assert (await first, await later) == ([0, 1, 2, 3, 4], [9])
-    assert model.batches == [[0, 1], [2, 3], [4, 9]]
+    assert model.batches == [[9, 0], [1, 2], [3, 4]]  # the shortest request first
 
 
 async def test_what_one_device_computes_takes_nothing_from_another():
@@ -399,3 +403,131 @@ async def test_callers_just_answered_go_together_again():
         clock.advance(100)  # so long does the batch take; a tenth of it is more than may be waited
         model.gate.set()
     assert model.batches == [[1, 2, 3], [11, 12, 13]]
+
+
+# ── patience and estimates ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_caller_waits_as_long_as_anything_is_computed():
+    """Five batches, each of which takes most of the patience: it counts from what was computed last."""
+    clock = ManualClock()
+
+    class Slow(Model):
+        async def run(self, batch, cores, is_wanted):
+            clock.advance(0.04)
+            await asyncio.sleep(0.06)  # so that the patience is looked at in each
+            return await super().run(batch, cores, is_wanted)
+
+    model = Slow()
+    model.limits = BatchLimits(10, 0.5, 0.0)  # one text a batch
+    batcher = Batcher(model.run, lambda: model.limits, lambda _took_s, _at_a_time: None, clock)
+    async with beside(batcher.keep_working()):
+        texts = [text(number) for number in range(5)]
+        assert await results(batcher.submit(texts, Patience(stall_s=0.05))) == [0, 1, 2, 3, 4]
+
+
+async def test_a_layer_that_is_computed_is_progress_too():
+    model, clock = Model(), ManualClock()
+    model.gate.clear()
+    batcher = Batcher(model.run, lambda: model.limits, lambda _took_s, _at_a_time: None, clock)
+    async with beside(batcher.keep_working()):
+        call = asyncio.create_task(batcher.submit([text(0)], Patience(stall_s=0.2)))
+        await until(lambda: model.batches)
+        for _ in range(5):
+            clock.advance(0.15)
+            assert model.is_wanted()
+        assert not call.done()
+        clock.advance(0.3)
+        with pytest.raises(DeadlineError, match=r"it took longer than 0\.2 s"):
+            await call
+        assert not model.is_wanted()
+        model.gate.set()
+
+
+async def test_no_progress_makes_a_caller_wait_longer_than_altogether():
+    model = Model()
+    model.gate.clear()
+    async with working(model) as batcher:
+        with pytest.raises(DeadlineError, match=r"it took longer than 0\.1 s"):
+            await batcher.submit([text(0)], Patience(stall_s=60, total_s=0.1))
+        assert batcher.waiting == 0
+        model.gate.set()
+
+
+async def test_an_estimate_counts_what_comes_before_and_what_runs():
+    model, clock = Model(), ManualClock()
+    model.limits = BatchLimits(10, 0.5, 0.0)
+    batcher = Batcher(model.run, lambda: model.limits, lambda _took_s, _at_a_time: None, clock)
+    async with beside(batcher.keep_working()):
+        assert batcher.estimate([text(0)]).own_s == 0  # nothing is known yet
+        for number in range(ENOUGH):
+            model.gate.clear()
+            first = asyncio.create_task(batcher.submit([text(0)]))
+            await until(lambda number=number: len(model.batches) == number + 1)
+            clock.advance(2)  # ten tokens take two seconds
+            model.gate.set()
+            await first
+        model.gate.clear()
+        running = asyncio.create_task(batcher.submit([text(1)]))
+        await until(lambda: len(model.batches) == ENOUGH + 1)
+        waiting = [asyncio.create_task(batcher.submit([text(2)] * count)) for count in (3, 9)]
+        await until(lambda: batcher.waiting == 12)
+        clock.advance(0.5)
+        estimate = batcher.estimate([text(3)] * 5)
+        assert (estimate.wait_s, estimate.own_s) == pytest.approx((1.5 + 3 * 2, 5 * 2))
+        model.gate.set()
+        await asyncio.gather(running, *waiting)
+
+
+# ── two models ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def two_working(cores, first, second):
+    """Two models with one ledger of so many cores."""
+    ledger, batchers = CoreLedger(cores, lambda: 0), []
+
+    def batcher_of(model):
+        def limits():
+            return BatchLimits(
+                100, 0.5, 0.0, cores=cores, idle=max(1, ledger.idle_for(one)), claimed=ledger.claimed_beside(one)
+            )
+
+        one = Batcher(model.run, limits, lambda _took_s, _at_a_time: None, given_back=lambda: ledger.given_back(one))
+        ledger.join(one)
+        batchers.append(one)
+        return one
+
+    async with beside(batcher_of(first).keep_working()), beside(batcher_of(second).keep_working()):
+        yield batchers
+
+
+async def test_a_lone_text_takes_no_core_that_another_model_computes_on():
+    one, other = Model(), Model()
+    one.gate.clear()
+    async with two_working(2, one, other) as (first, second):
+        load = asyncio.create_task(first.submit([text(1), text(2)]))
+        await until(lambda: first.held_cores == [1, 1])
+        assert await results(second.submit([text(9)])) == [9]
+        assert other.cores == [1]
+        one.gate.set()
+        await load
+        assert await results(second.submit([text(9)])) == [9]
+        assert other.cores == [1, 2]  # now nobody else computes
+
+
+async def test_a_batch_on_several_cores_is_not_disturbed_and_the_other_model_comes_next():
+    one, other = Model(), Model()
+    one.gate.clear()
+    async with two_working(2, one, other) as (first, second):
+        alone = asyncio.create_task(first.submit([text(1)]))
+        await until(lambda: first.held_cores == [2])
+        waiting = asyncio.create_task(results(second.submit([text(9)])))
+        more = asyncio.create_task(first.submit([text(2)]))
+        await until(lambda: first.waiting == second.waiting == 1)
+        assert other.batches == []
+        one.gate.set()
+        await asyncio.gather(alone, more)
+        assert await waiting == [9]
+    assert one.cores == [2, 1]  # the second shares the cores with the other model's
+    assert other.cores == [1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.runtime.cores import GROUPS, read_quota, usable_cores
+from sidecar.runtime.cores import GROUPS, CoreLedger, read_quota, usable_cores
 
 HALF_A_CORE = ("50000", "100000")
 
@@ -90,3 +90,43 @@ def test_in_a_real_group_with_a_quota_fewer_cores_are_usable(small_group: Path):
     join = f"open({str(small_group)!r}, 'w').write('0'); "
     assert subprocess.check_output([sys.executable, "-c", join + count], text=True) == "1\n"
     assert usable_cores() >= 1
+
+
+class User:
+    def __init__(self, *held_cores, waiting=0):
+        self.held_cores = held_cores
+        self.waiting = waiting
+        self.woken = 0
+
+    def wake(self):
+        self.woken += 1
+
+
+def test_a_ledger_counts_pages_and_the_batches_of_every_model():
+    ledger = CoreLedger(8, lambda: 3)
+    embedder, reranker = User(1, 1), User()
+    ledger.join(embedder)
+    ledger.join(reranker)
+    assert ledger.idle_for(reranker) == 3
+    embedder.waiting = 5
+    assert (ledger.idle_for(reranker), ledger.idle_for(embedder)) == (2, 3)
+    embedder.held_cores = (1,) * 7
+    assert ledger.idle_for(reranker) == 0
+
+
+def test_only_a_batch_on_several_cores_has_them_for_itself():
+    ledger = CoreLedger(8, lambda: 0)
+    embedder, reranker = User(1, 1), User(4)
+    ledger.join(embedder)
+    ledger.join(reranker)
+    assert ledger.claimed_beside(embedder) == 4
+    assert ledger.claimed_beside(reranker) == 0
+
+
+def test_cores_given_back_wake_the_others():
+    ledger = CoreLedger(8, lambda: 0)
+    embedder, reranker = User(), User()
+    ledger.join(embedder)
+    ledger.join(reranker)
+    ledger.given_back(embedder)
+    assert (embedder.woken, reranker.woken) == (0, 1)

@@ -12,17 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import InvalidValueError, KeepAliveRefusedError, MalformedBodyError
-from sidecar.wire.retrieval import (
-    EmbeddingsRequest,
-    EmbedRequest,
-    RerankRequest,
-    RerankV1Request,
-    parse,
-    ranked,
-    relevance,
-    render,
-    written,
-)
+from sidecar.wire.body import IDS_REFUSED, parse, parse_any
+from sidecar.wire.cohere import RerankV1Request
+from sidecar.wire.openai import EmbeddingsRequest, written
+from sidecar.wire.retrieval import EmbedRequest, RerankRequest, ranked, relevance, render
+from sidecar.wire.tei import InputsRequest, TextsRerankRequest
+from sidecar.wire.vllm import ScoreRequest
 
 
 def refusal(model, body):
@@ -39,7 +34,6 @@ def refusal(model, body):
         (EmbedRequest, {"texts": []}, "texts is empty, at least one text is accepted"),
         (EmbedRequest, {}, "either text or texts is needed, and not both"),
         (EmbedRequest, {"text": "a", "texts": ["a"]}, "either text or texts is needed, and not both"),
-        (EmbedRequest, {"text": "a", "colour": 1}, "colour is not a field that is known here"),
         (EmbedRequest, {"text": 5}, "text is 5, accepted: a valid string"),
         (EmbedRequest, {"text": ["secret"]}, "text is not accepted: a valid string"),
         (EmbedRequest, {"texts": ["a"] * 2049}, "texts has 2049 items, the limit is 2048"),
@@ -48,14 +42,23 @@ def refusal(model, body):
         (RerankRequest, {"query": "", "chunks": ["a"]}, "query is empty, a text is accepted"),
         (RerankRequest, {"query": "a"}, "chunks is missing"),
         (RerankRequest, {"query": "a", "chunks": ["a", ""]}, "chunks.1 is empty, a text is accepted"),
-        (RerankRequest, {"query": "a", "chunks": ["a"], "topN": 0}, "top_n is 0, accepted: greater than or equal to 1"),
+        (
+            RerankRequest,
+            {"query": "a", "chunks": ["a"], "topN": -1},
+            "top_n is -1, accepted: greater than or equal to 0",
+        ),
         (
             RerankRequest,
             {"query": "a", "chunks": ["a"], "topN": 1, "top_n": 1},
             "topN is given twice, in both spellings",
         ),
-        (EmbeddingsRequest, {"input": [1, 2]}, "input is not accepted: token ids are not taken, only texts"),
-        (EmbeddingsRequest, {"input": [[1], [2]]}, "input is not accepted: token ids are not taken, only texts"),
+        (EmbeddingsRequest, {"input": [1, 2]}, f"input is not accepted: {IDS_REFUSED}"),
+        (EmbeddingsRequest, {"input": [[1], [2]]}, f"input is not accepted: {IDS_REFUSED}"),
+        (EmbeddingsRequest, {"input": [1] * 5000}, f"input is not accepted: {IDS_REFUSED}"),
+        (EmbeddingsRequest, {"input": ["a", [1]]}, f"input is not accepted: {IDS_REFUSED}"),
+        (InputsRequest, {"inputs": [[1, 2]]}, f"inputs is not accepted: {IDS_REFUSED}"),
+        (ScoreRequest, {"text_1": ["a", "b"], "text_2": "c"}, "text_1 is one text, or as many as text_2"),
+        (ScoreRequest, {"text_1": "a", "text_2": ""}, None),
         (EmbeddingsRequest, {"input": "a", "dimensions": True}, None),
         (EmbedRequest, {f"field{number}": 1 for number in range(33)}, "the body has 33 fields, the limit is 32"),
         (EmbedRequest, {"texts": [[]] * 2049}, "texts has 2049 items, the limit is 2048"),
@@ -75,7 +78,7 @@ def refusal(model, body):
         (EmbeddingsRequest, {"input": "a", "encoding_format": "int8"}, None),
         (RerankV1Request, {"query": "a", "documents": [{"text": ""}]}, "documents.0.text is empty, a text is accepted"),
         (RerankV1Request, {"query": "a", "documents": [{"text": "\ud800"}]}, "documents.0 is not Unicode text"),
-        (RerankV1Request, {"query": "a", "documents": ["a"], "rank": 1}, "rank is not a field that is known here"),
+        (RerankV1Request, {"query": "a", "documents": ["a"], "truncate": "START"}, None),
     ],
 )
 def test_a_request_outside_the_contract_is_refused_by_name_and_quotes_no_text(model, body, detail):
@@ -153,11 +156,46 @@ def test_what_clients_of_the_conventions_send_besides_is_taken():
     )
 )
 def test_whatever_comes_is_parsed_or_refused(body):
-    for model in (EmbedRequest, RerankRequest, EmbeddingsRequest, RerankV1Request):
+    for model in (EmbedRequest, RerankRequest, EmbeddingsRequest, RerankV1Request, InputsRequest, ScoreRequest):
         try:
             parse(model, json.dumps(body).encode(), 2048)
         except (InvalidValueError, MalformedBodyError, KeepAliveRefusedError) as refused:
             assert refused.detail  # noqa: PT017 - both ends are right
+
+
+def test_unknown_fields_are_ignored_and_named():
+    body = b'{"text": "a", "task": "retrieval.query", "inputType": 5, "late": null, "truncate": false}'
+    parsed = parse_any([EmbedRequest], body, 9)
+    assert (parsed.asked.text, parsed.asked.truncate) == ("a", False)
+    assert parsed.ignored == ("task", "input_type")  # null means not set
+    assert parse_any([EmbeddingsRequest], b'{"input": "a", "user": "b"}', 9).ignored == ()
+
+
+FORMS = [RerankRequest, RerankV1Request, TextsRerankRequest]
+
+
+@pytest.mark.parametrize(
+    ("field", "form"), [("chunks", RerankRequest), ("documents", RerankV1Request), ("texts", TextsRerankRequest)]
+)
+def test_the_form_of_a_request_is_told_by_its_fields(field, form):
+    assert type(parse_any(FORMS, json.dumps({"query": "a", field: ["b"]}).encode(), 9).asked) is form
+
+
+def test_two_forms_in_one_request_are_refused():
+    with pytest.raises(InvalidValueError, match="documents or texts is accepted, and not both"):
+        parse_any(FORMS, b'{"query": "a", "documents": ["b"], "texts": ["c"]}', 9)
+
+
+@pytest.mark.parametrize(("truncate", "cuts"), [(True, True), (False, False), ("END", True), ("NONE", False)])
+def test_truncate_is_taken_as_nvidia_s_clients_write_it(truncate, cuts):
+    body = json.dumps({"input": "a", "truncate": truncate}).encode()
+    assert parse(EmbeddingsRequest, body, 9).cuts is cuts
+
+
+def test_pairs_are_one_text_against_others_or_as_many_against_as_many():
+    assert parse(ScoreRequest, b'{"text_1": "a", "text_2": ["b", "c"]}', 9).pairs == [("a", "b"), ("a", "c")]
+    assert parse(ScoreRequest, b'{"text_1": ["a", "b"], "text_2": ["c", "d"]}', 9).pairs == [("a", "c"), ("b", "d")]
+    assert parse(ScoreRequest, b'{"text_1": "a", "text_2": "b"}', 9).pairs == [("a", "b")]
 
 
 def test_both_spellings_and_both_forms_of_documents_are_taken():
@@ -172,6 +210,7 @@ def test_both_spellings_and_both_forms_of_documents_are_taken():
 def test_equal_scores_keep_their_order():
     assert ranked([0.5, 2.0, 0.5, -1.0], None) == [1, 0, 2, 3]
     assert ranked([0.5, 2.0, 0.5, -1.0], 2) == [1, 0]
+    assert ranked([0.5, 2.0, 0.5, -1.0], 0) == [1, 0, 2, 3]
     assert ranked([], 3) == []
 
 

@@ -1,0 +1,95 @@
+"""Embeds texts: our own routes, text-embeddings-inference's and OpenAI's, one function each."""
+
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.api.app_keys import EMBEDDER, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.texts import exchange
+from sidecar.api.texts.exchange import Body
+from sidecar.retrieval.model import Embedding
+from sidecar.retrieval.retriever import Answers
+from sidecar.wire import openai, retrieval, tei
+
+FEW_TEXTS = 16
+"""Texts that are embedded however slowly others read: with 1,024 numbers each their answer has 0.4 MB."""
+
+
+async def embed(request: web.Request) -> web.StreamResponse:
+    """Return dense and sparse vectors, or plain ones for the field `inputs`."""
+    return await exchange.answer(request, {retrieval.EmbedRequest: _embed, tei.InputsRequest: _plain})
+
+
+async def _embed(request: web.Request, asked: retrieval.EmbedRequest) -> Body:
+    texts = asked.texts if asked.text is None else [asked.text]
+    found = await _embeddings(request, texts or [], truncate=asked.truncate)
+    bodies = [
+        retrieval.embedding_body(one, truncated=truncated)
+        for one, truncated in zip(found.results, found.truncated, strict=True)
+    ]
+    where = {"device": found.device, "reason": found.reason}
+    return {**bodies[0], **where} if asked.texts is None else {"embeddings": bodies, **where}
+
+
+async def _plain(request: web.Request, asked: tei.InputsRequest) -> list[Any]:
+    found = await _embeddings(request, asked.texts, truncate=asked.truncate)
+    return [one.dense for one in found.results]
+
+
+async def embed_sparse(request: web.Request) -> web.StreamResponse:
+    """Return sparse vectors alone."""
+    return await exchange.answer(request, {tei.InputsRequest: _sparse})
+
+
+async def _sparse(request: web.Request, asked: tei.InputsRequest) -> list[Any]:
+    found = await _embeddings(request, asked.texts, truncate=asked.truncate)
+    return [tei.sparse_entries(one) for one in found.results]
+
+
+async def embed_all(request: web.Request) -> web.StreamResponse:
+    """Return a vector for each token, ColBERT's."""
+    return await exchange.answer(request, {tei.InputsRequest: _all})
+
+
+async def _all(request: web.Request, asked: tei.InputsRequest) -> list[Any]:
+    most = request.app[SETTINGS].retrieval_max_items
+    found = await _embeddings(request, asked.texts, truncate=asked.truncate, most_each=most)
+    return [one.each for one in found.results]
+
+
+async def v1_embeddings(request: web.Request) -> web.StreamResponse:
+    """Return dense vectors, as OpenAI does."""
+    return await exchange.answer(request, {openai.EmbeddingsRequest: _v1_embeddings})
+
+
+async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) -> Body:
+    if model := request.app[EMBEDDER].model:  # else it says itself that it is not there
+        openai.check_dimensions(asked.dimensions, model.dimensions)
+    found = await _embeddings(request, asked.texts, truncate=asked.cuts)
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": openai.written(one.dense, asked.encoding_format),
+            "truncated": truncated,
+        }
+        for index, (one, truncated) in enumerate(zip(found.results, found.truncated, strict=True))
+    ]
+    return {
+        "object": "list",
+        "data": data,
+        "model": request.app[SETTINGS].bge_m3_name,
+        "usage": openai.usage(found.tokens),
+        "device": found.device,
+        "reason": found.reason,
+    }
+
+
+async def _embeddings(
+    request: web.Request, texts: list[str], *, truncate: bool, most_each: int = 0
+) -> Answers[Embedding]:
+    """Embed texts. While much is being sent, many are refused, whose vectors would be much more; a few never are."""
+    if len(texts) > FEW_TEXTS or most_each:
+        answers = request.app[RETRIEVAL_ANSWERS]
+        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
+    return await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each)

@@ -1,0 +1,46 @@
+"""One request with texts: read, parsed, computed, written; the memory it takes; the fields that it has in vain."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.api import deliver, receive
+from sidecar.api.app_keys import DRAIN, METRICS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.receive import read_body
+from sidecar.ocr.warning_codes import WarningCode
+from sidecar.wire import retrieval
+from sidecar.wire.body import Form, parse_any
+from sidecar.wire.common import JSON, MAX_NAME_CHARS
+
+Body = dict[str, Any]
+Compute = Callable[[web.Request, Any], Awaitable[object]]
+"""Computes the answer to one form of request."""
+Forms = Mapping[type[Form], Compute]
+"""The forms that a route takes; the first is meant where nothing tells."""
+IGNORED_HEADER = "X-Ignored-Fields"
+
+
+async def answer(request: web.Request, forms: Forms) -> web.StreamResponse:
+    """Read, parse, compute, write. The memory of the request and of its answer is counted until the end."""
+    settings = request.app[SETTINGS]
+    limit = settings.retrieval_max_body_bytes
+    receive.refuse_length(request, limit, limit)
+    async with request.app[DRAIN].request():
+        with request.app[RETRIEVAL_BODIES].growing() as held, request.app[RETRIEVAL_ANSWERS].growing() as sent:
+            async with receive.receiving(settings.receive_timeout_s):
+                body = await read_body(request, limit, held.take)
+            parsed = parse_any(tuple(forms), body, settings.retrieval_max_items)
+            computed = retrieval.render(await forms[type(parsed.asked)](request, parsed.asked))
+            sent.take_anyway(len(computed))
+            headers = _ignored(request, parsed.ignored)
+            return await deliver.deliver(request, computed, JSON, settings.receive_timeout_s, headers)
+
+
+def _ignored(request: web.Request, names: tuple[str, ...]) -> dict[str, str]:
+    """Name the fields that were ignored in a header, and count the request."""
+    if not names:
+        return {}
+    request.app[METRICS].warnings.labels(WarningCode.UNKNOWN_FIELD).inc()
+    return {IGNORED_HEADER: ", ".join(re.sub(r"[^!-+\--~]", "?", name[:MAX_NAME_CHARS]) or "?" for name in names)}

@@ -1,0 +1,51 @@
+"""What there is to embed and rerank with, and how a text is divided into tokens."""
+
+from typing import Any
+
+from aiohttp import web
+
+from sidecar import __version__
+from sidecar.api.app_keys import EMBEDDER, SETTINGS
+from sidecar.api.texts import exchange
+from sidecar.api.texts.exchange import Body
+from sidecar.wire import openai, tei, vllm
+
+
+async def tokenize(request: web.Request) -> web.StreamResponse:
+    """Return the embedder's tokens, as TEI does for `inputs` and as vLLM does for `prompt`."""
+    return await exchange.answer(request, {tei.TokenizeRequest: _pieces, vllm.PromptRequest: _tokens})
+
+
+async def _pieces(request: web.Request, asked: tei.TokenizeRequest) -> list[Any]:
+    found = await request.app[EMBEDDER].pieces(asked.texts, special=asked.add_special_tokens)
+    return [[tei.piece_body(piece) for piece in pieces] for pieces in found]
+
+
+async def _tokens(request: web.Request, asked: vllm.PromptRequest) -> Body:
+    embedder = request.app[EMBEDDER]
+    (pieces,) = await embedder.pieces([asked.prompt], special=asked.add_special_tokens)
+    most = embedder.model.max_tokens if embedder.model else 0
+    return {"count": len(pieces), "max_model_len": most, "tokens": [piece.id for piece in pieces]}
+
+
+async def get_models(request: web.Request) -> web.Response:
+    """List the models that are configured, as OpenAI does."""
+    settings = request.app[SETTINGS]
+    configured = [(settings.bge_m3_model, settings.bge_m3_name), (settings.reranker_model, settings.reranker_name)]
+    return web.json_response(openai.models_body([name for source, name in configured if source]))
+
+
+async def get_info(request: web.Request) -> web.Response:
+    """Describe the embedder, as TEI does."""
+    settings, model = request.app[SETTINGS], request.app[EMBEDDER].model
+    body = tei.InfoBody(
+        model_id=settings.bge_m3_name,
+        model_type={"embedding": {"pooling": "cls"}},
+        max_input_length=model.max_tokens if model else None,
+        max_client_batch_size=settings.retrieval_max_items,
+        max_concurrent_requests=settings.retrieval_max_queued_items,
+        auto_truncate=True,
+        reranker_id=settings.reranker_name,
+        version=__version__,
+    )
+    return web.json_response(body.model_dump())

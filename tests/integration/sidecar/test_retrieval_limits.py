@@ -1,0 +1,167 @@
+"""What embedding and reranking refuse at once, and what they wait for."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sidecar.api.app_keys import EMBEDDER, RETRIEVAL_ANSWERS
+from sidecar.api.deliver import READ_BYTES_PER_S, time_for_slice_s
+from tests.conftest import until
+from tests.integration.sidecar.retrieving import loaded, post
+from tools.fakes import model_texts
+from tools.fakes.model_texts import NAN_TOKEN
+
+
+class Plodding:
+    """A copy that takes a while for each batch, as a large model on a small machine does."""
+
+    device = "cpu"
+
+    def __init__(self, copy, takes_s):
+        self.copy = copy
+        self.takes_s = takes_s
+        self.batches = 0
+
+    def run(self, batch, is_wanted):
+        self.batches += 1
+        time.sleep(self.takes_s)
+        return self.copy.run(batch, is_wanted)
+
+
+async def plodding(start, models, takes_s, **settings):
+    """Start a service that computes one short text at a time."""
+    one_at_a_time = {"RETRIEVAL_THREADS": "1", "RETRIEVAL_BATCH_TOKENS": "16", "RETRIEVAL_MAX_PADDING": "0"}
+    running = await loaded(await start(**models.environment | one_at_a_time | settings))
+    model = running.service.api[EMBEDDER].model
+    model.cpu = Plodding(model.cpu, takes_s)
+    return running
+
+
+TEXT = " ".join(model_texts.words(10))
+
+
+async def test_an_array_is_computed_to_its_end_however_long_it_takes_while_it_gets_on(start, models):
+    running = await plodding(start, models, 0.1, RETRIEVAL_TIMEOUT_SECONDS="0.5")
+    status, answer = await post(running, "/embed", {"texts": [TEXT] * 12})
+    assert (status, len(answer["embeddings"])) == (200, 12)
+
+
+async def test_what_cannot_be_answered_in_time_is_refused_at_once_with_the_estimate(start, models):
+    running = await plodding(start, models, 0.1, RETRIEVAL_TIMEOUT_SECONDS="0.5")
+    embedder = running.service.api[EMBEDDER]
+    assert (await post(running, "/embed", {"texts": [TEXT] * 10}))[0] == 200  # so the pace is known
+    before = embedder.model.cpu.batches
+    status, answer = await post(running, "/embed", {"texts": [TEXT] * 500})
+    assert (status, answer["code"]) == (422, "invalid_value")
+    assert answer["detail"].startswith("the texts would take about ")
+    assert answer["detail"].endswith(" s here, the limit is 10 s: send fewer at a time")
+    assert embedder.model.cpu.batches == before
+
+    array = asyncio.create_task(post(running, "/embed", {"texts": [TEXT] * 20}))
+    await until(lambda: embedder.batcher.waiting > 10)
+    async with running.client.post(f"{running.url}/embed", json={"texts": [TEXT] * 21}) as response:
+        assert (response.status, (await response.json())["code"]) == (429, "queue_full")
+        assert 1 <= int(response.headers["Retry-After"]) <= 10
+    assert (await post(running, "/embed", {"text": TEXT}))[0] == 200  # it comes before the array
+    assert not array.done()
+    assert (await array)[0] == 200
+
+
+async def test_other_dimensions_are_refused_before_anything_is_computed(start, models):
+    running = await plodding(start, models, 0)
+    body = {"input": ["a"] * 100, "dimensions": 8}
+    status, answer = await post(running, "/v1/embeddings", body)
+    assert (status, answer["detail"]) == (422, "dimensions is 8, this model has 32 and cannot give fewer")
+    assert running.service.api[EMBEDDER].model.cpu.batches == 0
+    assert (await post(running, "/v1/embeddings", body | {"dimensions": 32}))[0] == 200
+
+
+async def test_a_query_that_may_not_be_cut_is_called_the_query(retrieving):
+    body = {"query": " ".join(model_texts.words(400)), "chunks": ["short", "other"], "truncate": False}
+    status, answer = await post(retrieving, "/rerank", body)
+    assert (status, answer["detail"]) == (
+        422,
+        "the query has more than 384 tokens, which is the limit, and truncate is false",
+    )
+    body = {"query": "short", "chunks": ["short", " ".join(model_texts.words(600))], "truncate": False}
+    status, answer = await post(retrieving, "/rerank", body)
+    assert answer["detail"].startswith("text 1 of the request, from 0, has more than 512 tokens")
+
+
+async def test_all_texts_without_numbers_are_named(retrieving):
+    texts = ["good", NAN_TOKEN, "fine", f"bad {NAN_TOKEN}"]
+    status, answer = await post(retrieving, "/embed", {"texts": texts})
+    assert (status, answer["detail"]) == (502, "the model gave no numbers for text 1, 3 of the request, from 0")
+    _, answer = await post(retrieving, "/embed", {"texts": [NAN_TOKEN] * 12})
+    assert answer["detail"] == (
+        "the model gave no numbers for text 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and others of the request, from 0"
+    )
+
+
+async def test_white_space_does_not_take_the_room_of_words(retrieving):
+    """Before it is tokenised, a text is cut at 64 characters a token."""
+    words = " ".join(model_texts.words(20))
+    _, plain = await post(retrieving, "/embed", {"text": f" {words}"})
+    status, spaced = await post(retrieving, "/embed", {"text": " " * 600_000 + words})
+    assert (status, spaced["truncated"]) == (200, False)
+    assert spaced["dense"] == pytest.approx(plain["dense"], abs=1e-5)
+
+
+async def test_an_answer_that_is_read_slowly_refuses_no_small_request(start, models):
+    running = await loaded(await start(**models.environment | {"RETRIEVAL_MAX_BODIES_BYTES": "100000"}))
+    answers = running.service.api[RETRIEVAL_ANSWERS]
+    host, port = running.url.removeprefix("http://").split(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(deaf, (host, int(port)))
+        body = json.dumps({"texts": ["a"] * 2048}).encode()
+        head = f"POST /embed HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        await loop.sock_sendall(deaf, (head + body) * 4)  # the kernel takes the first few of their answers
+        await until(lambda: answers.admitted > 100_000, 30)
+        for path, asked, status in (
+            ("/embed", {"texts": ["a"] * 16}, 200),
+            ("/rerank", {"query": "a", "chunks": ["b"] * 100}, 200),
+            ("/embed", {"texts": ["a"] * 17}, 429),
+        ):
+            assert (await post(running, path, asked))[0] == status
+    await until(lambda: answers.admitted == 0, 30)
+
+
+@pytest.mark.parametrize(
+    ("written", "taken_s", "limit_s"),
+    [
+        (0, 0, 120),
+        (10 * READ_BYTES_PER_S, 1, 120),  # fast until now: a pause is allowed
+        (10 * READ_BYTES_PER_S, 100, 30),
+        (10 * READ_BYTES_PER_S, 131, 0),
+        (400 * READ_BYTES_PER_S, 400, 120),
+    ],
+)
+def test_an_answer_must_be_read_at_the_least_pace_apart_from_a_pause(written, taken_s, limit_s):
+    assert time_for_slice_s(written, taken_s, stall_s=120) == limit_s
+
+
+MAPPED = """
+import gc, sys
+from pathlib import Path
+from sidecar.retrieval.bge.models import Reranker
+
+model = Reranker(Path(sys.argv[1]), "bfloat16", None)
+gc.collect()
+print(sum("model.safetensors" in line for line in open("/proc/self/maps")))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_reranker_in_half_precision_leaves_its_file(models):
+    """Its head, left a view of the file, kept two gigabytes mapped."""
+    command = [sys.executable, "-c", MAPPED, str(models.reranker)]
+    told = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    assert told.stdout == "0\n"

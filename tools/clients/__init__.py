@@ -1,0 +1,1 @@
+"""The makers' own clients against the real service with small models: what `make test-clients` runs."""
