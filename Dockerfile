@@ -46,6 +46,9 @@ RUN python3 -c "import tomllib; \
     project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     lists = project['optional-dependencies'] | {'sidecar': project['dependencies']}; \
     [open(name + '.txt', 'w').write('\n'.join(wanted)) for name, wanted in lists.items()]"
+# With what picks their hashes, and prints the bill of materials.
+COPY tools/__init__.py ./tools/
+COPY tools/lock ./tools/lock
 
 # ── Tesseract's language data, without its program: tesserocr brings the library ──────────────────────────────────
 FROM ${BASE_IMAGE} AS tessdata
@@ -59,26 +62,40 @@ FROM build AS sidecar-packages
 # TORCH names a build of torch (cpu, cu129, …) in PyTorch's index. TORCH_INDEX= (nothing) takes torch from pip's own.
 ARG TORCH=cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/${TORCH}
-COPY requirements.lock ./
+COPY requirements.lock hashes.lock ./
 # First and alone, without what it depends on: that index has copies of other packages, which are not the locked ones.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps \
       ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "$(grep '^torch==' requirements.lock)"
-COPY --from=requirements /build/sidecar.txt /build/retrieval.txt ./
+COPY --from=requirements /build/sidecar.txt /build/rapidocr.txt /build/retrieval.txt ./
+COPY --from=requirements /build/tools ./tools
+# pip chooses, of the locked versions, what this image needs; then it installs that and nothing else, by its hashes.
 # `|| true`: torch holds a file for Python 3.12 alone, which cannot be compiled.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile \
-      --constraint requirements.lock --requirement sidecar.txt --requirement retrieval.txt \
+    /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --dry-run --only-binary :all: --report report.json \
+      --constraint requirements.lock --requirement sidecar.txt --requirement rapidocr.txt \
+      --requirement retrieval.txt \
+ && python3 -m tools.lock.chosen report.json > chosen.txt \
+ && /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps --only-binary :all: \
+      --require-hashes --requirement chosen.txt \
  && { /opt/venv/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib || true; }
+ARG VERSION=0.1.0
+RUN python3 -m tools.lock.sbom ocr-sidecar "${VERSION}" /opt/venv/lib/python3*/site-packages > /opt/venv/sbom.cdx.json
 
 # ── the controller's packages ─────────────────────────────────────────────────────────────────────────────────────
 FROM build AS controller-packages
-COPY requirements.lock ./
+COPY requirements.lock hashes.lock ./
 COPY --from=requirements /build/controller.txt ./
+COPY --from=requirements /build/tools ./tools
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile \
+    /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --dry-run --only-binary :all: --report report.json \
       --constraint requirements.lock --requirement controller.txt \
+ && python3 -m tools.lock.chosen report.json > chosen.txt \
+ && /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps --only-binary :all: \
+      --require-hashes --requirement chosen.txt \
  && /opt/venv/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+ARG VERSION=0.1.0
+RUN python3 -m tools.lock.sbom ocr-controller "${VERSION}" /opt/venv/lib/python3*/site-packages > /opt/venv/sbom.cdx.json
 
 # ── the code, compiled; whatever umask it was checked out with ────────────────────────────────────────────────────
 FROM build AS sidecar-code

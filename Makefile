@@ -1,13 +1,14 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals image image-check helm-template \
-  manifests k3d-up k3d-test k3d-down lock clean
+.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
+  manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
 VENV := .venv
 LOCK_VENV := .venv-lock
 PEERS := .venv-peers
 CLIENTS := .venv-clients
+QUALITY_PEERS ?= .venv-quality
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -37,6 +38,7 @@ BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out 
 IMAGE_FOLDER ?= build/image
 # How many tests run at once: two on each of two cores, since most of them wait.
 TEST_WORKERS ?= 4
+MINUTES ?= 20
 # A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
 PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # pip compiles with one core; all of them do it below.
@@ -54,11 +56,12 @@ setup: packages  ## Make .venv with the locked packages; install Tesseract's dat
 
 packages: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.lock | system-packages
+$(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --no-deps --requirement requirements.lock
-	$(PIP_INSTALL) --no-build-isolation --constraint requirements.lock --editable '.[sidecar,retrieval,controller,dev]'
+	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
+	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,controller,dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -137,6 +140,20 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
 
+soak: packages  ## Run the service under everything at once for MINUTES (20), and print what must hold; more as root
+	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
+
+# DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
+bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files
+	@BENCH_DATA='$(DATA)' QUALITY_PEERS='$(QUALITY_PEERS)' $(BIN)/python -m bench quality
+
+quality-peers: $(QUALITY_PEERS)/.installed  ## Install what bench-quality compares with, in an environment of its own
+
+$(QUALITY_PEERS)/.installed:
+	$(PYTHON) -m venv $(QUALITY_PEERS)
+	$(QUALITY_PEERS)/bin/pip install --quiet --disable-pip-version-check kreuzberg==4.10.4
+	@touch $@
+
 # Another server, in an environment of its own: it is bound to older libraries.
 bench-peers: $(PEERS)/.installed  ## Measure embedding and reranking beside infinity, too
 	@$(MAKE) --no-print-directory bench ONLY=retrieval
@@ -185,12 +202,20 @@ k3d-test:  ## Read a document in that cluster from a pod that may; see one refus
 k3d-down:  ## Remove that cluster
 	@scripts/k3d.sh down
 
-lock:  ## Resolve the newest versions that fit pyproject.toml and write requirements.lock
+lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,retrieval,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
+	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
 
+hashes: packages  ## Write hashes.lock for the versions of requirements.lock
+	$(BIN)/python -m tools.lock.hashes
+
+sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has its own at /opt/venv/sbom.cdx.json
+	@mkdir -p build
+	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
+
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(CLIENTS) $(CLIENTS)-infinity build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

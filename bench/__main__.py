@@ -7,7 +7,7 @@ from bench.controller import publication
 from bench.harness import machine
 from bench.harness.figure import print_table
 from bench.ocr import accuracy, fast_path, memory, model_pages, ocr_throughput, responsiveness, startup
-from bench.quality import numerals
+from bench.quality import numerals, suite
 from bench.retrieval import throughput
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "accuracy": accuracy.run,
     "numerals": numerals.run,
+    "quality": suite.run,
     "controller": publication.run,
     "retrieval": throughput.run,
 }

@@ -145,6 +145,7 @@ async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mir
         namespace=cluster.own_namespace if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace,
         models=settings.mirrored_models,
         prompt_type=settings.mirror_prompt_type,
+        user_prompt_type=settings.mirror_user_prompt_type,
         delete_after_s=settings.mirror_delete_after_s,
     )
     try:

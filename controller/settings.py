@@ -137,6 +137,14 @@ class Settings(BaseModel):
         description="Type of the active prompt that the profiles get. Kept from production, which also has "
         "`ocr_system`.",
     )
+    mirror_user_prompt_type: str | None = Field(
+        None,
+        alias="MIRROR_USER_PROMPT_TYPE",
+        min_length=1,
+        max_length=50,
+        description="Type of the active prompt whose template becomes the profiles' user prompt, the text beside the "
+        "picture. Not set: the mirror leaves the user prompt alone.",
+    )
     mirror_delete_after_s: float = Field(
         600,
         alias="MIRROR_DELETE_AFTER_SECONDS",

@@ -75,5 +75,6 @@ def _check_name(name: str, value: str, known: Mapping[str, FieldInfo]) -> None:
 
 def _explain(problem: ErrorDetails, values: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
-    shown = "(hidden)" if "KEY" in name or "URL" in name else values.get(name, "unset")  # a URL may hold a password
+    is_secret = name.endswith(("KEY", "KEY_FILE")) or "URL" in name  # a URL may hold a password
+    shown = "(hidden)" if is_secret else values.get(name, "unset")
     return explain(problem, name, f" is {shown}")

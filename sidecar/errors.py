@@ -7,6 +7,7 @@
     │   ├── KeepAliveRefusedError     400 keep_alive_refused
     │   ├── MalformedBodyError        400 malformed_body
     │   ├── SystemPromptError         400 bad_system_prompt
+    │   ├── UserPromptError           400 bad_user_prompt
     │   ├── BadFieldJsonError         400 bad_json
     │   ├── UnknownEngineError        400 unknown_engine
     │   └── BadTagError               400 bad_tag_name
@@ -29,8 +30,10 @@
     │   ├── ExpansionBombError        422 decompression_bomb
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
+    │   └── QuotaExhaustedError       429 quota_exhausted       (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
-    │   └── EngineRefusedError        502 engine_refused
+    │   ├── EngineRefusedError        502 engine_refused
+    │   └── GpuOutOfMemoryError       502 gpu_out_of_memory     (retryable)
     ├── StorageError                  503 storage_unavailable   (retryable)
     ├── EngineUnavailableError        503 engine_unavailable    (retryable)
     │   ├── GpuPressureError          503 gpu_pressure          (retryable)
@@ -90,6 +93,12 @@ class SystemPromptError(BadRequestError):
     """An empty or overlong system prompt."""
 
     code = "bad_system_prompt"
+
+
+class UserPromptError(BadRequestError):
+    """An overlong user prompt, or one that is no text."""
+
+    code = "bad_user_prompt"
 
 
 class BadFieldJsonError(BadRequestError):
@@ -235,12 +244,20 @@ class QueueFullError(SidecarError):
     retryable = True
 
 
+class QuotaExhaustedError(QueueFullError):
+    """As many documents of this API key are in work as may be."""
+
+    code = "quota_exhausted"
+
+
 class EngineFailedError(SidecarError):
     """The engine answered with a failure."""
 
     status = 502
     code = "engine_failed"
     retryable = True
+    is_lost = False
+    """Whether the connection broke, or the process that ran the model ended: perhaps for want of memory."""
 
 
 class EngineRefusedError(EngineFailedError):
@@ -248,6 +265,12 @@ class EngineRefusedError(EngineFailedError):
 
     code = "engine_refused"
     retryable = False
+
+
+class GpuOutOfMemoryError(EngineFailedError):
+    """The GPU had not enough memory for the model's call."""
+
+    code = "gpu_out_of_memory"
 
 
 class StorageError(SidecarError):

@@ -83,8 +83,9 @@ class Settings(BaseModel):
     api_key_file: Path | None = Field(
         None,
         alias="OCR_SIDECAR_API_KEY_FILE",
-        description="File of API keys, one per line: the first is current, others are still accepted. Re-read "
-        "when it changes, so that a key rotates without a restart. Wins over OCR_SIDECAR_API_KEY.",
+        description="File of API keys, one per line, each with a name if you like (`name: key`): the first is current, "
+        "others are still accepted. Re-read when it changes, so that a key rotates without a restart. Wins over "
+        "OCR_SIDECAR_API_KEY.",
     )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
@@ -100,10 +101,28 @@ class Settings(BaseModel):
         description="Engine that reads a page if `np-dms-ocr` cannot, or gives no whole page: `tesseract` (named "
         "in the answer, with a warning) or `none` (the error, or the incomplete text with its flag).",
     )
+    second_engine: EngineName = Field(
+        "rapidocr",
+        alias="OCR_SECOND_ENGINE",
+        description="Engine that reads once more the pages of `auto` that another engine read doubtfully, if it knows "
+        "their language; the better text is taken. `rapidocr` (if it is installed) or `none`.",
+    )
+    rapidocr_dir: Path = Field(
+        Path("~/.cache/ocr-sidecar"),
+        alias="OCR_RAPIDOCR_DIR",
+        description="Folder of RapidOCR's Thai model, which its wheel lacks: `fetch` puts it there, and `serve` looks "
+        "for it when it starts.",
+    )
+    rapidocr_thai_url: str = Field(
+        "https://www.modelscope.cn/models/RapidAI/RapidOCR/resolve/v3.10.0/onnx/PP-OCRv5/rec/th_PP-OCRv5_rec_mobile.onnx",
+        alias="OCR_RAPIDOCR_THAI_URL",
+        description="Where `fetch` downloads RapidOCR's Thai model. Its content is checked, wherever it comes from.",
+    )
     languages: str = Field(
         "tha+eng",
         alias="OCR_LANGUAGES",
-        description="Languages Tesseract reads when a request names none. Thai first: `eng+tha` misreads Thai lines.",
+        description="Languages read when a request names none, by engines that take some. Thai first: `eng+tha` "
+        "misreads Thai lines.",
     )
     tessdata_dir: Path | None = Field(
         None,
@@ -436,7 +455,7 @@ class Settings(BaseModel):
         alias="OCR_MAX_QUEUED_PAGES",
         ge=1,
         description="Pages that may wait or be read at a time; beyond that a document gets 429 with Retry-After. "
-        "One whole document is always accepted if nothing waits.",
+        "One whole document of each key is always accepted if none of that key is in work.",
     )
     max_documents: int = Field(
         256,
@@ -445,8 +464,24 @@ class Settings(BaseModel):
         description="Documents that may be in work at a time, whatever their pages; those still arriving are not "
         "counted, so that slow senders keep nobody out.",
     )
+    key_max_documents: int = Field(
+        0,
+        alias="OCR_KEY_MAX_DOCUMENTS",
+        ge=0,
+        description="Documents of one API key at a time, arriving or in work; beyond that it gets 429 "
+        "`quota_exhausted`. Keys of the same name share it. 0: no limit. All keys together should stay below "
+        "OCR_MAX_DOCUMENTS.",
+    )
     page_timeout_s: Seconds = Field(
         360, alias="OCR_TIMEOUT", description="Deadline of one page, in seconds. Kept from production."
+    )
+    deadline_s: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        alias="OCR_DEADLINE_SECONDS",
+        description="Deadline of a document, in seconds from the end of its request's body; what was read by then is "
+        "the answer. 0: none. The request's or the profile's `deadlineSeconds` wins.",
     )
     open_timeout_s: Seconds = Field(
         60,
@@ -484,7 +519,7 @@ class Settings(BaseModel):
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )
 
-    @field_validator("ollama_api_url")
+    @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
         if url is not None:
@@ -509,6 +544,16 @@ class Settings(BaseModel):
     def reranker_name(self) -> str:
         """The reranker's name for callers, likewise."""
         return _public_name(self.reranker_model)
+
+    @property
+    def thai_model_dir(self) -> Path:
+        """The folder of RapidOCR's Thai model, with the home folder in place of ``~``."""
+        return self.rapidocr_dir.expanduser()
+
+    @property
+    def second(self) -> str | None:
+        """The engine for second opinions; None: no engine."""
+        return None if self.second_engine == NO_FALLBACK else self.second_engine
 
     @property
     def fallback(self) -> str | None:

@@ -11,6 +11,9 @@ LOG_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 BATCH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30)
 BATCH_BUCKETS_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+KEY_LABELS = 64
+"""Names of keys that metrics tell apart, in the life of a process; each is some twenty time series."""
+OTHERS = "other"
 PAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 240, 360)
 
 
@@ -38,6 +41,10 @@ class Metrics:
             buckets=REQUEST_BUCKETS_S,
             registry=self.registry,
         )
+        self.key_requests = Counter(
+            "ocr_key_requests", "Requests with an accepted API key.", ["key", "status"], registry=self.registry
+        )
+        self._key_labels: set[str] = set()
         self.errors = Counter("ocr_errors", "Answers with an error, by its code.", ["code"], registry=self.registry)
         self.documents = Counter(
             "ocr_documents", "Documents read, by who read them.", ["engine"], registry=self.registry
@@ -96,6 +103,12 @@ class Metrics:
             buckets=BATCH_BUCKETS_TEXTS,
             registry=self.registry,
         )
+
+    def key_label(self, name: str) -> str:
+        """Return the label of a key's name: itself, or ``other`` once there are as many labels as may be."""
+        if len(self._key_labels) < KEY_LABELS:
+            self._key_labels.add(name)
+        return name if name in self._key_labels else OTHERS
 
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""

@@ -92,6 +92,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             "BGE_M3_MODEL": "",
             "RERANKER_MODEL": "",
             "OCR_SPOOL_DIR": str(tmp_path / "spool"),
+            "OCR_RAPIDOCR_DIR": str(tmp_path / "rapidocr"),
             "OCR_SIDECAR_UPLOAD_BASE": str(tmp_path / "uploads"),
         }
         settings = parse_settings(defaults | environ)

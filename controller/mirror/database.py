@@ -65,15 +65,15 @@ class Database:
         self._read_timeout_s = read_timeout_s
         self._file = file
 
-    async def read(self, models: tuple[str, ...], prompt_type: str) -> Snapshot:
-        """Read the rows of these models and the active prompts of this type, at one moment.
+    async def read(self, models: tuple[str, ...], prompt_type: str, user_prompt_type: str | None = None) -> Snapshot:
+        """Read the rows of these models and the active prompts of these types, at one moment.
 
         Raises:
             DatabaseError: no connection, no permission, no table, too many rows, or not within the deadline.
         """
         try:
             async with asyncio.timeout(self._read_timeout_s), self.open_transaction() as connection:
-                return await _read(connection, models, prompt_type)
+                return await _read(connection, models, prompt_type, user_prompt_type)
         except TimeoutError:
             raise DatabaseError(f"it did not answer within {self._read_timeout_s:g} s") from None
         except DatabaseError:
@@ -102,17 +102,25 @@ def _check_file(path: Path) -> None:
         pass
 
 
-async def _read(connection: AsyncConnection, models: tuple[str, ...], prompt_type: str) -> Snapshot:
+async def _read(
+    connection: AsyncConnection, models: tuple[str, ...], prompt_type: str, user_prompt_type: str | None
+) -> Snapshot:
     profiles = (await connection.execute(select_profiles(models))).mappings().all()
     if len(profiles) > MAX_ROWS:
         raise DatabaseError(f"ai_execution_profiles has more than {MAX_ROWS} rows of these models, which is the limit")
-    prompts = (await connection.execute(select_prompts(prompt_type))).mappings().all()
+    prompts = await _prompts(connection, prompt_type)
     return Snapshot(
         profiles=tuple(ProfileRow(**row) for row in profiles),
-        prompts=tuple(PromptRow(**row) for row in prompts),
+        prompts=prompts,
+        user_prompts=await _prompts(connection, user_prompt_type) if user_prompt_type else (),
         has_profiles=bool(profiles) or (await connection.execute(select_any(PROFILES))).first() is not None,
         has_prompts=bool(prompts) or (await connection.execute(select_any(PROMPTS))).first() is not None,
     )
+
+
+async def _prompts(connection: AsyncConnection, prompt_type: str) -> tuple[PromptRow, ...]:
+    rows = await connection.execute(select_prompts(prompt_type))
+    return tuple(PromptRow(**row) for row in rows.mappings())
 
 
 def _reason(exc: Exception) -> str:

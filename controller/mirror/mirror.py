@@ -33,7 +33,7 @@ class DatabaseError(Exception):
 class Rows(Protocol):
     """Where rows are read; ``database.Database`` in production."""
 
-    async def read(self, models: tuple[str, ...], prompt_type: str) -> Snapshot:
+    async def read(self, models: tuple[str, ...], prompt_type: str, user_prompt_type: str | None = None) -> Snapshot:
         """Read both tables as of one moment, within a deadline.
 
         Raises:
@@ -122,7 +122,7 @@ class Mirror:
             DatabaseError: the rows could not be read.
             ClusterError: the resources could not be listed.
         """
-        snapshot = await self._rows.read(self._rules.models, self._rules.prompt_type)
+        snapshot = await self._rows.read(self._rules.models, self._rules.prompt_type, self._rules.user_prompt_type)
         self._note_up(len(snapshot.profiles))
         live = await self._resources.list_profiles(self._rules.namespace)
         inputs = (snapshot, {body["metadata"]["uid"]: body["metadata"].get("resourceVersion") for body in live})

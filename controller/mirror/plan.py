@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 from controller import names
 from controller.clock import timestamp
-from controller.mirror.rows import Snapshot, Spec, Wanted, WantedPrompt, wanted_profiles, wanted_prompt
+from controller.mirror.rows import (
+    Snapshot,
+    Spec,
+    Wanted,
+    WantedPrompt,
+    user_prompt_of_row,
+    wanted_profiles,
+    wanted_prompt,
+)
 from controller.resource.mirror_state import STATE_ANNOTATION, Body, State, is_mirrored, parse_state, render_state
 
 SCALARS = (
@@ -26,7 +34,11 @@ SCALARS = (
     "numCtx",
     "keepAliveSeconds",
 )
-PROMPT_FIELDS = ("promptType", "versionNumber", "systemPrompt", "dmsTags")
+SYSTEM_PROMPT_FIELDS = ("promptType", "versionNumber", "systemPrompt", "dmsTags")
+USER_PROMPT_FIELDS = ("userPrompt",)
+OTHERS_PROMPT_FIELDS = ("format",)
+"""Fields of a prompt that no row has: a prompt is applied as a whole, so what somebody set is applied with it."""
+PROMPT_FIELDS = SYSTEM_PROMPT_FIELDS + USER_PROMPT_FIELDS + OTHERS_PROMPT_FIELDS
 MIRRORED = (*SCALARS, "prompt")
 """Fields of the spec that the database owns. The others (``model``, ``retry``) are anybody's."""
 
@@ -42,6 +54,8 @@ class MirrorRules:
     """Where the resources live."""
     models: tuple[str, ...] = (names.OCR_MODEL,)
     prompt_type: str = "ocr_extraction"
+    user_prompt_type: str | None = None
+    """None: the user prompt is not mirrored, and what a profile has as its own stays."""
     delete_after_s: float = 600
 
 
@@ -125,8 +139,7 @@ def plan_mirror(snapshot: Snapshot, live: Iterable[Body], rules: MirrorRules, cl
     """
     wanted, nameless = wanted_profiles(snapshot.profiles)
     notices = [Notice("", "RowInvalid", problem) for problem in nameless]
-    prompt = wanted_prompt(snapshot.prompts, rules.prompt_type)
-    planner = _Planner(snapshot, prompt, rules, clock)
+    planner = _Planner(snapshot, *_wanted_prompts(snapshot, rules), rules, clock)
     resources = {body["metadata"]["name"]: body for body in live}
     actions = []
     for name in sorted(wanted.keys() | resources.keys()):
@@ -137,13 +150,22 @@ def plan_mirror(snapshot: Snapshot, live: Iterable[Body], rules: MirrorRules, cl
     return Plan(tuple(actions), tuple(notices))
 
 
+def _wanted_prompts(snapshot: Snapshot, rules: MirrorRules) -> tuple[WantedPrompt, WantedPrompt]:
+    """Return what the active prompts specify: the system prompt with its tags, and the user prompt."""
+    system = wanted_prompt(snapshot.prompts, rules.prompt_type)
+    if rules.user_prompt_type is None:
+        return system, WantedPrompt(None, is_known=False)
+    return system, wanted_prompt(snapshot.user_prompts, rules.user_prompt_type, user_prompt_of_row)
+
+
 Step = tuple[Apply | Delete | None, list[Notice]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Planner:
     snapshot: Snapshot
-    prompt: WantedPrompt
+    system_prompt: WantedPrompt
+    user_prompt: WantedPrompt
     rules: MirrorRules
     clock: Clock
 
@@ -174,15 +196,19 @@ class _Planner:
         return self._apply(name, mirrored_part(live), live, State(), [warning])
 
     def _present(self, name: str, spec: Spec, live: Body | None) -> Step:
-        warnings = [self.prompt.warning] if self.prompt.warning else []
+        warnings = [one.warning for one in (self.system_prompt, self.user_prompt) if one.warning]
         last = mirrored_part(live).get("prompt") if live else None
-        if not self.prompt.is_known:
-            return self._apply(name, {**spec, "prompt": last}, live, State(), warnings)
         since = self._prompts_empty_since(live) if last else None
         if since is None:
-            return self._apply(name, {**spec, "prompt": self.prompt.block}, live, State(), warnings)
+            return self._apply(name, {**spec, "prompt": self._prompt(_object(last))}, live, State(), warnings)
         warning = ("TableEmpty", f"ai_prompts is empty since {timestamp(since)}; the last prompt stays for a while")
         return self._apply(name, {**spec, "prompt": last}, live, State(prompts_empty_since=since), [warning])
+
+    def _prompt(self, last: Spec) -> Spec | None:
+        """Join what both prompts specify; the last good fields stay where one is junk, or is not mirrored."""
+        system = self.system_prompt.block if self.system_prompt.is_known else _fields(last, SYSTEM_PROMPT_FIELDS)
+        user = self.user_prompt.block if self.user_prompt.is_known else _fields(last, USER_PROMPT_FIELDS)
+        return {**(system or {}), **(user or {}), **_fields(last, OTHERS_PROMPT_FIELDS)} or None
 
     def _prompts_empty_since(self, live: Body | None) -> datetime | None:
         """Since when there has been no prompt at all; None: there are some, or it lasts long enough to be meant."""
@@ -260,6 +286,10 @@ def mirrored_part(live: Body) -> dict[str, Any]:
     return {field: spec[field] for field in MIRRORED if spec.get(field) is not None}
 
 
+def _fields(block: Spec, names_of: Iterable[str]) -> dict[str, Any]:
+    return {name: block[name] for name in names_of if block.get(name) is not None}
+
+
 def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -318,7 +348,7 @@ def _change(change: Change, *, is_new: bool) -> str:
 def _brief(field: str, value: object) -> str:
     if value is None:
         return "unset"
-    if field == "prompt.systemPrompt":
+    if field in ("prompt.systemPrompt", "prompt.userPrompt"):
         return f"({len(str(value))} characters)"
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
 

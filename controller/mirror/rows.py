@@ -6,7 +6,7 @@ The ranges are those of ``ProfileSpec``; what the rows add is NULL, decimals, fo
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,13 @@ from pydantic_core import ErrorDetails
 
 from controller import names
 from controller.resource.spec import MAX_NAME_CHARS, ProfileSpec
-from sidecar.profiles.payload import MAX_PROMPT_CHARS, PROFILE_NAME, SHOWN_VALUE_CHARS, check_system_prompt
+from sidecar.profiles.payload import (
+    MAX_PROMPT_CHARS,
+    PROFILE_NAME,
+    SHOWN_VALUE_CHARS,
+    check_system_prompt,
+    fold_user_prompt,
+)
 from sidecar.validation import explain, explain_all
 
 MAX_CONTEXT_CHARS = 65_536
@@ -62,6 +68,8 @@ class Snapshot:
     profiles: tuple[ProfileRow, ...]
     prompts: tuple[PromptRow, ...]
     """The two highest active versions of the type; there ought to be one."""
+    user_prompts: tuple[PromptRow, ...] = ()
+    """Likewise those of the user prompt's type, where the settings name one."""
     has_profiles: bool = True
     """Whether the table holds any row at all, be it mirrored or not: an empty table is a restore, or a mistake."""
     has_prompts: bool = True
@@ -88,7 +96,7 @@ class WantedPrompt:
     """What the active prompt specifies."""
 
     block: Spec | None
-    """``spec.prompt``; None: there is no active prompt."""
+    """Its fields of ``spec.prompt``; None: there is no active prompt."""
     is_known: bool = True
     """False: the row is junk, the last good prompt stays."""
     warning: tuple[str, str] | None = None
@@ -152,12 +160,14 @@ def spec_of_row(row: ProfileRow) -> dict[str, Any]:
     return spec
 
 
-def wanted_prompt(rows: Sequence[PromptRow], prompt_type: str) -> WantedPrompt:
-    """Read the active prompt: of two, the one with the higher version."""
+def wanted_prompt(
+    rows: Sequence[PromptRow], prompt_type: str, parse: Callable[[PromptRow], Spec] | None = None
+) -> WantedPrompt:
+    """Read the active prompt: of two, the one with the higher version. It is parsed as a system prompt if not told."""
     if not rows:
         return WantedPrompt(None, warning=("NoActivePrompt", f"no prompt of type {prompt_type} is active"))
     try:
-        block = prompt_of_row(rows[0], prompt_type)
+        block = parse(rows[0]) if parse else prompt_of_row(rows[0], prompt_type)
     except JunkRow as exc:
         message = f"the active prompt of type {prompt_type} is kept out: {exc}; the last good one stays"
         return WantedPrompt(None, is_known=False, warning=("PromptInvalid", _cut(message)))
@@ -184,6 +194,17 @@ def prompt_of_row(row: PromptRow, prompt_type: str) -> dict[str, Any]:
         raise JunkRow("version_number is NULL, a whole number is accepted")
     _check_spec({"canonicalModel": names.OCR_MODEL, "prompt": block})
     return block
+
+
+def user_prompt_of_row(row: PromptRow) -> dict[str, Any]:
+    """Turn an active prompt into the user prompt of ``spec.prompt``; its version and its context say nothing there.
+
+    Raises:
+        JunkRow: the template is empty or too long.
+    """
+    template = _template(row.template)
+    _check_spec({"canonicalModel": names.OCR_MODEL, "prompt": {"userPrompt": template}})
+    return {"userPrompt": fold_user_prompt(template)}
 
 
 def _template(value: object) -> str:

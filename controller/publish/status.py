@@ -124,11 +124,12 @@ def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Conditi
 
 
 def prompt_clean(resource: Resource) -> Condition:
-    """State whether the prompt still contains unfilled placeholders."""
-    prompt = (resource.payload and resource.payload.system_prompt) or ""
-    if found := find_placeholders(prompt):
+    """State whether the prompts still contain unfilled placeholders."""
+    payload = resource.payload
+    prompts = (payload.system_prompt, payload.user_prompt) if payload else ()
+    if found := find_placeholders(*prompts):
         return Condition("PromptClean", "False", "Placeholders", f"the prompt still holds {_some(found)}")
-    return Condition("PromptClean", "True", "Clean" if prompt else "NoPrompt", "the prompt holds no placeholder")
+    return Condition("PromptClean", "True", "Clean" if any(prompts) else "NoPrompt", "the prompt holds no placeholder")
 
 
 def reload_conflict(name: str, conflicts: Mapping[str, str]) -> Condition:

@@ -17,6 +17,8 @@ from sidecar.profiles.payload import (
     MAX_ATTEMPTS,
     MAX_KEEP_ALIVE_S,
     PROFILE_NAME,
+    AnswerFormat,
+    DeadlineSeconds,
     MaxTokens,
     NumCtx,
     Profile,
@@ -27,6 +29,7 @@ from sidecar.profiles.payload import (
     SystemPrompt,
     Temperature,
     TopP,
+    UserPrompt,
     check_tag_names,
     seal,
 )
@@ -56,6 +59,8 @@ class PromptSpec(_SpecModel):
     prompt_type: Annotated[str, Field(min_length=1, max_length=50)] | None = None
     version_number: Annotated[int, Field(ge=0, le=MAX_VERSION_NUMBER, strict=True)] | None = None
     system_prompt: SystemPrompt | None = None
+    user_prompt: UserPrompt = None
+    format: AnswerFormat | None = None
     dms_tags: dict[str, Annotated[bool, Field(strict=True)]] | None = None
 
     @field_validator("dms_tags")
@@ -83,6 +88,7 @@ class ProfileSpec(_SpecModel):
     max_tokens: MaxTokens | None = None
     num_ctx: NumCtx | None = None
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S, strict=True)] = 0
+    deadline_seconds: DeadlineSeconds | None = None
     model: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     retry: RetrySpec = RetrySpec()
     prompt: PromptSpec | None = None
@@ -145,8 +151,11 @@ def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:
                 num_ctx=spec.num_ctx,
             ),
             keep_alive_seconds=spec.keep_alive_seconds,
+            deadline_seconds=spec.deadline_seconds,
             retry=Retry(max_attempts=spec.retry.max_attempts, temperature_step=spec.retry.temperature_step),
             system_prompt=prompt.system_prompt,
+            user_prompt=prompt.user_prompt,
+            format=prompt.format,
             dms_tags=None if prompt.dms_tags is None else {tag: True for tag, on in prompt.dms_tags.items() if on},
             prompt=PromptSource(prompt_type=prompt.prompt_type, version_number=prompt.version_number)
             if has_source

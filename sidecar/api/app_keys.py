@@ -4,6 +4,7 @@ from aiohttp import web
 
 from sidecar.api.connections import Connections
 from sidecar.api.key_file import KeyFile
+from sidecar.api.key_ring import Caller
 from sidecar.api.lingering import Lingering
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import UploadFolder
@@ -14,7 +15,7 @@ from sidecar.profiles.store import ProfileStore
 from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.placement import Placement
 from sidecar.retrieval.retriever import Retriever, Threads
-from sidecar.runtime.admission import Admission
+from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
@@ -29,6 +30,7 @@ LINGERING = web.AppKey("LINGERING", Lingering)
 PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
+QUOTA = web.AppKey("QUOTA", Quota)
 SPOOL = web.AppKey("SPOOL", Spool)
 UPLOADS = web.AppKey("UPLOADS", UploadFolder)
 POOLS = web.AppKey("POOLS", dict[str, BlockingPool])
@@ -46,3 +48,5 @@ RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+CALLER = web.RequestKey("CALLER", Caller)
+"""Whose key came with the request; in network mode there is none."""

@@ -4,16 +4,22 @@ A closed connection is forgotten with its transport, which is only referenced we
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary, WeakSet
+
+SPARED_S = 1.0
+"""How long a connection may be idle before it can be closed for another, in seconds: the time to send a request's head,
+so that a rush of connections does not end those that have just come."""
 
 
 class Connections:
     """Keeps the idle connections in the order in which they became idle."""
 
     def __init__(self) -> None:
-        self._idle: WeakKeyDictionary[asyncio.BaseTransport, None] = WeakKeyDictionary()
+        self._idle: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
+        """Since when each is idle, by the monotonic clock."""
         self._busy: WeakSet[asyncio.BaseTransport] = WeakSet()
         self.shed = 0
         """Idle connections that were closed to make room for others."""
@@ -25,7 +31,7 @@ class Connections:
 
     def opened(self, transport: asyncio.BaseTransport) -> None:
         """Called for a new connection, which has sent no request yet."""
-        self._idle[transport] = None
+        self._idle[transport] = time.monotonic()
 
     @contextmanager
     def working(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
@@ -40,8 +46,9 @@ class Connections:
         finally:
             self._busy.discard(transport)
             if not transport.is_closing():
-                self._idle[transport] = None
+                self._idle[transport] = time.monotonic()
 
     def longest_idle(self) -> asyncio.BaseTransport | None:
-        """Return the connection that has been idle for longest."""
-        return next((one for one in self._idle if not one.is_closing()), None)
+        """Return the connection that has been idle for longest, if that is long enough to close it."""
+        oldest = next(((one, since_s) for one, since_s in self._idle.items() if not one.is_closing()), None)
+        return oldest[0] if oldest and time.monotonic() - oldest[1] >= SPARED_S else None

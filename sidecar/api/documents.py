@@ -1,5 +1,8 @@
 """One function per endpoint: read, parse, call, render."""
 
+import time
+from collections.abc import Hashable
+from contextlib import ExitStack
 from pathlib import Path
 
 from aiohttp import web
@@ -7,10 +10,12 @@ from aiohttp import web
 from sidecar.api import deliver, receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
+    CALLER,
     DRAIN,
     ENGINE_TRAITS,
     METRICS,
     PROFILE_STORE,
+    QUOTA,
     READER,
     REQUEST_ID,
     SETTINGS,
@@ -24,7 +29,7 @@ from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.reader import ReadJob
 from sidecar.profiles.payload import Profile
-from sidecar.profiles.precedence import instruct
+from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.profiles.store import Profiles
 from sidecar.settings import Settings
 from sidecar.wire import common, ocr
@@ -37,11 +42,14 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
     """Read an uploaded document."""
     settings = request.app[SETTINGS]
     profiles = _refuse_early(request)
-    with request.app[SPOOL].file(settings.max_document_bytes) as file:
+    with ExitStack() as held:
+        held.enter_context(request.app[QUOTA].place(_caller(request)))
+        file = held.enter_context(request.app[SPOOL].file(settings.max_document_bytes))
         async with request.app[DRAIN].arriving():
             fields = await receive.receive_upload(request, file, settings)
+        received_s = time.monotonic()
         asked, ignored = ocr.parse_form(fields, _accepted(request.app))
-        return await _answer(request, _job(request.app, asked, file.path, profiles), ignored)
+        return await _answer(request, _job(request, asked, file.path, profiles, received_s), held, ignored)
 
 
 async def ocr_path(request: web.Request) -> web.StreamResponse:
@@ -49,13 +57,22 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     profiles = _refuse_early(request)
     receive.refuse_length(request, settings.max_field_bytes, settings.max_field_bytes)
-    with request.app[SPOOL].file(settings.max_document_bytes) as file:
+    with ExitStack() as held:
+        held.enter_context(request.app[QUOTA].place(_caller(request)))
+        file = held.enter_context(request.app[SPOOL].file(settings.max_document_bytes))
         async with request.app[DRAIN].arriving():
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, settings.max_field_bytes)
+            received_s = time.monotonic()
             asked = ocr.parse_body(body, _accepted(request.app))
             await request.app[UPLOADS].copy(asked.pdf_path, file)
-        return await _answer(request, _job(request.app, asked, file.path, profiles))
+        return await _answer(request, _job(request, asked, file.path, profiles, received_s), held)
+
+
+def _caller(request: web.Request) -> Hashable:
+    """Tell callers apart; in network mode all are one."""
+    caller = request.get(CALLER)
+    return caller and caller.identity
 
 
 def _accepted(app: web.Application) -> ocr.Accepted:
@@ -65,29 +82,34 @@ def _accepted(app: web.Application) -> ocr.Accepted:
 def _refuse_early(request: web.Request) -> Profiles:
     """Refuse early, before the body is received, what would be refused anyway; use the current profiles."""
     common.refuse_keep_alive(request.query)
-    request.app[READER].admission.refuse_if_full()
+    request.app[READER].admission.refuse_if_full(_caller(request))
     return request.app[PROFILE_STORE].current
 
 
-async def _answer(request: web.Request, job: ReadJob, ignored: list[str] | None = None) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, job: ReadJob, held: ExitStack, ignored: list[str] | None = None
+) -> web.StreamResponse:
+    """Read and answer. What is ``held`` goes when the document is read: its caller may send the next at once."""
     answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
     if common.NDJSON in request.headers.get("Accept", ""):
-        return await _stream(request, job, answer)
+        return await _stream(request, job, held, answer)
     drain = request.app[DRAIN]
     async with drain.document():
         result = await request.app[READER].read(job, answer)
+    held.close()
     answer.count(result)
     body = common.render(answer.whole(result))
     async with drain.answering():
         return await deliver.deliver(request, body, JSON, request.app[SETTINGS].receive_timeout_s)
 
 
-async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.StreamResponse:
+async def _stream(request: web.Request, job: ReadJob, held: ExitStack, answer: Answer) -> web.StreamResponse:
     """Stream the answer; an error before its first line is a normal error response, later it is the last line."""
     streamed = StreamedAnswer(request, answer, request.app[SETTINGS].receive_timeout_s)
     try:
         async with request.app[DRAIN].document():
             result = await request.app[READER].read(job, streamed)
+            held.close()
             answer.count(result)
             await streamed.done(result)
     except SidecarError as error:
@@ -102,14 +124,14 @@ async def _stream(request: web.Request, job: ReadJob, answer: Answer) -> web.Str
     return streamed.response
 
 
-def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Profiles) -> ReadJob:
-    """Turn the wire's request into the use case's terms.
+def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Profiles, received_s: float) -> ReadJob:
+    """Turn the wire's request, whose body had been received by then, into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.
         UnknownProfileError: the named profile is not published.
     """
-    settings = app[SETTINGS]
+    app, settings = request.app, request.app[SETTINGS]
     max_pages = ocr.check_max_pages(asked.max_pages, settings.page_limit)
     page_request = PageRequest(
         pages=parse_pages(asked.pages, settings.page_limit) if asked.pages is not None else (),
@@ -122,13 +144,14 @@ def _job(app: web.Application, asked: ocr.ReadRequest, path: Path, profiles: Pro
     instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
-        params=asked.parameters,
-        system_prompt=asked.system_prompt,
-        tags=asked.tags,
+        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
     )
     languages = asked.languages or settings.languages
-    order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile)
-    return ReadJob(asked.engine, page_request, order, asked.requested_options)
+    order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, _caller(request))
+    deadline_s = instructions.deadline_s or settings.deadline_s
+    return ReadJob(
+        asked.engine, page_request, order, asked.requested_options, received_s + deadline_s if deadline_s else None
+    )
 
 
 def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:

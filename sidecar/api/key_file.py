@@ -38,14 +38,15 @@ class KeyFile:
         path = settings.api_key_file
         seen = _identity(path) if path else None  # before the content: a change in between is then noticed
         try:
-            text = path.read_text() if path else settings.api_key.get_secret_value()
-            return cls(KeyRing.parse(text), path, seen)
+            if path:
+                return cls(KeyRing.parse_named(path.read_text()), path, seen)
+            return cls(KeyRing.parse(settings.api_key.get_secret_value()))
         except (OSError, UnicodeDecodeError) as exc:
             raise SettingsError("OCR_SIDECAR_API_KEY_FILE cannot be read: mount it, or unset it") from exc
         except ValueError as exc:
             raise SettingsError(
-                "OCR_AUTH_MODE is api-key, but no key is set: set OCR_SIDECAR_API_KEY_FILE (one key a line) or "
-                "OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network where a NetworkPolicy guards the port"
+                "OCR_AUTH_MODE is api-key, but no key is set: set OCR_SIDECAR_API_KEY_FILE (one key a line, also as "
+                "name: key) or OCR_SIDECAR_API_KEY, or OCR_AUTH_MODE=network where a NetworkPolicy guards the port"
             ) from exc
 
     async def poll(self, pool: BlockingPool) -> None:
@@ -66,7 +67,7 @@ class KeyFile:
         if seen is None or seen == self._seen:
             return
         try:
-            self.ring = KeyRing.parse(path.read_text())
+            self.ring = KeyRing.parse_named(path.read_text())
         except OSError:
             return  # stat finds it, but it cannot be read now: tried again in a second
         except (UnicodeDecodeError, ValueError):

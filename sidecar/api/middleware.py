@@ -1,5 +1,6 @@
 """Middleware of every request: its id, one log line and the metrics; errors as JSON; authentication."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -8,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from sidecar.api import deliver
-from sidecar.api.app_keys import CONNECTIONS, DRAIN, KEY_FILE, LINGERING, METRICS, REQUEST_ID, SETTINGS
+from sidecar.api.app_keys import CALLER, CONNECTIONS, DRAIN, KEY_FILE, LINGERING, METRICS, REQUEST_ID, SETTINGS
 from sidecar.errors import (
     BadRequestError,
     SidecarError,
@@ -39,6 +40,11 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
         with request.config_dict[CONNECTIONS].working(request.transport):
             response = await handler(request)
         status = response.status
+    except ConnectionError as exc:
+        # The caller left while the answer was written. As if that had cancelled the request: aiohttp logs other
+        # exceptions with their traceback, and any caller could fill the log with them.
+        raise asyncio.CancelledError from exc
+    else:
         return response
     finally:
         _record(request, request_id, status, time.monotonic() - started)
@@ -73,6 +79,9 @@ def _record(request: web.Request, request_id: str, status: int, duration_s: floa
     metrics = request.config_dict[METRICS]
     metrics.requests.labels(route, _known_method(request.method), str(status)).inc()
     metrics.request_seconds.labels(route).observe(duration_s)
+    caller = request.get(CALLER)
+    if caller:
+        metrics.key_requests.labels(metrics.key_label(caller.name), str(status)).inc()
     access_log.info(
         "request",
         extra={
@@ -80,6 +89,7 @@ def _record(request: web.Request, request_id: str, status: int, duration_s: floa
             "method": request.method,
             "route": route,
             "status": status,
+            "key": caller and caller.name,
             "durationMs": round(duration_s * 1000),
         },
     )
@@ -163,9 +173,11 @@ async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamRes
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Require a key in api-key mode; an unknown path is refused like any other."""
-    is_guarded = request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS
-    if is_guarded and not request.config_dict[KEY_FILE].ring.accepts(_presented_key(request)):
-        raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
+    if request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS:
+        caller = request.config_dict[KEY_FILE].ring.caller_of(_presented_key(request))
+        if caller is None:
+            raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
+        request[CALLER] = caller
     return await handler(request)
 
 

@@ -6,8 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidecar import __version__
+
+if TYPE_CHECKING:
+    from sidecar.settings import Settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -81,9 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "fetch",
-        help="download the models of embed and rerank",
-        description="Download the models that BGE_M3_MODEL and RERANKER_MODEL name into the cache (HF_HOME), where "
-        "serve finds them without a network. Exit status 1 if one cannot be had.",
+        help="download the models of embed and rerank, and RapidOCR's for Thai",
+        description="Download the models that BGE_M3_MODEL and RERANKER_MODEL name into the cache (HF_HOME), and "
+        "RapidOCR's Thai model into OCR_RAPIDOCR_DIR, as far as what runs them is installed. serve finds them there "
+        "without a network. Exit status 1 if one cannot be had.",
     )
     return parser
 
@@ -105,7 +110,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     ocr.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
     ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
-    ocr.add_argument("--languages", help="Tesseract's languages, such as tha+eng")
+    ocr.add_argument("--languages", help="languages by Tesseract's names, such as tha+eng")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
     ocr.add_argument("--jobs", type=int, default=4, help="documents in work at a time (default: 4)")
 
@@ -138,18 +143,44 @@ def _fetch(environ: Mapping[str, str]) -> int:
     from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
 
     settings = parse_settings(environ)
-    from sidecar.retrieval.bge.hub import find_model, is_installed  # noqa: PLC0415 - as above
+    from sidecar.engines.rapidocr import find_models  # noqa: PLC0415 - as above
+    from sidecar.retrieval.bge.hub import is_installed  # noqa: PLC0415 - as above
+
+    reads = find_models(settings.thai_model_dir) is not None
+    if not is_installed() and not reads:
+        return _tell(missing("FlagEmbedding" if find_spec("torch") else "torch"))
+    fetched = [_fetch_thai(settings)] if reads else []
+    if is_installed():
+        fetched += [_fetch_model(source) for source in (settings.bge_m3_model, settings.reranker_model) if source]
+    return 0 if all(fetched) else EXIT_FAILED
+
+
+def _fetch_thai(settings: "Settings") -> bool:
+    """Download RapidOCR's Thai model, if it is not there yet; tell what became of it."""
+    from sidecar.cli import download  # noqa: PLC0415 - as above
+    from sidecar.engines.rapidocr import THAI_MAX_BYTES, THAI_RECOGNISER, THAI_SHA256  # noqa: PLC0415 - as above
+
+    path = settings.thai_model_dir / THAI_RECOGNISER
+    print("RapidOCR's Thai model: ", end="", flush=True)
+    try:
+        if not download.is_file(path, THAI_SHA256):
+            download.download(settings.rapidocr_thai_url, path, THAI_SHA256, THAI_MAX_BYTES)
+    except download.DownloadError as exc:
+        print(exc)
+        return False
+    print(f"in {path}")
+    return True
+
+
+def _fetch_model(source: str) -> bool:
+    from sidecar.retrieval.bge.hub import find_model  # noqa: PLC0415 - as above
     from sidecar.retrieval.model import ModelLoadError  # noqa: PLC0415 - as above
 
-    if not is_installed():
-        return _tell(missing("FlagEmbedding" if find_spec("torch") else "torch"))
-    status = 0
-    for source in filter(None, (settings.bge_m3_model, settings.reranker_model)):
-        print(f"{source}: ", end="", flush=True)  # a download takes minutes
-        try:
-            print(f"in {find_model(source)}")
-        except ModelLoadError as exc:
-            print(exc)
-            print(f"{source}: {exc.__cause__ or exc}", file=sys.stderr)
-            status = EXIT_FAILED
-    return status
+    print(f"{source}: ", end="", flush=True)  # a download takes minutes
+    try:
+        print(f"in {find_model(source)}")
+    except ModelLoadError as exc:
+        print(exc)
+        print(f"{source}: {exc.__cause__ or exc}", file=sys.stderr)
+        return False
+    return True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.ollama import Ollama
+from sidecar.engines.rapidocr import INSTALL, RapidEngine, find_models
 from sidecar.engines.tesseract import ORIENTATION_DATA, TesseractEngine, find_tessdata
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
@@ -20,7 +21,7 @@ from sidecar.settings import Settings, SettingsError, parse_settings
 OLLAMA_S = 3.0
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
 TRAITS = [one.traits for one in ENGINES]
-TESSERACT, MODEL = TesseractEngine.traits.name, VisionEngine.traits.name
+TESSERACT, RAPID, MODEL = TesseractEngine.traits.name, RapidEngine.traits.name, VisionEngine.traits.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _keys(settings)
     readers = _readers(settings)
     yield from _tesseract(settings, needed=TESSERACT in readers)
+    yield from _rapidocr(settings, needed=RAPID in readers)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
     yield _sandbox()
     yield _ollama(settings, needed=readers == {MODEL})
@@ -67,7 +69,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _readers(settings: Settings) -> set[str]:
     """Name the engines for callers who choose none: the default engine and the fallback."""
-    configured = {TESSERACT, MODEL} if settings.ollama_api_url else {TESSERACT}
+    configured = {TESSERACT, RAPID, *([MODEL] if settings.ollama_api_url else [])}
     return {default_engine(settings, TRAITS, configured), settings.fallback or ""} - {""}
 
 
@@ -103,6 +105,17 @@ def _tesseract(settings: Settings, *, needed: bool) -> Iterator[Finding]:
     )
 
 
+def _rapidocr(settings: Settings, *, needed: bool) -> Iterator[Finding]:
+    models = find_models(settings.thai_model_dir)
+    if models is None:
+        detail = "not installed; doubtful pages get no second reading"
+        yield Finding("RapidOCR", ok=False, detail=detail, remedy=INSTALL, needed=needed)
+        return
+    yield Finding("RapidOCR", ok=True, detail=f"{models.version}; Latin letters, Chinese and Japanese")
+    detail = f"in {models.thai}" if models.thai else "not fetched; it reads no Thai"
+    yield Finding("RapidOCR's Thai model", ok=models.thai is not None, detail=detail, remedy="python -m sidecar fetch")
+
+
 def _sandbox() -> Finding:
     found = sandbox.available()
     return Finding(
@@ -132,7 +145,7 @@ def _ollama(settings: Settings, *, needed: bool) -> Finding:
 async def _installed(url: str) -> frozenset[str]:
     ollama = Ollama(url, OLLAMA_S)
     async with asyncio.timeout(OLLAMA_S), ollama.open():
-        return await ollama.installed()
+        return frozenset(await ollama.installed())
 
 
 def _gpu() -> Finding:

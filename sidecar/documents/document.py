@@ -5,7 +5,7 @@ Everything here runs in worker processes, on a file in the spool; nothing here k
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +66,10 @@ class DocumentFacts:
     page_count: int
     pages: tuple[PageFacts, ...]
     limited: bool
+    repaired: bool = False
+    """Whether the file is damaged, and was mended to be opened."""
+    hides_form: bool = False
+    """Whether it is a form whose content its pages do not show."""
 
 
 class Document(Protocol):
@@ -74,6 +78,14 @@ class Document(Protocol):
     @property
     def page_count(self) -> int:
         """Count the pages."""
+
+    @property
+    def is_repaired(self) -> bool:
+        """Return whether the file is damaged, and was mended to be opened."""
+
+    @property
+    def hides_form(self) -> bool:
+        """Return whether the document is a form whose content its pages do not show."""
 
     @property
     def has_evidence(self) -> bool:
@@ -93,6 +105,9 @@ class Document(Protocol):
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Draw the page in colour, as a file."""
+
+    def anchors(self, index: int) -> str:
+        """Tell the page's size, and where its text and its pictures stand, for a model that is shown it."""
 
 
 @contextmanager
@@ -144,8 +159,7 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
         ExpansionBombError: a stream expands beyond reason.
         SidecarError: it cannot be opened; see :func:`open_document`.
     """
-    if sniff(path) == "pdf":
-        check_streams(path, limits.max_stream_bytes)
+    is_damaged = sniff(path) == "pdf" and check_streams(path, limits.max_stream_bytes)
     with open_document(path, limits) as document:
         selection = inquiry.request.select(document.page_count)
         pages = [_page_facts(document, index, limits, inquiry) for index in selection.indices]
@@ -154,7 +168,14 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
                 _page_facts(document, one.index, limits, inquiry) if one.implausible_layer else one for one in pages
             ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
-        return DocumentFacts(kind, document.page_count, tuple(pages), selection.limited)
+        return DocumentFacts(
+            kind,
+            document.page_count,
+            tuple(pages),
+            selection.limited,
+            repaired=is_damaged or document.is_repaired,
+            hides_form=document.hides_form,
+        )
 
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
@@ -175,7 +196,11 @@ def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
         return document.render(index, limits.dpi)
 
 
-def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int) -> PagePicture:
-    """Draw one page in colour for a vision model, with at most this many pixels on its longest side."""
+def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False) -> PagePicture:
+    """Draw one page in colour for a vision model, with at most this many pixels on its longest side.
+
+    ``anchored``: also tell what the model's prompt has a place for, see :mod:`sidecar.documents.layers.anchors`.
+    """
     with open_document(path, limits) as document:
-        return document.picture(index, longest_side)
+        drawn = document.picture(index, longest_side)
+        return replace(drawn, anchors=document.anchors(index)) if anchored else drawn

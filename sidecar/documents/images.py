@@ -1,44 +1,36 @@
 """Image documents: PNG, JPEG, TIFF with any number of pages, WebP and BMP. Runs in worker processes only."""
 
 import functools
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.documents import raster
+from sidecar.documents.layers.anchors import picture_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.pages import PageImage, PagePicture
-from sidecar.documents.raster import MAX_SIDE_PIXELS, page_image
+from sidecar.documents.pictures import jpeg, pixels
+from sidecar.documents.pictures.frames import REDUCED, Frame, pages_of
+from sidecar.documents.pictures.lines import WANTED_HEIGHT, line_height
+from sidecar.documents.pictures.scaling import Scaling, at_most, plan_fitting, plan_scaling
+from sidecar.documents.raster import page_image
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-A4_LONG_SIDE_INCHES = 11.69
-SCREEN_DPI = 100
-"""72 or 96 dpi in a file describes a screen, not the paper, and is ignored."""
 MAX_FRAMES = 3000
 """Most pages of a TIFF that are counted: the time grows with the square of their number, to 0.2 s here."""
-MAX_ENLARGEMENT = 3.0
-"""Enlarging a small picture helps Tesseract, but beyond about threefold nothing is gained."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """The factor for each axis of a picture, which then has ``dpi`` dots per inch."""
-
-    x: float
-    y: float
-    dpi: int
 
 
 class Images:
     """An image file as a document. Only sizes are read until a page is rendered."""
 
-    def __init__(self, image: Image.Image, max_page_pixels: int) -> None:
+    def __init__(self, image: Image.Image, max_page_pixels: int, cut: bytes | None = None) -> None:
         self._image = image
+        self._cut = cut
         self._max_page_pixels = max_page_pixels
         # Animated WebP and the previews inside a phone's JPEG are not pages; a TIFF's frames are.
         self._has_frames = image.format == "TIFF"
@@ -53,27 +45,42 @@ class Images:
         """
         Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is decoded
         with path.open("rb") as file:  # with a path Pillow would memory-map the file, and misread rotated TIFFs
+            cut = _cut_jpeg(file)
             with _pillow_errors():
-                document = cls(Image.open(file, formats=FORMATS), max_page_pixels)
-            yield document
+                image = Image.open(io.BytesIO(cut + jpeg.END) if cut else file, formats=FORMATS)
+            yield cls(image, max_page_pixels, cut)
 
-    @functools.cached_property
+    @property
+    def is_repaired(self) -> bool:
+        """Return whether the file breaks off, and an end was added."""
+        return self._cut is not None
+
+    @property
     def page_count(self) -> int:
-        """Count the frames by seeking each of them.
+        """Count the pages.
 
         Raises:
             TooManyPagesError: there are more than :data:`MAX_FRAMES`.
         """
+        return len(self._frames)
+
+    @functools.cached_property
+    def _frames(self) -> Sequence[int]:
+        """Find the frames that are pages, by seeking each: previews and masks are none."""
         if not self._has_frames:
-            return 1
+            return (0,)
+        frames: list[Frame] = []
         with _pillow_errors():
-            for index in range(1, MAX_FRAMES + 1):
+            for index in range(MAX_FRAMES + 1):
                 try:
                     self._image.seek(index)
                 except EOFError:
-                    return index
+                    return pages_of(frames)
+                frames.append(Frame(self._image.size, _subfile_type(self._image)))
         raise TooManyPagesError(f"the image has more than {MAX_FRAMES} pages")
 
+    hides_form = False
+    """Pictures are no forms."""
     has_evidence = False
     """Pictures have no text layers, so there is no evidence."""
 
@@ -86,15 +93,20 @@ class Images:
         return False
 
     def check_page(self, index: int, dpi: int) -> None:  # noqa: ARG002 - a picture has the pixels it has
-        """Refuse a picture with more pixels than the limit, from its header alone."""
+        """Refuse a picture with more pixels than the limit, from its header alone; and one that is mostly missing."""
         with _pillow_errors():
             self._seek(index)
-        pixels = self._image.width * self._image.height
-        if pixels > self._max_page_pixels or max(self._image.size) > MAX_SIDE_PIXELS:
+        if self._image.width * self._image.height > self._max_page_pixels:
             raise PageTooLargeError(
-                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, the limits are "
-                f"{self._max_page_pixels} pixels and {MAX_SIDE_PIXELS} on a side"
+                f"page {index + 1} has {self._image.width} x {self._image.height} pixels, "
+                f"the limit is {self._max_page_pixels} pixels"
             )
+
+        if self._cut:
+            with _pillow_errors():
+                share = jpeg.share_there(self._cut)
+            if share < jpeg.LEAST_SHARE:
+                raise UnreadableDocumentError("the image breaks off: too little of it is there")
 
     def render(self, index: int, dpi: int) -> PageImage:
         """Decode one page to grey at about ``dpi`` dots per inch, upright as its EXIF orientation says."""
@@ -102,8 +114,10 @@ class Images:
         with _pillow_errors():
             claimed = _claimed_dpi(self._image)
             self._image.draft("L", None)  # a JPEG then decodes its luminance only
-            grey = _grey(self._upright())
+            grey = pixels.grey(self._upright())
         scaling = plan_scaling(grey.size, claimed, dpi, self._max_page_pixels)
+        if scaling.x > 1 and (height := line_height(grey)):
+            scaling = at_most(scaling, WANTED_HEIGHT / height)
         return page_image(_scaled(grey, scaling), scaling.dpi)
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
@@ -111,9 +125,15 @@ class Images:
         self.check_page(index, 0)
         with _pillow_errors():
             claimed = _claimed_dpi(self._image)
-            upright = _colour(self._upright())
+            upright = pixels.colour(self._upright())
         scaling = plan_fitting(upright.size, claimed, longest_side)
         return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
+
+    def anchors(self, index: int) -> str:
+        """Tell the page's size: an image has no text layer."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            return picture_anchors(*self._upright().size)
 
     def _upright(self) -> Image.Image:
         self._image.load()  # Pillow turns a TIFF upright here, and removes its orientation
@@ -121,7 +141,26 @@ class Images:
 
     def _seek(self, index: int) -> None:
         if self._has_frames:
-            self._image.seek(index)
+            self._image.seek(self._frames[index])
+
+
+def _cut_jpeg(file: BinaryIO) -> bytes | None:
+    """Return the content of a JPEG file that breaks off, else None."""
+    if file.read(2) == b"\xff\xd8":
+        file.seek(-min(jpeg.TAIL_BYTES, file.seek(0, io.SEEK_END)), io.SEEK_END)
+        if jpeg.lacks_end(file.read()):
+            file.seek(0)
+            return file.read()
+    file.seek(0)
+    return None
+
+
+def _subfile_type(image: Image.Image) -> int:
+    """Return what a TIFF says of a frame: bits of tag NewSubfileType, else of its predecessor."""
+    tags = getattr(image, "tag_v2", {})
+    old = {2: REDUCED}.get(tags.get(ExifTags.Base.SubfileType, 0), 0)
+    kind = tags.get(ExifTags.Base.NewSubfileType, old)
+    return kind if isinstance(kind, int) else 0
 
 
 def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
@@ -131,86 +170,11 @@ def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
     return tuple(reversed(claimed)) if claimed and is_turned else claimed
 
 
-def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi: int, max_pixels: int) -> Scaling:
-    """Decide how a picture of ``size`` pixels becomes one of ``dpi`` dots per inch.
-
-    A plausible resolution in the file is used for each axis (a fax has 204 x 98 dots per inch); without one the picture
-    is assumed to be an A4 page. Between 180 and 400 dpi scaling gains nothing.
-    """
-    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
-    if 180 <= across <= 400 and 0.9 <= across / down <= 1.1:
-        return Scaling(1.0, 1.0, round(across))
-    x, y = min(dpi / across, MAX_ENLARGEMENT), min(dpi / down, MAX_ENLARGEMENT)
-    if size[0] * x * size[1] * y > max_pixels or max(size[0] * x, size[1] * y) > MAX_SIDE_PIXELS:
-        return Scaling(1.0, 1.0, round(across))
-    return Scaling(x, y, max(1, round(across * x)))
-
-
-def plan_fitting(size: tuple[int, int], claimed: tuple[float, float] | None, longest_side: int) -> Scaling:
-    """Decide how a picture gets ``longest_side`` pixels on its longest side, with equal resolution on both axes.
-
-    A small picture is enlarged only as far as that helps.
-    """
-    across, down = _believable(claimed) or (max(size) / A4_LONG_SIDE_INCHES,) * 2
-    finest = max(across, down)
-    width, height = size[0] * finest / across, size[1] * finest / down
-    factor = min(raster.fitted(width, height, longest_side), MAX_ENLARGEMENT)
-    return Scaling(factor * finest / across, factor * finest / down, max(1, round(finest * factor)))
-
-
 def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
     if (scaling.x, scaling.y) == (1.0, 1.0):
         return image
     size = max(1, round(image.width * scaling.x)), max(1, round(image.height * scaling.y))
     return image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _believable(claimed: tuple[float, float] | None) -> tuple[float, float] | None:
-    match claimed:
-        case (across, down):
-            pair = float(across), float(down)
-            return pair if all(SCREEN_DPI < value <= 1200 for value in pair) or _is_fax(pair) else None
-        case _:
-            return None
-
-
-def _is_fax(pair: tuple[float, float]) -> bool:
-    """Group 3 fax, standard resolution: 204 x 98 dots per inch (ITU-T T.4), either way round."""
-    coarse, fine = sorted(pair)
-    return 96 <= coarse <= 100 and 200 <= fine <= 208
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    """Convert any mode to ``L``: transparent becomes white, wider pixels are scaled to 8 bits."""
-    if image.mode.startswith("I") or image.mode == "F":
-        wide = image if image.mode == "F" else image.convert("I")  # Pillow supports little in the other byte order
-        scale = _scale_to_8_bits(wide, is_16_bit=image.mode.startswith("I;16"))
-        return wide.point(lambda value: value * scale).convert("L")
-    return _on_white(image).convert("L")
-
-
-def _colour(image: Image.Image) -> Image.Image:
-    """Convert modes that have colours to ``RGB``, the others to ``L``."""
-    is_grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-    return _grey(image) if is_grey else _on_white(image).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-
-
-def _scale_to_8_bits(image: Image.Image, *, is_16_bit: bool) -> float:
-    """Return the factor for 16-bit, 32-bit or float pixels, whose files seldom state the value of white."""
-    highest = image.getextrema()[1]
-    brightest = 255.0 if isinstance(highest, tuple) else float(highest)
-    if is_16_bit and brightest > 255:
-        return 1 / 256
-    if image.mode == "F" and 0 < brightest <= 1:
-        return 255.0
-    return 255 / brightest if brightest > 255 else 1.0
 
 
 @contextmanager

@@ -20,3 +20,5 @@ class PagePicture:
     png_base64: str = field(repr=False)
     blank: bool = False
     """Whether it shows only background and specks: models invent text for such pages."""
+    anchors: str = field(default="", repr=False)
+    """The page's size, and where its text stands; empty where nobody asked for it."""

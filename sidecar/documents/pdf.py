@@ -1,21 +1,23 @@
 """PDF documents through pypdfium2. Runs in worker processes only."""
 
-import ctypes
+import functools
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from sidecar.documents import pdf_ink, pdf_objects, raster
-from sidecar.documents.layers import pdf_text, text_layer
+from sidecar.documents import pdf_ink, pdf_objects, pdf_repair, raster
+from sidecar.documents.layers import notes, pdf_text, text_layer
+from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_layer import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pictures.scaling import MAX_PDF_SIDE, POINTS_PER_INCH, Drawing, plan_drawing
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -24,7 +26,8 @@ from sidecar.errors import (
     UnreadableDocumentError,
 )
 
-POINTS_PER_INCH = 72
+PLACEHOLDER = "please wait"
+"""How the page begins that forms of Adobe LiveCycle show in other programs."""
 MAPPING_SAMPLES = 32
 """Characters per page whose mapping is queried, one call each: enough to distinguish 2 % unmapped from 20 %."""
 IMAGES_TRIED = 16
@@ -33,13 +36,18 @@ IMAGES_TRIED = 16
 _SHOWING_ANNOTATIONS = frozenset(
     {pdfium_c.FPDF_ANNOT_FREETEXT, pdfium_c.FPDF_ANNOT_STAMP, pdfium_c.FPDF_ANNOT_WIDGET, pdfium_c.FPDF_ANNOT_INK}
 )
+_ENCRYPTED = {
+    pdfium_c.FPDF_ERR_PASSWORD: "the document is encrypted and needs a password",
+    pdfium_c.FPDF_ERR_SECURITY: "the document is encrypted for the holders of keys, or in a way that is unknown",
+}
 
 
 class Pdf:
     """A PDF file. Pages are loaded when asked for and closed at once: memory follows the page, not the file."""
 
-    def __init__(self, document: pdfium.PdfDocument, max_page_pixels: int) -> None:
+    def __init__(self, document: pdfium.PdfDocument, max_page_pixels: int, *, is_repaired: bool = False) -> None:
         self._document = document
+        self.is_repaired = is_repaired
         self._max_page_pixels = max_page_pixels
         self.page_count = len(document)
         self._evidence = MarkEvidence()
@@ -50,19 +58,36 @@ class Pdf:
         """Open a PDF file whose streams were checked by :func:`sidecar.documents.pdf_bombs.check_streams`.
 
         Raises:
-            EncryptedDocumentError: it needs a password.
+            EncryptedDocumentError: it needs a password or a key.
             EmptyDocumentError: it has no pages.
-            UnreadableDocumentError: it is broken beyond what PDFium repairs.
+            UnreadableDocumentError: it is broken beyond what PDFium and QPDF repair.
         """
-        document = _load(path)
+        document, is_repaired = _load(path)
         try:
             if document.get_formtype() != pdfium_c.FORMTYPE_NONE:
                 document.init_forms()  # or filled-in form fields are not drawn
             if len(document) == 0:
                 raise EmptyDocumentError("the document has no pages")
-            yield cls(document, max_page_pixels)
+            yield cls(document, max_page_pixels, is_repaired=is_repaired)
         finally:
             document.close()
+
+    @functools.cached_property
+    def hides_form(self) -> bool:
+        """Return whether the document is an XFA form, whose content its pages do not show."""
+        form = self._document.get_formtype()
+        if form not in (pdfium_c.FORMTYPE_XFA_FULL, pdfium_c.FORMTYPE_XFA_FOREGROUND):
+            return False
+        return form == pdfium_c.FORMTYPE_XFA_FULL or self._is_placeholder(0)
+
+    def _is_placeholder(self, index: int) -> bool:
+        """Return whether a page asks its reader to wait for another program."""
+        with self._page(index) as page:
+            text_page = page.get_textpage()
+            try:
+                return PLACEHOLDER in text_page.get_text_range().casefold()
+            finally:
+                text_page.close()
 
     @property
     def has_evidence(self) -> bool:
@@ -76,15 +101,16 @@ class Pdf:
         like text.
         """
         with self._page(index) as page:
-            text_page = page.get_textpage()
+            text_page = pdf_text.open_upright(page)
             try:
                 text = text_page.get_text_range()
                 found = pdf_objects.survey(page)
                 short = text_layer.is_short(text, char_threshold)
                 hidden = pdf_text.NOTHING_HIDDEN
                 found.may_hide_text = found.may_hide_text or pdf_text.reaches_outside(page, text_page, text)
-                if text and (short or found.needs_a_look) and self._can_be_looked_at(page, index, found):
-                    sight = pdf_ink.Sight(page, text_page)
+                is_doubtful = bool(text) and (short or found.needs_a_look)
+                if is_doubtful and (inch := self._points_per_inch(page, index, found)):
+                    sight = pdf_ink.Sight(page, text_page, inch)
                     if not sight.is_accounted_for(found, is_short=short):
                         return None
                     hidden = sight.hidden() if found.may_hide_text else hidden
@@ -99,19 +125,18 @@ class Pdf:
             finally:
                 text_page.close()
 
-    def _can_be_looked_at(self, page: pdfium.PdfPage, index: int, found: pdf_objects.Survey) -> bool:
-        """Return whether the page may be drawn; if it is too large and mostly pictures, its layer is not enough.
+    def _points_per_inch(self, page: pdfium.PdfPage, index: int, found: pdf_objects.Survey) -> float | None:
+        """Return how many points of the page make an inch; None if it cannot be drawn and is not mostly pictures.
 
         Raises:
-            PageTooLargeError: it is.
+            PageTooLargeError: it cannot be drawn and is mostly pictures, so that its layer is not enough.
         """
         try:
-            self._check_size(page, index, raster.INK_DPI)
+            return self._drawing(page, index, raster.INK_DPI).points_per_inch
         except PageTooLargeError:
             if found.image_share >= pdf_ink.FULL_PAGE_IMAGE_SHARE:
                 raise
-            return False
-        return True
+            return None
 
     def is_empty(self, index: int) -> bool:
         """Return whether nothing at all is drawn on the page, not even an annotation."""
@@ -119,28 +144,33 @@ class Pdf:
             return not (pdfium_c.FPDFPage_CountObjects(page) or pdfium_c.FPDFPage_GetAnnotCount(page))
 
     def check_page(self, index: int, dpi: int) -> None:
-        """Refuse a page that would have too many pixels at ``dpi``, or contains an image with too many."""
+        """Refuse a page that cannot be drawn, or contains an image with too many pixels."""
         with self._page(index) as page:
-            self._check_size(page, index, dpi)
+            self._drawing(page, index, dpi)
 
     def render(self, index: int, dpi: int) -> PageImage:
-        """Draw a page in grey at ``dpi`` dots per inch, rotated as the file says."""
+        """Draw a page in grey at about ``dpi`` dots per inch, rotated as the file says."""
         with self._page(index) as page:
-            self._check_size(page, index, dpi)
-            drawn = raster.page_image(page.render(scale=dpi / POINTS_PER_INCH, grayscale=True).to_pil(), dpi)
-            _check_images(page, index, blank=raster.is_blank(drawn))
+            drawing = self._drawing(page, index, dpi)
+            drawn = raster.page_image(page.render(scale=drawing.scale, grayscale=True).to_pil(), drawing.dpi)
+            _check_decoded(page, index, blank=raster.is_blank(drawn))
             return drawn
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Draw a page in colour with this many pixels on its longest side, rotated as the file says."""
         with self._page(index) as page:
+            planned = self._drawing(page, index, raster.INK_DPI)
             width, height = page.get_size()
-            scale = raster.fitted(width, height, longest_side) if min(width, height) > 0 else 1.0
-            dpi = max(1, round(scale * POINTS_PER_INCH))
-            self._check_size(page, index, dpi)
+            scale = raster.fitted(width, height, longest_side)
+            dpi = max(1, round(scale * planned.points_per_inch))
             drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
-            _check_images(page, index, blank=drawn.blank)
+            _check_decoded(page, index, blank=drawn.blank)
             return drawn
+
+    def anchors(self, index: int) -> str:
+        """Tell the page's size, and where its text and its pictures stand."""
+        with self._page(index) as page:
+            return page_anchors(page)
 
     @contextmanager
     def _page(self, index: int) -> Iterator[pdfium.PdfPage]:
@@ -163,39 +193,61 @@ class Pdf:
         page.close()
         return self._document[index]
 
-    def _check_size(self, page: pdfium.PdfPage, index: int, dpi: int) -> None:
-        width, height = (side * dpi / POINTS_PER_INCH for side in page.get_size())
-        if min(width, height) < 1:
+    def _drawing(self, page: pdfium.PdfPage, index: int, dpi: int) -> Drawing:
+        """Decide how a page is drawn, and refuse one that cannot be: see :func:`plan_drawing`.
+
+        Raises:
+            PageTooLargeError: it is larger than a page can be, and no picture tells its real size; or an image on it
+                has too many pixels.
+        """
+        size = page.get_size()
+        if min(size) <= 0:
             raise PageUnreadableError(f"page {index + 1} has no size")
-        if width * height > self._max_page_pixels or max(width, height) > raster.MAX_SIDE_PIXELS:
+        scan_dpi = pdf_objects.scan_dpi(page)
+        if max(size) > MAX_PDF_SIDE and (scan_dpi is None or pdf_objects.has_text(page)):
+            inches = [side / POINTS_PER_INCH for side in size]
             raise PageTooLargeError(
-                f"page {index + 1} would have {width:.0f} x {height:.0f} pixels at {dpi} dpi, the limits are "
-                f"{self._max_page_pixels} pixels and {raster.MAX_SIDE_PIXELS} on a side"
+                f"page {index + 1} has {inches[0]:.0f} x {inches[1]:.0f} inches, "
+                f"the limit is {MAX_PDF_SIDE // POINTS_PER_INCH} on a side"
             )
+        self._check_images(page, index)
+        return plan_drawing(size, scan_dpi, dpi, self._max_page_pixels)
+
+    def _check_images(self, page: pdfium.PdfPage, index: int) -> None:
         for image, _ in pdf_objects.images(page):
-            size = _pixel_size(image)
-            if size[0] * size[1] > self._max_page_pixels:
+            width, height = pdf_objects.pixel_size(image)
+            if width * height > self._max_page_pixels:
                 raise PageTooLargeError(
-                    f"page {index + 1} shows an image of {size[0]} x {size[1]} pixels, "
+                    f"page {index + 1} shows an image of {width} x {height} pixels, "
                     f"the limit is {self._max_page_pixels} pixels"
                 )
 
 
-def _check_images(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
+def _check_decoded(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:
     if blank and _has_broken_image(page):
         raise PageUnreadableError(f"page {index + 1} shows an image that cannot be decoded")
 
 
-def _load(path: Path) -> pdfium.PdfDocument:
-    """Open a file with PDFium directly: its last error is valid only after a failed call.
+def _load(path: Path) -> tuple[pdfium.PdfDocument, bool]:
+    """Open a file, rebuilt if PDFium cannot open it or finds no page; also return whether it was rebuilt.
 
-    pypdfium2 also reads it when a document has no pages, and gets the error of an earlier document.
+    PDFium is called directly: its last error is valid only after a failed call, and pypdfium2 also reads it when a
+    document has no pages, and gets the error of an earlier document.
     """
     handle = pdfium_c.FPDF_LoadDocument(os.fsencode(path), None)
-    if handle:
-        return pdfium.PdfDocument(handle)
-    if pdfium_c.FPDF_GetLastError() == pdfium_c.FPDF_ERR_PASSWORD:
-        raise EncryptedDocumentError("the document is encrypted and needs a password")
+    error = None if handle else pdfium_c.FPDF_GetLastError()
+    if error in _ENCRYPTED:
+        raise EncryptedDocumentError(_ENCRYPTED[error])
+    if handle and pdfium_c.FPDF_GetPageCount(handle):
+        return pdfium.PdfDocument(handle), False
+    rebuilt = pdf_repair.repaired(path)
+    if rebuilt:
+        if handle:
+            pdfium_c.FPDF_CloseDocument(handle)
+        with suppress(pdfium.PdfiumError):
+            return pdfium.PdfDocument(rebuilt), True
+    elif handle:
+        return pdfium.PdfDocument(handle), False
     raise UnreadableDocumentError("the PDF is broken and cannot be opened")
 
 
@@ -210,13 +262,16 @@ def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfiu
 
 
 def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
+    """Return whether annotations show something on the page; notes without an appearance get one."""
+    found = False
     for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), pdf_objects.OBJECTS_LOOKED_AT)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, at)
         subtype = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+        if subtype == pdfium_c.FPDF_ANNOT_FREETEXT:
+            notes.give_appearance(annotation)
         pdfium_c.FPDFPage_CloseAnnot(annotation)
-        if subtype in _SHOWING_ANNOTATIONS:
-            return True
-    return False
+        found = found or subtype in _SHOWING_ANNOTATIONS
+    return found
 
 
 def _has_broken_image(page: pdfium.PdfPage) -> bool:
@@ -227,9 +282,3 @@ def _has_broken_image(page: pdfium.PdfPage) -> bool:
             return True
         pdfium_c.FPDFBitmap_Destroy(bitmap)
     return False
-
-
-def _pixel_size(image: Any) -> tuple[int, int]:  # noqa: ANN401 - a PDFium handle
-    width, height = ctypes.c_uint(), ctypes.c_uint()
-    pdfium_c.FPDFImageObj_GetImagePixelSize(image, width, height)
-    return width.value, height.value

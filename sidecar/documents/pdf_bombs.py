@@ -21,6 +21,15 @@ _STREAM = re.compile(rb"stream\r?\n")
 _OBJECT = re.compile(rb"\d\s+obj\b")
 _FLATE = re.compile(rb"/(?:FlateDecode|Fl)\b")
 _IMAGE = re.compile(rb"/Subtype\s*/Image\b")
+_LENGTH = re.compile(rb"/Length\s+(\d{1,12})")
+_INDIRECT_LENGTH = re.compile(rb"/Length\s+(\d{1,9})\s+\d+\s+R\b")
+_NUMBER_OBJECT = re.compile(rb"\b(\d{1,9})\s+\d+\s+obj\s+(\d{1,12})\s+endobj\b")
+_END_OF_OBJECT = re.compile(rb"(?<![^\0\t\n\f\r ()<>\[\]{}/%])endobj(?![^\0\t\n\f\r ()<>\[\]{}/%])")
+"""A word of its own, as PDFium takes it: the letters may also occur in a stream."""
+_END_BYTES = 32
+"""How far ``endstream`` may be from the end that a stream claims: line ends, and a length that is off by a few."""
+_TAIL_BYTES = 4096
+"""``startxref`` is among a file's last words; what some senders append is short."""
 _DICTIONARY_BYTES = 2048
 _CHUNK_BYTES = 64 * 1024
 _MAX_LAYERS = 4
@@ -28,15 +37,17 @@ _MAX_LOOKS = 2
 """How often each byte of a file may be read on average: streams lie side by side, so once is enough."""
 
 
-def check_streams(path: Path, max_stream_bytes: int) -> None:
+def check_streams(path: Path, max_stream_bytes: int) -> bool:
     """Look into every deflated stream that could expand beyond ``max_stream_bytes``.
+
+    Return whether the file is damaged: the end of a stream or of the file is missing.
 
     Raises:
         ExpansionBombError: one expands over a hundredfold; deflate is nested deeper than anyone needs; or streams lie
             in one another, so that checking would take time quadratic in the file's size.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        looked_at = 0
+        looked_at, is_damaged = 0, b"startxref" not in data[-_TAIL_BYTES:]
         for start, end, layers in _deflated_streams(data):
             if layers > _MAX_LAYERS:
                 raise ExpansionBombError(f"a stream is deflated {layers} times over, accepted are {_MAX_LAYERS}")
@@ -49,21 +60,53 @@ def check_streams(path: Path, max_stream_bytes: int) -> None:
                 raise ExpansionBombError(
                     f"a stream of {length} bytes expands to more than {limit} bytes, which no real page needs"
                 )
+            is_damaged = is_damaged or b"endstream" not in data[end : end + _END_BYTES]
+        return is_damaged
 
 
 def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
-    end = 0
+    end = keyword_end = 0
+    lengths: dict[bytes, int] | None = None
     for match in _STREAM.finditer(data):
+        dictionary_start, keyword_end = keyword_end, match.end()
         if data[match.start() - 3 : match.start()] == b"end":
             continue  # not in the pattern: a pattern that begins with letters is searched many times faster
-        start = max(0, match.start() - _DICTIONARY_BYTES)
-        dictionary = _OBJECT.split(data[start : match.start()])[-1]
+        dictionary = _dictionary(data, dictionary_start, match.start())
         layers = len(_FLATE.findall(dictionary))
         if layers and not _IMAGE.search(dictionary):
             if end < match.end():  # else this one lies in the one before, and ends with it
-                found = data.find(b"endstream", match.end())
-                end = found if found >= 0 else len(data)
+                if lengths is None and _INDIRECT_LENGTH.search(dictionary):
+                    lengths = {number: int(value) for number, value in _NUMBER_OBJECT.findall(data)}
+                end = _stream_end(data, match.end(), _length(dictionary, lengths or {}))
             yield match.end(), end, layers
+
+
+def _dictionary(data: mmap.mmap, earliest: int, end: int) -> bytes:
+    """Return the dictionary before a stream: a short piece nearly always, else all since the stream before."""
+    parts = _OBJECT.split(data[max(earliest, end - _DICTIONARY_BYTES) : end])
+    return parts[-1] if len(parts) > 1 else _OBJECT.split(data[earliest:end])[-1]
+
+
+def _length(dictionary: bytes, lengths: dict[bytes, int]) -> int | None:
+    """Return the length that a stream claims, itself or through another object."""
+    if found := _INDIRECT_LENGTH.search(dictionary):
+        return lengths.get(found[1])
+    found = _LENGTH.search(dictionary)
+    return int(found[1]) if found else None
+
+
+def _stream_end(data: mmap.mmap, start: int, length: int | None) -> int:
+    """Return where a stream ends, as PDF readers find it.
+
+    Its length counts if ``endstream`` follows; else the next ``endstream`` or ``endobj``, whichever comes first.
+    """
+    if length is not None and b"endstream" in data[start + length : start + length + _END_BYTES]:
+        return start + length
+    found = data.find(b"endstream", start)
+    if found < 0:
+        found = len(data)
+    end_of_object = _END_OF_OBJECT.search(data, start, found)
+    return end_of_object.start() if end_of_object else found
 
 
 def _expands_beyond(data: mmap.mmap, start: int, end: int, layers: int, limit: int) -> bool:

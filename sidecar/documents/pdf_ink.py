@@ -14,7 +14,6 @@ from sidecar.documents.layers import pdf_text, text_bands
 from sidecar.documents.layers.pdf_text import Box
 from sidecar.documents.pdf_objects import Survey
 
-POINTS_PER_INCH = 72
 UNIT, FINENESS = 1000, 100
 """Distance in points between the places PDFium is asked about, and the fraction of a pixel of its answers."""
 BANDS_DPI = 100
@@ -41,10 +40,11 @@ MIN_BOX_PIXELS = 4, 2
 class Sight:
     """A page as it looks, drawn small, with the boxes of its text layer."""
 
-    def __init__(self, page: pdfium.PdfPage, text_page: Any) -> None:  # noqa: ANN401 - pypdfium2 ships no types
+    def __init__(self, page: pdfium.PdfPage, text_page: Any, points_per_inch: float) -> None:  # noqa: ANN401 - no types
         self._page = page
+        self._points_per_inch = points_per_inch
         self._boxes: list[Box] = [text_page.get_rect(at) for at in range(text_page.count_rects())]
-        self._seen = page.render(scale=_scale(page, raster.INK_DPI)).to_pil()
+        self._seen = page.render(scale=self._scale(raster.INK_DPI)).to_pil()
 
     def hidden(self) -> pdf_text.Hidden:
         """Return the boxes of invisible text: outside the page, or where nothing differs from the background."""
@@ -79,13 +79,22 @@ class Sight:
             return True
         if found.image_share >= FULL_PAGE_IMAGE_SHARE and seen - missed < MIN_ACCOUNTED_SHARE * seen:
             return False
-        fine = raster.ink_mask(_drawn(self._page, BANDS_DPI))
+        fine = raster.ink_mask(self._drawn(BANDS_DPI))
         missed_bands = text_bands.count_bands(self._outside(fine).tobytes(), fine.width)
         if is_short:
             return missed_bands <= MAX_BANDS_BESIDE_SHORT
         if missed_bands < MIN_BANDS:
             return True
         return missed_bands < MAX_BAND_SHARE * text_bands.count_bands(fine.tobytes(), fine.width)
+
+    def _drawn(self, dpi: int) -> Image.Image:
+        drawn: Image.Image = self._page.render(scale=self._scale(dpi), grayscale=True).to_pil()
+        return drawn
+
+    def _scale(self, dpi: int) -> float:
+        """Return the scale of a drawing at ``dpi``; posters get less."""
+        width, height = self._page.get_size()
+        return min(dpi / self._points_per_inch, math.sqrt(MAX_PIXELS / (width * height)))
 
     def _outside(self, ink: Image.Image) -> Image.Image:
         return ImageChops.subtract(ink, self._text_mask(ink.size))
@@ -102,17 +111,6 @@ class Sight:
             margin = max(1, min(x1 - x0, y1 - y0) // 2)
             draw.rectangle((x0 - margin, y0 - margin, x1 + margin, y1 + margin), fill=255)
         return mask
-
-
-def _scale(page: pdfium.PdfPage, dpi: int) -> float:
-    """Return the scale of a drawing at ``dpi``; posters get less."""
-    width, height = page.get_size()
-    return min(dpi / POINTS_PER_INCH, math.sqrt(MAX_PIXELS / (width * height)))
-
-
-def _drawn(page: pdfium.PdfPage, dpi: int) -> Image.Image:
-    drawn: Image.Image = page.render(scale=_scale(page, dpi), grayscale=True).to_pil()
-    return drawn
 
 
 def _count(mask: Image.Image) -> int:

@@ -1,6 +1,7 @@
 """What a page consists of: one walk over PDFium's page objects. Runs in worker processes only."""
 
 import ctypes
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +9,14 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from sidecar.documents.pictures.scaling import POINTS_PER_INCH
+
 OBJECTS_LOOKED_AT = 5_000
 """A scan's image is among its page's first objects; a drawing has hundreds of thousands, none of them an image."""
 FORM_DEPTH = 4
 """How deep nested form objects are searched for images."""
+SCAN_SHARE, FINE_SHARE = 0.5, 0.25
+"""A page is a scan if images cover this share of it; the finest of them that cover the second share decide."""
 RULE_SEGMENTS = 6
 """A path of at most this many segments is a rule, a frame or a bullet's box: no letter has so few."""
 MIN_OUTLINE_SEGMENTS = 60
@@ -125,6 +130,45 @@ def images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterato
             yield item, matrix
         elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
             yield from images(item, _multiply(_matrix(item), matrix), depth + 1)
+
+
+def scan_dpi(page: pdfium.PdfPage) -> float | None:
+    """Return the resolution of the images that cover the page, by the page's own measure; None if none do.
+
+    Of several, as in scans of separate layers or strips, the finest that cover a good part decide.
+    """
+    width, height = page.get_size()
+    shown = sorted((_shown(image, _multiply(_matrix(image), matrix)) for image, matrix in images(page)), reverse=True)
+    if sum(covered for _, covered in shown) < SCAN_SHARE * width * height:
+        return None
+    seen = 0.0
+    for dpi, covered in shown:
+        seen += covered
+        if seen >= FINE_SHARE * width * height:
+            return dpi
+    return None
+
+
+def has_text(page: pdfium.PdfPage) -> bool:
+    """Return whether the page shows text that is no picture."""
+    return any(
+        pdfium_c.FPDFPageObj_GetType(pdfium_c.FPDFPage_GetObject(page, at)) == pdfium_c.FPDF_PAGEOBJ_TEXT
+        for at in range(min(pdfium_c.FPDFPage_CountObjects(page), OBJECTS_LOOKED_AT))
+    )
+
+
+def _shown(image: Any, matrix: Matrix) -> tuple[float, float]:  # noqa: ANN401 - a PDFium handle
+    """Return an image's resolution and the area that it covers, in square points: it fills the matrix's unit square."""
+    a, b, c, d, _, _ = matrix
+    covered, pixels = abs(a * d - b * c), pixel_size(image)
+    return (math.sqrt(pixels[0] * pixels[1] / covered) * POINTS_PER_INCH if covered else 0.0), covered
+
+
+def pixel_size(image: Any) -> tuple[int, int]:  # noqa: ANN401 - a PDFium handle
+    """Return an image's width and height in pixels."""
+    width, height = ctypes.c_uint(), ctypes.c_uint()
+    pdfium_c.FPDFImageObj_GetImagePixelSize(image, width, height)
+    return width.value, height.value
 
 
 def bounds(item: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - a PDFium handle

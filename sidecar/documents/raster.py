@@ -53,12 +53,12 @@ def fitted(width: float, height: float, longest_side: int) -> float:
 def turn(page: PageImage, degrees: int) -> PageImage:
     """Rotate a page clockwise by a multiple of 90 degrees."""
     steps = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
-    return page_image(_pillow(page).transpose(steps[degrees % 360]), page.dpi) if degrees % 360 else page
+    return page_image(pillow(page).transpose(steps[degrees % 360]), page.dpi) if degrees % 360 else page
 
 
 def is_blank(page: PageImage) -> bool:
     """Return whether the page shows nothing but its background and a few specks."""
-    small = shrink(_pillow(page), page.dpi)
+    small = shrink(pillow(page), page.dpi)
     return sum(ink_mask(small).histogram()[1:]) <= BLANK_INK_PIXELS
 
 
@@ -83,5 +83,6 @@ def _median(histogram: list[int]) -> int:
     return 255
 
 
-def _pillow(page: PageImage) -> Image.Image:
+def pillow(page: PageImage) -> Image.Image:
+    """Return a page as a Pillow image, which shares its pixels."""
     return Image.frombuffer("L", (page.width, page.height), page.pixels, "raw", "L", 0, 1)

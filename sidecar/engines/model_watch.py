@@ -5,7 +5,7 @@ It only reports: calls are made whatever it found; only the circuit breaker stop
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
@@ -26,7 +26,7 @@ class ModelWatch:
 
     def __init__(
         self,
-        installed: Callable[[], Awaitable[frozenset[str]]],
+        installed: Callable[[], Awaitable[Mapping[str, str | None]]],
         wanted: Callable[[], str],
         beside: Callable[[], Awaitable[object]],
     ) -> None:
@@ -35,6 +35,8 @@ class ModelWatch:
         self._beside = beside
         self.failure: str | None = STARTING
         self.polled = asyncio.Event()
+        self.digests: Mapping[str, str | None] = {}
+        """SHA-256 of the models that the server had when it last answered, by their full names."""
 
     async def poll(self) -> None:
         """Poll until cancelled. ``beside`` also runs each round, so that the GPU's figures are no older."""
@@ -57,4 +59,5 @@ class ModelWatch:
         except Exception:  # this loop supervises itself: it logs any error, and polls again
             log.exception("the model server cannot be polled")
             return UNREACHABLE
-        return None if wanted in {full_name(name) for name in installed} else f"{MISSING}: {wanted}"
+        self.digests = {full_name(name): digest for name, digest in installed.items()}
+        return None if wanted in self.digests else f"{MISSING}: {wanted}"

@@ -16,15 +16,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from sidecar.engines import model_answer
+from sidecar.engines import ollama_error
+from sidecar.engines.answers import model_answer
+from sidecar.engines.answers.repetition import RepetitionWatch
 from sidecar.engines.name_lookup import NameLookup
-from sidecar.engines.repetition import RepetitionWatch
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
-    EngineRefusedError,
     EngineUnavailableError,
-    ModelMissingError,
     SidecarError,
 )
 from sidecar.gpu.vram import ResidentModel
@@ -34,20 +33,21 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 3.0
 """Deadline of the small requests: which models are loaded, which are installed."""
-AGAIN_S = 10
-"""Retry-After when Ollama cannot be reached: a restart takes about that long."""
+AGAIN_S = ollama_error.AGAIN_S
 PLAIN = {"Accept-Encoding": "identity"}
 """A gateway that compresses a stream would delay its tokens."""
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ANSWER_CHARS = 400_000
 """No page has this much text: a model that writes more has gone astray, even if it does not repeat itself."""
-PASSING_STATUSES = frozenset({408, 425, 429})
-"""Refusals by a gateway that say nothing about the page."""
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
 NAME_LOOKUPS = 4
 """Threads per name: aiohttp resolves it once for all waiting calls."""
+
+
+class _RepeatsItselfError(Exception):
+    """The server ended a stream of one token again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class ChatStream:
 
     parts: list[str] = field(default_factory=list)
     chars: int = 0
+    """Of the text, and of what the model thought before it."""
     done_reason: str = model_answer.CUT
     first_token_s: float | None = None
     error: SidecarError | None = None
@@ -74,11 +75,11 @@ class ChatStream:
         """The text so far."""
         return "".join(self.parts)
 
-    def add(self, text: str) -> None:
-        """Take the next piece of text."""
-        if text:
-            self.parts.append(text)
-            self.chars += len(text)
+    def add(self, piece: "_Piece") -> None:
+        """Take the next piece of text; what the model thinks is no part of the page."""
+        if piece.text:
+            self.parts.append(piece.text)
+        self.chars += len(piece.text) + len(piece.thinking)
 
     def break_off(self, done_reason: str, error: SidecarError) -> None:
         """Keep the text that arrived before the stream broke off."""
@@ -129,6 +130,8 @@ class Ollama:
             if not stream.parts:
                 raise error from exc
             stream.break_off(model_answer.DEADLINE, error)
+        except _RepeatsItselfError:
+            stream.done_reason = model_answer.LOOP
         except EngineFailedError as exc:
             if not stream.parts:
                 raise
@@ -148,12 +151,12 @@ class Ollama:
                 if stream.first_token_s is None:
                     stream.first_token_s = self._clock() - started_s
                     until_first_token.reschedule(None)
-                text, done_reason = _parse_line(line)
-                stream.add(text)
-                if done_reason is not None:
-                    stream.done_reason = done_reason
+                piece = _parse_line(line)
+                stream.add(piece)
+                if piece.done_reason is not None:
+                    stream.done_reason = piece.done_reason
                     return
-                if watch.is_looping(text, self._clock()):
+                if watch.is_looping(piece.text or piece.thinking, self._clock()):
                     stream.done_reason = model_answer.LOOP
                     return
                 if stream.chars > MAX_ANSWER_CHARS:
@@ -168,15 +171,14 @@ class Ollama:
         """
         return tuple(_resident(model) for model in _list_of(await self._get("/api/ps"), "models"))
 
-    async def installed(self) -> frozenset[str]:
-        """List the models that are installed on the server, with their tags.
+    async def installed(self) -> Mapping[str, str | None]:
+        """List the models that are installed on the server, with their tags; give each one's digest, if it has one.
 
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
-        return frozenset(
-            str(model.get("name") or model.get("model")) for model in _list_of(await self._get("/api/tags"), "models")
-        )
+        models = _list_of(await self._get("/api/tags"), "models")
+        return {str(model.get("name") or model.get("model")): _text_of(model, "digest") or None for model in models}
 
     async def _get(self, path: str) -> object:
         with _gate():
@@ -219,7 +221,7 @@ def _gate() -> Iterator[None]:
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
         raise EngineUnavailableError("the model server cannot be reached", retry_after_s=AGAIN_S) from exc
     except aiohttp.ClientError as exc:
-        raise EngineFailedError("the connection to the model server broke", retry_after_s=AGAIN_S) from exc
+        raise ollama_error.lost("the connection to the model server broke") from exc
     except (ValueError, RecursionError) as exc:
         raise EngineFailedError("the model server's answer is not what Ollama answers") from exc
 
@@ -233,11 +235,13 @@ async def _refuse_status(answer: aiohttp.ClientResponse, model: str) -> None:
         return
     said = _error_of(await _head(answer.content, MAX_ERROR_BYTES))
     log.warning("the model server refused", extra={"status": answer.status, "error": (said or "")[:SHOWN_ERROR_CHARS]})
-    if answer.status == 404 and said is not None:
-        raise ModelMissingError(f"the model {model} is not installed on the model server")
-    if 400 <= answer.status < 500 and answer.status not in PASSING_STATUSES:
-        raise EngineRefusedError(f"the model server refused the page with status {answer.status}")
-    raise EngineFailedError(f"the model server answered {answer.status}", retry_after_s=AGAIN_S)
+    _raise_if_repeating(said or "")
+    raise ollama_error.refusal(answer.status, said, model)
+
+
+def _raise_if_repeating(said: str) -> None:
+    if ollama_error.meaning_of(said) is ollama_error.Meaning.REPEATS_ITSELF:
+        raise _RepeatsItselfError
 
 
 async def _head(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
@@ -270,8 +274,17 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _parse_line(line: bytes) -> tuple[str, str | None]:
-    """Return a line's text, and how the stream ends if it is the last.
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A line of the stream. ``done_reason``: how the stream ends, where it is the last."""
+
+    text: str
+    thinking: str
+    done_reason: str | None
+
+
+def _parse_line(line: bytes) -> _Piece:
+    """Parse a line of the stream.
 
     Raises:
         EngineFailedError: it reports an error.
@@ -282,11 +295,17 @@ def _parse_line(line: bytes) -> tuple[str, str | None]:
         raise ValueError("a line must be an object")  # noqa: TRY004 - as json raises for what is no JSON
     if "error" in said:
         log.warning("the model server broke off", extra={"error": str(said["error"])[:SHOWN_ERROR_CHARS]})
-        raise EngineFailedError("the model server broke off with an error")
+        _raise_if_repeating(str(said["error"]))
+        raise ollama_error.failure(str(said["error"]), "the model server broke off with an error")
     message = said.get("message")
-    text = message.get("content") if isinstance(message, dict) else None
+    message = message if isinstance(message, dict) else {}
     done_reason = str(said.get("done_reason") or model_answer.CUT) if said.get("done") is True else None
-    return text if isinstance(text, str) else "", done_reason
+    return _Piece(_text_of(message, "content"), _text_of(message, "thinking"), done_reason)
+
+
+def _text_of(message: Mapping[str, object], name: str) -> str:
+    text = message.get(name)
+    return text if isinstance(text, str) else ""
 
 
 def _list_of(answer: object, key: str) -> list[dict[str, Any]]:

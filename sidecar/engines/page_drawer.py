@@ -4,6 +4,7 @@ from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PagePicture
 from sidecar.ocr.engine import ReadOrder
+from sidecar.profiles import prompt
 from sidecar.runtime.worker_pool import WorkerPool
 
 
@@ -23,5 +24,6 @@ class PageDrawer:
             index,
             self._limits,
             self._longest_side,
+            prompt.wants_anchors(order.instructions.user_prompt),
             deadline_s=order.page_timeout_s,
         )

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 from sidecar.documents import document, raster
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PageImage
+from sidecar.documents.pictures.light import even_out, is_uneven
+from sidecar.documents.pictures.pieces import pieces
+from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
 from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.errors import (
@@ -24,7 +27,7 @@ from sidecar.errors import (
     InvalidValueError,
     LanguageMissingError,
 )
-from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
+from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.text import compose_sara_am, trim
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
@@ -57,6 +60,9 @@ MODELS_KEPT = 3
 DOUBTFUL_CONFIDENCE = 82
 """Mean word confidence below which a page may be the wrong way up: upright pages gave 93 and 94 where the same pages
 upside down gave 70 to 74 and sideways ones 0 to 62. For noisy upright pages the check costs 0.3 s."""
+
+CHANCE_CONFIDENCE = 50
+"""Confidence up to which a word counts for nothing when two readings of a page are compared: noise has it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +105,69 @@ def find_tessdata(configured: Path | None) -> Path | None:
 
 
 def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
-    """Draw one page and read it, rotated if it lies sideways or upside down."""
+    """Draw one page and read it, rotated if it lies sideways or upside down; a long one is read in pieces."""
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
-    as_it_lies, doubtful = _recognise(page, languages, tessdata_dir)
-    degrees = _degrees_to_upright(page, tessdata_dir) if doubtful else 0
-    if not degrees:
-        return as_it_lies
-    turned, _ = _recognise(raster.turn(page, degrees), languages, tessdata_dir)
-    if (turned.confidence or 0) < (as_it_lies.confidence or 0):
-        return as_it_lies
-    return replace(turned, rotation=degrees)
+    return joined([_read_piece(piece, languages, tessdata_dir) for piece in pieces(page) if not raster.is_blank(piece)])
 
 
-def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[PageText, bool]:
-    """Read a page as it lies; also return whether its orientation may be wrong."""
+def joined(read: Sequence[PageText]) -> PageText:
+    """Return the pieces of a page as one; its confidence is the mean over all characters."""
+    if len(read) == 1:
+        return read[0]
+    told = [piece for piece in read if piece.text]
+    characters = sum(len(piece.text) for piece in told)
+    confidence = sum(len(piece.text) * (piece.confidence or 0) for piece in told)
+    return PageText(
+        "\n".join(piece.text for piece in told),
+        confidence=round(confidence / characters) if characters else 0,
+        rotation=told[0].rotation if len({piece.rotation for piece in told}) == 1 else 0,
+        corrections=tuple(correction for piece in told for correction in piece.corrections),
+        numerals_doubtful=any(piece.numerals_doubtful for piece in told),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What Tesseract made of a picture. ``sure`` grows with each word that it is sure of."""
+
+    text: PageText
+    doubtful: bool
+    sure: int
+
+
+def _read_piece(page: PageImage, languages: str, tessdata_dir: Path) -> PageText:
+    """Read a piece, and once more with its light evened out, if that is uneven: the better reading counts."""
+    tries = [_read_level(page, languages, tessdata_dir)]
+    if is_uneven(page):
+        tries.append(_read_level(even_out(page), languages, tessdata_dir))
+    return max(tries, key=lambda reading: reading.sure).text
+
+
+def _read_level(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading:
+    """Read a picture whose lines may slope, or that may lie on its side or upside down."""
+    first = _read_straightened(page, 0, languages, tessdata_dir)
+    if not first.doubtful:
+        return first
+    tries = [first]
+    if first.text.rotation:
+        tries.append(_recognise(page, languages, tessdata_dir))
+    if degrees := _degrees_to_upright(page, tessdata_dir):
+        tries.append(_read_straightened(page, degrees, languages, tessdata_dir))
+    return max(reversed(tries), key=lambda reading: (reading.text.confidence or 0, reading.sure))  # of equals, the last
+
+
+def _read_straightened(page: PageImage, degrees: int, languages: str, tessdata_dir: Path) -> _Reading:
+    """Read a picture after turning it by a multiple of 90 degrees, and then so that its lines are level."""
+    turned = raster.turn(page, degrees)
+    skew = skew_degrees(turned)
+    reading = _recognise(straighten(turned, skew) if skew else turned, languages, tessdata_dir)
+    return replace(reading, text=replace(reading.text, rotation=degrees + skew))
+
+
+def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading:
+    """Read a picture as it lies."""
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
     api = _model(languages, tessdata_dir)
@@ -125,7 +178,8 @@ def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> tuple[Pag
             _show(api, page, PSM.SINGLE_COLUMN)
         read = with_numerals(api, page, PageText(api.GetUTF8Text(), confidence=api.MeanTextConf()), languages)
         read = replace(read, text=compose_sara_am(trim(read.text)))
-        return read, (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
+        doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
+        return _Reading(read, doubtful, sum(max(0, one - CHANCE_CONFIDENCE) for one in api.AllWordConfidences()))
     except RuntimeError as exc:  # tesserocr raises nothing more specific
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
@@ -288,9 +342,9 @@ class TesseractEngine:
                 f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
             )
 
-    def model(self, order: ReadOrder) -> str:  # noqa: ARG002 - an engine's common shape
+    def model(self, order: ReadOrder) -> EngineModel:  # noqa: ARG002 - an engine's common shape
         """Return the version."""
-        return f"tesseract-{self._there().version}"
+        return EngineModel(f"tesseract-{self._there().version}")
 
     def max_attempts(self, order: ReadOrder) -> int:  # noqa: ARG002 - an engine's common shape
         """One attempt: the same page gives the same text."""

@@ -11,14 +11,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar.documents.pages import PagePicture
-from sidecar.engines.model_answer import judge
+from sidecar.engines.answers.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
-from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.ollama import AGAIN_S, ChatStream, ChatTimeouts, Ollama
 from sidecar.engines.page_drawer import PageDrawer
 from sidecar.errors import (
     DeadlineError,
+    EngineFailedError,
     EngineRefusedError,
     EngineUnavailableError,
+    GpuOutOfMemoryError,
     GpuPressureError,
     ModelMissingError,
     PageUnreadableError,
@@ -28,7 +30,7 @@ from sidecar.gpu import residency_policy
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom, full_name
 from sidecar.gpu.vram_monitor import VramMonitor
-from sidecar.ocr.engine import EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
+from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.ocr.text import trim
 from sidecar.profiles import prompt
 from sidecar.profiles.payload import CANONICAL_MODEL, MAX_TEMPERATURE, RuntimeParams
@@ -122,9 +124,10 @@ class VisionEngine:
     def check(self, order: ReadOrder) -> None:
         """Refuse nothing: whether the model can be called is known when it is."""
 
-    def model(self, order: ReadOrder) -> str:
-        """Return the model of the profile, or of the settings."""
-        return order.instructions.model
+    def model(self, order: ReadOrder) -> EngineModel:
+        """Return the model of the profile, or of the settings, with its digest if the model server has told it."""
+        name = order.instructions.model
+        return EngineModel(name, self.watch.digests.get(full_name(name)) if self.watch else None)
 
     def max_attempts(self, order: ReadOrder) -> int:
         """Return what the profile says."""
@@ -146,7 +149,7 @@ class VisionEngine:
         if page.picture.blank:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
-        residency = await self._admit(order, ends_s)
+        residency, headroom = await self._admit(order, ends_s)
         sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)
         request = _request(order.instructions, page.picture, sent, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
@@ -155,10 +158,30 @@ class VisionEngine:
         try:
             stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
         except SidecarError as exc:
-            raise TryFailedError(exc, sent, residency) from exc
-        return _page_text(stream, sent, residency)
+            raise TryFailedError(self._with_cause(exc, headroom, order), sent, residency) from exc
+        answer = judge(stream.content, stream.done_reason, prompt.texts(order.instructions))
+        return PageText(
+            trim(answer.text),
+            verdict=answer.verdict,
+            done_reason=answer.done_reason,
+            error=stream.error and self._with_cause(stream.error, headroom, order),
+            parameters=sent,
+            residency=residency,
+            first_token_s=stream.first_token_s,
+        )
 
-    async def _admit(self, order: ReadOrder, ends_s: float) -> OcrResidencyDecision:
+    def _with_cause(self, error: SidecarError, headroom: VramHeadroom, order: ReadOrder) -> SidecarError:
+        """Return the error; a runner that ended where memory was short ended for want of it."""
+        required_mb = self._policy.required_mb or self._policy.load_mb
+        if (
+            isinstance(error, EngineFailedError)
+            and error.is_lost
+            and residency_policy.is_short(headroom, order.instructions.model, required_mb)
+        ):
+            return GpuOutOfMemoryError(f"{error}, while the GPU was short of memory", retry_after_s=AGAIN_S)
+        return error
+
+    async def _admit(self, order: ReadOrder, ends_s: float) -> tuple[OcrResidencyDecision, VramHeadroom]:
         """Read the GPU; wait for room within the limit and the page's deadline; decide how long the model may stay.
 
         Raises:
@@ -176,13 +199,14 @@ class VisionEngine:
                 )
             await asyncio.sleep(PRESSURE_POLL_S)
             headroom = await self._monitor.read()
-        return residency_policy.calculate_ocr_residency(
+        decision = residency_policy.calculate_ocr_residency(
             headroom,
             instructions.model,
             order.active_profile or self._policy.active_profile,
             self._policy.residency,
             instructions.keep_alive_cap_s,
         )
+        return decision, headroom
 
     def _would_evict(self, headroom: VramHeadroom, model: str) -> bool:
         required_mb = self._policy.required_mb
@@ -246,12 +270,15 @@ class VisionEngine:
 def _request(
     instructions: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
 ) -> dict[str, object]:
-    return {
+    """Compose what Ollama is sent for one page; without ``format`` it answers in any form."""
+    held_to = {"format": instructions.format} if instructions.format else {}
+    return held_to | {
         "model": instructions.model,
-        "messages": prompt.messages(instructions.system_prompt, instructions.tags, picture.png_base64),
+        "messages": prompt.messages(instructions, picture.png_base64, picture.anchors),
         "stream": True,
         "keep_alive": residency.keep_alive_seconds,
         "options": sent,
+        "think": False,
         "truncate": False,
         "shift": False,
     }
@@ -271,16 +298,3 @@ def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dic
             raised = params.temperature + temperature_step * (attempt - 1)
             wanted["temperature"] = min(MAX_TEMPERATURE, round(raised, 6))
     return wanted
-
-
-def _page_text(stream: ChatStream, sent: Mapping[str, object], residency: OcrResidencyDecision) -> PageText:
-    answer = judge(stream.content, stream.done_reason)
-    return PageText(
-        trim(answer.text),
-        verdict=answer.verdict,
-        done_reason=answer.done_reason,
-        error=stream.error,
-        parameters=sent,
-        residency=residency,
-        first_token_s=stream.first_token_s,
-    )

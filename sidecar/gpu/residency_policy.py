@@ -9,6 +9,8 @@ from sidecar.gpu.vram import VramHeadroom
 
 LARGE_CONTEXT_PROFILES = frozenset({"deep-analysis", "large-context"})
 LARGE_CONTEXT_TOKENS = 32_768
+DEFAULT_CONTEXTS = ((47 * 1024, 262_144), (23 * 1024, 32_768))
+"""From this much VRAM on, in MiB: the context, in tokens, that Ollama gives a model that nobody gave one."""
 UNKNOWN_MB = -1
 
 LARGE_CONTEXT_ACTIVE = "large-context-active"
@@ -63,7 +65,9 @@ def calculate_ocr_residency(
 
 
 def _has_large_context(headroom: VramHeadroom, model: str) -> bool:
-    return any(other.context_length >= LARGE_CONTEXT_TOKENS for other in headroom.others(model))
+    """Return whether an LLM has a context that somebody made large; the default of a large card says nothing."""
+    default = next((tokens for from_mb, tokens in DEFAULT_CONTEXTS if headroom.total_mb >= from_mb), 0)
+    return any(LARGE_CONTEXT_TOKENS <= other.context_length > default for other in headroom.others(model))
 
 
 def would_evict(headroom: VramHeadroom, model: str, required_mb: int, calls_running: int) -> bool:
@@ -80,6 +84,11 @@ def would_evict(headroom: VramHeadroom, model: str, required_mb: int, calls_runn
 def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:
     """Return whether the model must be loaded and does not fit beside what is resident."""
     return headroom.query_success and not headroom.is_resident(model) and headroom.available_mb < required_mb
+
+
+def is_short(headroom: VramHeadroom, model: str, required_mb: int) -> bool:
+    """Return whether a call, resident or not, found less memory than it requires; False if the reading failed."""
+    return headroom.query_success and headroom.available_mb + headroom.held_by(model) < required_mb
 
 
 def may_still_be_freed(headroom: VramHeadroom, required_mb: int) -> bool:

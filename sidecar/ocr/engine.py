@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
@@ -39,6 +39,8 @@ class EngineTraits:
     """Whether "there is no text" is believed of a page that is not blank; a model that says so may have given up."""
     on_gpu: bool = False
     """Whether it needs the GPU, which may be full: then residency is decided, and it is no fallback for others."""
+    gives_opinions: bool = False
+    """Whether it may read once more what another engine read doubtfully: it is a :class:`SecondReader`."""
 
     @property
     def follows_profiles(self) -> bool:
@@ -71,6 +73,7 @@ class PageVerdict(StrEnum):
     GOOD = "good"
     TRUNCATED = "truncated"
     LOOPED = "looped"
+    ECHOED = "echoed"
     EMPTY = "empty"
     FAILED = "failed"
 
@@ -90,11 +93,13 @@ class PageText:
     text: str
     blank: bool = False
     confidence: int | None = None
-    rotation: int = 0
+    rotation: float = 0
     """Degrees, clockwise, by which the page had to be turned to read upright, beyond what the file itself says."""
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
     """Whether a numeral of the text is a guess."""
+    languages_unread: bool = False
+    """Whether the page may hold a language that was asked for and that the engine does not read."""
     verdict: PageVerdict = PageVerdict.GOOD
     done_reason: str = "stop"
     error: SidecarError | None = None
@@ -155,6 +160,8 @@ class ReadOrder:
     """Model, prompt and parameters, for engines that follow profiles."""
     active_profile: str | None = None
     """The LLM profile in use, where the request names one."""
+    caller: Hashable = field(default=None, repr=False)
+    """Whose document it is, where callers have keys: pages are read in turn between callers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +172,29 @@ class PreparedPage:
     picture: PagePicture | None = None
     worked_s: float = 0.0
     """How long it took to prepare, its wait for a worker not counted."""
+    first_text: str = ""
+    """What another engine read on it, where this is to be a second opinion."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModel:
+    """What reads: a model's name, or a program's with its version; and its content, where the engine can tell."""
+
+    name: str
+    digest: str | None = None
+    """SHA-256 in hex: a name such as ``latest`` may be another model tomorrow."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """What the answer says of the engine that read."""
 
-    model: str
+    model: EngineModel
     parameters: Mapping[str, object]
 
 
 class PageSlots(Protocol):
-    """Slots for pages, fair between documents; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
+    """Slots for pages, fair between callers and documents; see :class:`sidecar.runtime.fair_slots.FairSlots`."""
 
     @property
     def slots(self) -> int:
@@ -190,8 +208,8 @@ class PageSlots(Protocol):
     def busy(self) -> int:
         """How many slots are taken."""
 
-    def take(self, document: Hashable) -> AbstractAsyncContextManager[None]:
-        """Wait for a slot for a page of ``document``, and hold it for as long as the block."""
+    def take(self, document: Hashable, caller: Hashable = None) -> AbstractAsyncContextManager[None]:
+        """Wait for a slot for a page of ``document``, which ``caller`` sent, and hold it for as long as the block."""
 
 
 class OcrEngine(Protocol):
@@ -222,7 +240,7 @@ class OcrEngine(Protocol):
     def check(self, order: ReadOrder) -> None:
         """Refuse what this engine cannot do, before any page is read."""
 
-    def model(self, order: ReadOrder) -> str:
+    def model(self, order: ReadOrder) -> EngineModel:
         """Name the model that reads."""
 
     def max_attempts(self, order: ReadOrder) -> int:
@@ -239,3 +257,11 @@ class OcrEngine(Protocol):
 
         The engine ends by itself at the deadline. The reader cancels a call that does not, a second later.
         """
+
+
+@runtime_checkable
+class SecondReader(OcrEngine, Protocol):
+    """An engine that can read once more what another one read doubtfully."""
+
+    def covers(self, languages: str, text: str) -> bool:
+        """Return whether it knows the languages asked for, or all scripts of ``text``, the first reading."""

@@ -8,6 +8,7 @@ from sidecar.errors import (
     EngineFailedError,
     EngineRefusedError,
     EngineUnavailableError,
+    GpuOutOfMemoryError,
     GpuPressureError,
     ModelMissingError,
     SidecarError,
@@ -22,10 +23,12 @@ from sidecar.ocr.engine import (
     PageVerdict,
     TryFailedError,
 )
+from sidecar.ocr.second_opinion import is_better, is_doubtful
 from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
     GpuPressureError.code: WarningCode.GPU_PRESSURE,
+    GpuOutOfMemoryError.code: WarningCode.GPU_OUT_OF_MEMORY,
     ModelMissingError.code: WarningCode.MODEL_MISSING,
     EngineUnavailableError.code: WarningCode.ENGINE_UNAVAILABLE,
     EngineFailedError.code: WarningCode.ENGINE_FAILED,
@@ -33,6 +36,7 @@ CAUSES: Mapping[str, WarningCode] = {
     DeadlineError.code: WarningCode.DEADLINE_EXCEEDED,
     PageVerdict.TRUNCATED: WarningCode.PAGE_TRUNCATED,
     PageVerdict.LOOPED: WarningCode.PAGE_LOOPED,
+    PageVerdict.ECHOED: WarningCode.PAGE_ECHOED,
     PageVerdict.EMPTY: WarningCode.PAGE_EMPTY,
 }
 """What a caller is warned of when a try came to this, by its error's code or its verdict."""
@@ -52,14 +56,17 @@ class PageResult:
     verdict: PageVerdict = PageVerdict.GOOD
     fallback_from: str | None = None
     confidence: int | None = None
-    rotation: int = 0
+    rotation: float = 0
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
+    languages_unread: bool = False
     error: SidecarError | None = None
     is_answer: bool = True
     """Whether this is what the engine believes is on the page; else it is what there is for want of better."""
     repaired: tuple[str, ...] = ()
     """What was mended in the text layer that the text comes from."""
+    second_opinion: str | None = None
+    """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
 
 
 @dataclass(slots=True)
@@ -74,6 +81,17 @@ class PageReading:
     duration_s: float = 0
     _best: tuple[str, PageText] | None = None
     _settled: bool = False
+    _second: tuple[str, PageText | None] | None = None
+
+    @property
+    def first_reading(self) -> PageText | None:
+        """What there is so far; None if no engine gave any text."""
+        return self._best[1] if self._best else None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether another engine should read the page, too."""
+        return self._settled and self._best is not None and is_doubtful(self._best[1])
 
     @property
     def is_settled(self) -> bool:
@@ -91,6 +109,19 @@ class PageReading:
         if good or self._best is None or _worth(read) > _worth(self._best[1]):
             self._best = engine.name, read
         self._settled = good
+
+    def add_second(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
+        """Take a second opinion on a doubtful page; :meth:`result` decides whose text it is."""
+        self.duration_s += took_s
+        self.attempts.append(_attempt(engine.name, read, took_s))
+        self._second = engine.name, read
+
+    def fail_second(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
+        """Take that a second opinion was asked for and not given: the first reading stands."""
+        error = self.error
+        self.fail(engine, failed, took_s)
+        self.error = error
+        self._second = engine.name, None
 
     def fail(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
         """Take that a try gave nothing, and what had been sent for it."""
@@ -123,7 +154,10 @@ class PageReading:
                 error=self.error or SidecarError(),
                 is_answer=False,
             )
-        engine, read = self._best
+        first, read = self._best
+        engine = first
+        if self._second and self._second[1] and is_better(self._second[1], read):
+            engine, read = self._second[0], self._second[1]
         return PageResult(
             self.page,
             read.text,
@@ -133,13 +167,15 @@ class PageReading:
             done_reason=read.done_reason,
             blank=read.blank,
             verdict=read.verdict,
-            fallback_from=self.wanted if engine != self.wanted else None,
+            fallback_from=self.wanted if first != self.wanted else None,
             confidence=read.confidence,
             rotation=read.rotation,
             corrections=read.corrections,
             numerals_doubtful=read.numerals_doubtful,
+            languages_unread=read.languages_unread,
             error=None if self._settled else self.error,
             is_answer=self._settled,
+            second_opinion=self._second[0] if self._second else None,
         )
 
 
@@ -165,15 +201,20 @@ def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
 # ── a document's pages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def raise_if_none_worked(pages: Sequence[PageResult]) -> None:
+NOTHING_READ = "not one page was read by the document's deadline"
+
+
+def raise_if_none_worked(pages: Sequence[PageResult], *, is_complete: bool = True) -> None:
     """Raise when no page is what an engine believes in: the first error, or that the engine gave no whole page.
 
     Blank pages are nobody's success: scanned backs must not make an answer of a document that nobody could read.
 
     Raises:
-        SidecarError: there is nothing to answer with.
+        SidecarError: there is nothing to answer with; a DeadlineError where the deadline left pages unread.
     """
     not_blank = [page for page in pages if not page.blank]
+    if not is_complete and not any(page.is_answer for page in pages):
+        raise DeadlineError(NOTHING_READ)
     if not not_blank or any(page.is_answer for page in not_blank):
         return
     if errors := [page.error for page in not_blank if page.error]:
@@ -227,11 +268,14 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         if attempt.engine in profiled or attempt.engine == page.fallback_from
     ]
     met = {attempt.error for attempt in told} | {attempt.verdict for attempt in told}
+    met |= {page.verdict for page in pages if page.verdict is PageVerdict.EMPTY}
     yield from (warning for cause, warning in CAUSES.items() if cause in met)
     if any(_was_retried(page) for page in pages):
         yield WarningCode.PAGE_RETRIED
     if any(page.numerals_doubtful for page in pages):
         yield WarningCode.NUMERALS_DOUBTFUL
+    if any(page.languages_unread for page in pages):
+        yield WarningCode.LANGUAGES_UNREAD
 
 
 def _was_retried(page: PageResult) -> bool:

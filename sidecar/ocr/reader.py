@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from sidecar.documents import document
@@ -33,6 +33,7 @@ from sidecar.ocr.engine import (
     PreparedPage,
     ReadOrder,
     RequestedOptions,
+    SecondReader,
     TryFailedError,
 )
 from sidecar.ocr.page_reading import PageReading, PageResult
@@ -40,6 +41,7 @@ from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile, find_placeholders
 from sidecar.runtime.admission import Admission
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ class ReadJob:
     pages: PageRequest
     order: ReadOrder
     requested: RequestedOptions
+    ends_s: float | None = None
+    """When the answer is due, on the monotonic clock; None: when all pages are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class DocumentResult:
     profile: Profile | None
     residency: OcrResidencyDecision | None
     warnings: tuple[WarningCode, ...]
+    unread: tuple[int, ...] = ()
+    """Pages, counted from 1, that the job's end left unread."""
 
 
 class Progress(Protocol):
@@ -100,6 +106,8 @@ class ReadPolicy:
     refuse_on_pressure: bool
     char_threshold: int
     open_timeout_s: float
+    second_engine: str | None = None
+    """Which engine reads once more what another one read doubtfully, where the caller chose none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ class _EngineOrder:
 
     wanted: str
     engines: tuple[OcrEngine, ...]
+    second: SecondReader | None = None
 
 
 class DocumentReader:
@@ -126,6 +135,8 @@ class DocumentReader:
         self._limits = limits
         self.policy = policy
         self.admission = admission
+        self.opening = FairSlots(workers.limits.count)
+        """Documents are opened in turn between callers: whoever sends a hundred does not fill the workers' queue."""
 
     async def loaded(self) -> None:
         """Wait until every engine has loaded what it loads at its start, or failed to."""
@@ -148,19 +159,24 @@ class DocumentReader:
 
         Raises:
             SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
+            DeadlineError: not one page was read by the job's end.
         """
-        facts = await self._inspect(job)
+        facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
-        with self.admission.admit(to_read):
+        with self.admission.admit(to_read, job.order.caller):
             await progress.document(facts)
             pages: list[PageResult] = []
+            unread: list[int] = []
             async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
-                for task in tasks:
-                    pages.append(await task)
-                    await progress.page(pages[-1])
-        page_reading.raise_if_none_worked(pages)
-        return self._result(job, facts, tuple(pages))
+                for page, task in zip(facts.pages, tasks, strict=True):
+                    if await _is_done(task, job.ends_s):
+                        pages.append(await task)
+                        await progress.page(pages[-1])
+                    else:
+                        unread.append(page.index + 1)
+        page_reading.raise_if_none_worked(pages, is_complete=not unread)
+        return self._result(job, facts, tuple(pages), tuple(unread))
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
@@ -175,9 +191,10 @@ class DocumentReader:
 
     async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
         inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold)
-        return await self._workers.run(
-            document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
-        )
+        async with self.opening.take(job.order.document, job.order.caller):
+            return await self._workers.run(
+                document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
+            )
 
     def _engine_order(self, job: ReadJob) -> _EngineOrder:
         """Find the engines that read, and let the first check what is asked of it.
@@ -190,7 +207,7 @@ class DocumentReader:
         if not engines:
             raise EngineUnavailableError(f"the engine {wanted} is not configured here")
         engines[0].check(job.order)
-        return _EngineOrder(wanted, engines)
+        return _EngineOrder(wanted, engines, self._second_reader(job.engine, engines))
 
     def _wanted(self, engine: str) -> str:
         return self.policy.default_engine if engine == AUTO else engine
@@ -199,6 +216,13 @@ class DocumentReader:
         """Return the engine that was asked for and the fallback, as far as they are configured."""
         names = dict.fromkeys((self._wanted(engine), self.policy.fallback_engine))
         return tuple(self.engines[name] for name in names if name and name in self.engines)
+
+    def _second_reader(self, engine: str, engines: Sequence[OcrEngine]) -> SecondReader | None:
+        """Return the engine for second opinions: none where the caller named the engine, or where it reads anyhow."""
+        second = self.engines.get(self.policy.second_engine or "")
+        if engine != AUTO or not isinstance(second, SecondReader) or second in engines:
+            return None
+        return second if second.capability.ready else None
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
@@ -211,24 +235,45 @@ class DocumentReader:
             await self._try_engine(engine, job.order, page.index, reading)
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
+        if engine_order.second and reading.is_doubtful:
+            await self._second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
+
+    async def _second_opinion(self, engine: SecondReader, order: ReadOrder, index: int, reading: PageReading) -> None:
+        """Have a doubtful page read once more, if the engine knows what is written there; its failure costs nothing."""
+        first_text = reading.first_reading.text if reading.first_reading else ""
+        if not engine.covers(order.languages, first_text):
+            return
+        async with engine.prepare_slots.take(order.document), engine.read_slots.take(order.document):
+            started_s = time.monotonic()
+            try:
+                page = await _within(order.page_timeout_s, engine.prepare(order, index))
+                page = replace(page, first_text=first_text)
+                read = await _within(order.page_timeout_s, engine.read(order, page, 1, order.page_timeout_s))
+            except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
+                reading.fail_second(engine.traits, _failure(exc, index), time.monotonic() - started_s)
+                return
+            took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
+            reading.add_second(engine.traits, read, took_s)
 
     async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
         """Let one engine try the page: prepare it, wait for a read slot, read it as often as the engine allows."""
-        async with engine.prepare_slots.take(order.document):
+        async with engine.prepare_slots.take(order.document, order.caller):
             started_s = time.monotonic()
             try:
                 page = await _within(order.page_timeout_s, engine.prepare(order, index))
             except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
                 reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
                 return
-            async with engine.read_slots.take(order.document):
+            async with engine.read_slots.take(order.document, order.caller):
                 started_s = time.monotonic()
                 await _attempts(engine, order, page, reading)
                 if reading.is_settled:  # else another engine is to read it, and the page counts there
                     self.admission.page_done(time.monotonic() - started_s, engine.read_slots.slots)
 
-    def _result(self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...]) -> DocumentResult:
+    def _result(
+        self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...], unread: tuple[int, ...]
+    ) -> DocumentResult:
         tried, readers = self._traits(page_reading.tried(pages)), self._traits(page_reading.readers(pages))
         return DocumentResult(
             facts,
@@ -238,7 +283,11 @@ class DocumentReader:
             model=self._facts_of_reader(job, pages),
             profile=job.order.instructions.profile if any(one.follows_profiles for one in tried) else None,
             residency=_latest_residency(pages),
-            warnings=tuple(_warnings(job, facts, pages, tried, readers)),
+            warnings=(
+                *((WarningCode.DEADLINE_PARTIAL,) if unread else ()),
+                *_warnings(job, facts, pages, tried, readers),
+            ),
+            unread=unread,
         )
 
     def _traits(self, names: Iterable[str]) -> list[EngineTraits]:
@@ -247,7 +296,9 @@ class DocumentReader:
     def _facts_of_reader(self, job: ReadJob, pages: Sequence[PageResult]) -> EngineFacts | None:
         """Return the model and what its first try was sent; if both engines read, of the one that was asked for."""
         used = {page.engine for page in pages}
-        reader = next((engine for engine in self._in_order(job.engine) if engine.traits.name in used), None)
+        engines = self._in_order(job.engine)
+        second = self._second_reader(job.engine, engines)
+        reader = next((one for one in (*engines, *([second] if second else [])) if one.traits.name in used), None)
         sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
         return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
 
@@ -271,6 +322,26 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
         took_before_s = 0.0
         if reading.is_settled or read.error:
             return
+
+
+async def _due(job: ReadJob, call: Awaitable[T]) -> T:
+    """Await a call until the job's end.
+
+    Raises:
+        DeadlineError: it had not ended by then.
+    """
+    try:
+        async with asyncio.timeout(None if job.ends_s is None else max(0, job.ends_s - time.monotonic())):
+            return await call
+    except TimeoutError as exc:
+        raise DeadlineError(page_reading.NOTHING_READ) from exc
+
+
+async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
+    """Wait for a task until then; tell whether it has ended."""
+    left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
+    done, _ = await asyncio.wait([task], timeout=left_s)
+    return bool(done)
 
 
 async def _within(deadline_s: float, call: Awaitable[T]) -> T:
@@ -319,13 +390,18 @@ def _warnings(
 ) -> Iterator[WarningCode]:
     if facts.limited:
         yield WarningCode.PAGES_LIMITED
+    if facts.repaired:
+        yield WarningCode.DOCUMENT_REPAIRED
+    if facts.hides_form:
+        yield WarningCode.FORM_NOT_SHOWN
     profiled = {one.name for one in tried if one.follows_profiles}
     yield from page_reading.page_warnings(pages, profiled)
     if any(page.implausible_layer for page in facts.pages):
         yield WarningCode.TEXT_LAYER_IMPLAUSIBLE
     if profiled and job.order.instructions.profile is None:
         yield WarningCode.PROFILE_MISSING
-    if any(one.takes_prompt for one in tried) and find_placeholders(job.order.instructions.system_prompt):
+    sent = job.order.instructions
+    if any(one.takes_prompt for one in tried) and find_placeholders(sent.system_prompt, sent.user_prompt):
         yield WarningCode.PROMPT_UNFILLED
     if not job.requested.met_by(readers):
         yield WarningCode.PARAMETERS_NOT_APPLIED

@@ -23,6 +23,7 @@ PROFILE_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)
 """RFC 1123 subdomain: what Kubernetes lets a resource be called."""
 MAX_ATTEMPTS = 10
 MAX_KEEP_ALIVE_S = 86_400
+MAX_DEADLINE_S = 86_400
 MAX_TEMPERATURE = 2
 SHOWN_VALUE_CHARS = 80
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
@@ -33,6 +34,14 @@ is looked at once; no more than a name's length, so that no paragraph is taken f
 CanonicalModel = Literal["np-dms-ocr"]
 CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
 """The model of the profiles, as production names it; the engine that runs it has the same name."""
+
+
+LATER_FIELDS = ("deadlineSeconds", "format", "userPrompt")
+"""Fields that came after the first release: a profile without them keeps the revision it had."""
+
+
+AnswerFormat = Literal["json"]
+"""What a model can be held to. Models that were trained to answer ``{"natural_text": "…"}`` are best held to JSON."""
 
 
 class ProfileError(ValueError):
@@ -55,9 +64,28 @@ def check_system_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS, oth
     """
     if not isinstance(value, str) or not value.strip() or not _is_unicode(value):
         raise ValueError(f"systemPrompt is empty or no text; leave it out to use {otherwise}")
-    if len(value) > max_chars:
-        raise ValueError(f"systemPrompt has {len(value)} characters, the limit is {max_chars}")
+    _check_length(value, "systemPrompt", max_chars)
     return value
+
+
+def fold_user_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS) -> str | None:
+    """Return a user prompt with LF as its line ends and no white space around it; None if nothing is left of it.
+
+    Forms send CR LF, and an empty field where nothing is set. Kept from production.
+
+    Raises:
+        ValueError: it is no Unicode text, or has more than ``max_chars`` characters.
+    """
+    if not isinstance(value, str) or not _is_unicode(value):
+        raise ValueError("userPrompt is no text; leave it out to use the model's own")
+    folded = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    _check_length(folded, "userPrompt", max_chars)
+    return folded or None
+
+
+def _check_length(text: str, name: str, max_chars: int) -> None:
+    if len(text) > max_chars:
+        raise ValueError(f"{name} has {len(text)} characters, the limit is {max_chars}")
 
 
 def _is_unicode(text: str) -> bool:
@@ -76,7 +104,11 @@ RepeatPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False), NO_BO
 MaxTokens = Annotated[int, Field(ge=1, le=131_072), NO_BOOL]
 NumCtx = Annotated[int, Field(ge=512, le=131_072), NO_BOOL]
 SystemPrompt = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS), BeforeValidator(check_system_prompt)]
+UserPrompt = Annotated[str | None, Field(max_length=MAX_PROMPT_CHARS), BeforeValidator(fold_user_prompt)]
 """The lengths stand here once more for the schemas that are generated."""
+
+
+DeadlineSeconds = Annotated[float, Field(gt=0, le=MAX_DEADLINE_S, allow_inf_nan=False), NO_BOOL]
 
 
 class RuntimeParams(BaseModel):
@@ -125,8 +157,14 @@ class Profile(_Payload):
     model: str | None = Field(None, min_length=1, max_length=253)
     runtime_params: RuntimeParams = RuntimeParams()
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0
+    deadline_seconds: DeadlineSeconds | None = None
+    """How long a document may take, in seconds; what was read by then is the answer."""
     retry: Retry = Retry()
     system_prompt: SystemPrompt | None = None
+    user_prompt: UserPrompt = None
+    """The text beside the page's picture."""
+    format: AnswerFormat | None = None
+    """The form that the model is held to; None: text as it likes."""
     dms_tags: dict[str, bool] | None = None
     """The tags' names; what a payload has as their values says nothing, and is not kept."""
     prompt: PromptSource | None = None
@@ -162,9 +200,10 @@ def check_tag_names(tags: Sequence[object]) -> None:
             )
 
 
-def find_placeholders(system_prompt: str | None) -> list[str]:
-    """List the placeholders of a template, sorted and each once: ``{{ocr_text}}``, ``{{ date }}``."""
-    return sorted({found for found in PLACEHOLDER.findall(system_prompt or "") if found.strip("{}").strip()})
+def find_placeholders(*prompts: str | None) -> list[str]:
+    """List the placeholders of templates, sorted and each once: ``{{ocr_text}}``, ``{{ date }}``."""
+    found = {name for prompt in prompts for name in PLACEHOLDER.findall(prompt or "")}
+    return sorted(name for name in found if name.strip("{}").strip())
 
 
 # ── the payload as text ───────────────────────────────────────────────────────────────────────────────────────────
@@ -196,7 +235,7 @@ def parse_profile(content: bytes, name: str) -> Profile:
 def _explain(problem: ErrorDetails) -> str:
     """Name the field, its value and what is accepted; a prompt is not shown, as it may end up in a log."""
     field = ".".join(map(str, problem["loc"]))[:SHOWN_VALUE_CHARS]
-    if "systemPrompt" in field or isinstance(problem["input"], dict | list):
+    if field in ("systemPrompt", "userPrompt") or isinstance(problem["input"], dict | list):
         return explain(problem, field)
     return explain(problem, field, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
@@ -209,6 +248,9 @@ def seal(profile: Profile) -> Profile:
 def revision_of(profile: Profile) -> str:
     """First 12 hex digits of SHA-256 over the canonical JSON of all but ``revision`` and ``generation``."""
     rest = profile.model_dump(by_alias=True, mode="json", exclude={"revision", "generation"})
+    for later in LATER_FIELDS:
+        if rest[later] is None:
+            del rest[later]
     return hashlib.sha256(_canonical(rest).encode()).hexdigest()[:REVISION_DIGITS]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sidecar.profiles.payload import Profile, Retry, RuntimeParams
+from sidecar.profiles.payload import AnswerFormat, Profile, Retry, RuntimeParams
 
 DEFAULT_TAGS = ("document_number", "document_date", "received_date")
 """The tags if neither request nor profile names any. Kept from production."""
@@ -17,32 +17,48 @@ class Instructions:
 
     model: str
     system_prompt: str | None
+    user_prompt: str | None
+    """The text beside the page's picture; None: the model's own."""
+    format: AnswerFormat | None
     tags: tuple[str, ...]
     params: RuntimeParams
     retry: Retry
+    deadline_s: float | None
+    """How long the document may take, in seconds; None: as the settings say."""
     keep_alive_cap_s: int
     """Longest residency the profile allows, in seconds; 0: the residency policy alone decides."""
     profile: Profile | None
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a request says itself. None: it does not say; ``tags`` of (): no tags."""
+
+    params: RuntimeParams = NOTHING_SET
+    system_prompt: str | None = None
+    user_prompt: str | None = None
+    tags: tuple[str, ...] | None = None
+    deadline_s: float | None = None
+
+
+NO_OVERRIDES = Overrides()
+
+
 def instruct(
     profile: Profile | None,
     default_model: str,
-    *,
-    params: RuntimeParams = NOTHING_SET,
-    system_prompt: str | None = None,
-    tags: tuple[str, ...] | None = None,
+    request: Overrides = NO_OVERRIDES,
 ) -> Instructions:
-    """Apply the precedence, per parameter: request > profile > not sent.
-
-    In the request's ``params``, ``system_prompt`` and ``tags``, None means "not set"; () means no tags.
-    """
+    """Apply the precedence, per parameter: request > profile > not sent."""
     return Instructions(
         model=(profile and profile.model) or default_model,
-        system_prompt=system_prompt or (profile.system_prompt if profile else None),
-        tags=_tags(tags, profile),
-        params=params.over(profile.runtime_params) if profile else params,
+        system_prompt=request.system_prompt or (profile.system_prompt if profile else None),
+        user_prompt=request.user_prompt or (profile.user_prompt if profile else None),
+        format=profile.format if profile else None,
+        tags=_tags(request.tags, profile),
+        params=request.params.over(profile.runtime_params) if profile else request.params,
         retry=profile.retry if profile else Retry(),
+        deadline_s=request.deadline_s or (profile.deadline_seconds if profile else None),
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,
     )

@@ -1,20 +1,24 @@
-"""How many pages, or texts, may be in work, and when who is turned away should come back."""
+"""How many pages, texts or documents may be in work, and when who is turned away should come back."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from sidecar.errors import QueueFullError
+from sidecar.errors import QueueFullError, QuotaExhaustedError
 
 PACE_WEIGHT = 0.2
 """Share of the newest page in the running mean of seconds a page: about the last ten pages count."""
 MAX_RETRY_AFTER_S = 600
+QUOTA_RETRY_AFTER_S = 2
+"""A document takes seconds, and who comes back too early is refused before the body."""
 
 
 class Admission:
     """Counts pages in and out. ``max_pages`` bounds those admitted and not yet done.
 
-    What is counted need not be pages: ``noun`` names it in errors, ``page_s`` is the first guess of its pace.
+    One document of each caller is let in whatever its size, so that nobody is kept out by what others sent. What is
+    counted need not be pages: ``noun`` names it in errors, ``page_s`` is the first guess of its pace.
     """
 
     def __init__(self, max_pages: int, noun: str = "pages", page_s: float = 1.0) -> None:
@@ -22,6 +26,7 @@ class Admission:
         self._noun = noun
         self._page_s = page_s
         self.admitted = 0
+        self._of_callers: Counter[Hashable] = Counter()
 
     @property
     def is_full(self) -> bool:
@@ -33,28 +38,34 @@ class Admission:
         """Seconds until the pages admitted now should be done, at the recent pace."""
         return max(1, min(MAX_RETRY_AFTER_S, math.ceil(self.admitted * self._page_s)))
 
-    def refuse_if_full(self) -> None:
+    def refuse_if_full(self, caller: Hashable = None) -> None:
         """Refuse before a body is received that would be refused after.
 
         Raises:
-            QueueFullError: there is no room for one page more.
+            QueueFullError: there is no room for one page more, and the caller has some.
         """
-        if self.is_full:
+        if self.is_full and self._of_callers[caller]:
             raise self._full(1)
 
     @contextmanager
-    def admit(self, pages: int) -> Iterator[None]:
+    def admit(self, pages: int, caller: Hashable = None) -> Iterator[None]:
         """Count a document's pages in for as long as it is worked on.
 
         Raises:
-            QueueFullError: they do not fit. One document is let in whatever its size when nothing else is there.
+            QueueFullError: they do not fit. One document is let in whatever its size when its caller has no other.
         """
-        self.refuse_unless_fits(pages, self.admitted)
-        self.admitted += pages
+        self.refuse_unless_fits(pages, self._of_callers[caller])
+        self._count(caller, pages)
         try:
             yield
         finally:
-            self.admitted -= pages
+            self._count(caller, -pages)
+
+    def _count(self, caller: Hashable, pages: int) -> None:
+        self.admitted += pages
+        self._of_callers[caller] += pages
+        if not self._of_callers[caller]:
+            del self._of_callers[caller]  # keys come and go
 
     @contextmanager
     def growing(self) -> Iterator["Growing"]:
@@ -105,3 +116,34 @@ class Growing:
         """Count in more, whether it fits or not: it is there already."""
         self._admission.admitted += pages
         self.count += pages
+
+
+class Quota:
+    """Counts the documents of each caller; at most ``most`` at a time are let in, any number if that is 0."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def place(self, caller: Hashable) -> Iterator[None]:
+        """Hold a place for a document for as long as the block. Whoever calls without a key (None) needs none.
+
+        Raises:
+            QuotaExhaustedError: the caller holds as many as it may.
+        """
+        if not self._most or caller is None:
+            yield
+            return
+        if self.held[caller] >= self._most:
+            raise QuotaExhaustedError(
+                f"{self.held[caller]} documents of this API key are in work, which is its limit",
+                retry_after_s=QUOTA_RETRY_AFTER_S,
+            )
+        self.held[caller] += 1
+        try:
+            yield
+        finally:
+            self.held[caller] -= 1
+            if not self.held[caller]:
+                del self.held[caller]

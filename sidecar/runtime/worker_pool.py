@@ -29,6 +29,9 @@ START_METHOD = "forkserver"
 PRELOAD = ["sidecar.engines.worker_preload"]
 TRIES = 2
 """A task whose worker dies is given to another: the kernel's memory killer takes bystanders. Twice is no accident."""
+LOOK_S = 1.0
+"""How often a task is looked after, in seconds: pebble may learn of a worker's death before it learns what it had taken
+on, and then waits for the deadline."""
 BROKEN_IN_A_ROW = 5
 """Pools that broke one after the other, without one task done between, before the process should be started anew."""
 
@@ -67,6 +70,33 @@ def _ensure_fork_server() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+async def _result(pool: pebble.ProcessPool, task: "pebble.ProcessFuture[T]") -> T:
+    """Wait for a task's result.
+
+    Raises:
+        ProcessExpired: its worker died, or nobody will ever do it.
+    """
+    result, was_lost = asyncio.wrap_future(task), False
+    try:
+        while not (await asyncio.wait((result,), timeout=LOOK_S))[0]:
+            is_lost = _is_lost(pool, task)
+            if is_lost and was_lost:  # twice: its result may be on the way
+                raise pebble.ProcessExpired("lost with its worker")  # type: ignore[no-untyped-call]
+            was_lost = is_lost
+        return result.result()
+    finally:
+        result.cancel()  # which ends its worker, if it still runs
+
+
+def _is_lost(pool: pebble.ProcessPool, future: "pebble.ProcessFuture[T]") -> bool:
+    """Tell whether a task that is not done is with no worker, and with no pool that would give it to one."""
+    if not pool.active:
+        return True
+    manager = pool._pool_manager  # noqa: SLF001 - pebble tells it nowhere else
+    task = next((one for one in list(manager.task_manager.tasks.values()) if one.future is future), None)
+    return task is not None and task.started and task.worker_id not in manager.worker_manager.workers
 
 
 class WorkerPool:
@@ -120,7 +150,7 @@ class WorkerPool:
             _ensure_fork_server()
             pool = self._pool
             try:
-                result = await asyncio.wrap_future(pool.schedule(function, args=args, timeout=deadline_s))
+                result = await _result(pool, pool.schedule(function, args=args, timeout=deadline_s))
             except (TimeoutError, concurrent.futures.TimeoutError) as exc:
                 raise DeadlineError(f"it took longer than {deadline_s:g} s") from exc
             except MemoryError as exc:

@@ -16,6 +16,7 @@ from sidecar.api.app_keys import (
     POOLS,
     PROFILE_STORE,
     PULSE,
+    QUOTA,
     READER,
     RERANKER,
     SETTINGS,
@@ -40,6 +41,7 @@ from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
 from sidecar.documents.upload_paths import open_upload
 from sidecar.profiles.store import ProfileStore
+from sidecar.runtime.admission import Quota
 from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
@@ -104,6 +106,7 @@ def build_app(
     app[METRICS] = Metrics()
     app[CONNECTIONS], app[LINGERING], app[PULSE] = Connections(), Lingering(), Pulse()
     app[DRAIN] = Drain(settings.max_documents)
+    app[QUOTA] = Quota(settings.key_max_documents)
     app[SPOOL] = Spool(settings.spool_dir, settings.max_spool_bytes)
     app[WORKERS] = WorkerPool(worker_limits(settings))
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}

@@ -14,6 +14,7 @@ from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.ollama import Ollama
 from sidecar.engines.page_drawer import PageDrawer
+from sidecar.engines.rapidocr import RapidEngine, find_models
 from sidecar.engines.tesseract import TesseractEngine
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.residency_policy import ResidencyLimits
@@ -100,9 +101,15 @@ def build_tesseract(app: web.Application, limits: DocumentLimits) -> OcrEngine:
     return tesseract
 
 
+def build_rapidocr(app: web.Application, limits: DocumentLimits) -> OcrEngine:
+    """Make the second embedded engine, which says so itself where it is not installed."""
+    return RapidEngine(app[WORKERS], limits, find_models(app[SETTINGS].thai_model_dir))
+
+
 ENGINES = (
     EngineFactory(VisionEngine.traits, build_vision),
     EngineFactory(TesseractEngine.traits, build_tesseract),
+    EngineFactory(RapidEngine.traits, build_rapidocr),
 )
 """All engines. ``auto`` means the first that the settings configure, unless they name one."""
 
@@ -120,6 +127,11 @@ def accepted_fallbacks(engines: Sequence[EngineTraits]) -> list[str]:
     return [*(one.name for one in engines if not one.on_gpu), NO_FALLBACK]
 
 
+def accepted_seconds(engines: Sequence[EngineTraits]) -> list[str]:
+    """Return the accepted values of OCR_SECOND_ENGINE."""
+    return [*(one.name for one in engines if one.gives_opinions), NO_FALLBACK]
+
+
 def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
     """Refuse settings that name an unknown engine, or one that cannot have that role.
 
@@ -129,6 +141,7 @@ def check_engines(settings: Settings, engines: Sequence[EngineTraits]) -> None:
     for name, value, accepted in (
         ("OCR_ENGINE", settings.engine, accepted_engines(engines)),
         ("OCR_FALLBACK_ENGINE", settings.fallback_engine, accepted_fallbacks(engines)),
+        ("OCR_SECOND_ENGINE", settings.second_engine, accepted_seconds(engines)),
     ):
         if value is not None and value not in accepted:
             raise SettingsError(f"{name} is {value}: accepted are {', '.join(accepted)}")

@@ -53,6 +53,7 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
         refuse_on_pressure=settings.on_pressure == "refuse",
         char_threshold=settings.char_threshold,
         open_timeout_s=settings.open_timeout_s,
+        second_engine=settings.second,
     )
 
 

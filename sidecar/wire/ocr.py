@@ -19,10 +19,12 @@ from sidecar.errors import (
     MalformedBodyError,
     SystemPromptError,
     UnknownEngineError,
+    UserPromptError,
 )
 from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.profiles.payload import (
     NO_BOOL,
+    DeadlineSeconds,
     MaxTokens,
     RepeatPenalty,
     RuntimeParams,
@@ -30,6 +32,7 @@ from sidecar.profiles.payload import (
     TopP,
     check_system_prompt,
     check_tag_names,
+    fold_user_prompt,
 )
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
@@ -48,6 +51,7 @@ class ReadRequest(Wire):
     pages: str | None = Field(None, max_length=4096, description="Page numbers and ranges from 1, such as `1-3,7`.")
     languages: str | None = Field(None, max_length=256, description="Languages to read, such as `tha+eng`.")
     system_prompt: str | None = Field(None, description="Replaces the profile's system prompt.")
+    user_prompt: str | None = Field(None, description="Replaces the profile's user prompt; empty means not set.")
     dms_tags: dict[str, Any] | list[str] | None = Field(
         None, description="Fields to tag: an object whose keys name them (values are ignored), or a list of names."
     )
@@ -57,6 +61,9 @@ class ReadRequest(Wire):
     repeat_penalty: RepeatPenalty | None = Field(None, description="Stronger than runtimeParams.")
     max_tokens: MaxTokens | None = Field(None, description="Stronger than runtimeParams.")
     profile: str | None = Field(None, max_length=253, description="Name of an OcrProfile.")
+    deadline_seconds: DeadlineSeconds | None = Field(
+        None, description="How long the document may take; what was read by then is the answer."
+    )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
 
     @property
@@ -79,7 +86,7 @@ class ReadRequest(Wire):
     def requested_options(self) -> RequestedOptions:
         """Return the options that are set and that not every engine supports."""
         return RequestedOptions(
-            prompt=self.system_prompt is not None or self.dms_tags is not None,
+            prompt=any(one is not None for one in (self.system_prompt, self.user_prompt, self.dms_tags)),
             parameters=self.parameters != RuntimeParams(),
             profile=self.profile is not None,
             residency=self.active_profile is not None,
@@ -174,6 +181,8 @@ def _parse(model: type[R], values: dict[str, Any], accepted: Accepted) -> R:
         given["engine"] = _check_engine(given["engine"], (AUTO, *accepted.engines))
     if "system_prompt" in given:
         given["system_prompt"] = _check_prompt(given["system_prompt"], accepted.max_prompt_chars)
+    if "user_prompt" in given:
+        given["user_prompt"] = _fold_user_prompt(given["user_prompt"], accepted.max_prompt_chars)
     if "dms_tags" in given:
         _check_tags(given["dms_tags"])
     try:
@@ -196,6 +205,13 @@ def _check_prompt(value: object, max_chars: int) -> str:
         return check_system_prompt(prompt, max_chars=max_chars, otherwise="the profile's")
     except ValueError as exc:
         raise SystemPromptError(str(exc)) from None
+
+
+def _fold_user_prompt(value: object, max_chars: int) -> str | None:
+    try:
+        return fold_user_prompt(value, max_chars=max_chars)
+    except ValueError as exc:
+        raise UserPromptError(str(exc)) from None
 
 
 def _check_tags(tags: object) -> None:
@@ -264,12 +280,18 @@ class PageBody(Wire):
     blank: bool = False
     truncated: bool = False
     looped: bool = False
+    echoed: bool = Field(False, description="Whether the model answered with its own prompt; that text is left out.")
     fallback_from: str | None = None
     confidence: int | None = Field(None, description="Mean word confidence, 0 to 100, where the engine tells it.")
-    rotation: int = Field(0, description="Degrees by which the page was turned clockwise to read upright.")
+    rotation: float = Field(
+        0, description="Degrees by which the page was turned clockwise to read upright; negative: counter-clockwise."
+    )
     text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
     corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
     numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
+    second_opinion: str | None = Field(
+        None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
+    )
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
 
 
@@ -289,9 +311,11 @@ class SummaryBody(Wire):
     char_count: int
     engine_used: str = Field(description="`fast-path` for text layers, an engine's name, or `mixed`.")
     document_page_count: int = Field(description="Pages that the document has.")
+    unread_pages: list[int] = Field([], description="Pages that the deadline left unread; they can be sent as `pages`.")
     request_id: str
     processing_time_ms: int
     model_used: str | None
+    model_digest: str | None = Field(None, description="SHA-256 of that model, where the model server tells it.")
     profile: ProfileBody | None
     parameters: dict[str, Any] = Field(description="What was really sent to the engine.")
     residency: ResidencyBody | None

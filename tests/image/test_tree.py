@@ -1,5 +1,6 @@
 """What lies in the images, and what must not."""
 
+import json
 import re
 import stat
 import subprocess
@@ -28,6 +29,17 @@ def test_no_build_tools(image):
     allowed = {"setuptools"} if image.target == "sidecar" else set()  # torch depends on it
     assert {path.name for path in homes} == allowed
     assert list(image.tree.glob("usr/**/ensurepip")) == []
+
+
+def test_the_bill_of_materials_names_what_is_installed(image):
+    bill = json.loads((image.tree / "opt/venv/sbom.cdx.json").read_text(encoding="utf-8"))
+    assert bill["metadata"]["component"]["name"] == f"ocr-{image.target}"
+    told = {(one["name"].lower().replace("-", "_").replace(".", "_"), one["version"]) for one in bill["components"]}
+    there = (path.name for path in image.tree.glob("opt/venv/lib/python3*/site-packages/*.dist-info"))
+    names = (re.fullmatch(r"(.+)-(.+)\.dist-info", name).groups() for name in there)
+    assert told == {(name.lower().replace("-", "_").replace(".", "_"), version) for name, version in names}
+    unhashed = {one["name"] for one in bill["components"] if "hashes" not in one["externalReferences"][0]}
+    assert unhashed <= {"torch"}
 
 
 def test_no_caches(image):

@@ -101,7 +101,7 @@ def test_the_code_is_copied_last(target):
 
 def test_packages_do_not_depend_on_the_code(target):
     own = [value for value in values(f"{target}-packages", "COPY") if "--from" not in value]
-    assert own == ["requirements.lock ./"]
+    assert own == ["requirements.lock hashes.lock ./"]
 
 
 def test_labels_say_what_it_is(target):
@@ -199,9 +199,15 @@ def test_all_stages_stand_on_the_base():
 def test_the_packages_are_the_locked_ones(target):
     commands = [value for value in values(f"{target}-packages", "RUN") if "install" in value]
     (all_of_them,) = [value for value in commands if "--requirement" in value]
-    assert "--constraint requirements.lock" in all_of_them
-    lists = set(re.findall(r"--requirement (\w+)\.txt", all_of_them))
-    assert lists == ({"sidecar", "retrieval"} if target == "sidecar" else {"controller"})
+    choice, installation = re.split(r"python3 -m tools\.lock\.chosen report\.json > chosen\.txt", all_of_them)
+    assert "--dry-run" in choice
+    assert "--constraint requirements.lock" in choice
+    assert "--no-deps --only-binary :all: --require-hashes --requirement chosen.txt" in re.sub(
+        r"\s+", " ", installation
+    )
+    assert f"tools.lock.sbom ocr-{target} " in values(f"{target}-packages", "RUN")[-1]
+    lists = set(re.findall(r"--requirement (\w+)\.txt", choice))
+    assert lists == ({"sidecar", "rapidocr", "retrieval"} if target == "sidecar" else {"controller"})
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert lists <= project["optional-dependencies"].keys()
 
@@ -249,7 +255,11 @@ def test_all_of_the_sidecar_that_the_controller_imports_is_copied_for_it():
 def test_the_build_sees_code_and_lists_only():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     seen = {name.split("/")[0] for name in listed.split("\0") if name and not ignored(name)}
-    assert seen == {"sidecar", "controller", "requirements.lock", "pyproject.toml", "LICENSE"}
+    assert seen == {"sidecar", "controller", "requirements.lock", "hashes.lock", "pyproject.toml", "LICENSE", "tools"}
+    assert {name for name in listed.split("\0") if name.startswith("tools/") and not ignored(name)} == {
+        "tools/__init__.py",
+        *(f"tools/lock/{name}.py" for name in ("__init__", "chosen", "hashes", "lock_file", "sbom")),
+    }
     private = (".env", "keys", ".git/config", "sidecar/__pycache__/app.cpython-311.pyc", "models/model.safetensors")
     assert [name for name in private if not ignored(name)] == []
 

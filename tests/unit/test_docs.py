@@ -22,7 +22,7 @@ from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
 from sidecar.engines import model_watch, tesseract
-from sidecar.engines.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
+from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
@@ -96,6 +96,7 @@ TRAITS = [factory.traits for factory in engines.ENGINES]
 ENGINE_SETTINGS = {
     "OCR_ENGINE": engines.accepted_engines(TRAITS),
     "OCR_FALLBACK_ENGINE": engines.accepted_fallbacks(TRAITS),
+    "OCR_SECOND_ENGINE": engines.accepted_seconds(TRAITS),
 }
 """What a setting accepts that names an engine is the registry's to say."""
 

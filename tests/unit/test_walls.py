@@ -72,7 +72,7 @@ INVENTED = [
     ("sidecar.engines.tesseract", "sidecar.engines.vision"),
     ("sidecar.engines.vision", "sidecar.engines.tesseract"),
     ("sidecar.engines.vision", "sidecar.engines.tesseract_layout"),
-    ("sidecar.engines.tesseract", "sidecar.engines.model_answer"),
+    ("sidecar.engines.tesseract", "sidecar.engines.answers.model_answer"),
     ("sidecar.profiles.payload", "sidecar.errors"),
     ("sidecar.validation", "sidecar.errors"),
     ("sidecar.environment", "sidecar.settings"),

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,8 @@ _MADE_UP = frozenset(" \r\n")
 """Characters that PDFium itself may insert."""
 _HYPHENS = dict.fromkeys((0x02, 0xFFFE), "-")
 """PDFium's character for a hyphen at the end of a line."""
+DIRECTION_SAMPLES = 12
+"""Characters per page whose direction is queried, one call each."""
 REACH = 0.5
 """How far, in points, a character's centre may lie outside its text's box: boxes are rounded."""
 _POINTS_KEPT = 3
@@ -49,6 +52,29 @@ class Reading:
     text: str
     repairs: set[Repair] = field(default_factory=set)
     is_plausible: bool = True
+
+
+def open_upright(page: pdfium.PdfPage) -> Any:  # noqa: ANN401 - pypdfium2 ships no types
+    """Open a page's text, the page turned so that most of it is not upside down; it must be closed.
+
+    PDFium orders what is on a line from left to right as the page is displayed: upside down, that is backwards.
+    """
+    text_page = page.get_textpage()
+    degrees = _clockwise_degrees(text_page)
+    if (page.get_rotation() + degrees) % 360 != 180:
+        return text_page
+    text_page.close()
+    page.set_rotation(-degrees % 360)
+    return page.get_textpage()
+
+
+def _clockwise_degrees(text_page: Any) -> int:  # noqa: ANN401 - pypdfium2 ships no types
+    """Return the direction of most of a page's text: 0, 90, 180 or 270, of a sample."""
+    count = pdfium_c.FPDFText_CountChars(text_page)
+    sample = range(0, count, max(1, count // DIRECTION_SAMPLES))
+    radians = [pdfium_c.FPDFText_GetCharAngle(text_page, at) for at in sample]
+    directions = Counter(round(math.degrees(one) / 90) % 4 * 90 for one in radians if one >= 0)
+    return directions.most_common(1)[0][0] if directions else 0
 
 
 def read(  # noqa: PLR0913, PLR0917 - what a page, and the document it is of, tell

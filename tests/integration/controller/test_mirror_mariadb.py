@@ -61,10 +61,10 @@ async def database(mariadb: MariaDb) -> AsyncIterator[Open]:
 class World:
     """A mirror, its resources, and a clock that can be put forward."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, user_prompt_type: str | None = None) -> None:
         self.resources = MemoryResources()
         self.later = timedelta()
-        rules = MirrorRules(namespace="ocr")
+        rules = MirrorRules(namespace="ocr", user_prompt_type=user_prompt_type)
         self.mirror = Mirror(database, self.resources, rules, INTERVAL_S, lambda: datetime.now(UTC) + self.later)
 
     @property
@@ -146,6 +146,12 @@ async def test_a_junk_row_keeps_the_last_good_resource_and_becomes_an_event(mari
     assert world.resources.spec("ocr-extract") == EXPECTED
     assert world.resources.told() == [("ocr-extract", reason)]
     assert world.mirror.facts.notices == {reason: 1}
+
+
+async def test_the_user_prompt_is_read_of_its_own_type(database):
+    world = World(database(), user_prompt_type="ocr_system")
+    await world.mirror.run_once()
+    assert world.resources.spec("ocr-extract")["prompt"] == EXPECTED["prompt"] | {"userPrompt": "another type"}
 
 
 async def test_of_two_active_prompts_the_higher_version_wins(mariadb, world):

@@ -51,6 +51,12 @@ def crash_once(flag: Path) -> str:
     return "second try"
 
 
+def hang_once(flag: Path) -> str:
+    if not is_marked(flag):
+        hang_at(flag)
+    return "second try"
+
+
 def swallow(mebibytes: int) -> int:
     return len(bytearray(mebibytes * 1024 * 1024))
 

@@ -66,6 +66,10 @@ class Governed:
     def system_prompts(self) -> list[str | None]:
         return [next((m["content"] for m in call.messages if m["role"] == "system"), None) for call in self.fake.chats]
 
+    @property
+    def user_prompts(self) -> list[str]:
+        return [m["content"] for call in self.fake.chats for m in call.messages if m["role"] == "user"]
+
 
 @dataclass
 class Governor:

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.api.app_keys import PROFILE_STORE
 from tests.conftest import until
-from tests.integration.sidecar.documents import PdfMaker
+from tests.integration.sidecar.documents import PdfMaker, picture_of_text
 from tests.integration.sidecar.model import PAGE, pages
 from tools.fakes.ollama import Answer
 
@@ -43,10 +43,48 @@ async def test_the_requests_prompt_and_tags_win_over_the_profiles(govern):
 
     await governed.read(systemPrompt="the request's", dmsTags='["contractNo"]')
 
-    (call,) = governed.fake.chats
-    assert governed.system_prompts == ["the request's"]
-    assert "- Wrap the contract no with <contractNo>...</contractNo>" in call.messages[1]["content"]
-    assert "<a>" not in call.messages[1]["content"]
+    (system,) = governed.system_prompts
+    assert system.startswith("the request's\n")
+    assert "- Wrap the contract no with <contractNo>...</contractNo>" in system
+    assert "<a>" not in system
+
+
+async def test_the_requests_user_prompt_wins_over_the_profiles(govern):
+    govern.publish(userPrompt="the profile's", dmsTags={})
+    governed = await govern()
+
+    await governed.read()
+    await governed.read(userPrompt="the\r\nrequest's ")
+    await governed.read(userPrompt="")
+
+    assert governed.user_prompts == ["the profile's", "the\nrequest's", "the profile's"]
+
+
+async def test_a_profile_may_hold_the_model_to_json(govern):
+    govern.fake.script([Answer.natural_text("the page")] * 2)
+    govern.publish(format="json")
+    governed = await govern()
+
+    assert (await governed.read())["text"] == "the page"
+    governed.publish()
+    await until(lambda: profiles(governed).get("ocr-extract").format is None)
+    await governed.read()
+
+    assert [call.body.get("format") for call in governed.fake.chats] == ["json", None]
+
+
+async def test_a_user_prompt_with_a_place_for_anchors_gets_the_page_s_text_and_where_it_stands(govern):
+    governed = await govern()
+    stamped = PdfMaker().scan_page(picture_of_text(), stamp=["Page 7"]).finish()
+
+    await governed.read(stamped, userPrompt="RAW_TEXT_START\n\nRAW_TEXT_END", dmsTags="[]")
+
+    (prompt,) = governed.user_prompts
+    start, size, image, text, end = prompt.split("\n")
+    assert (start, end) == ("RAW_TEXT_START", "RAW_TEXT_END")
+    assert size == "Page dimensions: 595.3x841.9"
+    assert image == "[Image 0x0 to 595x842]"
+    assert text == "[21x823]Page 7"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +110,7 @@ async def test_tags_of_the_profile(govern, published, named):
 @pytest.mark.alone
 async def test_a_changed_prompt_is_used_by_every_request_that_starts_half_a_second_later(governed):
     for version in range(5):
-        governed.publish(systemPrompt=f"version {version}")
+        governed.publish(systemPrompt=f"version {version}", dmsTags={})
         await asyncio.sleep(APPLIED_S)  # the bound that is tested, not a hope
 
         body = await governed.read()
@@ -84,12 +122,12 @@ async def test_a_changed_prompt_is_used_by_every_request_that_starts_half_a_seco
 
 async def test_no_document_is_read_half_with_one_and_half_with_another_prompt(govern):
     govern.fake.latency_s = 0.15
-    govern.publish(systemPrompt="version 0")
+    govern.publish(systemPrompt="version 0", dmsTags={})
     governed = await govern(OCR_PARALLEL_PAGES="2")
     documents = [asyncio.create_task(governed.read(pages(6))) for _ in range(2)]
 
     for version in range(1, 8):
-        governed.publish(systemPrompt=f"version {version}")
+        governed.publish(systemPrompt=f"version {version}", dmsTags={})
         documents.append(asyncio.create_task(governed.read(pages(2))))
         await asyncio.sleep(0.2)
     answers = await asyncio.gather(*documents)
@@ -104,7 +142,7 @@ async def test_no_document_is_read_half_with_one_and_half_with_another_prompt(go
 
 
 async def test_a_profile_that_is_withdrawn_is_missing_from_the_next_request(govern):
-    govern.publish(systemPrompt="x")
+    govern.publish(systemPrompt="x", dmsTags={})
     governed = await govern()
     assert (await governed.read())["warnings"] == []
 
@@ -120,7 +158,7 @@ def profiles(governed):
 
 
 async def test_a_file_that_is_no_profile_keeps_its_last_good_version_and_shows_everywhere(govern):
-    govern.publish(systemPrompt="good")
+    govern.publish(systemPrompt="good", dmsTags={})
     governed = await govern()
 
     (governed.folder / "ocr-extract.json").write_text('{"runtimeParams": {"temperature": 9}}')
@@ -133,7 +171,7 @@ async def test_a_file_that_is_no_profile_keeps_its_last_good_version_and_shows_e
     assert (await governed.ops("profiles"))["refused"] == [{"file": "ocr-extract.json", "reason": reason}]
     assert await governed.metric("ocr_profile_files_refused") == 1
 
-    governed.publish(systemPrompt="better")
+    governed.publish(systemPrompt="better", dmsTags={})
     await until(lambda: not profiles(governed).refused)
     await governed.read()
     assert governed.system_prompts[-1] == "better"
@@ -149,7 +187,7 @@ async def test_a_mounted_configmap_is_swapped_as_the_kubelet_does(govern):
     governed = await govern()
     assert sorted(profiles(governed).loaded) == ["b", "ocr-extract"]
 
-    mounted(govern.folder, "..2", {"ocr-extract.json": {"systemPrompt": "two"}})
+    mounted(govern.folder, "..2", {"ocr-extract.json": {"systemPrompt": "two", "dmsTags": {}}})
     (govern.folder / "b.json").unlink()
     await until(lambda: profiles(governed).get("ocr-extract").system_prompt == "two", 1)
 
@@ -167,10 +205,11 @@ def mounted(folder, version: str, files: dict[str, dict]) -> None:
 
 
 async def test_a_template_with_placeholders_is_sent_and_warned_of(governed):
-    body = await governed.read(systemPrompt="Read {{document_type}} now")
+    body = await governed.read(systemPrompt="Read {{document_type}} now", dmsTags="[]")
 
     assert "prompt-unfilled" in body["warnings"]
     assert governed.system_prompts == ["Read {{document_type}} now"]
+    assert "prompt-unfilled" in (await governed.read(userPrompt="Read {{document_type}} now"))["warnings"]
 
 
 async def test_a_prompt_that_no_page_was_read_with_is_told(governed):

@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
+import pytest
 from aiohttp import web
 
 from sidecar.api import deliver
+from sidecar.api.app_keys import CONNECTIONS, METRICS
+from sidecar.api.connections import Connections
+from sidecar.api.middleware import identify
+from sidecar.telemetry import Metrics
 from tests.conftest import until
 
 BODY = bytes(12_000_000)
@@ -66,3 +73,22 @@ async def test_an_answer_that_is_given_up_half_way_is_followed_by_nothing(aiohtt
     assert taken.startswith(b"HTTP/1.1 200 ")
     assert b"503" not in taken
     assert len(taken) < len(BODY)
+
+
+async def test_a_caller_that_leaves_while_its_answer_is_written_is_no_error_of_ours(aiohttp_client, caplog):
+    async def write_to_one_that_has_left(_: web.Request) -> web.StreamResponse:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    app = web.Application(middlewares=[identify])
+    app[METRICS], app[CONNECTIONS] = Metrics(), Connections()
+    app.router.add_get("/", write_to_one_that_has_left)
+    client = await aiohttp_client(app)
+
+    with pytest.raises(aiohttp.ClientError):
+        await client.get("/")
+
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+    counted = app[METRICS].registry.get_sample_value(
+        "ocr_http_requests_total", {"route": "/", "method": "GET", "status": "499"}
+    )
+    assert counted == 1

@@ -156,6 +156,28 @@ async def test_a_key_rotates_without_a_restart(guarded, data, tmp_path):
     assert [await status_of(key) for key in ("new-key", "old-key")] == [200, 401]
 
 
+async def test_the_names_of_keys_show_in_metrics_and_stay_while_keys_rotate(start, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("archive: one\nsearch: two\nthree\nfour\n")
+    guarded = await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY_FILE=str(keys))
+
+    async def ask(key: str) -> int:
+        response, _ = await get(guarded, f"{guarded.url}/nothing", **{"X-API-Key": key})
+        return response.status
+
+    assert [await ask(key) for key in ("one", "three", "four", "wrong", "archive: one")] == [404, 404, 404, 401, 401]
+    (tmp_path / "next").write_text("archive: five\narchive: one\n")
+    (tmp_path / "next").rename(keys)
+    async with asyncio.timeout(5):
+        while await ask("five") != 404:
+            await asyncio.sleep(0.05)
+    await ask("one")
+    _, text = await get(guarded, f"{guarded.ops}/metrics")
+
+    counted = re.findall(r'^ocr_key_requests_total\{key="(.*)",status="(.*)"\} (.*)$', text, re.MULTILINE)
+    assert sorted(counted) == [("archive", "404", "3.0"), ("unnamed", "404", "2.0")]
+
+
 async def test_network_mode_asks_nobody(service, data):
     assert (await service.upload(data / "digital.pdf"))[0] == 200
 
@@ -211,7 +233,10 @@ async def test_readiness_tells_each_capability(service):
                     one.traits.name: {"state": "unavailable", "reason": f"engine-missing: {one.traits.name}"}
                     for one in ENGINES
                 }
-                | {"tesseract": {"state": "ready", "reason": None}},
+                | {
+                    "tesseract": {"state": "ready", "reason": None},
+                    "rapidocr": {"state": "ready", "reason": "language-missing: tha"},
+                },
                 "sandbox": list(sandbox.available()),
                 "profiles": {"loaded": 0, "refused": {}},
             },

@@ -16,7 +16,7 @@ from sidecar.api.app_keys import WORKERS
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
 from sidecar.errors import EngineFailedError, InvalidValueError
-from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
+from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerPool
@@ -58,9 +58,9 @@ class InkEngine:
         if order.instructions.params.temperature == 2:
             raise InvalidValueError("temperature is 2, the engine ink accepts less")
 
-    def model(self, order: ReadOrder) -> str:
+    def model(self, order: ReadOrder) -> EngineModel:
         """Name what reads."""
-        return "ink-1"
+        return EngineModel("ink-1")
 
     def max_attempts(self, order: ReadOrder) -> int:
         """Try once: the same page gives the same text."""

@@ -5,9 +5,8 @@ import contextlib
 import functools
 import gzip
 import json
-import os
-import resource
 import socket
+import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sidecar.api.app_keys import CONNECTIONS
+from sidecar.service import listener
 from tests.conftest import until
 from tests.integration.sidecar.raw import CRUMB, FORM, KEY, ask, connected, head, status_of
 
@@ -184,6 +184,16 @@ async def test_more_connections_than_may_be_shut_nobody_out(start):
         assert service.service.api[CONNECTIONS].shed >= 40
 
 
+async def test_a_rush_of_connections_does_not_end_those_that_have_just_come(start):
+    service = await start(OCR_MAX_CONNECTIONS="5")
+    async with connected(service.url) as (reader, writer), contextlib.AsyncExitStack() as rush:
+        for _ in range(20):
+            await rush.enter_async_context(connected(service.url))
+        await asyncio.sleep(0.2)  # time enough to close the connection that came first
+        writer.write(head("GET", "/health", {"Connection": "close"}))
+        assert status_of(await reader.read()) == 200
+
+
 async def test_a_connection_at_work_is_not_given_up_for_another(start, data):
     service = await start(OCR_MAX_CONNECTIONS="2")
     body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
@@ -257,36 +267,6 @@ async def test_an_event_loop_that_stands_still_for_too_long_is_dead(start):
     await until(lambda: probe(service.ops, "/livez")[0] == 200)
 
 
-# ── what the machine lacks ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def no_descriptor_left():
-    """Open connections still work; nothing can be opened."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-async def test_no_descriptor_for_the_spool_is_told_as_what_it_is(service, data):
-    body = PART + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
-    sent = head("POST", "/ocr-upload", FORM | {"Content-Length": str(len(body))}) + body
-    async with connected(service.url) as (reader, writer), asyncio.timeout(10):
-        await until(lambda: service.service._api_port.connections)
-        with no_descriptor_left():
-            writer.write(sent)
-            told = await reader.readuntil(b"}")
-
-    assert (status_of(told), body_of(told)["code"]) == (503, "storage_unavailable")
-    assert b"Retry-After: 30" in told
-    assert (await service.upload(data / "digital.pdf"))[0] == 200
-
-
 # ── answers that nobody reads, and the last moment ────────────────────────────────────────────────────────────────
 
 
@@ -315,3 +295,19 @@ async def test_what_waits_at_the_port_when_it_closes_is_answered(service):
     assert [status_of(caller.recv(65536)) for caller in callers] == [503] * len(callers)
     for caller in callers:
         caller.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no packet filter keeps connections from beginning")
+def test_no_connection_begins_between_the_last_that_is_accepted_and_the_end_of_the_port():
+    with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()) as early:
+        listener._begin_no_more(port)
+        early.sendall(b"what was begun goes on")
+        with pytest.raises(TimeoutError):
+            socket.create_connection(port.getsockname(), timeout=0.3)
+        port.setblocking(False)
+        accepted, _ = port.accept()
+        with accepted:
+            accepted.setblocking(True)
+            assert accepted.recv(100) == b"what was begun goes on"
+        with pytest.raises(BlockingIOError):
+            port.accept()

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from sidecar.api.app_keys import PROFILE_STORE
 from tests.conftest import until
-from tests.integration.sidecar.model import PAGE, pages
-from tools.fakes.ollama import Answer, Trap
+from tests.integration.sidecar.model import PAGE, Governor, pages
+from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Model, Trap
 
 NONE = {"OCR_FALLBACK_ENGINE": "none"}
 HALF = Answer("half a page", done_reason="length")
@@ -28,6 +29,10 @@ BAD_PAGES = [
     pytest.param(Answer("one two", trap=Trap.ERROR_LINE, after_chunks=1), "truncated", "error", "one", id="error-line"),
     pytest.param(Answer("one two", trap=Trap.GARBAGE, after_chunks=1), "truncated", "error", "one", id="garbage"),
     pytest.param(Answer("", chunks=()), "empty", "stop", "", id="empty"),
+    pytest.param(Answer("", chunks=(), thinking="Let me look at it."), "empty", "stop", "", id="thought"),
+    pytest.param(Answer("Extract all text from this page."), "echoed", "stop", "", id="echo"),
+    pytest.param(Answer("## Extract all text\nfrom this page\n"), "echoed", "stop", "", id="echo in Markdown"),
+    pytest.param(Answer.failure(500, "token repeat limit reached"), "looped", "loop", "", id="repeats"),
 ]
 
 
@@ -41,7 +46,7 @@ async def test_a_page_that_is_not_whole_is_read_by_the_stand_in_and_says_so(gove
     tries = [(attempt["engine"], attempt["verdict"], attempt["doneReason"]) for attempt in page["attempts"]]
     assert tries == [("np-dms-ocr", verdict, reason), ("tesseract", "good", "stop")]
     assert (page["engine"], page["fallbackFrom"], body["engineUsed"]) == ("tesseract", "np-dms-ocr", "tesseract")
-    assert (page["truncated"], page["looped"]) == (False, False)
+    assert (page["truncated"], page["looped"], page["echoed"]) == (False, False, False)
     assert "page" in body["text"] or "contractor" in body["text"]
     assert {"engine-fallback", f"page-{verdict}"} <= set(body["warnings"])
     assert await governed.metric('ocr_fallbacks_total{used="tesseract",wanted="np-dms-ocr"}') == 1
@@ -62,7 +67,10 @@ async def test_without_a_stand_in_the_text_that_came_is_kept_with_its_flag(gover
     body = await governed.read(pages(2))
 
     bad = next(page for page in body["pages"] if page["doneReason"] != "stop" or not page["text"])
-    assert (bad["text"], bad["doneReason"], bad["truncated"]) == (text, reason, verdict == "truncated")
+    assert (bad["text"], bad["doneReason"]) == (text, reason)
+    assert [bad[flag] for flag in ("truncated", "looped", "echoed")] == [
+        verdict == flag for flag in ("truncated", "looped", "echoed")
+    ]
     assert (bad["engine"], bad["fallbackFrom"]) == ("np-dms-ocr", None)
     assert f"page-{verdict}" in body["warnings"]
     assert "engine-fallback" not in body["warnings"]
@@ -137,6 +145,8 @@ async def test_the_most_that_came_is_kept_when_nobody_reads_better(govern):
         (Answer(trap=Trap.RESET_BEFORE), 502, "engine_failed", "engine-failed"),
         (Answer(trap=Trap.GARBAGE, after_chunks=0), 502, "engine_failed", "engine-failed"),
         (Answer(trap=Trap.HUGE_LINE, after_chunks=0), 502, "engine_failed", "engine-failed"),
+        (Answer.failure(500, "cudaMalloc failed: out of memory"), 502, "gpu_out_of_memory", "gpu-out-of-memory"),
+        (Answer.failure(500, "image input is not supported"), 502, "engine_refused", "engine-refused"),
         (Answer.failure(400, "context is full"), 502, "engine_refused", "engine-refused"),
         (Answer.failure(404, "model 'np-dms-ocr' not found"), 503, "model_missing", "model-missing"),
     ],
@@ -153,6 +163,34 @@ async def test_a_failure_is_a_warning_with_a_stand_in_and_an_error_without(gover
     assert (await asked(alone))[0] == status
     alone.fake.script([answer])
     assert (await asked(alone))[1]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer.failure(500, "llama runner process has terminated"), Answer(trap=Trap.RESET_BEFORE)]
+)
+@pytest.mark.parametrize(("vram_mb", "code"), [(3000, "gpu_out_of_memory"), (16_000, "engine_failed")])
+async def test_a_runner_that_ends_ended_for_want_of_memory_where_memory_is_short(
+    start, tmp_path, answer, vram_mb, code
+):
+    async with FakeOllama([Model(OCR_MODEL, size_mb=3900)], vram_mb=vram_mb) as fake:
+        governed = await Governor(start, fake, tmp_path / "profiles")(GPU_TOTAL_VRAM_MB=str(vram_mb))
+        fake.script([answer])
+        body = await governed.read()
+        assert body["pages"][0]["attempts"][0]["error"] == code
+
+
+async def test_a_model_that_thinks_without_end_is_stopped(governed):
+    governed.fake.script([Answer("", chunks=(), thinking="Wait, let me look again. " * 60)])
+    body = await governed.read()
+    assert body["pages"][0]["attempts"][0]["verdict"] == "looped"
+
+
+async def test_the_needed_context_is_told(govern):
+    governed = await govern(**NONE)
+    said = '{"error":{"code":400,"type":"exceed_context_size_error","n_prompt_tokens":9120,"n_ctx":8192}}'
+    governed.fake.script([Answer.failure(400, said)])
+    _, body = await asked(governed)
+    assert body["detail"] == "the page and its prompt take 9120 tokens: num_ctx must be larger than that"
 
 
 async def test_no_word_of_the_server_reaches_the_caller(govern):
@@ -363,3 +401,56 @@ async def test_a_page_that_waits_for_a_worker_loses_none_of_its_time(govern):
     assert all(page["durationMs"] < 1500 for page in body["pages"])
     assert not governed.service.engine("np-dms-ocr").circuit.is_open
     await asyncio.gather(*others)
+
+
+# ── the deadline of a document ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_by(governed, seconds: str, count: int, **fields: str):
+    """Have pages read one after the other, a third of a second each."""
+    governed.fake.latency_s = 0.33
+    return await asked(governed, pages(count), deadlineSeconds=seconds, **fields)
+
+
+async def test_what_is_read_by_the_documents_deadline_is_the_answer(govern):
+    governed = await govern(OCR_PARALLEL_PAGES="1")
+
+    status, body = await read_by(governed, "1.2", 9)
+
+    assert status == 200
+    read = [page["page"] for page in body["pages"]]
+    assert 1 <= len(read) < 9
+    assert body["unreadPages"] == [page for page in range(1, 10) if page not in read]
+    assert (body["pageCount"], body["documentPageCount"]) == (len(read), 9)
+    assert "deadline-partial" in body["warnings"]
+    assert "engine-fallback" not in body["warnings"], "nothing is kept back for the stand-in"
+    assert body["processingTimeMs"] < 3000
+    await until(lambda: governed.fake.chats[-1].outcome is not None, 3)
+    assert len(governed.fake.chats) <= len(read) + 1, "the engine has stopped"
+
+    again = await governed.read(pages(9), pages=",".join(map(str, body["unreadPages"])))
+    assert [page["page"] for page in again["pages"]] == body["unreadPages"]
+    assert again["unreadPages"] == []
+
+
+async def test_a_document_of_which_nothing_is_read_in_time_is_a_timeout(govern):
+    governed = await govern()
+    status, body = await read_by(governed, "0.1", 2)
+    assert (status, body["code"]) == (504, "deadline_exceeded")
+
+
+async def test_the_deadline_is_the_requests_else_the_profiles_else_the_settings(govern):
+    govern.publish(deadlineSeconds=0.1)
+    governed = await govern(OCR_DEADLINE_SECONDS="60")
+    governed.fake.latency_s = 0.5
+    assert (await asked(governed))[0] == 504
+    assert (await asked(governed, deadlineSeconds="30"))[0] == 200
+    governed.publish()
+    await until(lambda: governed.service.service.api[PROFILE_STORE].current.get("ocr-extract").deadline_seconds is None)
+    assert (await asked(governed))[0] == 200
+
+
+async def test_a_text_layer_is_there_before_any_deadline(govern, data):
+    governed = await govern(OCR_DEADLINE_SECONDS="30")
+    body = await governed.read((data / "digital.pdf").read_bytes(), engine="auto")
+    assert (body["unreadPages"], body["engineUsed"]) == ([], "fast-path")

@@ -17,12 +17,14 @@ from sidecar.errors import (
     EngineFailedError,
     EngineRefusedError,
     EngineUnavailableError,
+    GpuOutOfMemoryError,
     ModelMissingError,
     SidecarError,
 )
 from sidecar.gpu.vram import ResidentModel
 from tests.conftest import until
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Outcome, Trap
+from tools.fakes.ollama_wire import digest
 
 THAI = "ประกาศกระทรวง เรื่อง การจัดซื้อ <จัดจ้าง> & อื่น ๆ\n"
 QUICK = ChatTimeouts(connect_s=2, first_token_s=5, whole_s=5)
@@ -273,7 +275,8 @@ async def test_a_client_that_is_not_open_says_so():
     ("answer", "kind"),
     [
         (Answer.busy(), EngineFailedError),
-        (Answer.failure(500, "out of memory"), EngineFailedError),
+        (Answer.failure(500, "out of memory"), GpuOutOfMemoryError),
+        (Answer.failure(500, "boom"), EngineFailedError),
         (Answer.failure(502, "bad gateway"), EngineFailedError),
         (Answer.failure(400, "the input exceeds the context length"), EngineRefusedError),
         (Answer.failure(413, "too large"), EngineRefusedError),
@@ -283,7 +286,7 @@ async def test_a_client_that_is_not_open_says_so():
 async def test_a_status_says_whose_fault_it_is(answer, kind):
     error = await refusal_of(answer)
     assert type(error) is kind
-    assert error.retry_after_s == (10 if kind is EngineFailedError else None)
+    assert error.retry_after_s == (10 if kind.retryable and kind is not ModelMissingError else None)
 
 
 async def test_a_model_that_is_not_installed_is_named():
@@ -396,7 +399,7 @@ async def test_what_is_resident_and_what_is_installed_is_told():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.occupy("np-dms-ai", 9000, 32_768)
         assert await ollama.resident() == (ResidentModel("np-dms-ai:latest", 9000, 32_768),)
-        assert await ollama.installed() == {"np-dms-ai:latest", OCR_MODEL}
+        assert await ollama.installed() == {name: digest(name) for name in ("np-dms-ai:latest", OCR_MODEL)}
 
 
 async def test_only_what_lies_in_vram_counts():
@@ -483,7 +486,7 @@ async def test_models_without_a_proper_name_are_no_obstacle():
 async def test_a_list_that_arrives_in_pieces_is_read_whole():
     pieces = answering(b'{"models": [{"name":', b' "a:latest"}]}', pause_s=0.05)
     async with server(web.get("/api/tags", pieces)) as url, client(url) as ollama:
-        assert await ollama.installed() == {"a:latest"}
+        assert await ollama.installed() == {"a:latest": None}
 
 
 async def test_nothing_packed_is_asked_for():

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, pages
 from tools.fakes.ollama import Answer
+from tools.fakes.ollama_wire import digest
 
 SIDECAR = Path(__file__).parents[3] / "sidecar"
 PROFILE = {"temperature": 0.1, "top_p": 0.5, "repeat_penalty": 1.0, "num_ctx": 8192}
@@ -106,10 +108,13 @@ async def test_a_profile_is_asked_for_by_name(govern):
         govern.publish(name, model=f"{name}-model", runtimeParams={"temperature": temperature})
     governed = await govern()
     governed.fake.install("tables-model")
+    watch = governed.service.engine("np-dms-ocr").watch
+    await until(lambda: "tables-model:latest" in watch.digests)
 
     body = await governed.read(profile="tables")
 
     assert (body["profile"]["name"], body["modelUsed"]) == ("tables", "tables-model")
+    assert body["modelDigest"] == digest("tables-model:latest")
     assert [(call.model, call.options) for call in governed.fake.chats] == [("tables-model", {"temperature": 0.7})]
 
 

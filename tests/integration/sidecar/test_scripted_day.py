@@ -42,7 +42,7 @@ PARAMS = {"temperature": 0.1, "num_ctx": 8192}
 async def test_a_day(start, tmp_path):
     async with FakeOllama([Model(OCR, size_mb=3900)], vram_mb=16_384, parallel=1) as fake:
         govern = Governor(start, fake, tmp_path / "profiles")
-        govern.publish(systemPrompt="morning", runtimeParams=PARAMS)
+        govern.publish(systemPrompt="morning", dmsTags={}, runtimeParams=PARAMS)
         governed = await govern(**SETTINGS)
 
         await the_gpu_is_empty_and_the_model_may_stay(governed, fake)
@@ -56,7 +56,7 @@ async def test_a_day(start, tmp_path):
         assert fake.evictions == []
         assert fake.refusals == []
         assert {tuple(sorted(call.body)) for call in fake.chats} == {
-            ("keep_alive", "messages", "model", "options", "shift", "stream", "truncate")
+            ("keep_alive", "messages", "model", "options", "shift", "stream", "think", "truncate")
         }
 
 
@@ -123,7 +123,7 @@ async def the_prompt_is_edited_in_the_middle_of_a_report(governed, fake):
     report = asyncio.create_task(governed.read(pages(6)))
     await until(lambda: len(fake.chats) == 6)
 
-    governed.publish(systemPrompt="afternoon", runtimeParams=PARAMS)
+    governed.publish(systemPrompt="afternoon", dmsTags={}, runtimeParams=PARAMS)
     await asyncio.sleep(0.5)  # the bound within which a change must be applied
     letter = await governed.read(PAGE)
 

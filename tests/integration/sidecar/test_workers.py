@@ -93,6 +93,19 @@ async def test_a_task_whose_worker_died_by_accident_is_tried_once_more(make_pool
     assert await make_pool().run(misdeeds.crash_once, flag, deadline_s=10) == "second try"
 
 
+async def test_a_task_that_is_lost_with_its_worker_is_tried_once_more_long_before_its_deadline(make_pool, tmp_path):
+    """As when pebble notes a worker's death first, and only then what it had taken on."""
+    (flag := tmp_path / "flag").touch()
+    pool = make_pool(count=1)
+    task = asyncio.create_task(pool.run(misdeeds.hang_once, flag, deadline_s=100))
+    await until(lambda: misdeeds.is_marked(flag))
+    pid, _ = pool._pool._pool_manager.worker_manager.workers.popitem()
+    os.kill(pid, signal.SIGKILL)
+
+    async with asyncio.timeout(20):
+        assert await task == "second try"
+
+
 async def test_memory_is_bounded(make_pool):
     pool = make_pool(memory_bytes=1024 * MIB)
 

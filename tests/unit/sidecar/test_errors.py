@@ -50,7 +50,7 @@ def test_every_class_of_the_module_is_in_the_tree_and_has_a_code_of_its_own():
         (415, {"unsupported_media_type"}),
         (422, {"document_unreadable", "document_encrypted", "document_empty", "decompression_bomb", "invalid_value"}),
         (422, {"unknown_profile"}),
-        (429, {"queue_full"}),
+        (429, {"queue_full", "quota_exhausted"}),
         (500, {"internal_error"}),
         (502, {"engine_failed"}),
         (503, {"engine_unavailable"}),

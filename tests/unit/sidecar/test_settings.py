@@ -9,6 +9,9 @@ from pydantic import ValidationError
 from sidecar.settings import MAY_BE_NOTHING, Settings, SettingsError, environment_names, parse_settings
 
 MIB = 1024 * 1024
+THAI_URL = (
+    "https://www.modelscope.cn/models/RapidAI/RapidOCR/resolve/v3.10.0/onnx/PP-OCRv5/rec/th_PP-OCRv5_rec_mobile.onnx"
+)
 SECRET = "violet-submarine-4711"
 
 # name in the environment, field, default, a text that is accepted, its value
@@ -20,6 +23,9 @@ SETTINGS = [
     ("OCR_SIDECAR_API_KEY_FILE", "api_key_file", None, "/run/keys", Path("/run/keys")),
     ("OCR_ENGINE", "engine", None, "np-dms-ocr", "np-dms-ocr"),
     ("OCR_FALLBACK_ENGINE", "fallback_engine", "tesseract", "none", "none"),
+    ("OCR_SECOND_ENGINE", "second_engine", "rapidocr", "none", "none"),
+    ("OCR_RAPIDOCR_DIR", "rapidocr_dir", Path("~/.cache/ocr-sidecar"), "/models/ocr", Path("/models/ocr")),
+    ("OCR_RAPIDOCR_THAI_URL", "rapidocr_thai_url", THAI_URL, "http://mirror/th.onnx", "http://mirror/th.onnx"),
     ("OLLAMA_API_URL", "ollama_api_url", None, "http://ollama:11434", "http://ollama:11434"),
     ("OCR_MODEL", "ocr_model", "np-dms-ocr:latest", "np-dms-ocr:2", "np-dms-ocr:2"),
     ("OCR_LANGUAGES", "languages", "tha+eng", "eng", "eng"),
@@ -40,7 +46,9 @@ SETTINGS = [
     ("OCR_WORKER_NICE", "worker_nice", 10, "19", 19),
     ("OCR_MAX_QUEUED_PAGES", "max_queued_pages", 1000, "1", 1),
     ("OCR_MAX_DOCUMENTS", "max_documents", 256, "1", 1),
+    ("OCR_KEY_MAX_DOCUMENTS", "key_max_documents", 0, "4", 4),
     ("OCR_TIMEOUT", "page_timeout_s", 360, "0.5", 0.5),
+    ("OCR_DEADLINE_SECONDS", "deadline_s", 0, "90.5", 90.5),
     ("OCR_OPEN_SECONDS", "open_timeout_s", 60, "86400", 86400),
     ("OCR_RECEIVE_SECONDS", "receive_timeout_s", 120, "1.5", 1.5),
     ("OCR_MAX_CONNECTIONS", "max_connections", 1024, "1", 1),
@@ -94,6 +102,8 @@ REFUSED = [
     ("OCR_AUTH_MODE", ["none", "API-KEY", "off"]),
     ("OCR_ENGINE", ["x" * 65]),
     ("OCR_FALLBACK_ENGINE", ["x" * 65]),
+    ("OCR_SECOND_ENGINE", ["x" * 65]),
+    ("OCR_RAPIDOCR_THAI_URL", ["ftp://mirror/th.onnx", "th.onnx"]),
     (
         "OLLAMA_API_URL",
         [
@@ -121,8 +131,10 @@ REFUSED = [
     ("OCR_WORKER_NICE", ["-1", "20"]),
     ("OCR_MAX_QUEUED_PAGES", ["0"]),
     ("OCR_MAX_DOCUMENTS", ["0"]),
+    ("OCR_KEY_MAX_DOCUMENTS", ["-1"]),
     ("OCR_TIMEOUT", ["0", "-1", "86400.1", "nan", "inf", "soon"]),
     ("OCR_OPEN_SECONDS", ["0", "nan"]),
+    ("OCR_DEADLINE_SECONDS", ["-1", "86401", "nan"]),
     ("OCR_RECEIVE_SECONDS", ["0", "inf"]),
     ("OCR_MAX_CONNECTIONS", ["0", "100001", "many"]),
     ("OCR_HEAD_SECONDS", ["0", "nan"]),

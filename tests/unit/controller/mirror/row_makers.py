@@ -31,8 +31,10 @@ def prompt(**columns: Any) -> PromptRow:
     return replace(PROMPT, **columns)
 
 
-def rows(*profiles: ProfileRow, prompts: tuple[PromptRow, ...] = (PROMPT,)) -> Snapshot:
-    return Snapshot(profiles, prompts)
+def rows(
+    *profiles: ProfileRow, prompts: tuple[PromptRow, ...] = (PROMPT,), user_prompts: tuple[PromptRow, ...] = ()
+) -> Snapshot:
+    return Snapshot(profiles, prompts, user_prompts)
 
 
 NOTHING = Snapshot((), (PROMPT,), has_profiles=False)

@@ -23,8 +23,14 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-def plan(snapshot: Snapshot, *live: dict[str, Any], now: datetime = NOW, up_since: datetime | None = None) -> Plan:
-    return plan_mirror(snapshot, live, RULES, Clock(now, up_since))
+def plan(
+    snapshot: Snapshot,
+    *live: dict[str, Any],
+    now: datetime = NOW,
+    up_since: datetime | None = None,
+    rules: MirrorRules = RULES,
+) -> Plan:
+    return plan_mirror(snapshot, live, rules, Clock(now, up_since))
 
 
 def resource(name: str = "ocr-extract", state: State | None = None, **spec: Any) -> dict[str, Any]:
@@ -239,6 +245,58 @@ def test_two_active_prompts_are_told_on_every_resource():
     found = plan(rows(profile(), prompts=(prompt(version_number=3), prompt())), resource())
     assert changed(found)["prompt.versionNumber"] == (2, 3)
     assert reasons(found) == [("ocr-extract", "TwoActivePrompts")]
+
+
+WITH_USER_PROMPT = MirrorRules(namespace="ocr", user_prompt_type="ocr_user")
+
+
+def with_user_prompt(text: str) -> dict[str, Any]:
+    """A resource that has this user prompt beside its system prompt."""
+    body = resource()
+    return resource(prompt=body["spec"]["prompt"] | {"userPrompt": text})
+
+
+def test_the_user_prompt_comes_from_its_own_type():
+    snapshot = rows(profile(), user_prompts=(prompt(version_number=9, template=" ถอด\r\nRAW ", context_config="junk"),))
+    found = plan(snapshot, resource(), rules=WITH_USER_PROMPT)
+    assert changed(found) == {"prompt.userPrompt": (None, "ถอด\nRAW")}
+    assert only(found).body["spec"]["prompt"]["versionNumber"] == 2, "that of the system prompt"
+    assert "ถอด" not in render_plan(found)
+    assert plan(snapshot, with_user_prompt("ถอด\nRAW"), rules=WITH_USER_PROMPT).actions == ()
+
+
+def test_without_its_type_a_user_prompt_is_left_as_somebody_set_it():
+    assert plan(rows(profile()), with_user_prompt("mine")).actions == ()
+    found = plan(rows(profile(temperature=1)), with_user_prompt("mine"))
+    assert only(found).body["spec"]["prompt"]["userPrompt"] == "mine", "a prompt is applied as a whole"
+
+
+def test_no_active_user_prompt_takes_it_away_and_says_so():
+    found = plan(rows(profile()), with_user_prompt("old"), rules=WITH_USER_PROMPT)
+    assert changed(found)["prompt.userPrompt"] == ("old", None)
+    ((_, reason),) = reasons(found)
+    assert (reason, found.notices[0].message) == ("NoActivePrompt", "no prompt of type ocr_user is active")
+
+
+@pytest.mark.parametrize("template", ["", " ", "x" * 10_001, None])
+def test_a_junk_user_prompt_keeps_the_last_good_one(template):
+    snapshot = rows(profile(), user_prompts=(prompt(template=template),))
+    found = plan(snapshot, with_user_prompt("good"), rules=WITH_USER_PROMPT)
+    assert reasons(found) == [("ocr-extract", "PromptInvalid")]
+    assert "type ocr_user" in found.notices[0].message
+    assert only(found).body["spec"]["prompt"]["userPrompt"] == "good"
+
+
+def test_a_format_stays_as_somebody_set_it():
+    live = resource(prompt=resource()["spec"]["prompt"] | {"format": "json"})
+    assert plan(rows(profile()), live).actions == ()
+    found = plan(rows(profile(), prompts=(prompt(version_number=3),)), live)
+    assert only(found).body["spec"]["prompt"]["format"] == "json"
+
+
+def test_a_user_prompt_alone_is_a_prompt():
+    found = plan(rows(profile(), prompts=(), user_prompts=(prompt(template="ถอด"),)), rules=WITH_USER_PROMPT)
+    assert only(found).body["spec"]["prompt"] == {"userPrompt": "ถอด"}
 
 
 def test_no_active_prompt_takes_the_prompt_away():

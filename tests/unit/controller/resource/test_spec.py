@@ -12,7 +12,9 @@ def payload(spec):
 
 
 def test_spec_becomes_the_payload():
-    profile = payload({"temperature": 0, "maxTokens": None, "model": "np-dms-ocr:v2", "keepAliveSeconds": 60})
+    profile = payload(
+        {"temperature": 0, "maxTokens": None, "model": "np-dms-ocr:v2", "keepAliveSeconds": 60, "deadlineSeconds": 90}
+    )
     assert profile.runtime_params.temperature == 0
     assert profile.runtime_params.max_tokens is None
     assert (profile.model, profile.keep_alive_seconds, profile.generation) == ("np-dms-ocr:v2", 60, 7)
@@ -61,6 +63,9 @@ def test_generation_does_not_change_the_revision_but_every_value_does():
         ({"numCtx": 511}, "spec.numCtx:"),
         ({"keepAliveSeconds": 86_401}, "spec.keepAliveSeconds:"),
         ({"keepAliveSeconds": -1}, "spec.keepAliveSeconds:"),
+        ({"deadlineSeconds": 0}, "spec.deadlineSeconds:"),
+        ({"deadlineSeconds": 86_401}, "spec.deadlineSeconds:"),
+        ({"deadlineSeconds": True}, "spec.deadlineSeconds:"),
         ({"canonicalModel": "gpt"}, "spec.canonicalModel:"),
         ({"isActive": "yes"}, "spec.isActive:"),
         ({"model": ""}, "spec.model:"),
@@ -70,6 +75,7 @@ def test_generation_does_not_change_the_revision_but_every_value_does():
         ({"prompt": {"systemPrompt": ""}}, "spec.prompt.systemPrompt:"),
         ({"prompt": {"systemPrompt": " \n"}}, "spec.prompt.systemPrompt:"),
         ({"prompt": {"promptType": "ocr"}}, "spec.prompt.systemPrompt is required when spec.prompt.promptType is set"),
+        ({"prompt": {"format": "xml"}}, "spec.prompt.format:"),
         ({"prompt": {"versionNumber": -1}}, "spec.prompt.versionNumber:"),
         ({"prompt": {"dmsTags": {"2nd": True}}}, "spec.prompt.dmsTags: dmsTags holds '2nd'"),
         ({"prompt": {"dmsTags": {"a": "yes"}}}, "spec.prompt.dmsTags.a:"),

@@ -17,6 +17,7 @@ from sidecar.api.key_file import POLL_S, KeyFile
 from sidecar.api.key_ring import KeyRing
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.settings import Settings, SettingsError, environment_names, parse_settings
+from sidecar.telemetry import KEY_LABELS, OTHERS, Metrics
 from tests.conftest import until
 
 OLD, NEW = "old-key", "new-key"
@@ -91,6 +92,81 @@ def test_a_key_outside_ascii_is_accepted_as_it_is():
 
 def test_a_ring_does_not_show_its_keys():
     assert OLD not in repr(KeyRing.parse(OLD))
+
+
+# ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def name_of(text, presented):
+    caller = KeyRing.parse_named(text).caller_of(presented)
+    return caller and caller.name
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "name"),
+    [
+        ("archive-2: secret", "secret", "archive-2"),
+        ("  archive:   secret \r", "secret", "archive"),
+        ("a" * 32 + ": secret", "secret", "a" * 32),
+        ("archive: a: b", "a: b", "archive"),
+        ("secret", "secret", "unnamed"),
+        ("archive:secret", "archive:secret", "unnamed"),
+        ("Archive: secret", "Archive: secret", "unnamed"),
+        ("my_archive: secret", "my_archive: secret", "unnamed"),
+        ("a" * 33 + ": secret", "a" * 33 + ": secret", "unnamed"),
+        (": secret", ": secret", "unnamed"),
+        ("archive :secret", "archive :secret", "unnamed"),
+        ("an archive: secret", "an archive: secret", "unnamed"),
+        ("archive:\tsecret", "archive:\tsecret", "unnamed"),
+        ("สารบรรณ: secret", "สารบรรณ: secret", "unnamed"),
+    ],
+)
+def test_a_line_of_the_file_has_a_name_only_where_it_looks_like_one(line, key, name):
+    assert name_of(f"another\n{line}\n", key) == name
+    assert name_of(line, line.strip()) == (name if key == line.strip() else None)
+
+
+@pytest.mark.parametrize("line", ["archive:", "archive: ", "  archive:  \t"])
+def test_a_name_without_a_key_is_refused_and_never_a_key(tmp_path, line):
+    with pytest.raises(ValueError, match="after a name"):
+        KeyRing.parse_named(f"secret\n{line}\n")
+    path = tmp_path / "keys"
+    path.write_text(OLD)
+    key_file = key_file_at(path)
+    path.write_text(f"{NEW}\n{line}\n")
+    assert looked(key_file).keys == (OLD.encode(),)
+
+
+def test_a_key_of_the_environment_has_no_name():
+    ring = KeyFile.from_settings(parse_settings({"OCR_SIDECAR_API_KEY": "archive: secret"})).ring
+    assert (ring.accepts("secret"), ring.caller_of("archive: secret").name) == (False, "unnamed")
+
+
+def test_a_caller_stays_the_same_while_its_key_rotates_and_others_are_told_apart():
+    old = KeyRing.parse_named("archive: a\nb\nc")
+    new = KeyRing.parse_named("archive: d\narchive: a\nb")
+    archive = old.caller_of("a")
+    assert archive == new.caller_of("d") == new.caller_of("a")
+    unnamed = [old.caller_of("b"), old.caller_of("c")]
+    assert [one.name for one in unnamed] == ["unnamed", "unnamed"]
+    assert len({archive, *unnamed}) == 3
+    assert new.caller_of("b") == unnamed[0]
+
+
+def test_a_key_that_is_called_like_another_s_content_is_another_caller():
+    ring = KeyRing.parse_named("secret\nsecret: other")
+    assert ring.caller_of("secret") != ring.caller_of("other")
+
+
+def test_a_caller_does_not_show_its_key():
+    assert OLD not in repr(KeyRing.parse(OLD).caller_of(OLD))
+
+
+def test_as_many_names_have_labels_as_may_be():
+    metrics = Metrics()
+    labels = [metrics.key_label(f"key-{number}") for number in range(KEY_LABELS + 9)]
+    assert labels == [f"key-{number}" for number in range(KEY_LABELS)] + [OTHERS] * 9
+    assert metrics.key_label("key-0") == "key-0"
 
 
 # ── where keys come from ──────────────────────────────────────────────────────────────────────────────────────────
@@ -249,7 +325,7 @@ LOOKS_LIKE_A_KEY = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+_=-][A-Za-z0-9+
 def test_no_setting_has_a_key_for_a_default():
     defaults = {name: field.default for name, field in environment_names().items() if "KEY" in name}
     assert {name: str(default or "") for name, default in defaults.items()} == dict.fromkeys(
-        ["OCR_SIDECAR_API_KEY", "OCR_SIDECAR_API_KEY_FILE"], ""
+        ["OCR_SIDECAR_API_KEY", "OCR_SIDECAR_API_KEY_FILE", "OCR_KEY_MAX_DOCUMENTS"], ""
     )
 
 

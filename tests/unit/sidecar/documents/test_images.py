@@ -101,7 +101,7 @@ def test_a_picture_that_breaks_off_is_told(tmp_path, kind):
 def test_too_many_pixels_are_refused_from_the_header_alone(tmp_path):
     Image.new("1", (10_000, 10_000)).save(tmp_path / "a.png")
     with Images.open(tmp_path / "a.png", 99_999_999) as images:
-        with pytest.raises(PageTooLargeError, match="page 1 has 10000 x 10000 pixels, the limits are 99999999 pixels"):
+        with pytest.raises(PageTooLargeError, match="page 1 has 10000 x 10000 pixels, the limit is 99999999 pixels"):
             images.check_page(0, 300)
         with pytest.raises(PageTooLargeError):
             images.render(0, 300)

@@ -17,7 +17,9 @@ from tests.unit.sidecar.documents.path_attacks import ATTACKS
 
 SECRET = b"outside: nobody may read this"
 PLAIN = b"%PDF-1.7 inside"
-RACE_S = 2.0
+RACE_S = 30.0
+"""How long the race may take to show itself on a busy machine; it needs half a second."""
+READS = 2000
 
 
 @pytest.fixture
@@ -224,12 +226,12 @@ def swapper(base):
 def test_a_folder_swapped_for_a_link_meanwhile_never_shows_what_is_outside(base, swapper):
     seen = Counter()
     end = time.monotonic() + RACE_S
-    while time.monotonic() < end:
+    while (seen.total() < READS or min(seen[PLAIN], seen[PathForbiddenError]) == 0) and time.monotonic() < end:
         try:
             seen[read(base / "sub" / "plain.pdf", base)] += 1
         except (UploadNotFoundError, PathForbiddenError) as error:
             seen[type(error)] += 1
     assert SECRET not in seen
-    assert seen.total() > 2000
+    assert seen.total() >= READS
     assert min(seen[PLAIN], seen[PathForbiddenError]) > 0, "the race did not take place"
     assert swapper.poll() is None

@@ -15,10 +15,10 @@ class Server:
     """Has models, or raises."""
 
     def __init__(self, *models: str) -> None:
-        self.answer: frozenset[str] | Exception = frozenset(models)
+        self.answer: dict[str, str | None] | Exception = dict.fromkeys(models, "f00d")
         self.asked = 0
 
-    async def installed(self) -> frozenset[str]:
+    async def installed(self) -> dict[str, str | None]:
         self.asked += 1
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -53,6 +53,11 @@ async def watching(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def test_digests_are_known_by_full_names():
+    async with watching(Server("np-dms-ocr")) as watch:
+        assert watch.digests == {"np-dms-ocr:latest": "f00d"}
 
 
 def test_nothing_is_known_before_the_first_look():
@@ -93,7 +98,7 @@ async def test_what_comes_back_is_seen_soon_and_the_model_that_is_wanted_is_aske
     server.answer = ZeroDivisionError()
     async with watching(server, lambda: model[0]) as watch:
         assert watch.failure == "model-server-unreachable"
-        server.answer, model[0] = frozenset({"np-dms-ocr:latest"}), "np-dms-ocr"
+        server.answer, model[0] = dict.fromkeys(["np-dms-ocr:latest"]), "np-dms-ocr"
         await until(lambda: watch.failure is None, 4)
 
 

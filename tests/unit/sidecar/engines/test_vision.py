@@ -23,7 +23,7 @@ from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom
 from sidecar.ocr.engine import PageText, PageVerdict, PreparedPage, ReadOrder, TryFailedError
 from sidecar.profiles.payload import Profile, Retry, RuntimeParams
-from sidecar.profiles.precedence import Instructions, instruct
+from sidecar.profiles.precedence import Instructions, Overrides, instruct
 from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
@@ -132,7 +132,7 @@ def test_no_temperature_leaves_its_range(temperature, step, attempt):
 
 
 async def test_a_page_is_what_the_model_said_and_how_it_was_asked():
-    instructions = instruct(None, "m", params=RuntimeParams(temperature=0.1))
+    instructions = instruct(None, "m", Overrides(params=RuntimeParams(temperature=0.1)))
     read = await engine_with(Model(said("line one  \nline two\n"))).read(order(instructions), PAGE, 1, 60)
     assert read == PageText(
         "line one\nline two",
@@ -174,7 +174,7 @@ async def test_a_further_try_is_sent_as_one():
 
 
 def test_the_engine_names_the_model_that_the_orders_name():
-    assert engine_with(Model()).model(order(instruct(None, "m:q4"))) == "m:q4"
+    assert engine_with(Model()).model(order(instruct(None, "m:q4"))).name == "m:q4"
 
 
 async def test_a_page_is_drawn_before_its_turn():

@@ -37,6 +37,12 @@ def llm(vram_mb: int = 8000, context_length: int = 8192) -> ResidentModel:
     return ResidentModel(LLM, vram_mb, context_length)
 
 
+def on_card(total_mb: int, context_length: int) -> VramHeadroom:
+    """A larger card, with an LLM that holds 8,000 MiB."""
+    models = (llm(context_length=context_length),)
+    return VramHeadroom(total_mb, 8000, total_mb - 8000, query_success=True, models=models)
+
+
 def ocr(vram_mb: int = 5000, context_length: int = 8192) -> ResidentModel:
     return ResidentModel(OCR, vram_mb, context_length)
 
@@ -51,6 +57,10 @@ def ocr(vram_mb: int = 5000, context_length: int = 8192) -> ResidentModel:
         pytest.param(reading(0), "large-context", LARGE, id="large context"),
         pytest.param(reading(8000, llm(context_length=32_768)), None, LARGE, id="an LLM with a large context"),
         pytest.param(reading(8000, llm(context_length=32_767)), None, room(8000), id="one token less"),
+        pytest.param(on_card(24_000, 32_768), None, room(16_000), id="the default of a card of 24 GB"),
+        pytest.param(on_card(24_000, 32_769), None, LARGE, id="more than that"),
+        pytest.param(on_card(81_920, 262_144), None, room(73_920), id="the default of a card of 80 GB"),
+        pytest.param(on_card(81_920, 131_072), None, room(73_920), id="as much as the model can have of it"),
         pytest.param(reading(8000, llm()), "interactive", room(8000), id="another profile"),
         pytest.param(UNREADABLE, "deep-analysis", LARGE, id="the first rule that fits"),
         pytest.param(UNREADABLE, None, FAILED, id="not readable"),

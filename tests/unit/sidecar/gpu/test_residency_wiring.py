@@ -209,6 +209,7 @@ async def test_the_request_holds_what_ollama_wants_and_nothing_else(rig):
         "stream": True,
         "keep_alive": 120,
         "options": {},
+        "think": False,
         "truncate": False,
         "shift": False,
     }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sidecar.engines.rapidocr import RapidEngine
 from sidecar.engines.tesseract import TesseractEngine
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import (
@@ -29,7 +30,7 @@ from sidecar.ocr.page_reading import tried as asked_of
 from sidecar.ocr.warning_codes import WarningCode
 
 STAYS = OcrResidencyDecision(120, 9000, "headroom-sufficient")
-MODEL, EMBEDDED = VisionEngine.traits, TesseractEngine.traits
+MODEL, EMBEDDED, SECOND = VisionEngine.traits, TesseractEngine.traits, RapidEngine.traits
 NP_DMS_OCR, TESSERACT = MODEL.name, EMBEDDED.name
 GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY
 
@@ -62,6 +63,62 @@ def test_a_good_text_settles_the_page():
     assert page.result() == PageResult(
         1, "a page", NP_DMS_OCR, 500, (Attempt(NP_DMS_OCR, 500, GOOD, None, "stop"),), done_reason="stop"
     )
+
+
+def doubtful(content: str = "som e wurds", wanted: EngineTraits = EMBEDDED) -> PageReading:
+    return tried(PageReading(1, wanted.name), EMBEDDED, text(content, GOOD if content else EMPTY, confidence=60))
+
+
+def test_only_a_settled_page_is_doubtful():
+    assert doubtful().is_doubtful
+    assert doubtful("").is_doubtful
+    assert not reading(text("part", TRUNCATED, confidence=60)).is_doubtful
+    assert not tried(PageReading(1, TESSERACT), EMBEDDED, text("", blank=True)).is_doubtful
+
+
+def test_the_better_of_two_readings_is_the_answer_and_no_fallback():
+    page = doubtful()
+    page.add_second(SECOND, text("some words", confidence=98), 2)
+    result = page.result()
+    assert (result.text, result.engine, result.confidence) == ("some words", "rapidocr", 98)
+    assert (result.second_opinion, result.fallback_from, result.is_answer) == ("rapidocr", None, True)
+    assert [(one.engine, one.verdict) for one in result.attempts] == [(TESSERACT, GOOD), ("rapidocr", GOOD)]
+    assert (result.duration_ms, list(page_warnings([result], set()))) == (2500, [])
+
+
+def test_a_second_reading_that_is_no_better_is_told_and_not_taken():
+    page = doubtful()
+    page.add_second(SECOND, text("s", confidence=98), 2)
+    result = page.result()
+    assert (result.text, result.engine, result.second_opinion) == ("som e wurds", TESSERACT, "rapidocr")
+
+
+def test_a_second_reading_that_fails_costs_nothing():
+    page = doubtful()
+    page.fail_second(SECOND, TryFailedError(DeadlineError("late")), 2)
+    result = page.result()
+    assert (result.text, result.engine, result.second_opinion, result.error) == (
+        "som e wurds",
+        TESSERACT,
+        "rapidocr",
+        None,
+    )
+    assert result.attempts[-1].error == "deadline_exceeded"
+    assert list(page_warnings([result], set())) == []
+
+
+def test_after_a_fallback_the_second_reading_hides_nothing():
+    page = tried(PageReading(1, NP_DMS_OCR), MODEL, EngineUnavailableError("away"))
+    tried(page, EMBEDDED, text("som e wurds", confidence=60))
+    page.add_second(SECOND, text("some words", confidence=98), 2)
+    result = page.result()
+    assert (result.engine, result.fallback_from) == ("rapidocr", NP_DMS_OCR)
+    assert list(page_warnings([result], {NP_DMS_OCR})) == ["engine-fallback", "engine-unavailable"]
+
+
+def test_a_language_that_nobody_reads_is_warned_of():
+    page = PageResult(1, "a", "rapidocr", 1, languages_unread=True)
+    assert list(page_warnings([page], set())) == ["languages-unread"]
 
 
 @pytest.mark.parametrize("verdict", [TRUNCATED, LOOPED, EMPTY])
@@ -248,7 +305,7 @@ def test_why_the_model_was_not_used_is_a_warning_of_its_own(cause, warning):
         ([fast(), failed()], [WarningCode.PAGE_FAILED]),
         ([reading(text("a", LOOPED), text("b")).result()], [WarningCode.PAGE_LOOPED, WarningCode.PAGE_RETRIED]),
         ([reading(text("a", LOOPED), text("b", LOOPED)).result()], [WarningCode.PAGE_LOOPED]),
-        ([tried(PageReading(1, TESSERACT), EMBEDDED, text("", EMPTY)).result()], []),
+        ([tried(PageReading(1, TESSERACT), EMBEDDED, text("", EMPTY)).result()], [WarningCode.PAGE_EMPTY]),
     ],
 )
 def test_what_the_pages_went_through_is_told_once(pages, warnings):

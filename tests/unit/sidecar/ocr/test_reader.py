@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 - an engine has the protocol's shape, whether it needs all of it or not
 
 import asyncio
+import dataclasses
 import io
 
 import pytest
@@ -11,17 +12,28 @@ from PIL import Image
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import LanguageMissingError, SidecarError
-from sidecar.ocr.engine import EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder, RequestedOptions
+from sidecar.ocr.engine import (
+    EngineModel,
+    EngineTraits,
+    PageText,
+    PageVerdict,
+    PreparedPage,
+    ReadOrder,
+    RequestedOptions,
+)
 from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
 from sidecar.profiles.precedence import instruct
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
+from sidecar.runtime.worker_pool import WorkerLimits
 
 DEADLINE_S = 0.05
 
 
 class ThisProcess:
     """Does in this process what workers would do."""
+
+    limits = WorkerLimits(count=1, memory_bytes=0, tasks=0, nice=0)
 
     async def run(self, function, *args, deadline_s):
         return function(*args)
@@ -67,7 +79,7 @@ class Engine:
         pass
 
     def model(self, order):
-        return f"{self.traits.name}-1"
+        return EngineModel(f"{self.traits.name}-1")
 
     def max_attempts(self, order):
         return 1
@@ -136,7 +148,7 @@ async def test_an_engine_s_own_timeout_is_no_bug_of_the_service(job):
 @pytest.mark.parametrize("parameters", [{}, {"level": 2}])
 async def test_the_model_is_named_whether_or_not_it_was_sent_parameters(job, parameters):
     result = await reader_with(Engine(EngineTraits("plain"), parameters=parameters)).read(job, Hearsay())
-    assert (result.model.model, result.model.parameters) == ("plain-1", parameters)
+    assert (result.model.model.name, result.model.parameters) == ("plain-1", parameters)
 
 
 # ── languages ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,3 +181,38 @@ def test_only_the_first_that_takes_languages_and_may_read_is_asked_for_them(engi
     with pytest.raises(LanguageMissingError) as refused:
         asked.check_languages(engine, "deu")
     assert refused.value.detail == f"{refused_by} has no deu"
+
+
+# ── between callers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SlowToOpen(ThisProcess):
+    """Opens one document after the other, each when it is let."""
+
+    def __init__(self):
+        self.opened = []
+        self.let = asyncio.Semaphore(0)
+
+    async def run(self, function, *args, deadline_s):
+        self.opened.append(args[0].name)
+        await self.let.acquire()
+        return function(*args)
+
+
+async def test_documents_are_opened_in_turn_between_callers(job):
+    workers, engine = SlowToOpen(), Engine(EngineTraits("engine"))
+    reader = reader_with(engine)
+    reader._workers = workers
+    content = job.order.document.read_bytes()
+    reading = []
+    for name, caller in [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")]:
+        path = job.order.document.with_name(name)
+        path.write_bytes(content)
+        order = dataclasses.replace(job.order, document=path, caller=caller)
+        reading.append(asyncio.create_task(reader.read(dataclasses.replace(job, order=order), Hearsay())))
+        await asyncio.sleep(0)
+    for _ in reading:
+        workers.let.release()
+    await asyncio.gather(*reading)
+
+    assert workers.opened == ["a1", "a2", "b1", "a3"]

@@ -16,7 +16,7 @@ from sidecar.profiles.payload import (
     revision_of,
     seal,
 )
-from sidecar.profiles.precedence import DEFAULT_TAGS, instruct
+from sidecar.profiles.precedence import DEFAULT_TAGS, Overrides, instruct
 
 SEED = {
     "name": "ocr-extract",
@@ -79,6 +79,8 @@ def test_the_keys_of_tags_are_their_names_whatever_their_values(tags):
         ({"systemPrompt": ""}, "systemPrompt: systemPrompt is empty or no text; leave it out to use the model's own"),
         ({"systemPrompt": " \n"}, "systemPrompt: systemPrompt is empty or no text"),
         ({"systemPrompt": 5}, "systemPrompt: systemPrompt is empty or no text"),
+        ({"userPrompt": 5}, "userPrompt: userPrompt is no text"),
+        ({"userPrompt": "x" * 10_001}, "userPrompt: userPrompt has 10001 characters, the limit is 10000"),
         ({"dmsTags": {"1a": True}}, "dmsTags: dmsTags holds '1a'"),
         ({"name": "other"}, "name is 'other', the file is that of 'ocr-extract'"),
     ],
@@ -102,6 +104,9 @@ def test_nan_is_outside_every_range():
 def test_the_revision_is_that_of_the_content_less_generation():
     assert revision_of(parsed(generation=4)) == revision_of(parsed())
     assert revision_of(parsed(systemPrompt="x")) != revision_of(parsed())
+    assert revision_of(parsed(userPrompt="x")) != revision_of(parsed())
+    assert revision_of(parsed(deadlineSeconds=9)) != revision_of(parsed())
+    assert revision_of(parsed(userPrompt=" \r\n")) == revision_of(parsed())
     assert parsed().revision == revision_of(parsed())
     assert len(parsed().revision) == 12
 
@@ -147,7 +152,7 @@ PROFILE = parsed()
 
 def test_a_parameter_of_the_request_wins_over_the_profile_s():
     params = RuntimeParams(temperature=0, top_p=0)
-    assert instruct(PROFILE, "m", params=params).params == RuntimeParams(
+    assert instruct(PROFILE, "m", Overrides(params=params)).params == RuntimeParams(
         temperature=0, top_p=0, repeat_penalty=1.0, num_ctx=8192
     )
 
@@ -158,7 +163,7 @@ def test_what_nobody_set_is_not_set():
 
 @given(params, params, params)
 def test_the_strongest_value_that_is_set_is_taken_for_each_parameter(single, runtime, profile):
-    taken = instruct(Profile(name="a", runtime_params=profile), "m", params=single.over(runtime)).params
+    taken = instruct(Profile(name="a", runtime_params=profile), "m", Overrides(params=single.over(runtime))).params
     for name in RuntimeParams.model_fields:
         said = [value for one in (single, runtime, profile) if (value := getattr(one, name)) is not None]
         assert getattr(taken, name) == (said[0] if said else None)
@@ -176,13 +181,17 @@ def test_the_strongest_value_that_is_set_is_taken_for_each_parameter(single, run
 )
 def test_tags_of_the_request_win_then_those_of_the_profile_then_the_default_three(asked, published, expected):
     profile = Profile(name="a", dms_tags=published)
-    assert instruct(profile, "m", tags=asked).tags == expected
+    assert instruct(profile, "m", Overrides(tags=asked)).tags == expected
 
 
 def test_prompt_and_model_of_the_profile_are_used_unless_the_request_says_otherwise():
     profile = parsed(model="other:latest", keepAliveSeconds=30)
     assert instruct(profile, "m").system_prompt == "อ่านข้อความ"
-    assert instruct(profile, "m", system_prompt="read").system_prompt == "read"
+    assert instruct(parsed(userPrompt="ถอด"), "m").user_prompt == "ถอด"
+    assert instruct(parsed(deadlineSeconds=9), "m").deadline_s == 9
+    assert instruct(parsed(deadlineSeconds=9), "m", Overrides(deadline_s=0.5)).deadline_s == 0.5
+    assert instruct(parsed(userPrompt="ถอด"), "m", Overrides(user_prompt="read")).user_prompt == "read"
+    assert instruct(profile, "m", Overrides(system_prompt="read")).system_prompt == "read"
     assert (instruct(profile, "m").model, instruct(PROFILE, "m").model) == (
         "other:latest",
         "m",

@@ -1,7 +1,7 @@
 import pytest
 
-from sidecar.errors import QueueFullError
-from sidecar.runtime.admission import MAX_RETRY_AFTER_S, Admission
+from sidecar.errors import QueueFullError, QuotaExhaustedError
+from sidecar.runtime.admission import MAX_RETRY_AFTER_S, Admission, Quota
 
 
 def test_pages_are_admitted_up_to_the_limit():
@@ -27,6 +27,20 @@ def test_a_document_that_needs_no_engine_is_never_refused():
     admission = Admission(10)
     with admission.admit(10), admission.admit(0):
         assert admission.admitted == 10
+
+
+def test_one_document_of_each_caller_is_let_in_however_full_it_is():
+    admission = Admission(10)
+    with admission.admit(10, "a"):
+        admission.refuse_if_full("b")
+        with admission.admit(500, "b"):
+            for caller in "ab":
+                with pytest.raises(QueueFullError):
+                    admission.refuse_if_full(caller)
+                with pytest.raises(QueueFullError), admission.admit(1, caller):
+                    pass
+        admission.refuse_if_full("b")
+    assert admission.admitted == 0
 
 
 def test_what_grows_is_counted_piece_by_piece_and_refused_where_it_does_not_fit():
@@ -59,3 +73,37 @@ def test_the_time_to_come_back_follows_the_recent_pace():
     assert admission.retry_after_s == 1
     with admission.admit(9000):
         assert admission.retry_after_s == MAX_RETRY_AFTER_S
+
+
+# ── the quota of each caller ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_caller_gets_as_many_places_as_its_quota_whatever_others_hold():
+    quota = Quota(2)
+    with quota.place("a"), quota.place("a"), quota.place("b"):
+        with (
+            pytest.raises(QuotaExhaustedError, match="2 documents of this API key are in work") as caught,
+            quota.place("a"),
+        ):
+            pass
+        assert caught.value.retry_after_s > 0
+        with quota.place("b"):
+            pass
+    with quota.place("a"):
+        pass
+    assert not quota.held
+
+
+def test_a_place_is_given_back_by_an_error():
+    quota = Quota(1)
+    with pytest.raises(ZeroDivisionError), quota.place("a"):
+        raise ZeroDivisionError
+    with quota.place("a"):
+        pass
+
+
+@pytest.mark.parametrize(("most", "caller"), [(0, "a"), (1, None)], ids=["no quota", "no keys"])
+def test_without_a_quota_or_without_keys_nobody_is_refused(most, caller):
+    quota = Quota(most)
+    with quota.place(caller), quota.place(caller), quota.place(caller):
+        pass

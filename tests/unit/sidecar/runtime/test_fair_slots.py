@@ -21,11 +21,11 @@ class Readers:
         self.release = asyncio.Semaphore(0)
         self.tasks: list[asyncio.Task[None]] = []
 
-    def start(self, document: str, pages: int = 1) -> None:
-        self.tasks += [asyncio.create_task(self._read(document)) for _ in range(pages)]
+    def start(self, document: str, pages: int = 1, caller: str | None = None) -> None:
+        self.tasks += [asyncio.create_task(self._read(document, caller)) for _ in range(pages)]
 
-    async def _read(self, document: str) -> None:
-        async with self.turns.take(document):
+    async def _read(self, document: str, caller: str | None) -> None:
+        async with self.turns.take(document, caller):
             self.order.append(document)
             await self.release.acquire()
 
@@ -46,6 +46,20 @@ async def test_slots_go_round_the_documents():
     await readers.finish()
 
     assert readers.order == ["report", "report", "letter", "note", "report", "letter", "report"]
+
+
+async def test_slots_go_round_the_callers_first_and_then_round_each_caller_s_documents():
+    readers = Readers(FairSlots(1))
+    for document in ("a1", "a2", "a3"):
+        readers.start(document, 2, caller="a")
+    await settle()
+    readers.start("b1", 3, caller="b")
+    readers.start("c1", 1, caller="c")
+    await settle()
+
+    await readers.finish()
+
+    assert readers.order == ["a1", "a1", "b1", "c1", "a2", "b1", "a3", "b1", "a2", "a3"]
 
 
 async def test_no_more_pages_are_read_at_a_time_than_there_are_slots():
@@ -107,7 +121,7 @@ async def test_whatever_happens_no_slot_is_lost_or_made(seed):
     for _ in range(200):
         match choice.randrange(3):
             case 0:
-                readers.start(choice.choice("abcd"), choice.randrange(1, 4))
+                readers.start(choice.choice("abcd"), choice.randrange(1, 4), choice.choice([None, "x", "y"]))
             case 1:
                 readers.release.release()
             case 2 if readers.tasks:

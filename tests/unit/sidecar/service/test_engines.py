@@ -9,7 +9,7 @@ from sidecar.api.app_keys import READER
 from sidecar.cli.doctor import examine
 from sidecar.ocr.engine import EngineTraits, RequestedOptions
 from sidecar.service.app import build_app
-from sidecar.service.engines import ENGINES, accepted_engines, accepted_fallbacks, check_engines
+from sidecar.service.engines import ENGINES, accepted_engines, accepted_fallbacks, accepted_seconds, check_engines
 from sidecar.settings import SettingsError, parse_settings
 from tests.unit.test_docs import ROOT
 
@@ -41,6 +41,7 @@ async def test_auto_falls_to_the_engine_that_is_set_else_to_the_first_that_is_co
         ("OCR_ENGINE", "Tesseract", accepted_engines(TRAITS)),
         ("OCR_FALLBACK_ENGINE", "off", accepted_fallbacks(TRAITS)),
         ("OCR_FALLBACK_ENGINE", "np-dms-ocr", accepted_fallbacks(TRAITS)),
+        ("OCR_SECOND_ENGINE", "tesseract", accepted_seconds(TRAITS)),
     ],
 )
 def test_a_setting_that_names_no_engine_is_refused_by_service_and_doctor(name, value, accepted):

@@ -11,6 +11,7 @@ from sidecar.errors import (
     MalformedBodyError,
     SystemPromptError,
     UnknownEngineError,
+    UserPromptError,
 )
 from sidecar.ocr.engine import RequestedOptions
 from sidecar.wire.ocr import Accepted, RuntimeParams, check_max_pages, parse_body, parse_form
@@ -147,6 +148,8 @@ def test_a_runtime_param_that_is_not_known_is_named(ask):
     ("camel", "snake", "value"),
     [
         ("systemPrompt", "system_prompt", "Read it"),
+        ("userPrompt", "user_prompt", "Read it"),
+        ("deadlineSeconds", "deadline_seconds", 90),
         ("dmsTags", "dms_tags", ["a"]),
         ("activeProfile", "active_profile", "chat"),
         ("runtimeParams", "runtime_params", {}),
@@ -182,6 +185,8 @@ def test_a_runtime_param_may_not_be_given_in_both_spellings():
         ({"max_tokens": 1}, RequestedOptions(parameters=True)),
         ({"runtime_params": {"num_ctx": 512}}, RequestedOptions(parameters=True)),
         ({"system_prompt": "x"}, RequestedOptions(prompt=True)),
+        ({"user_prompt": "x"}, RequestedOptions(prompt=True)),
+        ({"user_prompt": " "}, RequestedOptions()),
         ({"dms_tags": []}, RequestedOptions(prompt=True)),
         ({"profile": "a"}, RequestedOptions(profile=True)),
         ({"active_profile": "a"}, RequestedOptions(residency=True)),
@@ -250,6 +255,32 @@ def test_a_prompt_that_is_no_text_is_refused(prompt):
 @EITHER
 def test_a_prompt_of_the_greatest_length_is_taken_without_the_space_around_it(ask):
     assert ask("systemPrompt", f" {'ก' * MAX_PROMPT}\n").system_prompt == "ก" * MAX_PROMPT
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("a\r\nb\rc\nd", "a\nb\nc\nd"),
+        ("  อ่าน\r\n", "อ่าน"),
+        ("", None),
+        (" \r\n ", None),
+        (f" {'ก' * MAX_PROMPT}\n", "ก" * MAX_PROMPT),
+    ],
+)
+def test_a_user_prompt_has_one_kind_of_line_end_and_an_empty_one_is_not_set(ask, said, taken):
+    assert ask("userPrompt", said).user_prompt == taken
+
+
+@EITHER
+def test_a_user_prompt_has_the_system_prompt_s_limit(ask):
+    told = refusal(UserPromptError, ask, "userPrompt", "ก" * (MAX_PROMPT + 1))
+    assert told == f"userPrompt has {MAX_PROMPT + 1} characters, the limit is {MAX_PROMPT}"
+
+
+@pytest.mark.parametrize("prompt", [5, ["a"], "\ud800"])
+def test_a_user_prompt_that_is_no_text_is_refused(prompt):
+    assert refusal(UserPromptError, body, userPrompt=prompt).startswith("userPrompt is no text")
 
 
 @EITHER

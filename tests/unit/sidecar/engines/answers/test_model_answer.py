@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.engines.model_answer import ModelAnswer, inner_text, judge
+from sidecar.engines.answers.model_answer import ModelAnswer, inner_text, judge
 from sidecar.ocr.engine import PageVerdict
 
 GOOD, TRUNCATED, LOOPED, EMPTY = PageVerdict.GOOD, PageVerdict.TRUNCATED, PageVerdict.LOOPED, PageVerdict.EMPTY

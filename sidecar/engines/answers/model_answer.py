@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sidecar.engines.answers.prompt_echo import is_echo
 from sidecar.ocr.engine import PageVerdict
 
 INNER_TEXT = "natural_text"
@@ -29,8 +31,11 @@ class ModelAnswer:
     done_reason: str
 
 
-def judge(content: str, done_reason: str) -> ModelAnswer:
-    """Extract the text from the model's stream, and judge it: only a stream that stopped by itself is good."""
+def judge(content: str, done_reason: str, sent: Sequence[str] = ()) -> ModelAnswer:
+    """Extract the text from the model's stream, and judge it: only a stream that stopped by itself is good.
+
+    An answer that repeats the texts which were ``sent`` for it says nothing of the page, and is left out.
+    """
     text, whole = inner_text(_unicode(content))
     if done_reason == LOOP:
         return ModelAnswer(text, PageVerdict.LOOPED, done_reason)
@@ -38,6 +43,8 @@ def judge(content: str, done_reason: str) -> ModelAnswer:
         return ModelAnswer(text, PageVerdict.TRUNCATED, done_reason)
     if not whole:
         return ModelAnswer(text, PageVerdict.TRUNCATED, CUT)
+    if is_echo(text, sent):
+        return ModelAnswer("", PageVerdict.ECHOED, done_reason)
     return ModelAnswer(text, PageVerdict.GOOD if text.strip() else PageVerdict.EMPTY, done_reason)
 
 

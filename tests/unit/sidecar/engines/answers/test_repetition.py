@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.engines.repetition import RepetitionWatch
+from sidecar.engines.answers.repetition import RepetitionWatch
 
 TOKEN_S = 0.02
 """A quick model: fifty tokens a second."""

@@ -1,0 +1,70 @@
+"""The soak's judgement: each figure that must hold is missed when it does not."""
+
+import pytest
+
+from tools.soak.ledger import End, Ledger, figures, quantile, slope_mb_a_minute
+
+FLAT = [(float(second), 100.0) for second in range(600)]
+RISING = [(float(second), 100 + 0.2 * second / 60) for second in range(600)]
+
+
+def missed(**changed) -> list[str]:
+    """The figures that are not held of a soak that was well but for this."""
+    ledger = changed.pop("ledger", Ledger())
+    ledger.answered("digital", 200, b"{}")
+    seen = {
+        "memory": {"the service": FLAT, "its workers": FLAT},
+        "livez_s": [0.01] * 1000,
+        "livez_failed": 0,
+        "left_in_spool": [],
+        "exit_status": 0,
+    }
+    return [one.name for one in figures(ledger, **seen | changed) if not one.held]
+
+
+def test_a_soak_that_was_well_misses_nothing():
+    assert missed() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"memory": {"the service": RISING}}, "memory of the service"),
+        ({"memory": {"its workers": RISING}}, "memory of its workers"),
+        ({"memory": {"the service": []}}, "memory of the service"),
+        ({"livez_s": [0.01] * 900 + [0.3] * 100}, "/livez p99"),
+        ({"livez_s": []}, "/livez p99"),
+        ({"livez_failed": 1}, "/livez not answered"),
+        ({"left_in_spool": ["document-1"]}, "documents left"),
+        ({"exit_status": None}, "exit status"),
+        ({"exit_status": 1}, "exit status"),
+    ],
+)
+def test_each_figure_is_missed_when_it_does_not_hold(changed, name):
+    (found,) = missed(**changed)
+    assert found.startswith(name)
+
+
+def test_a_lost_request_is_missed_and_one_that_left_is_not():
+    ledger = Ledger()
+    ledger.ended(End.LEFT)
+    ledger.ended(End.IN_THE_AIR)
+    assert missed(ledger=ledger) == []
+    ledger.ended(End.LOST, "digital")
+    assert [one.strip() for one in missed(ledger=ledger)] == ["lost (0)"]
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, b""), (200, b'{"error": "internal_error"}')])
+def test_an_internal_error_is_missed_wherever_it_shows(status, body):
+    ledger = Ledger()
+    ledger.answered("digital", status, body)
+    assert [one.partition(" (")[0] for one in missed(ledger=ledger)] == ["500s and internal errors"]
+
+
+def test_a_slope_is_a_line_s_rise_in_a_minute():
+    assert slope_mb_a_minute(RISING) == pytest.approx(0.2)
+    assert slope_mb_a_minute(FLAT[:2]) == 0
+
+
+def test_a_quantile_is_one_of_the_values():
+    assert quantile([float(one) for one in range(100)], 0.99) == 99

@@ -1,0 +1,102 @@
+"""``python -m tools.soak --minutes 20``: everything at once, then the figures; exit status 1 if one is not held.
+
+The service is ended and restarted during the first quarter; its memory counts over the last two thirds, in which it
+runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from bench.harness import machine
+from tools.soak import requests
+from tools.soak.callers import Crowd
+from tools.soak.ledger import Ledger, figures
+from tools.soak.misfortunes import Misfortunes
+from tools.soak.stage import Stage, disk
+from tools.soak.watch import Watch
+
+SETTLE_S = 5.0
+"""After the last caller, before the spool is looked at."""
+
+
+def _work(crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float) -> list[Coroutine[Any, Any, None]]:
+    honest = [crowd.honest(requests.document, 0.3, seed) for seed in range(6)]
+    honest += [crowd.honest(requests.text, 0.2, seed) for seed in range(4)]
+    leaving = [crowd.leaving(requests.document, 1, seed) for seed in range(2)]
+    leaving += [crowd.leaving(requests.text, 1, seed) for seed in range(2)]
+    hostile = [crowd.honest(make, 2, 0) for make in (requests.packed, requests.preamble, requests.crumbs)]
+    hostile += [crowd.slow_body(seed) for seed in range(20)]
+    hostile += [crowd.slow_head() for _ in range(30)] + [crowd.idle(1000)]
+    minute = min(60.0, seconds / 4)
+    fate = [
+        misfortunes.kill_workers(minute / 6),
+        misfortunes.kill_model(minute / 2),
+        misfortunes.rotate_keys(minute / 4),
+        misfortunes.fill_disk(minute / 2),
+        misfortunes.restart(seconds / 4, minute / 3),
+    ]
+    return [*honest, *leaving, *hostile, *fate, watch.ask_livez(), watch.weigh()]
+
+
+async def _soak(stage: Stage, minutes: float) -> bool:
+    seconds = 60 * minutes
+    ledger = Ledger()
+    crowd = Crowd(stage, ledger)
+    misfortunes, watch = Misfortunes(stage, crowd), Watch(stage, crowd)
+    stage.start_model()
+    await stage.start()
+    async with asyncio.TaskGroup() as tasks:
+        for one in _work(crowd, misfortunes, watch, seconds):
+            tasks.create_task(one)
+        await asyncio.sleep(seconds / 3)
+        watch.forget_memory()
+        await asyncio.sleep(seconds * 2 / 3)
+        crowd.stopping.set()
+    await asyncio.sleep(SETTLE_S)
+    left = stage.left_in_spool()
+    exit_status = await stage.terminate()
+    left += stage.left_in_spool()
+    found = figures(ledger, watch.memory, watch.livez_s, watch.livez_failed, left, exit_status)
+    print("befell:", ", ".join(f"{count} x {what}" for what, count in sorted(misfortunes.count.items())))
+    for (what, status), count in sorted(ledger.statuses.items()):
+        print(f"  {what:12} {status}: {count}")
+    for figure in found:
+        print(f"{'held' if figure.held else 'NOT HELD':9} {figure.name:82} {figure.value}")
+    return all(figure.held for figure in found)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Soak the service.")
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--folder", type=Path, help="where its files lie and stay, the service's log among them")
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with tempfile.TemporaryDirectory(prefix="ocr-sidecar-soak-") as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Stage(folder)
+        try:
+            stage.prepare()
+            with disk(stage.spool) as spool:
+                before = os.getloadavg()
+                print(
+                    f"{machine.describe()}; {options.minutes:g} minutes; {spool}; load before: {before[0]:.1f}",
+                    flush=True,
+                )
+                held = asyncio.run(_soak(stage, options.minutes))
+                print(f"load at the end: {os.getloadavg()[1]:.1f} (mean of 5 minutes)")
+                return 0 if held else 1
+        finally:
+            stage.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
