@@ -90,14 +90,14 @@ class Listener:
             self._sockets.append(listening)
         self._accepting = [asyncio.create_task(self._keep_accepting(one)) for one in self._sockets]
 
-    async def close(self) -> None:
-        """Accept the waiting connections, then close the port."""
+    async def close(self, handshake_s: float) -> None:
+        """Accept the waiting connections, and those that come about within ``handshake_s``; then close the port."""
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
         for listening in self._sockets:
             _begin_no_more(listening)
-        await asyncio.sleep(HANDSHAKE_S)
+        await asyncio.sleep(handshake_s)
         for listening in self._sockets:
             waiting = list(_waiting(listening, self._max_connections))
             listening.close()  # directly after: a connection between the two would be reset

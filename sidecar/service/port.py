@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sidecar.api.app_keys import CONNECTIONS, LINGERING
-from sidecar.service.listener import Listener
+from sidecar.service.listener import HANDSHAKE_S, Listener
 
 CLOSE_S = 2.0
 """Time to send answers already rendered, once no document is in work."""
+READ_S = 0.5
+"""Time for callers that still send to read their answer, at the end: it has arrived, and they are busy."""
 POLL_S = 0.05
 
 
@@ -65,11 +67,15 @@ class Port:
         await self._listener.open(host, port)
 
     async def close(self, left: frozenset[object] = frozenset(), last_s: float = 0.0) -> None:
-        """Accept what waits, wait ``last_s`` seconds for answers, except on the connections ``left``; then end."""
+        """Accept what waits, wait ``last_s`` seconds for answers, except on the connections ``left``; then end.
+
+        Then callers that still send have ``READ_S`` to read their answers: the end resets their connections.
+        """
         if self._listener:
-            await self._listener.close()
+            await self._listener.close(min(last_s, HANDSHAKE_S))
             await self.until_gone(lambda: self.connections - left, last_s)
         await self._runner.cleanup()
+        await self.until_gone(lambda: range(self._app[LINGERING].count), min(last_s, READ_S))
 
     async def until_gone(self, remaining: Callable[[], Iterable[object]], wait_s: float) -> None:
         """Wait until no connection remains, at most this many seconds; aiohttp does not signal that one has ended."""

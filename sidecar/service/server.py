@@ -12,7 +12,7 @@ from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.listener import HANDSHAKE_S, affordable, raise_descriptors
 from sidecar.service.ocr_wiring import WORKERS_END_S
-from sidecar.service.port import CLOSE_S, Port, PortLimits, PortThread
+from sidecar.service.port import CLOSE_S, READ_S, Port, PortLimits, PortThread
 from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
 
@@ -25,7 +25,7 @@ LAST_ANSWER_S = 3.0
 LAST_REFUSAL_S = 1.0
 """How long a connection opened at the last moment may still send a request, to be told that the service stops."""
 PORTS = 2
-CLOSING_S = LAST_REFUSAL_S + PORTS * (HANDSHAKE_S + 2 * CLOSE_S) + LAST_BATCH_S + WORKERS_END_S
+CLOSING_S = HANDSHAKE_S + LAST_REFUSAL_S + READ_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """Longest duration of the stop after the grace for documents in work, in seconds: the sum of all its phases."""
 
 

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sidecar.api.app_keys import CONNECTIONS
+from sidecar.api.app_keys import CONNECTIONS, LINGERING
 from sidecar.service import listener
+from sidecar.service.listener import HANDSHAKE_S
+from sidecar.service.port import READ_S
 from tests.conftest import until
 from tests.integration.sidecar.raw import CRUMB, FORM, KEY, ask, connected, head, status_of
 
@@ -295,6 +297,17 @@ async def test_what_waits_at_the_port_when_it_closes_is_answered(service):
     assert [status_of(caller.recv(65536)) for caller in callers] == [503] * len(callers)
     for caller in callers:
         caller.close()
+
+
+async def test_who_still_sends_when_the_port_ends_has_time_to_read_the_answer(service):
+    """The process's end closes the socket on which bytes arrive, which resets it."""
+    async with connected(service.url) as (reader, writer):
+        writer.write(head("POST", "/nothing", {"Content-Length": "1000000"}) + b"x")
+        await until(lambda: service.service.api[LINGERING].count)
+        started_s = time.monotonic()
+        await service.service._api_port.close(frozenset(), READ_S)
+        assert time.monotonic() - started_s >= HANDSHAKE_S + READ_S
+        assert status_of(await reader.read()) == 404
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no packet filter keeps connections from beginning")
