@@ -6,9 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.settings import Settings, SettingsError, parse_settings
+
+if TYPE_CHECKING:
+    from controller.mirror.mirror import Mirror
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -56,10 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the controller", description="Run the controller until SIGTERM.")
     mirror = commands.add_parser(
         "mirror",
-        help="mirror the database once",
-        description="Read the rows once and apply what differs. Exit status 1 if something could not be done.",
+        help="mirror the database once, or into a folder without Kubernetes",
+        description="Read the rows once and apply what differs. Exit status 1 if something could not be done. With "
+        "--output, the profiles become files for a sidecar on this host, and no cluster is needed.",
     )
-    mirror.add_argument("--once", action="store_true", required=True, help="read the rows once, then end")
+    mirror.add_argument("--once", action="store_true", help="read the rows once, then end")
+    mirror.add_argument("--output", type=Path, metavar="DIR", help="folder to write to, until SIGTERM without --once")
     mirror.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
     render = commands.add_parser(
         "render",
@@ -101,27 +108,66 @@ def _mirror(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = parse_settings(environ)
     if not settings.mirrors:
         raise SettingsError("DATABASE_URL is unset: there is nothing to mirror")
-    return asyncio.run(_mirror_once(settings, environ, is_dry=options.dry_run))
+    if options.output:
+        return asyncio.run(_mirror_folder(settings, options))
+    if not options.once:
+        raise SettingsError("mirror needs --once, or --output DIR; in a cluster, run mirrors all the time")
+    return asyncio.run(_mirror_cluster(settings, environ, is_dry=options.dry_run))
 
 
-async def _mirror_once(settings: Settings, environ: Mapping[str, str], *, is_dry: bool) -> int:
-    from controller.app import open_mirror  # noqa: PLC0415 - render needs none of this
-    from controller.errors import ClusterError  # noqa: PLC0415 - likewise
+async def _mirror_cluster(settings: Settings, environ: Mapping[str, str], *, is_dry: bool) -> int:
+    from controller.app import mirrored_namespace, open_mirror  # noqa: PLC0415 - render needs none of this
     from controller.kube.api_client import open_cluster  # noqa: PLC0415 - likewise
-    from controller.mirror.database import DatabaseError  # noqa: PLC0415 - likewise
-    from controller.mirror.plan import render_plan  # noqa: PLC0415 - likewise
 
     cluster = await open_cluster(environ.get("KUBECONFIG"), settings.request_timeout_s, lambda *_: None)
     try:
-        async with open_mirror(settings, cluster) as mirror:
-            plan = await (mirror.check() if is_dry else mirror.run_once())
-            print(render_plan(plan) if plan else mirror.facts.down_reason or mirror.facts.cluster_reason)
-            return 0 if plan and not mirror.facts.cluster_reason else EXIT_FAILED
+        async with open_mirror(settings, cluster, mirrored_namespace(settings, cluster)) as mirror:
+            return await _mirror_once(mirror, is_dry=is_dry)
+    finally:
+        await cluster.close()
+
+
+async def _mirror_folder(settings: Settings, options: argparse.Namespace) -> int:
+    from controller.app import open_mirror  # noqa: PLC0415 - as above
+    from controller.mirror.folder import ProfileFolder, hold  # noqa: PLC0415 - likewise
+    from controller.publish.render import write_profiles  # noqa: PLC0415 - likewise
+
+    try:
+        with hold(options.output):
+            async with open_mirror(settings, ProfileFolder(options.output, write_profiles), "") as mirror:
+                if options.once:
+                    return await _mirror_once(mirror, is_dry=options.dry_run)
+                await _mirror_until_stopped(mirror, settings)
+                return 0
+    except BlockingIOError:
+        raise SettingsError(f"another mirror writes to the folder {options.output}") from None
+    except OSError as exc:
+        raise SettingsError(f"the folder {options.output} cannot be written: {exc.strerror}") from exc
+
+
+async def _mirror_until_stopped(mirror: "Mirror", settings: Settings) -> None:
+    from controller.ops.telemetry import configure_logging  # noqa: PLC0415 - as above
+
+    configure_logging(settings.log_level)
+    running = asyncio.create_task(mirror.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _mirror_once(mirror: "Mirror", *, is_dry: bool) -> int:
+    from controller.errors import ClusterError  # noqa: PLC0415 - as above
+    from controller.mirror.database import DatabaseError  # noqa: PLC0415 - likewise
+    from controller.mirror.plan import render_plan  # noqa: PLC0415 - likewise
+
+    try:
+        plan = await (mirror.check() if is_dry else mirror.run_once())
     except (DatabaseError, ClusterError) as exc:
         print(f"ocr-controller: {exc}", file=sys.stderr)
         return EXIT_FAILED
-    finally:
-        await cluster.close()
+    print(render_plan(plan) if plan else mirror.facts.down_reason or mirror.facts.cluster_reason)
+    return 0 if plan and not mirror.facts.cluster_reason else EXIT_FAILED
 
 
 # ── render ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from controller.isolation.prover import IsolationProver
 from controller.kube import watches
 from controller.kube.api_client import Cluster, open_cluster
 from controller.kube.sidecar_client import SidecarClient
-from controller.mirror.mirror import Mirror
+from controller.mirror.mirror import Mirror, ProfileResources
 from controller.mirror.plan import MirrorRules
 from controller.ops.health import Facts
 from controller.ops.server import open_ops
@@ -128,9 +128,14 @@ async def _end_with(stop: asyncio.Event) -> None:
     raise _StoppedError
 
 
+def mirrored_namespace(settings: Settings, cluster: Cluster) -> str:
+    """Return where the mirror writes; served cluster-wide, that is the controller's own namespace."""
+    return cluster.own_namespace if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
+
+
 @asynccontextmanager
-async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mirror]:
-    """Prepare the mirror; nothing is connected yet. Served cluster-wide, it writes to the controller's own namespace.
+async def open_mirror(settings: Settings, resources: ProfileResources, namespace: str) -> AsyncIterator[Mirror]:
+    """Prepare the mirror of this namespace; nothing is connected yet.
 
     Raises:
         SettingsError: the mirror does not support the URL.
@@ -142,14 +147,14 @@ async def open_mirror(settings: Settings, cluster: Cluster) -> AsyncIterator[Mir
     except DatabaseUrlError as exc:
         raise SettingsError(str(exc)) from None
     rules = MirrorRules(
-        namespace=cluster.own_namespace if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace,
+        namespace=namespace,
         models=settings.mirrored_models,
         prompt_type=settings.mirror_prompt_type,
         user_prompt_type=settings.mirror_user_prompt_type,
         delete_after_s=settings.mirror_delete_after_s,
     )
     try:
-        yield Mirror(database, cluster, rules, settings.mirror_interval_s)
+        yield Mirror(database, resources, rules, settings.mirror_interval_s)
     finally:
         await database.close()
 
@@ -167,6 +172,10 @@ async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIt
         stack.push_async_callback(cluster.close)
         sidecars = SidecarClient(settings.sidecar_ops_port, settings.sidecar_timeout_s)
         stack.push_async_callback(sidecars.close)
-        mirror = await stack.enter_async_context(open_mirror(settings, cluster)) if settings.mirrors else None
+        mirror = (
+            await stack.enter_async_context(open_mirror(settings, cluster, mirrored_namespace(settings, cluster)))
+            if settings.mirrors
+            else None
+        )
         controller = Controller(settings, cluster, sidecars, mirror, metrics)
         yield controller, await stack.enter_async_context(open_ops(settings, controller.facts, metrics))

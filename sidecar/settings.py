@@ -25,7 +25,7 @@ EngineName = Annotated[str, Field(max_length=64)]
 NO_FALLBACK = "none"
 
 
-MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL"})
+MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
 """Settings whose default is something, and that are switched off by being set to nothing."""
 
 
@@ -116,7 +116,8 @@ class Settings(BaseModel):
     rapidocr_thai_url: str = Field(
         "https://www.modelscope.cn/models/RapidAI/RapidOCR/resolve/v3.10.0/onnx/PP-OCRv5/rec/th_PP-OCRv5_rec_mobile.onnx",
         alias="OCR_RAPIDOCR_THAI_URL",
-        description="Where `fetch` downloads RapidOCR's Thai model. Its content is checked, wherever it comes from.",
+        description="Where `fetch` downloads RapidOCR's Thai model. Its content is checked, wherever it comes from. "
+        "Nothing: it is not fetched.",
     )
     languages: str = Field(
         "tha+eng",
@@ -522,7 +523,7 @@ class Settings(BaseModel):
     @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is not None:
+        if url:
             parts = urlsplit(url)
             is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
             if not is_server or re.search(r"\s", url):

@@ -149,7 +149,7 @@ def _fetch(environ: Mapping[str, str]) -> int:
     reads = find_models(settings.thai_model_dir) is not None
     if not is_installed() and not reads:
         return _tell(missing("FlagEmbedding" if find_spec("torch") else "torch"))
-    fetched = [_fetch_thai(settings)] if reads else []
+    fetched = [_fetch_thai(settings)] if reads and settings.rapidocr_thai_url else []
     if is_installed():
         fetched += [_fetch_model(source) for source in (settings.bge_m3_model, settings.reranker_model) if source]
     return 0 if all(fetched) else EXIT_FAILED

@@ -42,8 +42,8 @@ the event loop serves the texts, too."""
 
 
 CACHED_SHAPES = 16
-"""Shapes of batches for which oneDNN keeps compiled code, per operation. It would keep 1024, some MiB each: with texts
-of every length the memory grew for hours. The code for one more is compiled in less than a millisecond."""
+"""Shapes of batches for which oneDNN keeps compiled code, per operation. It would keep 1024: with a new shape in every
+batch 120 batches grew by 396 MiB, and with 16 by 106 to 121 MiB, for 5 to 17 % more of the processor's time."""
 
 
 def bound_caches() -> None:

@@ -1,12 +1,15 @@
 """The command line: render on a laptop, mirror once, and how mistakes are told."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,6 +17,8 @@ import yaml
 from controller.__main__ import main
 from controller.publish.config_map import plan_entries
 from controller.resource.spec import read_resource
+from sidecar.profiles.payload import parse_profile
+from tests import conftest
 from tests.integration.controller.cluster_under_test import ROOT, SPEC, until
 from tests.integration.controller.test_rights import TABLES
 
@@ -102,21 +107,38 @@ def test_render_tells_of_a_file_that_is_not_there(tmp_path, capsys):
 # ── run and mirror ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def command(kube, *arguments, **environ):
-    """Run a command as a process of its own; give exit status, output and errors."""
+async def start(kube, *arguments, **environ):
+    """Start a command as a process of its own."""
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environ = known | ({"KUBECONFIG": str(kube.kubeconfig())} if kube else {}) | environ
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "controller", *arguments),
+        *("-m", "controller", *map(str, arguments)),
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+async def command(kube, *arguments, **environ):
+    """Run a command; give exit status, output and errors."""
+    process = await start(kube, *arguments, **environ)
     async with asyncio.timeout(20):
         output, errors = await process.communicate()
     return process.returncode, output.decode(), errors.decode()
+
+
+@contextlib.asynccontextmanager
+async def running(*arguments, **environ):
+    """Have a command run during the block."""
+    process = await start(*arguments, **environ)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def test_mirror_once_does_what_the_dry_run_said(kube, tmp_path):
@@ -134,6 +156,59 @@ async def test_mirror_once_does_what_the_dry_run_said(kube, tmp_path):
     assert (found["spec"]["numCtx"], found["spec"]["temperature"]) == (8192, 0.1)
 
 
+def rows(path: Path, script: str = TABLES) -> dict[str, str]:
+    """Change the database; return the settings that name it."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(script)
+    return {"DATABASE_URL": f"sqlite+aiosqlite:///{path}", "MIRROR_INTERVAL_SECONDS": "0.1"}
+
+
+async def test_without_a_cluster_the_rows_become_files_that_a_sidecar_reads(tmp_path):
+    out = tmp_path / "profiles"
+    url = rows(tmp_path / "profiles.db")
+    status, said, _ = await command(None, "mirror", "--once", "--dry-run", "--output", out, **url)
+    assert (status, "ocr-extract would be created" in said, [*out.glob("*.json")]) == (0, True, [])
+    assert (await command(None, "mirror", "--once", "--output", out, **url))[0] == 0
+    content = (out / "ocr-extract.json").read_bytes()
+    profile = parse_profile(content, "ocr-extract")
+    assert (profile.runtime_params.num_ctx, profile.runtime_params.temperature) == (8192, 0.1)
+    assert (profile.generation, profile.retry.max_attempts) == (1, 2)
+    assert (await command(None, "mirror", "--once", "--output", out, **url))[1].startswith("nothing would change\n")
+
+
+async def test_a_mirror_into_a_folder_goes_on_until_it_is_stopped(tmp_path):
+    out = tmp_path / "profiles"
+    url = rows(tmp_path / "profiles.db")
+    file = out / "ocr-extract.json"
+    async with running(None, "mirror", "--output", out, **url) as process:
+        await conftest.until(file.exists)
+        rows(tmp_path / "profiles.db", "UPDATE ai_execution_profiles SET temperature = 0.7")
+        await conftest.until(lambda: parse_profile(file.read_bytes(), "ocr-extract").runtime_params.temperature == 0.7)
+        rows(tmp_path / "profiles.db", "UPDATE ai_execution_profiles SET is_active = 0")
+        await conftest.until(lambda: not file.exists())
+        status, _, errors = await command(None, "mirror", "--once", "--output", out, **url)
+        assert (status, "another mirror writes to the folder" in errors) == (2, True)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_profile_that_somebody_else_wrote_is_left_alone(tmp_path):
+    out = tmp_path / "profiles"
+    out.mkdir()
+    (out / "ocr-extract.json").write_text("{}")
+    status, said, _ = await command(None, "mirror", "--once", "--output", out, **rows(tmp_path / "profiles.db"))
+    assert (status, "NameClash" in said) == (0, True)
+    assert (out / "ocr-extract.json").read_text() == "{}"
+
+
+async def test_a_stranger_s_file_among_the_mirror_s_is_told(tmp_path):
+    out = tmp_path / "profiles"
+    (out / ".ocrprofiles").mkdir(parents=True)
+    (out / ".ocrprofiles" / "a.json").write_text("[]")
+    status, said, errors = await command(None, "mirror", "--once", "--output", out, **rows(tmp_path / "profiles.db"))
+    assert (status, "none of the mirror's" in said + errors, "Traceback" in errors) == (1, True, False)
+
+
 async def test_mirror_tells_that_the_database_is_not_there(fake, tmp_path):
     url = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/none.db"}
     status, _, errors = await command(fake, "mirror", "--once", "--dry-run", **url)
@@ -145,6 +220,12 @@ async def test_mirror_tells_that_the_database_is_not_there(fake, tmp_path):
     ("arguments", "environ", "sentence"),
     [
         (["mirror", "--once"], {}, "DATABASE_URL is unset"),
+        (["mirror"], {"DATABASE_URL": "sqlite+aiosqlite:////x.db"}, "mirror needs --once, or --output DIR"),
+        (
+            ["mirror", "--output", "/proc/x"],
+            {"DATABASE_URL": "sqlite+aiosqlite:////x.db"},
+            "the folder /proc/x cannot be written",
+        ),
         (["run"], {"CONTROLLER_OPS_PROT": "1"}, "CONTROLLER_OPS_PROT is not a setting"),
         (["run"], {"KUBECONFIG": "/nowhere/kubeconfig"}, "no API server is known"),
     ],

@@ -18,7 +18,7 @@ MANIFESTS = Path(__file__).parents[3] / "manifests"
 CRD = yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8"))
 VERSION = CRD["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]
-LIMITS = {"minimum", "maximum", "minLength", "maxLength", "enum", "default"}
+LIMITS = {"minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "enum", "default"}
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -34,6 +34,12 @@ def limits_of_crd(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {path: {k: v for k, v in node.items() if k in LIMITS} for path, node in nodes(schema) if "type" in node}
 
 
+def _as_in_openapi_3_0(node: dict[str, Any]) -> dict[str, Any]:
+    """Say in the words of a CRD what pydantic says in those of a newer JSON schema."""
+    exclusive = {"minimum": node["exclusiveMinimum"], "exclusiveMinimum": True} if "exclusiveMinimum" in node else {}
+    return node | exclusive | ({"enum": [node["const"]]} if "const" in node else {})
+
+
 def limits_of_model() -> dict[str, dict[str, Any]]:
     """Give the limits of the pydantic model by the path that the CRD has."""
     schema = ProfileSpec.model_json_schema(by_alias=True)
@@ -46,7 +52,7 @@ def limits_of_model() -> dict[str, dict[str, Any]]:
                 **schema["$defs"][full["$ref"].rpartition("/")[2]],
                 **{k: v for k, v in full.items() if k != "$ref"},
             }
-        kept = {k: v for k, v in full.items() if k in LIMITS and not (k == "default" and v is None)}
+        kept = {k: v for k, v in _as_in_openapi_3_0(full).items() if k in LIMITS and not (k == "default" and v is None)}
         yield path, kept
         for name, inner in full.get("properties", {}).items():
             yield from walk(inner, f"{path}.{name}")

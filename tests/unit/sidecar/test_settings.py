@@ -211,7 +211,14 @@ def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
     assert parse_settings({name: nothing}) == parse_settings({})
 
 
-@pytest.mark.parametrize(("name", "field"), [("BGE_M3_MODEL", "bge_m3_model"), ("RERANKER_MODEL", "reranker_model")])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("BGE_M3_MODEL", "bge_m3_model"),
+        ("RERANKER_MODEL", "reranker_model"),
+        ("OCR_RAPIDOCR_THAI_URL", "rapidocr_thai_url"),
+    ],
+)
 @pytest.mark.parametrize("nothing", ["", "  "])
 def test_a_model_set_to_nothing_is_switched_off(name, field, nothing):
     assert getattr(parse_settings({name: nothing}), field) == ""

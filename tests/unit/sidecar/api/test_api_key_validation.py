@@ -329,9 +329,16 @@ def test_no_setting_has_a_key_for_a_default():
     )
 
 
+def is_checksum(node: ast.Assign) -> bool:
+    """Whether it gives a file's SHA-256, which is no secret, to a name that says so."""
+    return isinstance(node.targets[0], ast.Name) and node.targets[0].id.endswith("_SHA256")
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_no_text_in_the_code_looks_like_a_key(path):
-    constants = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    tree = ast.parse(path.read_text())
+    sums = [node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and is_checksum(node)]
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in sums]
     assert [text for text in constants if isinstance(text, str) and LOOKS_LIKE_A_KEY.fullmatch(text)] == []
 
 
