@@ -18,6 +18,7 @@ from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.retrieval_wiring import GpuSeam
 from sidecar.service.server import Service
 from sidecar.settings import Settings, parse_settings
+from sidecar.wire.common import NDJSON
 
 # An example claims nothing about time: beside other tests it may wait for a core.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -63,13 +64,15 @@ class Running:
         return list(self.settings.spool_dir.rglob("document-*"))
 
     async def upload(self, content: bytes | Path, headers: dict[str, str] | None = None, **fields: str):
-        """Send a document; give status and parsed body."""
+        """Send a document; give status and parsed body, or the events of a streamed one."""
         form = aiohttp.FormData()
         for name, value in fields.items():
             form.add_field(name, io.BytesIO(value.encode()))
         body = content.read_bytes() if isinstance(content, Path) else content
         form.add_field("file", io.BytesIO(body), filename="upload.pdf", content_type="application/pdf")
         async with self.client.post(f"{self.url}/ocr-upload", data=form, headers=headers) as response:
+            if response.content_type == NDJSON:
+                return response.status, [json.loads(line) async for line in response.content]
             return response.status, await response.json()
 
 

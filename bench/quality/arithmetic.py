@@ -53,21 +53,6 @@ def whole_amounts(read: str, amounts: Iterable[str]) -> int:
     return (Counter(amounts) & pieces).total()
 
 
-def is_as_expected(read: str, codes: Iterable[str], expected: Mapping[str, Any]) -> bool:
-    """Return whether an answer holds all that is expected of it.
-
-    ``codes`` are its warnings, and its error if it is one. ``expected`` may have ``present`` and ``absent`` (passages),
-    ``code`` (one that must be among the codes), ``pages`` (their number, given as the code ``pages:2``).
-    """
-    text = normal(read)
-    return (
-        all(normal(passage) in text for passage in expected.get("present", ()))
-        and not any(normal(passage) in text for passage in expected.get("absent", ()))
-        and ("code" not in expected or expected["code"] in codes)
-        and ("pages" not in expected or f"pages:{expected['pages']}" in codes)
-    )
-
-
 # ── the tests of olmOCR's benchmark, as its own code judges them ──────────────────────────────────────────────────
 
 

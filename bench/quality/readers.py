@@ -74,7 +74,7 @@ def _by_service(port: int, path: Path, languages: str, page: int | None) -> Read
     if "pages" not in body:
         return Reading((), (body["code"],))
     pages = body["pages"]
-    codes = (*body["warnings"], *(one["error"] for one in pages if one["error"]), f"pages:{len(pages)}")
+    codes = (*body["warnings"], *(one["error"] for one in pages if one["error"]))
     return Reading(tuple(one["text"] for one in pages), codes, pages[0]["confidence"] if pages else None)
 
 

@@ -20,12 +20,11 @@ from bench.quality.arithmetic import (
     error_rate,
     error_rate_without_spaces,
     f1,
-    is_as_expected,
     passes,
     whole_amounts,
     word_scores,
 )
-from bench.quality.failing import expected_of
+from bench.quality.failing import wanted_of
 from bench.quality.made import FAMILIES, KINDS, Made, make
 from bench.quality.readers import Read, Reading, open_readers
 from tools.numerals.fonts import find_fonts
@@ -119,7 +118,7 @@ def _scans(readers: Readers) -> Figure:
 
 
 def _failing(readers: Readers, folder: Path) -> Iterator[Figure]:
-    files = [path for path in sorted((folder / "failing").glob("*")) if expected_of(path.name)]
+    files = [path for path in sorted((folder / "failing").glob("*")) if wanted_of(path.name)]
     if not files:
         return
     wrong = {name: [path.name for path in files if not _is_right(read, path)] for name, read in readers.items()}
@@ -131,8 +130,8 @@ def _failing(readers: Readers, folder: Path) -> Iterator[Figure]:
 
 
 def _is_right(read: Read, path: Path) -> bool:
-    reading = read(path, BOTH, None)
-    return is_as_expected(reading.text, reading.codes, expected_of(path.name) or {})
+    reading, wanted = read(path, BOTH, None), wanted_of(path.name)
+    return wanted is not None and not any(wanted.problems(reading.pages, reading.codes))
 
 
 def _receipts(readers: Readers, folder: Path) -> Iterator[Figure]:

@@ -79,7 +79,7 @@ class ProfileFolder:
 
     def _list(self, namespace: str) -> list[Body]:
         with _told("read", self._folder):
-            ours = [json.loads(path.read_bytes()) for path in sorted(self._resources.glob(f"*{names.KEY_SUFFIX}"))]
+            ours = [_parsed(path) for path in sorted(self._resources.glob(f"*{names.KEY_SUFFIX}"))]
             known = {body["metadata"]["name"] for body in ours}
             others = {path.name.removesuffix(names.KEY_SUFFIX) for path in self._folder.glob(f"*{names.KEY_SUFFIX}")}
         return ours + [_of_somebody_else(name, namespace) for name in sorted(others - known)]
@@ -101,10 +101,9 @@ class ProfileFolder:
 
     def _stored(self, name: str) -> Body | None:
         try:
-            body: Body = json.loads(self._path(name).read_bytes())
+            return _parsed(self._path(name))
         except FileNotFoundError:
             return None
-        return body
 
     def _path(self, name: str) -> Path:
         return self._resources / names.key_of(name)
@@ -116,8 +115,23 @@ def _told(what: str, folder: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise UnavailableError(f"the folder {folder} cannot be {what}: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
-        raise UnavailableError(f"a file in {folder / RESOURCES} is none of the mirror's") from exc
+
+
+def _parsed(path: Path) -> Body:
+    """Read a resource.
+
+    Raises:
+        UnavailableError: the file is not one that the mirror wrote.
+    """
+    try:
+        body = json.loads(path.read_bytes())
+        metadata = body["metadata"]
+        if metadata["name"] == path.name.removesuffix(names.KEY_SUFFIX) and isinstance(body["spec"], dict):
+            int(metadata["resourceVersion"])
+            return {**body, "metadata": {**metadata, "uid": str(metadata["uid"])}}
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UnavailableError(f"the file {path} is none of the mirror's: remove it")
 
 
 def _applied(manifest: Body, stored: Body | None) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api import deliver
-from sidecar.documents.document import DocumentFacts
+from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import Attempt, PageVerdict
+from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.page_reading import PageResult, ocr_used
-from sidecar.ocr.reader import DocumentResult
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile
 from sidecar.telemetry import Metrics

@@ -27,7 +27,7 @@ from sidecar.api.receive import read_body
 from sidecar.documents.page_selection import PageRequest, parse_pages
 from sidecar.errors import SidecarError, UnknownProfileError
 from sidecar.ocr.engine import ReadOrder
-from sidecar.ocr.reader import ReadJob
+from sidecar.ocr.job import ReadJob
 from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.profiles.store import Profiles

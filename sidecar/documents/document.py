@@ -11,9 +11,8 @@ from typing import Protocol
 
 from sidecar.documents.images import Images
 from sidecar.documents.layers.text_layer import TextLayer, clean, reads_like_text
-from sidecar.documents.layers.thai_text import Repair
 from sidecar.documents.page_selection import PageRequest
-from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
@@ -38,38 +37,6 @@ class Inquiry:
     request: PageRequest
     use_text_layer: bool
     char_threshold: int
-
-
-# Workers send these two with every document. Without slots they are pickled in C instead of Python.
-
-
-@dataclass(frozen=True)
-class PageFacts:
-    """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read.
-
-    ``repaired`` names what was mended in the text layer; ``implausible_layer``: its text belongs to no language.
-    """
-
-    index: int
-    text: str | None = None
-    blank: bool = False
-    error: SidecarError | None = None
-    repaired: tuple[Repair, ...] = ()
-    implausible_layer: bool = False
-
-
-@dataclass(frozen=True)
-class DocumentFacts:
-    """What a document is. ``page_count`` counts the document's pages, ``pages`` holds those to read."""
-
-    kind: str
-    page_count: int
-    pages: tuple[PageFacts, ...]
-    limited: bool
-    repaired: bool = False
-    """Whether the file is damaged, and was mended to be opened."""
-    hides_form: bool = False
-    """Whether it is a form whose content its pages do not show."""
 
 
 class Document(Protocol):

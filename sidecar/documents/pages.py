@@ -1,6 +1,9 @@
-"""A page of a document as a picture. Pure."""
+"""What is known of a document and its pages, and a page as a picture. Pure."""
 
 from dataclasses import dataclass, field
+
+from sidecar.documents.layers.thai_text import Repair
+from sidecar.errors import SidecarError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +25,35 @@ class PagePicture:
     """Whether it shows only background and specks: models invent text for such pages."""
     anchors: str = field(default="", repr=False)
     """The page's size, and where its text stands; empty where nobody asked for it."""
+
+
+# Workers send these two with every document. Without slots they are pickled in C instead of Python.
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read.
+
+    ``repaired`` names what was mended in the text layer; ``implausible_layer``: its text belongs to no language.
+    """
+
+    index: int
+    text: str | None = None
+    blank: bool = False
+    error: SidecarError | None = None
+    repaired: tuple[Repair, ...] = ()
+    implausible_layer: bool = False
+
+
+@dataclass(frozen=True)
+class DocumentFacts:
+    """What a document is. ``page_count`` counts the document's pages, ``pages`` holds those to read."""
+
+    kind: str
+    page_count: int
+    pages: tuple[PageFacts, ...]
+    limited: bool
+    repaired: bool = False
+    """Whether the file is damaged, and was mended to be opened."""
+    hides_form: bool = False
+    """Whether it is a form whose content its pages do not show."""

@@ -15,10 +15,11 @@ from typing import Any
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
-from sidecar.engines.rapidocr_languages import THAI, WHEEL_LANGUAGES, covers, missing_languages, needs_thai
+from sidecar.engines.rapidocr_languages import THAI, covers, missing_languages, needs_thai, readable_languages
 from sidecar.engines.rapidocr_lines import Corners, FoundLine, arrange, confidence, degrees_to_upright
-from sidecar.errors import EngineFailedError, EngineUnavailableError, InvalidValueError, LanguageMissingError
+from sidecar.errors import EngineFailedError, EngineUnavailableError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
+from sidecar.ocr.languages import refuse_missing
 from sidecar.ocr.text import compose_sara_am, trim
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
@@ -190,14 +191,9 @@ class RapidEngine:
             LanguageMissingError: one has no model here.
         """
         self._there()
-        if not all(languages.split("+")):
-            raise InvalidValueError(f"languages is {languages[:80]!r}, accepted are names joined by +, such as eng+deu")
-        if missing := missing_languages(languages, has_thai=self._has_thai):
-            readable = ", ".join(sorted(WHEEL_LANGUAGES | ({THAI} if self._has_thai else set())))
-            hint = "; `ocr-sidecar fetch` gets its Thai model" if missing[0] == THAI else ""
-            raise LanguageMissingError(
-                f"languages asks for {missing[0][:40]!r}, the engine rapidocr reads {readable}{hint}"
-            )
+        readable = readable_languages(has_thai=self._has_thai)
+        hint = "" if self._has_thai else "; `ocr-sidecar fetch` gets its Thai model"
+        refuse_missing(languages, readable, "the engine rapidocr reads", hint)
 
     def model(self, order: ReadOrder) -> EngineModel:  # noqa: ARG002 - an engine's common shape
         """Return the version."""

@@ -17,9 +17,14 @@ _WHEEL_SCRIPTS = frozenset(
 )
 
 
+def readable_languages(*, has_thai: bool) -> frozenset[str]:
+    """Return the languages that the models read."""
+    return WHEEL_LANGUAGES | ({THAI} if has_thai else set())
+
+
 def missing_languages(languages: str, *, has_thai: bool) -> list[str]:
     """Return those of ``languages``, such as ``tha+eng``, that no model reads."""
-    readable = WHEEL_LANGUAGES | ({THAI} if has_thai else set())
+    readable = readable_languages(has_thai=has_thai)
     return [name for name in languages.split("+") if name not in readable]
 
 

@@ -24,10 +24,9 @@ from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_
 from sidecar.errors import (
     EngineFailedError,
     EngineUnavailableError,
-    InvalidValueError,
-    LanguageMissingError,
 )
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
+from sidecar.ocr.languages import refuse_missing
 from sidecar.ocr.text import compose_sara_am, trim
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
@@ -48,8 +47,6 @@ TESSDATA_PLACES = (
 """Where distributions install Tesseract's data: Debian and Ubuntu, Fedora and Alpine, a build from source, Homebrew."""
 
 ORIENTATION_DATA = "osd"
-MAX_LANGUAGES = 4
-"""Most languages at once: each makes its own pass over a doubtful word."""
 LOAD_DEADLINE_S = 30.0
 LOAD_AGAIN_S = 5.0
 THAI = "tha"
@@ -329,18 +326,7 @@ class TesseractEngine:
             InvalidValueError: not a list of languages, or too many.
             LanguageMissingError: one is not installed.
         """
-        installed = self._there()
-        wanted = languages.split("+")
-        if len(wanted) > MAX_LANGUAGES or not all(wanted):
-            raise InvalidValueError(
-                f"languages is {languages[:80]!r}, accepted are 1 to {MAX_LANGUAGES} names joined by +, such as tha+eng"
-            )
-        readable = installed.languages - {ORIENTATION_DATA}
-        missing = [name for name in wanted if name not in readable]
-        if missing:
-            raise LanguageMissingError(
-                f"languages asks for {missing[0][:40]!r}, installed are {', '.join(sorted(readable))}"
-            )
+        refuse_missing(languages, self._there().languages - {ORIENTATION_DATA}, "installed are")
 
     def model(self, order: ReadOrder) -> EngineModel:  # noqa: ARG002 - an engine's common shape
         """Return the version."""

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
@@ -259,7 +259,6 @@ class OcrEngine(Protocol):
         """
 
 
-@runtime_checkable
 class SecondReader(OcrEngine, Protocol):
     """An engine that can read once more what another one read doubtfully."""
 

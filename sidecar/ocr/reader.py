@@ -6,14 +6,14 @@ Knows engines by their protocol and callers not at all.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar, cast
 
 from sidecar.documents import document
-from sidecar.documents.document import DocumentFacts, DocumentLimits, Inquiry, PageFacts
-from sidecar.documents.page_selection import PageRequest
+from sidecar.documents.document import DocumentLimits, Inquiry
+from sidecar.documents.pages import DocumentFacts, PageFacts
 from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
@@ -24,6 +24,7 @@ from sidecar.errors import (
 )
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr import page_reading
+from sidecar.ocr.document_warnings import document_warnings
 from sidecar.ocr.engine import (
     AUTO,
     FAST_PATH,
@@ -32,14 +33,13 @@ from sidecar.ocr.engine import (
     OcrEngine,
     PreparedPage,
     ReadOrder,
-    RequestedOptions,
     SecondReader,
     TryFailedError,
 )
+from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
-from sidecar.profiles.payload import Profile, find_placeholders
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
@@ -51,63 +51,6 @@ T = TypeVar("T")
 GRACE_S = 1.0
 """How long after its deadline a call to an engine is cancelled. An engine ends by itself, with a better error; this is
 for one that does not."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadJob:
-    """One document to read: by which engine, which may be ``auto``, which pages, and how.
-
-    ``requested`` is what the request itself set, which must not be left out silently.
-    """
-
-    engine: str
-    pages: PageRequest
-    order: ReadOrder
-    requested: RequestedOptions
-    ends_s: float | None = None
-    """When the answer is due, on the monotonic clock; None: when all pages are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentResult:
-    """What became of a document. ``profile`` is None where no page was to go to an engine that follows profiles."""
-
-    facts: DocumentFacts
-    pages: tuple[PageResult, ...]
-    text: str
-    engine_used: str
-    model: EngineFacts | None
-    profile: Profile | None
-    residency: OcrResidencyDecision | None
-    warnings: tuple[WarningCode, ...]
-    unread: tuple[int, ...] = ()
-    """Pages, counted from 1, that the job's end left unread."""
-
-
-class Progress(Protocol):
-    """Hears of a document as it is read."""
-
-    async def document(self, facts: DocumentFacts) -> None:
-        """Hear that it is open, before any page is read."""
-
-    async def page(self, result: PageResult) -> None:
-        """Hear of a page, in page order."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPolicy:
-    """What the operator decided: which engine ``auto`` uses, which is the fallback, and the deadlines in seconds.
-
-    ``refuse_on_pressure``: if the GPU has no room, the caller gets that error, even where there is a fallback.
-    """
-
-    default_engine: str
-    fallback_engine: str | None
-    refuse_on_pressure: bool
-    char_threshold: int
-    open_timeout_s: float
-    second_engine: str | None = None
-    """Which engine reads once more what another one read doubtfully, where the caller chose none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +113,13 @@ class DocumentReader:
             unread: list[int] = []
             async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
                 for page, task in zip(facts.pages, tasks, strict=True):
-                    if await _is_done(task, job.ends_s):
+                    if not await _is_done(task, job.ends_s):
+                        await _stop(tasks)
+                    if task.cancelled():
+                        unread.append(page.index + 1)
+                    else:
                         pages.append(await task)
                         await progress.page(pages[-1])
-                    else:
-                        unread.append(page.index + 1)
         page_reading.raise_if_none_worked(pages, is_complete=not unread)
         return self._result(job, facts, tuple(pages), tuple(unread))
 
@@ -220,9 +165,9 @@ class DocumentReader:
     def _second_reader(self, engine: str, engines: Sequence[OcrEngine]) -> SecondReader | None:
         """Return the engine for second opinions: none where the caller named the engine, or where it reads anyhow."""
         second = self.engines.get(self.policy.second_engine or "")
-        if engine != AUTO or not isinstance(second, SecondReader) or second in engines:
+        if engine != AUTO or second is None or not second.traits.gives_opinions or second in engines:
             return None
-        return second if second.capability.ready else None
+        return cast(SecondReader, second) if second.capability.ready else None
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
@@ -236,7 +181,8 @@ class DocumentReader:
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
         if engine_order.second and reading.is_doubtful:
-            await self._second_opinion(engine_order.second, job.order, page.index, reading)
+            with suppress(asyncio.CancelledError):  # at the document's deadline the first reading stands
+                await self._second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
 
     async def _second_opinion(self, engine: SecondReader, order: ReadOrder, index: int, reading: PageReading) -> None:
@@ -244,7 +190,10 @@ class DocumentReader:
         first_text = reading.first_reading.text if reading.first_reading else ""
         if not engine.covers(order.languages, first_text):
             return
-        async with engine.prepare_slots.take(order.document), engine.read_slots.take(order.document):
+        async with (
+            engine.prepare_slots.take(order.document, order.caller),
+            engine.read_slots.take(order.document, order.caller),
+        ):
             started_s = time.monotonic()
             try:
                 page = await _within(order.page_timeout_s, engine.prepare(order, index))
@@ -285,7 +234,7 @@ class DocumentReader:
             residency=_latest_residency(pages),
             warnings=(
                 *((WarningCode.DEADLINE_PARTIAL,) if unread else ()),
-                *_warnings(job, facts, pages, tried, readers),
+                *document_warnings(job, facts, pages, tried, readers),
             ),
             unread=unread,
         )
@@ -381,32 +330,6 @@ def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | Non
     return made[-1] if made else None
 
 
-def _warnings(
-    job: ReadJob,
-    facts: DocumentFacts,
-    pages: Sequence[PageResult],
-    tried: Collection[EngineTraits],
-    readers: Collection[EngineTraits],
-) -> Iterator[WarningCode]:
-    if facts.limited:
-        yield WarningCode.PAGES_LIMITED
-    if facts.repaired:
-        yield WarningCode.DOCUMENT_REPAIRED
-    if facts.hides_form:
-        yield WarningCode.FORM_NOT_SHOWN
-    profiled = {one.name for one in tried if one.follows_profiles}
-    yield from page_reading.page_warnings(pages, profiled)
-    if any(page.implausible_layer for page in facts.pages):
-        yield WarningCode.TEXT_LAYER_IMPLAUSIBLE
-    if profiled and job.order.instructions.profile is None:
-        yield WarningCode.PROFILE_MISSING
-    sent = job.order.instructions
-    if any(one.takes_prompt for one in tried) and find_placeholders(sent.system_prompt, sent.user_prompt):
-        yield WarningCode.PROMPT_UNFILLED
-    if not job.requested.met_by(readers):
-        yield WarningCode.PARAMETERS_NOT_APPLIED
-
-
 @asynccontextmanager
 async def _running(work: Sequence[Coroutine[None, None, T]]) -> AsyncIterator[list["asyncio.Task[T]"]]:
     """Run coroutines at the same time; whatever happens, none outlives the block."""
@@ -414,6 +337,11 @@ async def _running(work: Sequence[Coroutine[None, None, T]]) -> AsyncIterator[li
     try:
         yield tasks
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _stop(tasks)
+
+
+async def _stop(tasks: Sequence["asyncio.Task[T]"]) -> None:
+    """Cancel all at once, so that none begins where another ends, and wait for their ends."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

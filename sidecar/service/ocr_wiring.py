@@ -8,7 +8,8 @@ from aiohttp import web
 
 from sidecar.api.app_keys import ENGINE_TRAITS, PROFILE_STORE, READER, SPOOL, WORKERS
 from sidecar.documents.document import DocumentLimits
-from sidecar.ocr.reader import DocumentReader, ReadPolicy
+from sidecar.ocr.job import ReadPolicy
+from sidecar.ocr.reader import DocumentReader
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores

@@ -13,18 +13,21 @@ from sidecar.wire.body import Form, Text, TopCount
 Inputs = Text | Annotated[list[Text], Field(min_length=1)]
 
 
-class InputsRequest(Form):
-    """Body of ``POST /embed``, ``/embed_sparse`` and ``/embed_all``."""
-
+class _InputsForm(Form):
     mark: ClassVar[str] = "inputs"
 
     inputs: Inputs = Field(description="One text or several, no token ids.")
-    truncate: bool = Field(True, description="Cut texts that are too long; else they are refused with 422.")
 
     @property
     def texts(self) -> list[str]:
         """The texts, also where there is but one."""
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+class InputsRequest(_InputsForm):
+    """Body of ``POST /embed``, ``/embed_sparse`` and ``/embed_all``."""
+
+    truncate: bool = Field(True, description="Cut texts that are too long; else they are refused with 422.")
 
 
 class TextsRerankRequest(Form):
@@ -40,18 +43,10 @@ class TextsRerankRequest(Form):
     truncate: bool = Field(True, description="Cut texts that are too long; else they are refused with 422.")
 
 
-class TokenizeRequest(Form):
+class TokenizeRequest(_InputsForm):
     """Body of ``POST /tokenize``."""
 
-    mark: ClassVar[str] = "inputs"
-
-    inputs: Inputs = Field(description="One text or several.")
     add_special_tokens: bool = Field(True, description="With the first and the last token.")
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts, also where there is but one."""
-        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
 
 class VectorsBody(RootModel[list[list[float]]]):

@@ -201,10 +201,13 @@ async def test_a_profile_that_somebody_else_wrote_is_left_alone(tmp_path):
     assert (out / "ocr-extract.json").read_text() == "{}"
 
 
-async def test_a_stranger_s_file_among_the_mirror_s_is_told(tmp_path):
+@pytest.mark.parametrize(
+    "content", ["[]", "{", "{}", '{"metadata": {"name": "b", "uid": "", "resourceVersion": "1"}, "spec": {}}']
+)
+async def test_a_stranger_s_file_among_the_mirror_s_is_told(tmp_path, content):
     out = tmp_path / "profiles"
     (out / ".ocrprofiles").mkdir(parents=True)
-    (out / ".ocrprofiles" / "a.json").write_text("[]")
+    (out / ".ocrprofiles" / "a.json").write_text(content)
     status, said, errors = await command(None, "mirror", "--once", "--output", out, **rows(tmp_path / "profiles.db"))
     assert (status, "none of the mirror's" in said + errors, "Traceback" in errors) == (1, True, False)
 

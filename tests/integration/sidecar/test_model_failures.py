@@ -7,6 +7,7 @@ import time
 import pytest
 
 from sidecar.api.app_keys import PROFILE_STORE
+from sidecar.wire.common import NDJSON
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governor, pages
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Model, Trap
@@ -431,6 +432,17 @@ async def test_what_is_read_by_the_documents_deadline_is_the_answer(govern):
     again = await governed.read(pages(9), pages=",".join(map(str, body["unreadPages"])))
     assert [page["page"] for page in again["pages"]] == body["unreadPages"]
     assert again["unreadPages"] == []
+
+
+async def test_a_streamed_document_ends_with_the_pages_that_it_left(govern):
+    governed = await govern(OCR_PARALLEL_PAGES="1")
+    governed.fake.latency_s = 0.33
+    fields = {"engine": "np-dms-ocr", "deadlineSeconds": "1.2"}
+    status, lines = await governed.service.upload(pages(9), headers={"Accept": NDJSON}, **fields)
+    assert status == 200
+    *read, done = [event for event in lines if event["event"] != "document"]
+    assert done["event"] == "done"
+    assert [event["page"] for event in read] + done["unreadPages"] == list(range(1, 10))
 
 
 async def test_a_document_of_which_nothing_is_read_in_time_is_a_timeout(govern):

@@ -3,6 +3,7 @@
 import pytest
 
 from bench.quality import arithmetic as a
+from bench.quality.failing import Wanted
 
 TABLE = "| item | price |\n|---|---|\n| tea | 9.00 |\n| coffee | 12.00 |"
 
@@ -44,19 +45,22 @@ def test_amounts_count_whole_and_once_each():
 
 
 @pytest.mark.parametrize(
-    ("read", "codes", "expected", "right"),
+    ("wanted", "pages", "codes", "problems"),
     [
-        ("one\ntwo", [], {"present": ["one two"]}, True),
-        ("one", [], {"present": ["one", "two"]}, False),
-        ("one hidden", [], {"present": ["one"], "absent": ["hidden"]}, False),
-        ("", ["document_encrypted"], {"code": "document_encrypted"}, True),
-        ("", ["document_unreadable"], {"code": "document_encrypted"}, False),
-        ("one", ["pages:1"], {"pages": 1}, True),
-        ("one", ["pages:2"], {"pages": 1}, False),
+        (Wanted(("one two",)), ["one\ntwo"], [], []),
+        (Wanted(("one", "two")), ["one"], [], ["lacks two"]),
+        (Wanted(("one",), times=2), ["one"], [], ["lacks one"]),
+        (Wanted(("one",), absent="hidden"), ["one hidden"], [], ["has hidden"]),
+        (Wanted(("one",), pages=2), ["one"], [], ["has 1 pages"]),
+        (Wanted(()), [""], [], ["is empty"]),
+        (Wanted(("one",), warnings=("document-repaired",)), ["one"], [], ["without document-repaired"]),
+        (Wanted(("ก",)), ["ก ่"], [], ["has a Thai mark without its letter: ' ่'"]),
+        (Wanted(code="document_encrypted"), [], ["document_encrypted"], []),
+        (Wanted(code="document_encrypted"), [], ["document_unreadable"], ["without document_encrypted"]),
     ],
 )
-def test_a_file_is_right_if_all_that_is_expected_holds(read, codes, expected, right):
-    assert a.is_as_expected(read, codes, expected) is right
+def test_a_file_is_right_if_all_that_is_wanted_holds(wanted, pages, codes, problems):
+    assert list(wanted.problems(pages, codes)) == problems
 
 
 @pytest.mark.parametrize(

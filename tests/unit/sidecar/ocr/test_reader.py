@@ -5,13 +5,15 @@
 import asyncio
 import dataclasses
 import io
+import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.page_selection import PageRequest
-from sidecar.errors import LanguageMissingError, SidecarError
+from sidecar.errors import DeadlineError, LanguageMissingError, SidecarError
 from sidecar.ocr.engine import (
     EngineModel,
     EngineTraits,
@@ -21,9 +23,11 @@ from sidecar.ocr.engine import (
     ReadOrder,
     RequestedOptions,
 )
-from sidecar.ocr.reader import DocumentReader, ReadJob, ReadPolicy
+from sidecar.ocr.job import ReadJob, ReadPolicy
+from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.precedence import instruct
 from sidecar.runtime.admission import Admission
+from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerLimits
 
@@ -93,10 +97,16 @@ class Engine:
         return PageText("some text", parameters=self.parameters)
 
 
-def reader_with(*engines: Engine, fallback: str | None = None) -> DocumentReader:
+def reader_with(*engines: Engine, fallback: str | None = None, second: str | None = None) -> DocumentReader:
     for engine in engines:
         engine.read_slots, engine.prepare_slots = FairSlots(1), FairSlots(1)
-    policy = ReadPolicy(engines[0].traits.name, fallback, refuse_on_pressure=False, char_threshold=1, open_timeout_s=9)
+    policy = ReadPolicy(
+        *(engines[0].traits.name, fallback),
+        refuse_on_pressure=False,
+        char_threshold=1,
+        open_timeout_s=9,
+        second_engine=second,
+    )
     by_name = {engine.traits.name: engine for engine in engines}
     return DocumentReader(ThisProcess(), by_name, Admission(9), DocumentLimits(10**8, 10**8, 200), policy)
 
@@ -126,6 +136,64 @@ async def test_an_engine_that_does_not_end_at_its_deadline_is_cancelled_and_anot
     assert hanging.cancelled == 1
     assert "deadline-exceeded" in result.warnings
     assert (hanging.read_slots.busy, hanging.prepare_slots.busy) == (0, 0)
+
+
+class Second(Engine):
+    """An engine that gives second opinions."""
+
+    capability = Capability("ready")
+
+    def covers(self, languages, text):
+        return True
+
+
+class NotingSlots(FairSlots):
+    """Slots that note who took one."""
+
+    def __init__(self, slots):
+        super().__init__(slots)
+        self.callers = []
+
+    def take(self, document, caller=None):
+        self.callers.append(caller)
+        return super().take(document, caller)
+
+
+class Doubtful(Engine):
+    """An engine that is never sure."""
+
+    async def read(self, order, page, attempt, deadline_s):
+        return PageText("first text", confidence=50)
+
+
+async def test_at_the_documents_deadline_the_first_reading_stands(job):
+    first = Doubtful(EngineTraits("first"))
+    second = Second(EngineTraits("second", gives_opinions=True), hangs_in="read")
+    job = replace(job, ends_s=time.monotonic() + 0.3, order=replace(job.order, page_timeout_s=60))
+    async with asyncio.timeout(10):
+        result = await reader_with(first, second, second="second").read(job, Hearsay())
+    assert (result.text, result.unread, second.cancelled) == ("first text", (), 1)
+
+
+async def test_at_the_documents_deadline_no_page_begins_where_another_ends(tmp_path, job):
+    pages = [Image.new("L", (60, 60), 0) for _ in range(5)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    order = replace(job.order, document=tmp_path / "pages.tif", page_timeout_s=60)
+    engine = Engine(EngineTraits("slow"), hangs_in="read")
+    reader, job = reader_with(engine), replace(job, ends_s=time.monotonic() + 0.3, order=order)
+    async with asyncio.timeout(10):
+        with pytest.raises(DeadlineError):
+            await reader.read(job, Hearsay())
+    assert engine.cancelled == 1, "the others had not begun"
+
+
+async def test_second_opinions_are_given_in_turn_between_callers(job):
+    first = Doubtful(EngineTraits("first"))
+    second = Second(EngineTraits("second", gives_opinions=True))
+    reader = reader_with(first, second, second="second")
+    second.prepare_slots = second.read_slots = slots = NotingSlots(2)
+    await reader.read(replace(job, order=replace(job.order, caller="a key")), Hearsay())
+    assert slots.callers == ["a key", "a key"]
 
 
 @pytest.mark.parametrize("step", ["prepare", "read"])

@@ -1,0 +1,69 @@
+"""What goes into the use case and comes out of it: a document to read, what became of it, who hears of it. Pure."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sidecar.documents.page_selection import PageRequest
+from sidecar.documents.pages import DocumentFacts
+from sidecar.gpu.residency_policy import OcrResidencyDecision
+from sidecar.ocr.engine import EngineFacts, ReadOrder, RequestedOptions
+from sidecar.ocr.page_reading import PageResult
+from sidecar.ocr.warning_codes import WarningCode
+from sidecar.profiles.payload import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJob:
+    """One document to read: by which engine, which may be ``auto``, which pages, and how.
+
+    ``requested`` is what the request itself set, which must not be left out silently.
+    """
+
+    engine: str
+    pages: PageRequest
+    order: ReadOrder
+    requested: RequestedOptions
+    ends_s: float | None = None
+    """When the answer is due, on the monotonic clock; None: when all pages are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentResult:
+    """What became of a document. ``profile`` is None where no page was to go to an engine that follows profiles."""
+
+    facts: DocumentFacts
+    pages: tuple[PageResult, ...]
+    text: str
+    engine_used: str
+    model: EngineFacts | None
+    profile: Profile | None
+    residency: OcrResidencyDecision | None
+    warnings: tuple[WarningCode, ...]
+    unread: tuple[int, ...] = ()
+    """Pages, counted from 1, that the job's end left unread."""
+
+
+class Progress(Protocol):
+    """Hears of a document as it is read."""
+
+    async def document(self, facts: DocumentFacts) -> None:
+        """Hear that it is open, before any page is read."""
+
+    async def page(self, result: PageResult) -> None:
+        """Hear of a page, in page order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPolicy:
+    """What the operator decided: which engine ``auto`` uses, which is the fallback, and the deadlines in seconds.
+
+    ``refuse_on_pressure``: if the GPU has no room, the caller gets that error, even where there is a fallback.
+    """
+
+    default_engine: str
+    fallback_engine: str | None
+    refuse_on_pressure: bool
+    char_threshold: int
+    open_timeout_s: float
+    second_engine: str | None = None
+    """Which engine reads once more what another one read doubtfully, where the caller chose none."""
