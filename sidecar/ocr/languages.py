@@ -1,4 +1,4 @@
-"""A list of languages, such as ``tha+eng``, by Tesseract's names, as requests and settings have it. Pure."""
+"""A list of languages, such as ``tha+eng``, as requests and settings have it. Pure."""
 
 from collections.abc import Set as AbstractSet
 
