@@ -15,7 +15,7 @@ from sidecar.documents import pdf_ink, pdf_objects, pdf_repair, raster
 from sidecar.documents.layers import notes, pdf_text, text_layer
 from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
-from sidecar.documents.layers.thai_layer import MarkEvidence
+from sidecar.documents.layers.thai_marks import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pictures.scaling import MAX_PDF_SIDE, POINTS_PER_INCH, Drawing, plan_drawing
 from sidecar.errors import (
