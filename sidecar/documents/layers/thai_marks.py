@@ -21,7 +21,7 @@ HIGH, LOW = 0.2, 0.02
 
 _ODD = "[^\\s\u0e01-\u0e7e]"
 """What may be a glyph that the font does not map: PDFium gives its number in the font for its character."""
-_CLUSTER = re.compile(f"(?<=[{CONSONANTS}])[{MARKS}]*(?:[{MARKS}]|{_ODD})[{MARKS}]*")
+_CLUSTER = re.compile(f"[{CONSONANTS}]([{MARKS}]+(?:{_ODD}[{MARKS}]*)?|{_ODD}[{MARKS}]*)")
 _STRANGER = re.compile("[^\\s!-~\u0e01-\u0e7e]")
 
 Span = tuple[int, int]
@@ -113,7 +113,7 @@ class MarkEvidence:
 
 def clusters(text: str) -> list[Span]:
     """Return where a text's marks stand, and what may be glyphs without a meaning beside them: a span a letter."""
-    return [found.span() for found in _CLUSTER.finditer(text)]
+    return [found.span(1) for found in _CLUSTER.finditer(text)]
 
 
 def lines(text: str, spans: Iterable[Span]) -> list[list[int]]:
@@ -140,22 +140,22 @@ def identified(
 
     ``spans`` are its :func:`clusters`, ``misplaced`` and ``lost`` positions in them. All are added to the evidence.
     """
-    doubtful: list[tuple[int, list[Mark]]] = []
     odd = {*misplaced, *lost}
+    doubtful: list[tuple[int, list[Mark]]] = []
     for start, end in spans:
-        is_before_aa = text.startswith(SARA_AA, end)
-        if odd.isdisjoint(range(start, end)):
-            (evidence.before_aa if is_before_aa else evidence.elsewhere).update(text[start:end])
-            continue
-        marks = [Mark(unmapped(text[at]) if at in lost else text[at], at in misplaced) for at in range(start, end)]
-        evidence.add(marks, is_before_aa=is_before_aa)
-        doubtful.append((start, marks))
+        if not odd.isdisjoint(range(start, end)):
+            marks = [Mark(unmapped(text[at]) if at in lost else text[at], at in misplaced) for at in range(start, end)]
+            evidence.add(marks, is_before_aa=text.startswith(SARA_AA, end))
+            doubtful.append((start, marks))
+    evidence.elsewhere.update(tone for tone in COMMON_TONES if tone in text)  # of the others, no more is asked for
     is_any = evidence.identify(mark for _, marks in doubtful for mark in marks)
     return _replaced(text, doubtful), is_any
 
 
 def _replaced(text: str, doubtful: Iterable[tuple[int, Sequence[Mark]]]) -> str:
-    chars = list(text)
+    parts: list[str] = []
+    done = 0
     for start, marks in doubtful:
-        chars[start : start + len(marks)] = [mark.char for mark in marks]
-    return "".join(chars)
+        parts += text[done:start], *(mark.char for mark in marks)
+        done = start + len(marks)
+    return "".join((*parts, text[done:]))
