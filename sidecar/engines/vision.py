@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.answers.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
-from sidecar.engines.ollama import AGAIN_S, ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.ollama import RETRY_AFTER_S, ChatStream, ChatTimeouts, Ollama
 from sidecar.engines.page_drawer import PageDrawer
 from sidecar.errors import (
     DeadlineError,
@@ -47,7 +47,7 @@ SETTLED_S = 5.0
 may be the OCR model itself, just evicted, so the GPU is read again."""
 FAIR_SHARE = 0.5
 """Share of a page's time that a call must have had before its timeout counts against the model server."""
-PRESSURE_AGAIN_S = 30
+PRESSURE_RETRY_AFTER_S = 30
 """Retry-After when a page is refused because the GPU is full: an LLM's answer takes about that long."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
 """Ollama's name of a parameter, where it differs from ours."""
@@ -116,7 +116,7 @@ class VisionEngine:
         return Capability("ready")
 
     async def loaded(self) -> None:
-        """Return: it is the model server that loads."""
+        """Return: the model server does the loading."""
 
     def check_languages(self, languages: str) -> None:
         """Refuse none: the model takes no languages."""
@@ -171,14 +171,14 @@ class VisionEngine:
         )
 
     def _with_cause(self, error: SidecarError, headroom: VramHeadroom, order: ReadOrder) -> SidecarError:
-        """Return the error; a runner that ended where memory was short ended for want of it."""
+        """Return the error; if the runner ended while memory was short, the lack of memory is its cause."""
         required_mb = self._policy.required_mb or self._policy.load_mb
         if (
             isinstance(error, EngineFailedError)
             and error.is_lost
             and residency_policy.is_short(headroom, order.instructions.model, required_mb)
         ):
-            return GpuOutOfMemoryError(f"{error}, while the GPU was short of memory", retry_after_s=AGAIN_S)
+            return GpuOutOfMemoryError(f"{error}, while the GPU was short of memory", retry_after_s=RETRY_AFTER_S)
         return error
 
     async def _admit(self, order: ReadOrder, ends_s: float) -> tuple[OcrResidencyDecision, VramHeadroom]:
@@ -195,7 +195,8 @@ class VisionEngine:
         while self._would_evict(headroom, instructions.model):
             if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
                 raise GpuPressureError(
-                    "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
+                    "the GPU has no room for the OCR model beside what it holds now",
+                    retry_after_s=PRESSURE_RETRY_AFTER_S,
                 )
             await asyncio.sleep(PRESSURE_POLL_S)
             headroom = await self._monitor.read()
