@@ -12,7 +12,7 @@ from controller.kube import watches
 from controller.kube.api_client import Cluster, open_cluster
 from controller.kube.sidecar_client import SidecarClient
 from controller.mirror.mirror import Mirror, ProfileResources
-from controller.mirror.plan import MirrorRules
+from controller.mirror.planner import MirrorRules
 from controller.ops.health import Facts
 from controller.ops.server import open_ops
 from controller.ops.telemetry import Metrics

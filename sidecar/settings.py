@@ -253,7 +253,14 @@ class Settings(BaseModel):
         4000,
         alias="OCR_REQUIRED_VRAM_MB",
         ge=0,
-        description="VRAM that the OCR model needs to be loaded, in MiB.",
+        description="VRAM that the OCR model needs to be loaded and to read a page, in MiB, until it has been "
+        "measured.",
+    )
+    state_dir: Path | None = Field(
+        None,
+        alias="OCR_STATE_DIR",
+        description="Folder for what outlives the process: how much VRAM the OCR model was seen to need. Unset: it is "
+        "learned anew after each start.",
     )
 
     # ── embedding and reranking ───────────────────────────────────────────────────────────────────────────────

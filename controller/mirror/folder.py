@@ -18,7 +18,7 @@ from typing import Any
 from controller import names
 from controller.clock import timestamp, utc_now
 from controller.errors import ConflictError, UnavailableError
-from controller.mirror.plan import MIRRORED
+from controller.mirror.planner import MIRRORED
 from controller.resource.event import Event
 
 RESOURCES = ".ocrprofiles"

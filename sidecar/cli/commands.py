@@ -143,7 +143,7 @@ def _fetch(environ: Mapping[str, str]) -> int:
     from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
 
     settings = parse_settings(environ)
-    from sidecar.engines.rapidocr import find_models  # noqa: PLC0415 - as above
+    from sidecar.engines.rapidocr.installation import find_models  # noqa: PLC0415 - as above
     from sidecar.retrieval.bge.hub import is_installed  # noqa: PLC0415 - as above
 
     reads = find_models(settings.thai_model_dir) is not None
@@ -158,13 +158,14 @@ def _fetch(environ: Mapping[str, str]) -> int:
 def _fetch_thai(settings: "Settings") -> bool:
     """Download RapidOCR's Thai model, if it is not there yet; tell what became of it."""
     from sidecar.cli import download  # noqa: PLC0415 - as above
-    from sidecar.engines.rapidocr import THAI_MAX_BYTES, THAI_RECOGNISER, THAI_SHA256  # noqa: PLC0415 - as above
+    from sidecar.engines.rapidocr import installation  # noqa: PLC0415 - as above
 
-    path = settings.thai_model_dir / THAI_RECOGNISER
+    path = settings.thai_model_dir / installation.THAI_RECOGNISER
     print("RapidOCR's Thai model: ", end="", flush=True)
     try:
-        if not download.is_file(path, THAI_SHA256):
-            download.download(settings.rapidocr_thai_url, path, THAI_SHA256, THAI_MAX_BYTES)
+        if not download.is_file(path, installation.THAI_SHA256):
+            expected = installation.THAI_SHA256, installation.THAI_MAX_BYTES
+            download.download(settings.rapidocr_thai_url, path, *expected)
     except download.DownloadError as exc:
         print(exc)
         return False

@@ -21,7 +21,7 @@ from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch, tesseract
+from sidecar.engines import model_watch
 from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
@@ -247,7 +247,7 @@ def test_every_log_line_has_its_line():
 
 
 def readiness_reasons() -> set[str]:
-    engine_modules = sorted(Path(tesseract.__file__).parent.glob("*.py"))
+    engine_modules = sorted(Path(model_watch.__file__).parent.rglob("*.py"))
     sources = "".join(path.read_text(encoding="utf-8") for path in (Path(health.__file__), *engine_modules))
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', sources))

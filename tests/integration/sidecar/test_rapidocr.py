@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from sidecar.api.app_keys import WORKERS
-from sidecar.engines.rapidocr import RECOGNISER, THAI_RECOGNISER, RapidEngine, find_models
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.rapidocr.installation import RECOGNISER, THAI_RECOGNISER, find_models
 from sidecar.service.engines import ENGINES, EngineFactory
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text
 

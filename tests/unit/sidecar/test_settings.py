@@ -72,6 +72,7 @@ SETTINGS = [
     ("OCR_ON_PRESSURE", "on_pressure", "tesseract", "evict", "evict"),
     ("OCR_PRESSURE_WAIT_SECONDS", "pressure_wait_s", 0, "0.25", 0.25),
     ("OCR_REQUIRED_VRAM_MB", "required_vram_mb", 4000, "0", 0),
+    ("OCR_STATE_DIR", "state_dir", None, "/state", Path("/state")),
     ("OCR_PROFILE_DIR", "profile_dir", None, "/profiles", Path("/profiles")),
     ("OCR_DEFAULT_PROFILE", "default_profile", "ocr-extract", "drawings", "drawings"),
     ("BGE_M3_MODEL", "bge_m3_model", "BAAI/bge-m3", "/models/bge-m3", "/models/bge-m3"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.engines.rapidocr import RapidEngine
-from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import (
     DeadlineError,
