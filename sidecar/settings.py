@@ -313,6 +313,15 @@ class Settings(BaseModel):
         description="Longest time that a batch is held open for more texts, in milliseconds; never longer than a "
         "tenth of the batch's time. It lets callers that were just answered send their next text.",
     )
+    retrieval_max_tokens: int = Field(
+        8192,
+        alias="RETRIEVAL_MAX_TOKENS",
+        ge=16,
+        le=8192,
+        description="Most tokens of a text that are read, special ones included; longer texts are cut, which the "
+        "answer tells. 8192 is BGE-M3's own limit. With 512 vectors are those of FlagEmbedding's default, as from the "
+        "service that this one replaces.",
+    )
     retrieval_batch_tokens: int = Field(
         1024,
         alias="RETRIEVAL_BATCH_TOKENS",
