@@ -254,7 +254,14 @@ class Settings(BaseModel):
         4000,
         alias="OCR_REQUIRED_VRAM_MB",
         ge=0,
-        description="VRAM that the OCR model needs to be loaded, in MiB.",
+        description="VRAM that the OCR model needs to be loaded and to read a page, in MiB, until it has been "
+        "measured.",
+    )
+    state_dir: Path | None = Field(
+        None,
+        alias="OCR_STATE_DIR",
+        description="Folder for what outlives the process: how much VRAM the OCR model was seen to need. Unset: it is "
+        "learned anew after each start.",
     )
 
     # ── embedding and reranking ───────────────────────────────────────────────────────────────────────────────
@@ -305,6 +312,15 @@ class Settings(BaseModel):
         le=1000,
         description="Longest time that a batch is held open for more texts, in milliseconds; never longer than a "
         "tenth of the batch's time. It lets callers that were just answered send their next text.",
+    )
+    retrieval_max_tokens: int = Field(
+        8192,
+        alias="RETRIEVAL_MAX_TOKENS",
+        ge=16,
+        le=8192,
+        description="Most tokens of a text that are read, special ones included; longer texts are cut, which the "
+        "answer tells. 8192 is BGE-M3's own limit. With 512 vectors are those of FlagEmbedding's default, as from the "
+        "service that this one replaces.",
     )
     retrieval_batch_tokens: int = Field(
         1024,

@@ -7,10 +7,13 @@ import asyncio
 import io
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +26,7 @@ from sidecar.engines.name_lookup import NameLookup
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
+    EngineRefusedError,
     EngineUnavailableError,
     SidecarError,
 )
@@ -169,7 +173,8 @@ class Ollama:
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
-        return tuple(_resident(model) for model in _list_of(await self._get("/api/ps"), "models"))
+        answer, date = await self._get("/api/ps")
+        return tuple(_resident(model, date) for model in _list_of(answer, "models"))
 
     async def installed(self) -> Mapping[str, str | None]:
         """List the models that are installed on the server, with their tags; give each one's digest, if it has one.
@@ -177,10 +182,47 @@ class Ollama:
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
-        models = _list_of(await self._get("/api/tags"), "models")
+        answer, _ = await self._get("/api/tags")
+        models = _list_of(answer, "models")
         return {str(model.get("name") or model.get("model")): _text_of(model, "digest") or None for model in models}
 
-    async def _get(self, path: str) -> object:
+    async def load(self, model: str, keep_alive_s: float, num_ctx: int, deadline_s: float) -> None:
+        """Load a model, without a word for it, to stay so long after its last request; a negative number: for ever.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError, DeadlineError: it is not loaded.
+            ModelMissingError: the server does not have it.
+        """
+        asked: dict[str, object] = {"model": model, "keep_alive": _whole(keep_alive_s)}
+        options = {"options": {"num_ctx": num_ctx}} if num_ctx else {}
+        try:
+            await self._command("/api/generate", asked | options, deadline_s)
+        except EngineRefusedError:  # it makes no text, as an embedder does not
+            await self._command("/api/embed", asked | options | {"input": []}, deadline_s)
+
+    async def unload(self, model: str) -> None:
+        """Have a model leave the memory, at once if it is idle, else when its last request has ended.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError, ModelMissingError, DeadlineError: it does not obey.
+        """
+        await self._command("/api/generate", {"model": model, "keep_alive": 0}, LOOK_S)
+
+    async def _command(self, path: str, asked: Mapping[str, object], deadline_s: float) -> None:
+        body = io.BytesIO(json.dumps(asked).encode())
+        try:
+            async with asyncio.timeout(deadline_s):
+                with _gate():
+                    async with self._post(path, body) as answer:
+                        await _refuse_status(answer, str(asked["model"]))
+                        await _head(answer.content, MAX_LINE_BYTES)
+        except TimeoutError as exc:
+            raise DeadlineError(f"the model server took longer than {deadline_s:.3g} s") from exc
+        except _RepeatsItselfError as exc:
+            raise EngineFailedError("the model server's answer is not what Ollama answers") from exc
+
+    async def _get(self, path: str) -> tuple[object, str]:
+        """Get an answer, and the server's own time."""
         with _gate():
             try:
                 async with (
@@ -189,7 +231,7 @@ class Ollama:
                 ):
                     if answer.status != 200:
                         raise EngineFailedError(f"the model server answered {answer.status}")
-                    return json.loads(await _head(answer.content, MAX_LINE_BYTES))
+                    return json.loads(await _head(answer.content, MAX_LINE_BYTES)), answer.headers.get("Date", "")
             except TimeoutError as exc:
                 raise EngineUnavailableError("the model server does not answer", retry_after_s=RETRY_AFTER_S) from exc
 
@@ -315,9 +357,29 @@ def _list_of(answer: object, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def _resident(model: Mapping[str, Any]) -> ResidentModel:
+def _resident(model: Mapping[str, Any], date: str) -> ResidentModel:
     size_vram, context = model.get("size_vram") or 0, model.get("context_length")
     if not isinstance(size_vram, int) or size_vram < 0:
         raise EngineFailedError("the model server's answer is not what Ollama answers")
-    name = str(model.get("name") or model.get("model"))
-    return ResidentModel(name, size_vram // MIB, context if isinstance(context, int) else 0)
+    expires_at = _text_of(model, "expires_at")
+    return ResidentModel(
+        str(model.get("name") or model.get("model")),
+        size_vram // MIB,
+        context if isinstance(context, int) else 0,
+        expires_at,
+        _remaining_s(expires_at, date),
+    )
+
+
+def _remaining_s(expires_at: str, date: str) -> float | None:
+    """Return the seconds from the server's time to a time of its own, where both can be read: our clock may differ."""
+    try:
+        expires = datetime.fromisoformat(expires_at)
+        return (expires - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):  # a time without its zone is no use either
+        return None
+
+
+def _whole(seconds: float) -> int:
+    """Round up: Ollama takes no text without a unit, and a fraction of a second is nobody's wish."""
+    return -1 if seconds < 0 else math.ceil(seconds)

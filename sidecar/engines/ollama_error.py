@@ -40,7 +40,10 @@ _WORDS = {
     ),
     Meaning.REPEATS_ITSELF: r"token repeat|repeat(ed|ing|s)?\s+(the same )?tokens?",
     Meaning.NO_VISION: "image input is not supported|does not support (image|vision)|provide the mmproj",
-    Meaning.RUNNER_GONE: "has terminated|no longer running|core dumped|signal: (aborted|killed)|unexpected eof|: eof$",
+    Meaning.RUNNER_GONE: (
+        "has terminated|unexpectedly stopped|no longer running|core dumped|signal: (aborted|killed)|"
+        "unexpected eof|: eof$"
+    ),
 }
 _PATTERNS = {meaning: re.compile(words, re.IGNORECASE) for meaning, words in _WORDS.items()}
 

@@ -81,6 +81,17 @@ def would_evict(headroom: VramHeadroom, model: str, required_mb: int, calls_runn
     return headroom.available_mb < required_mb and bool(headroom.others(model))
 
 
+def would_overflow(headroom: VramHeadroom, model: str, required_mb: int, room_mb: int, calls_running: int) -> bool:
+    """Return whether one more call would take more than there is for the model and its calls, where the need is known.
+
+    A call that would be alone on the card is made all the same: nobody loses anything, and the server may move a part
+    of the model to the CPU. False if the reading failed.
+    """
+    if not headroom.query_success or not (calls_running or headroom.others(model)):
+        return False
+    return room_mb < required_mb
+
+
 def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:
     """Return whether the model must be loaded and does not fit beside what is resident."""
     return headroom.query_success and not headroom.is_resident(model) and headroom.available_mb < required_mb

@@ -79,6 +79,17 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
     """Show the model server's state, and how full the GPU is."""
     metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
     metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
+    gate = vision.gate
+    metrics.watch(
+        "ocr_required_vram_mb",
+        "What the last model call was held to, in MiB.",
+        lambda: gate.latest_required.mb if gate.latest_required else 0,
+    )
+    metrics.watch(
+        "ocr_required_vram_learned",
+        "Whether that was seen, and not estimated.",
+        lambda: bool(gate.latest_required and gate.latest_required.is_seen),
+    )
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
     metrics.watch_each(
         "ocr_vram_mb",

@@ -5,13 +5,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, Self
 
 from aiohttp import web
 
 from tools.fakes.ollama_answers import Answer, Pace, plan_steps
 from tools.fakes.ollama_calls import Call, Outcome
-from tools.fakes.ollama_models import Memory, Model, Resident, plan_runner
+from tools.fakes.ollama_models import Memory, Model, OutOfMemoryError, Resident, plan_runner
 from tools.fakes.ollama_reply import StreamReply, WholeReply, break_connection, refuse
 from tools.fakes.ollama_wire import (
     NEVER_S,
@@ -35,6 +36,7 @@ from tools.fakes.ollama_wire import (
 
 OCR_MODEL = "np-dms-ocr:latest"
 BODY_LIMIT_BYTES = 512 << 20  # Ollama has none
+OUT_OF_MEMORY = "llama-server process has terminated: signal: aborted (core dumped): cudaMalloc failed: out of memory"
 CALL = web.RequestKey("call", Call)
 CONTEXT_LENGTH = 8192  # tokens; of models that `occupy` puts into memory
 
@@ -136,8 +138,13 @@ class FakeOllama:
 
     @property
     def vram_used_mb(self) -> int:
-        """GPU memory used by the models in memory."""
+        """GPU memory used by the models in memory, as `/api/ps` counts; `memory.used_mb` is what the GPU reports."""
         return sum(resident.size_vram_mb for resident in self.memory.residents())
+
+    @property
+    def aborts(self) -> list[str]:
+        """Models whose runner ran out of memory, in order."""
+        return self.memory.history.aborts
 
     @property
     def loads(self) -> list[str]:
@@ -233,7 +240,8 @@ class FakeOllama:
         if self.ps_fails is not None:
             return web.json_response({"error": "internal error"}, status=self.ps_fails)
         residents = sorted(self.memory.residents(), key=self.memory.expires_s, reverse=True)
-        return web.json_response({"models": [self._render_resident(resident) for resident in residents]})
+        date = {"Date": format_datetime(self._wall(self._clock()), usegmt=True)}
+        return web.json_response({"models": [self._render_resident(one) for one in residents]}, headers=date)
 
     async def _show(self, request: web.Request) -> web.Response:
         asked = parse_request(ShowRequest, parse_json(await request.read()))
@@ -307,7 +315,11 @@ class FakeOllama:
             loaded_s = self._clock()
             async with resident.slots:
                 call.speaking_s = self._clock()
-                return await self._speak(request, call, asked, answer, loaded_s)
+                try:
+                    with self.memory.encoding(resident, len(call.images)):
+                        return await self._speak(request, call, asked, answer, loaded_s, resident)
+                except OutOfMemoryError:
+                    return refuse(call, 500, OUT_OF_MEMORY)
 
     async def _answer_generate(
         self, _: web.Request, call: Call, asked: GenerateRequest, model: Model
@@ -331,7 +343,13 @@ class FakeOllama:
         return web.json_response(self._head(asked) | said | {"done": True, "done_reason": reason})
 
     async def _speak(
-        self, request: web.Request, call: Call, asked: ChatRequest, answer: Answer, loaded_s: float
+        self,
+        request: web.Request,
+        call: Call,
+        asked: ChatRequest,
+        answer: Answer,
+        loaded_s: float,
+        resident: Resident,
     ) -> web.StreamResponse:
         """Play the answer, as a stream or as one object."""
         began_s = self._clock()
@@ -347,6 +365,7 @@ class FakeOllama:
 
         kind = StreamReply if asked.stream else WholeReply
         reply = kind(request, call, render, render_last, answer.wire_bytes)
+        reply.is_gone = lambda: not self.memory.holds(resident)
         pace = Pace(self.latency_s, self.per_token_s)
         return await reply.play(plan_steps(answer, pace, asked.options.num_predict))
 
