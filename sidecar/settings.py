@@ -344,7 +344,7 @@ class Settings(BaseModel):
         alias="RETRIEVAL_MAX_PADDING",
         ge=0,
         le=0.9,
-        description="Largest share of a batch that may be padding, which is computed in vain.",
+        description="Largest share of a batch that may be padding, which is computed for nothing.",
     )
     retrieval_gpu_overhead_mb: int = Field(
         1500,

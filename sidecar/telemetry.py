@@ -46,11 +46,9 @@ class Metrics:
         )
         self._key_labels: set[str] = set()
         self.errors = Counter("ocr_errors", "Answers with an error, by its code.", ["code"], registry=self.registry)
-        self.documents = Counter(
-            "ocr_documents", "Documents read, by who read them.", ["engine"], registry=self.registry
-        )
+        self.documents = Counter("ocr_documents", "Documents read, by engine.", ["engine"], registry=self.registry)
         self.pages = Counter(
-            "ocr_pages", "Pages, by engine and by what became of them.", ["engine", "verdict"], registry=self.registry
+            "ocr_pages", "Pages, by engine and outcome.", ["engine", "verdict"], registry=self.registry
         )
         self.page_seconds = Histogram(
             "ocr_page_seconds",
@@ -61,13 +59,13 @@ class Metrics:
         )
         self.attempts = Counter(
             "ocr_attempts",
-            "Tries of an engine at a page, by what came of them.",
+            "Tries of an engine at a page, by outcome.",
             ["engine", "verdict", "error"],
             registry=self.registry,
         )
         self.residency = Counter(
             "ocr_residency_decisions",
-            "Model calls, by why keep_alive is what it is.",
+            "Model calls, by the reason for their keep_alive.",
             ["reason"],
             registry=self.registry,
         )
@@ -81,11 +79,14 @@ class Metrics:
             "ocr_warnings", "Answers with a warning, by its code.", ["code"], registry=self.registry
         )
         self.fallbacks = Counter(
-            "ocr_fallbacks", "Pages read by another engine than was asked.", ["wanted", "used"], registry=self.registry
+            "ocr_fallbacks",
+            "Pages read by another engine than the requested one.",
+            ["wanted", "used"],
+            registry=self.registry,
         )
         self.retrieval_texts = Counter(
             "retrieval_texts",
-            "Texts embedded and pairs reranked, by where and why there.",
+            "Texts embedded and pairs reranked, by device and the reason for it.",
             ["model", "device", "reason"],
             registry=self.registry,
         )

@@ -89,7 +89,7 @@ class ProfileFolder:
             self._resources.mkdir(parents=True, exist_ok=True)
             body = _applied(manifest, self._stored(manifest["metadata"]["name"]))
             self._render([body], self._folder)
-            _replace(self._path(body["metadata"]["name"]), body)  # last: an apply that broke off is done again
+            _replace(self._path(body["metadata"]["name"]), body)  # last: an interrupted apply is done again
         return body
 
     def _delete(self, name: str, uid: str) -> None:

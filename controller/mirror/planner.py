@@ -108,7 +108,7 @@ class _Planner:
         if live is not None and not is_mirrored(live):
             return self._foreign(name, wanted, live)
         if live is not None and live["metadata"].get("deletionTimestamp"):
-            return None, []  # nothing can be done to it; a later pass makes it anew
+            return None, []  # nothing can be done to it; a later pass creates it again
         if wanted is None:
             return (None, []) if live is None else self._gone(name, live)
         if wanted.spec is None:

@@ -202,7 +202,7 @@ class Reconciler:
 
     # ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _report_all(  # noqa: PLR0913, PLR0917 - one step of a pass, which has all of this at hand
+    async def _report_all(  # noqa: PLR0913, PLR0917 - one step of a pass, which needs all of these
         self,
         namespace: str,
         resources: Sequence[Resource],

@@ -188,5 +188,5 @@ def _retrieval(settings: Settings) -> Iterator[Finding]:
         ("/rerank", "RERANKER_MODEL", settings.reranker_model),
     ):
         there = bool(source) and hub.is_at_hand(source)
-        detail = f"{source} is " + ("at hand" if there else "not at hand") if source else f"{setting} is set to nothing"
+        detail = f"{source} is " + ("available" if there else "not available") if source else f"{setting} is empty"
         yield Finding(route, ok=there, detail=detail, remedy="python -m sidecar fetch" if source else "")

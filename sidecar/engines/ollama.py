@@ -86,7 +86,7 @@ class ChatStream:
         self.chars += len(piece.text) + len(piece.thinking)
 
     def break_off(self, done_reason: str, error: SidecarError) -> None:
-        """Keep the text that arrived before the stream broke off."""
+        """Keep the text that arrived before the stream was interrupted."""
         self.done_reason, self.error = done_reason, error
 
 
@@ -116,7 +116,7 @@ class Ollama:
         self._session = None
 
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
-        """Stream one chat until it is done, loops, breaks off or is out of time; cancelling closes the connection.
+        """Stream one chat until it is done, loops, is interrupted or out of time; cancelling closes the connection.
 
         Raises:
             EngineUnavailableError: the server cannot be reached.
@@ -338,7 +338,7 @@ def _parse_line(line: bytes) -> _Piece:
     if "error" in said:
         log.warning("the model server broke off", extra={"error": str(said["error"])[:SHOWN_ERROR_CHARS]})
         _raise_if_repeating(str(said["error"]))
-        raise ollama_error.failure(str(said["error"]), "the model server broke off with an error")
+        raise ollama_error.failure(str(said["error"]), "the model server stopped with an error")
     message = said.get("message")
     message = message if isinstance(message, dict) else {}
     done_reason = str(said.get("done_reason") or model_answer.CUT) if said.get("done") is True else None

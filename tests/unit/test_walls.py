@@ -176,6 +176,15 @@ def pure_modules() -> list[Path]:
     return [path for path in paths if not does_io.fullmatch(".".join(path.relative_to(ROOT).with_suffix("").parts))]
 
 
+def test_the_lists_of_modules_that_do_io_agree():
+    """One that may import all, and that all may import, would be a door around both contracts."""
+    (named,) = [one for one in config()["contracts"] if one.get("as_packages") is False]
+    (imports,) = [one for one in config()["contracts"] if "asyncio" in one.get("forbidden_modules", ())]
+    free = {arrow.removesuffix(" -> *") for arrow in imports["ignore_imports"] if arrow.endswith(" -> *")}
+    assert named["allowed_importers"] == named["protected_modules"]
+    assert free - set(named["protected_modules"]) == set()
+
+
 def calls_of(path: Path) -> set[str]:
     """The names of the functions and methods that a module calls."""
     called = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]

@@ -198,12 +198,12 @@ async def test_models_are_fetched_once_and_then_found_without_a_network(tmp_path
         status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
         again = await run("fetch", HF_ENDPOINT=url, **environ)
 
-    assert "absent   /embed: owner/embedder is not at hand\n         -> python -m sidecar fetch\n" in before[1]
+    assert "absent   /embed: owner/embedder is not available\n         -> python -m sidecar fetch\n" in before[1]
     assert (status, err) == (0, "")
     assert [line.split(":")[0] for line in out.splitlines()] == ["owner/embedder", str(models.reranker)]
     assert sorted(hub.downloaded) == sorted(path.name for path in models.embedder.iterdir())
     assert again == (0, out, "")
-    assert "ok       /embed: owner/embedder is at hand" in (await run("doctor", **environ))[1]
+    assert "ok       /embed: owner/embedder is available" in (await run("doctor", **environ))[1]
     fetched = await run("fetch", HF_HUB_OFFLINE="1", **environ)
     assert fetched == (0, out, "")
 
