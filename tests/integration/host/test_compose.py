@@ -109,8 +109,9 @@ def test_whatever_the_operator_sets_wins_and_nothing_is_set_twice():
         for name, value in compose_file.parse()["services"]["ocr-sidecar"]["environment"].items()
         if "${" not in value
     }
-    (of_profiles, of_spool) = mounts(load()["services"]["ocr-sidecar"])["profiles"], "/spool/documents"
-    assert fixed == {"OCR_PROFILE_DIR": of_profiles, "OCR_SPOOL_DIR": of_spool}, "they follow from the volumes"
+    at = mounts(load()["services"]["ocr-sidecar"])
+    follow = {"OCR_PROFILE_DIR": at["profiles"], "OCR_SPOOL_DIR": f"{at['spool']}/documents"}
+    assert fixed == follow | {"OCR_STATE_DIR": at["state"]}, "they follow from the volumes"
 
 
 def test_only_the_mirror_gets_the_database():
