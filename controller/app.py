@@ -117,7 +117,7 @@ class Controller:
         while True:
             await asyncio.sleep(self._settings.resync_s)
             if self._namespace is None and self._is_crd_there:
-                with suppress(ClusterError):  # the passes tell of it, and it is tried again
+                with suppress(ClusterError):  # the passes report it, and it is tried again
                     for body in await self._cluster.list_profiles(None):
                         if (namespace := body["metadata"]["namespace"]) not in self._work.namespaces:
                             self._work.mark(namespace)

@@ -1,6 +1,7 @@
 """Every setting of the sidecar: its meaning, unit, default and the reason for it.
 
-Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
+Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself, except
+for the home folder that ``~`` stands for.
 """
 
 import re
@@ -14,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from sidecar.environment import SettingsError, names_of, parse_environment
 
-__all__ = ["MAY_BE_NOTHING", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
+__all__ = ["MAY_BE_EMPTY", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
 MIB = 1024 * 1024
 
@@ -25,8 +26,8 @@ EngineName = Annotated[str, Field(max_length=64)]
 NO_FALLBACK = "none"
 
 
-MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
-"""Settings whose default is something, and that are switched off by being set to nothing."""
+MAY_BE_EMPTY = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
+"""Settings that have a default, and that an empty value switches off."""
 
 
 class Settings(BaseModel):
@@ -588,9 +589,9 @@ def environment_names() -> dict[str, FieldInfo]:
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Build the settings from an environment; a variable that is set to nothing counts as unset, but for models.
+    """Build the settings from an environment; an empty value counts as unset, except for :data:`MAY_BE_EMPTY`.
 
     Raises:
         SettingsError: an unknown ``OCR_*`` name (the nearest known one is named), or a value outside its range.
     """
-    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_nothing=MAY_BE_NOTHING)
+    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_empty=MAY_BE_EMPTY)

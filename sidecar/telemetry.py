@@ -12,7 +12,7 @@ REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30
 BATCH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30)
 BATCH_BUCKETS_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 KEY_LABELS = 64
-"""Names of keys that metrics tell apart, in the life of a process; each is some twenty time series."""
+"""Most names of keys that get a label of their own, in the life of a process; each makes about twenty time series."""
 OTHERS = "other"
 PAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 240, 360)
 

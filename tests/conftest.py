@@ -102,6 +102,7 @@ async def start_service(
         "RERANKER_MODEL": "",
         "OCR_SPOOL_DIR": str(folder / "spool"),
         "OCR_RAPIDOCR_DIR": str(folder / "rapidocr"),
+        "OCR_SECOND_ENGINE": "none",  # it takes seconds a page, and is test_rapidocr.py's
         "OCR_SIDECAR_UPLOAD_BASE": str(folder / "uploads"),
     }
     settings = parse_settings(defaults | environ)

@@ -28,7 +28,7 @@ class Pace:
     window_s: float = CALM_WINDOW_S
     """How long to collect news before the next pass."""
     look_s: float = 0
-    """How long to wait for news before looking without any."""
+    """How long to wait for news before checking without any."""
     pause_s: float = 0
     """How long to wait whatever happens."""
     is_waiting: bool = False

@@ -41,7 +41,7 @@ async def try_engine(
 
 
 async def give_second_opinion(engine: SecondReader, order: ReadOrder, index: int, reading: PageReading) -> None:
-    """Have a doubtful page read once more, if the engine knows what is written there; its failure costs nothing."""
+    """Let another engine read a doubtful page, if it knows its languages; a failure leaves the first reading."""
     first_text = reading.first_reading.text if reading.first_reading else ""
     if not engine.covers(order.languages, first_text):
         return
@@ -103,7 +103,7 @@ def _failure(exc: Exception, index: int) -> TryFailedError:
         case SidecarError():
             return TryFailedError(exc)
         case WorkerDiedError():
-            what = f"page {index + 1} cannot be read: reading it ends the process that tries"
+            what = f"page {index + 1} cannot be read: it crashes the process that reads it"
             return TryFailedError(PageUnreadableError(what))
     log.error("a page failed unexpectedly", exc_info=exc)
     return TryFailedError(SidecarError())

@@ -119,7 +119,7 @@ class DocumentReader:
             return await self._open(job, use_text_layer=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
-                "the document cannot be opened: opening it ends the process that tries"
+                "the document cannot be opened: it crashes the process that opens it"
             ) from exc
 
     async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
@@ -219,7 +219,7 @@ async def _due(job: ReadJob, call: Awaitable[T]) -> T:
 
 
 async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
-    """Wait for a task until then; tell whether it has ended."""
+    """Wait for a task until then; return whether it has ended."""
     left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
     done, _ = await asyncio.wait([task], timeout=left_s)
     return bool(done)
@@ -230,7 +230,7 @@ def _needs_engine(page: PageFacts) -> bool:
 
 
 def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:
-    """Give the decision of the last page's last call: what the model was left with."""
+    """Return the decision of the last page's last call: it still holds for the model."""
     made = [attempt.residency for page in pages for attempt in page.attempts if attempt.residency]
     return made[-1] if made else None
 
@@ -246,7 +246,7 @@ async def _running(work: Sequence[Coroutine[None, None, T]]) -> AsyncIterator[li
 
 
 async def _stop(tasks: Sequence["asyncio.Task[T]"]) -> None:
-    """Cancel all at once, so that none begins where another ends, and wait for their ends."""
+    """Cancel all at once, so that none starts when another ends, and wait for them to end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

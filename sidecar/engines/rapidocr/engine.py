@@ -42,7 +42,7 @@ class RapidEngine:
 
     def check(self, order: ReadOrder) -> None:
         """Refuse to read if it is not installed; a request's languages are checked before."""
-        self._there()
+        self._require()
 
     def check_languages(self, languages: str) -> None:
         """Refuse languages that no model reads.
@@ -52,14 +52,14 @@ class RapidEngine:
             InvalidValueError: not a list of languages.
             LanguageMissingError: one has no model here.
         """
-        self._there()
+        self._require()
         readable = readable_languages(has_thai=self._has_thai)
         hint = "" if self._has_thai else "; `ocr-sidecar fetch` gets its Thai model"
         refuse_missing(languages, readable, "the engine rapidocr reads", hint)
 
     def model(self, order: ReadOrder) -> EngineModel:
         """Return the version."""
-        return EngineModel(f"rapidocr-{self._there().version}")
+        return EngineModel(f"rapidocr-{self._require().version}")
 
     def max_attempts(self, order: ReadOrder) -> int:
         """One attempt: the same page gives the same text."""
@@ -72,7 +72,7 @@ class RapidEngine:
 
     async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:
         """Draw and read one page in a worker."""
-        models = self._there()
+        models = self._require()
         is_thai = needs_thai(order.languages, page.first_text, has_thai=self._has_thai)
         recogniser = models.recogniser(is_thai=is_thai)
         read, worked_s = await self._workers.run_timed(
@@ -99,7 +99,7 @@ class RapidEngine:
     def _has_thai(self) -> bool:
         return self.models is not None and self.models.thai is not None
 
-    def _there(self) -> RapidModels:
+    def _require(self) -> RapidModels:
         if self.models is None:
             raise EngineUnavailableError(f"the engine rapidocr is not installed here: {INSTALL}")
         return self.models

@@ -18,7 +18,7 @@ from sidecar.runtime.worker_pool import WorkerPool
 log = logging.getLogger(__name__)
 
 LOAD_DEADLINE_S = 30.0
-LOAD_AGAIN_S = 5.0
+LOAD_RETRY_S = 5.0
 
 
 class TesseractEngine:
@@ -66,7 +66,7 @@ class TesseractEngine:
                 log.exception("Tesseract cannot be loaded")
             self._looked.set()
             if self.failure:
-                await asyncio.sleep(LOAD_AGAIN_S)
+                await asyncio.sleep(LOAD_RETRY_S)
 
     def check(self, order: ReadOrder) -> None:
         """Refuse languages that are not installed; see :meth:`check_languages`."""
@@ -80,11 +80,11 @@ class TesseractEngine:
             InvalidValueError: not a list of languages, or too many.
             LanguageMissingError: one is not installed.
         """
-        refuse_missing(languages, self._there().languages - {ORIENTATION_DATA}, "installed are")
+        refuse_missing(languages, self._require().languages - {ORIENTATION_DATA}, "installed are")
 
     def model(self, order: ReadOrder) -> EngineModel:
         """Return the version."""
-        return EngineModel(f"tesseract-{self._there().version}")
+        return EngineModel(f"tesseract-{self._require().version}")
 
     def max_attempts(self, order: ReadOrder) -> int:
         """One attempt: the same page gives the same text."""
@@ -103,7 +103,7 @@ class TesseractEngine:
             page.index,
             self._limits,
             order.languages,
-            self._there().tessdata_dir,
+            self._require().tessdata_dir,
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
@@ -111,8 +111,8 @@ class TesseractEngine:
         parameters = {"languages": order.languages, "dpi": self._limits.dpi}
         return replace(read, verdict=verdict, done_reason=done_reason, parameters=parameters, worked_s=worked_s)
 
-    def _there(self) -> Installed:
+    def _require(self) -> Installed:
         if self.installed is None:
             why = "is still loading" if self.failure is None else f"cannot be used: {self.failure}"
-            raise EngineUnavailableError(f"Tesseract {why}", retry_after_s=round(LOAD_AGAIN_S))
+            raise EngineUnavailableError(f"Tesseract {why}", retry_after_s=round(LOAD_RETRY_S))
         return self.installed

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sidecar.settings import MAY_BE_NOTHING, Settings, SettingsError, environment_names, parse_settings
+from sidecar.settings import MAY_BE_EMPTY, Settings, SettingsError, environment_names, parse_settings
 
 MIB = 1024 * 1024
 THAI_URL = (
@@ -208,7 +208,7 @@ def test_every_value_that_is_refused_is_named():
     assert "OCR_WORKERS is 999: " in text
 
 
-@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_NOTHING))
+@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_EMPTY))
 @pytest.mark.parametrize("nothing", ["", "  ", "\t\n"])
 def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
     assert parse_settings({name: nothing}) == parse_settings({})
@@ -225,7 +225,7 @@ def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
 @pytest.mark.parametrize("nothing", ["", "  "])
 def test_a_model_set_to_nothing_is_switched_off(name, field, nothing):
     assert getattr(parse_settings({name: nothing}), field) == ""
-    assert name in MAY_BE_NOTHING
+    assert name in MAY_BE_EMPTY
 
 
 @pytest.mark.parametrize(
