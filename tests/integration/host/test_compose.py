@@ -77,6 +77,8 @@ def test_images_are_those_that_make_builds_and_the_chart_s():
     images = {name: service["image"] for name, service in load()["services"].items()}
     built = {re.search(r"--tag (\S+) \.$", line)[1] for line in make_image("BUILDER=docker") if "--tag" in line}
     assert {images[name] for name in TARGETS} == built
+    told = "".join((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in ("deploy", "switch"))
+    assert set(re.findall(r"SIDECAR_IMAGE=(ocr-sidecar:[\d.]+\d)", told)) == {images["ocr-sidecar"]}
     chart = yaml.safe_load((ROOT / "helm" / "values.yaml").read_text(encoding="utf-8"))["ollama"]["inPod"]["image"]
     assert images["ollama"] == f"{chart['repository']}:{chart['tag']}"
     assert load({"SIDECAR_IMAGE": "registry.example/ocr:1"})["services"]["ocr-sidecar"]["image"].endswith("ocr:1")
