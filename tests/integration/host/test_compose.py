@@ -77,6 +77,8 @@ def test_images_are_those_that_make_builds_and_the_chart_s():
     images = {name: service["image"] for name, service in load()["services"].items()}
     built = {re.search(r"--tag (\S+) \.$", line)[1] for line in make_image("BUILDER=docker") if "--tag" in line}
     assert {images[name] for name in TARGETS} == built
+    told = "".join((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in ("deploy", "switch"))
+    assert set(re.findall(r"SIDECAR_IMAGE=(ocr-sidecar:[\d.]+\d)", told)) == {images["ocr-sidecar"]}
     chart = yaml.safe_load((ROOT / "helm" / "values.yaml").read_text(encoding="utf-8"))["ollama"]["inPod"]["image"]
     assert images["ollama"] == f"{chart['repository']}:{chart['tag']}"
     assert load({"SIDECAR_IMAGE": "registry.example/ocr:1"})["services"]["ocr-sidecar"]["image"].endswith("ocr:1")
@@ -109,8 +111,9 @@ def test_whatever_the_operator_sets_wins_and_nothing_is_set_twice():
         for name, value in compose_file.parse()["services"]["ocr-sidecar"]["environment"].items()
         if "${" not in value
     }
-    (of_profiles, of_spool) = mounts(load()["services"]["ocr-sidecar"])["profiles"], "/spool/documents"
-    assert fixed == {"OCR_PROFILE_DIR": of_profiles, "OCR_SPOOL_DIR": of_spool}, "they follow from the volumes"
+    at = mounts(load()["services"]["ocr-sidecar"])
+    follow = {"OCR_PROFILE_DIR": at["profiles"], "OCR_SPOOL_DIR": f"{at['spool']}/documents"}
+    assert fixed == follow | {"OCR_STATE_DIR": at["state"]}, "they follow from the volumes"
 
 
 def test_only_the_mirror_gets_the_database():

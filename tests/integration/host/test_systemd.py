@@ -22,6 +22,8 @@ FOLDER = ROOT / "examples" / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
 HOME = "/opt/ocr-sidecar"
 """Where a unit expects this repository."""
+STATE = ("HF_HOME", "OCR_RAPIDOCR_DIR", "OCR_STATE_DIR")
+"""What outlives a process."""
 MAX_EXPOSURE = 20
 """systemd-analyze's measure times ten; below 20 is what it calls safe enough, with the GPU in reach."""
 
@@ -93,9 +95,9 @@ def test_the_sidecar_reads_where_the_mirror_writes():
     written = only("ocr-mirror", "ExecStart").split(" --output ")[1]
     assert written == f"/var/lib/{only('ocr-mirror', 'StateDirectory')}"
     assert environment("ocr-sidecar")["OCR_PROFILE_DIR"] == written
-    states = [value for name, value in environment("ocr-sidecar").items() if name in ("HF_HOME", "OCR_RAPIDOCR_DIR")]
+    states = [value for name, value in environment("ocr-sidecar").items() if name in STATE]
     assert all(value.startswith(f"/var/lib/{only('ocr-sidecar', 'StateDirectory')}/") for value in states)
-    assert len(states) == 2
+    assert len(states) == len(STATE)
 
 
 async def start(host, unit: str):
