@@ -4,6 +4,7 @@ The LLM comes first. keep_alive is decided here and nowhere else.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from sidecar.gpu.vram import VramHeadroom
 
@@ -17,6 +18,7 @@ LARGE_CONTEXT_ACTIVE = "large-context-active"
 QUERY_FAILED = "query-failed"
 HIGH_PRESSURE = "high-pressure"
 HEADROOM_SUFFICIENT = "headroom-sufficient"
+LEASE = "lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def calculate_ocr_residency(
         return OcrResidencyDecision(0, headroom.available_mb, HIGH_PRESSURE)
     window_s = min(limits.window_s, cap_s) if cap_s > 0 else limits.window_s
     return OcrResidencyDecision(window_s, headroom.available_mb, HEADROOM_SUFFICIENT)
+
+
+def lease_residency(headroom: VramHeadroom, left_s: float) -> OcrResidencyDecision:
+    """Let the model stay as long as the lease lasts: the LLM is away, and if we die, it leaves by itself."""
+    return OcrResidencyDecision(max(1, ceil(left_s)), headroom.available_mb, LEASE)
 
 
 def _has_large_context(headroom: VramHeadroom, model: str) -> bool:
