@@ -241,6 +241,8 @@ class CallGate:
         required = self.latest_required = self.requirement(key, running + 1)
         if not required.is_seen:
             return residency_policy.would_evict(headroom, asked.model, required.mb, running)
+        if not running and residency_policy.would_be_made_room_for(headroom, asked.model, self.book.idle_mb(key)):
+            return True
         room_mb = self._room_mb(asked, key, headroom)
         return residency_policy.would_overflow(headroom, asked.model, required.mb, room_mb, running)
 

@@ -347,3 +347,12 @@ def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         settings.port = 1
     assert settings == Settings()
+
+
+def test_a_lease_needs_a_folder_to_remember_the_llm_in():
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({"OCR_ON_PRESSURE": "lease"})
+    assert str(refused.value) == (
+        "OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set, to remember which model to load again"
+    )
+    assert parse_settings({"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/state"}).on_pressure == "lease"
