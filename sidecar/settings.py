@@ -236,12 +236,12 @@ class Settings(BaseModel):
     gpu_index: int = Field(
         0, alias="OCR_GPU_INDEX", ge=0, description="NVML's number of the GPU that Ollama uses, of those this pod sees."
     )
-    on_pressure: Literal["tesseract", "refuse", "evict"] = Field(
+    on_pressure: Literal["tesseract", "refuse", "evict", "lease"] = Field(
         "tesseract",
         alias="OCR_ON_PRESSURE",
         description="What happens to a page if loading the OCR model would evict another model: `tesseract` reads"
         " it (if OCR_FALLBACK_ENGINE allows), `refuse`: 503 with Retry-After, `evict`: the other "
-        "model is evicted.",
+        "model is evicted, `lease`: the GPU is borrowed for a batch of pages, and the model loaded again.",
     )
     pressure_wait_s: float = Field(
         0,
@@ -249,6 +249,27 @@ class Settings(BaseModel):
         ge=0,
         le=3600,
         description="How long a page waits for room before OCR_ON_PRESSURE applies, in seconds.",
+    )
+    lease_wait_s: Seconds = Field(
+        60,
+        alias="OCR_LEASE_WAIT_SECONDS",
+        description="How long a page waits for the GPU to be borrowed, in seconds, most of it for the LLM to be idle; "
+        "then it goes as with `tesseract`. With OCR_ON_PRESSURE=lease.",
+    )
+    lease_s: float = Field(
+        120,
+        alias="OCR_LEASE_SECONDS",
+        ge=1,
+        le=3600,
+        description="How long the LLM may be away, in seconds; half a minute longer until it is back. What is not "
+        "read by then waits for the next time. Long leases read more pages for each load of the LLM.",
+    )
+    lease_min_pages: int = Field(
+        1,
+        alias="OCR_LEASE_MIN_PAGES",
+        ge=1,
+        description="The GPU is borrowed once so many pages wait for it. Fewer wait for OCR_LEASE_WAIT_SECONDS in "
+        "vain.",
     )
     required_vram_mb: int = Field(
         4000,
@@ -260,8 +281,8 @@ class Settings(BaseModel):
     state_dir: Path | None = Field(
         None,
         alias="OCR_STATE_DIR",
-        description="Folder for what outlives the process: how much VRAM the OCR model was seen to need. Unset: it is "
-        "learned anew after each start.",
+        description="Folder for what outlives the process: how much VRAM the OCR model was seen to need, and which "
+        "models are to be loaded again. Unset: it is learned anew after each start; a lease needs it.",
     )
 
     # ── embedding and reranking ───────────────────────────────────────────────────────────────────────────────
@@ -551,6 +572,14 @@ class Settings(BaseModel):
     def _ports_differ(self) -> Self:
         if self.port == self.ops_port != 0:
             raise ValueError(f"OCR_PORT and OCR_OPS_PORT are both {self.port}: they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _lease_is_remembered(self) -> Self:
+        if self.on_pressure == "lease" and not self.state_dir:
+            raise ValueError(
+                "OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set, to remember which model to load again"
+            )
         return self
 
     @property

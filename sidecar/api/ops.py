@@ -114,6 +114,7 @@ async def get_readyz(request: web.Request) -> web.Response:
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
         "sandbox": sandbox.available(),
         "state": _state(request.app),
+        "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
     return web.json_response(body, status=200 if readable.ready else 503)
@@ -125,6 +126,19 @@ def _state(app: web.Application) -> dict[str, str | None]:
         return {"state": "off", "reason": None}
     failure = app[STATE_FOLDER].failure
     return {"state": "failed" if failure else "ready", "reason": failure}
+
+
+def _lease(app: web.Application) -> dict[str, object]:
+    """Tell where the lease of the GPU is, and what is owed."""
+    lease = app[CALL_GATE].lease if CALL_GATE in app else None
+    if lease is None:
+        return {"phase": "off", "reason": None, "owed": [], "awaySeconds": None}
+    return {
+        "phase": lease.state.phase.value,
+        "reason": lease.obstacle or lease.state.refusal,
+        "owed": [one.name for one in lease.state.owed],
+        "awaySeconds": None if lease.away_s is None else round(lease.away_s, 1),
+    }
 
 
 def _render_capability(capability: Capability) -> dict[str, str | None]:

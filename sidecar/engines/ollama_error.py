@@ -22,6 +22,8 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 NEEDED_TOKENS = re.compile(r"n_prompt_tokens\W{1,6}(\d{1,9})")
 """In the JSON that an overflow's error text holds, as text in text: each quote may have a backslash."""
 
+CONTEXT = re.compile("(longer than|exceeds) the (available )?context", re.IGNORECASE)
+
 
 class Meaning(Enum):
     """What happened, as far as the words tell."""
@@ -82,4 +84,6 @@ def refusal(status: int, said: str | None, model: str) -> EngineFailedError | Mo
         return failure(said or "", f"the model server answered {status}")
     if needed := NEEDED_TOKENS.search(said or ""):
         return EngineRefusedError(f"the page and its prompt take {needed[1]} tokens: num_ctx must be larger than that")
+    if CONTEXT.search(said or ""):
+        return EngineRefusedError("the page and its prompt are longer than the model's context: num_ctx must be larger")
     return EngineRefusedError(f"the model server refused the page with status {status}")

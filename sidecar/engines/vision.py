@@ -133,7 +133,7 @@ class VisionEngine:
         is_fair = timeouts.whole_s >= FAIR_SHARE * order.page_timeout_s
         is_probe = self._pass_circuit()
         try:
-            with self.gate.call(admitted):
+            async with self.gate.call(admitted):
                 stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
         except SidecarError as exc:
             raise TryFailedError(self.gate.explain(exc, admitted), sent, residency) from exc

@@ -8,14 +8,15 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sidecar.errors import EngineFailedError, GpuOutOfMemoryError, GpuPressureError, SidecarError
 from sidecar.gpu import burst as bursts
 from sidecar.gpu import need, residency_policy
 from sidecar.gpu.burst import Burst
+from sidecar.gpu.lease import GpuLease, Wish
 from sidecar.gpu.need import NeedKey, Requirement
 from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
@@ -32,6 +33,7 @@ PRESSURE_AGAIN_S = 30
 """Retry-After when a page is refused because the GPU is full: an LLM's answer takes about that long."""
 FAILED_AGAIN_S = 10
 """Retry-After when a call ran out of memory."""
+TAKEN_BACK = "the GPU went back to the LLM before the page was read"
 NO_ROOM = "the GPU has no room for the OCR model beside what it holds now"
 
 
@@ -48,6 +50,8 @@ class GatePolicy:
     pressure_wait_s: float = 0.0
     active_profile: str | None = None
     longest_side: int = 0
+    parallel: int = 1
+    """Calls that may run at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,9 @@ class CallGate:
         self._bursts: dict[str, Burst] = {}
         self._watching: dict[str, asyncio.Task[None]] = {}
         self._call_ended_s = float("-inf")
+        self._cuts: set[asyncio.Timeout] = set()
+        self.lease: GpuLease | None = None
+        """Borrows the GPU for pages that do not fit, if the operator wants that."""
         self.latest_required: Requirement | None = None
         """What the last call that asked was held to, for itself and those that ran."""
         self.make_room: Callable[[], Awaitable[bool]] | None = None
@@ -109,28 +116,38 @@ class CallGate:
             GpuPressureError: there is no room.
         """
         headroom = await self._wait_for_room(asked)
-        decision = residency_policy.calculate_ocr_residency(
-            headroom,
-            asked.model,
-            asked.active_profile or self._policy.active_profile,
-            self._policy.residency,
-            asked.cap_s,
-        )
         key = self.key(asked, headroom)
-        return Admitted(asked, key, decision, headroom, self._room_mb(asked, key, headroom))
+        return Admitted(asked, key, self._decide(asked, headroom), headroom, self._room_mb(asked, key, headroom))
 
-    @contextmanager
-    def call(self, admitted: Admitted) -> Iterator[None]:
-        """Count a call while it runs, and watch what it takes."""
+    @asynccontextmanager
+    async def call(self, admitted: Admitted) -> AsyncIterator[None]:
+        """Count a call while it runs, and watch what it takes.
+
+        Raises:
+            GpuPressureError: it ran beyond the end of the lease, and was ended.
+        """
         model = full_name(admitted.asked.model)
         self._begin(model, admitted)
         self._running[model] += 1
         self._most[model] = max(self._most[model], self._running[model])
+        cut = asyncio.timeout(None)
+        self._cuts.add(cut)
         try:
-            yield
+            async with cut:
+                yield
+        except TimeoutError as exc:
+            if not cut.expired():
+                raise
+            raise GpuPressureError(TAKEN_BACK, retry_after_s=PRESSURE_AGAIN_S) from exc
         finally:
+            self._cuts.discard(cut)
             self._running[model] -= 1
             self._call_ended_s = self._clock()
+
+    def cut_calls(self) -> None:
+        """End all calls that run."""
+        for cut in self._cuts:
+            cut.reschedule(asyncio.get_running_loop().time())
 
     def explain(self, error: SidecarError, admitted: Admitted) -> SidecarError:
         """Return why a call failed: a runner that ended where memory was short ended for want of it. Learns from it."""
@@ -141,6 +158,8 @@ class CallGate:
         if isinstance(error, GpuOutOfMemoryError) and admitted.headroom.query_success:
             calls = max(1, self._most[full_name(admitted.asked.model)])
             self.book.change(admitted.key, lambda one, now_s: need.learn_lack(one, calls, admitted.room_mb, now_s))
+            if self.lease:
+                self.lease.note_loss(admitted.headroom.others(admitted.asked.model))
         return error
 
     def requirement(self, key: NeedKey, calls: int) -> Requirement:
@@ -167,13 +186,51 @@ class CallGate:
         headroom = await self.monitor.read()
         if self.make_room and self._lacks_room(headroom, asked) and await self.make_room():
             headroom = await self.monitor.read_anew()
-        while self._must_stand_back(headroom, asked):
+        while self._is_closed or self._must_stand_back(headroom, asked):
+            if self.lease and self._needs_lease(headroom, asked):
+                await self.lease.enter(self._wish(asked, headroom), asked.ends_s)
+                headroom = await self.monitor.read_anew()
+                continue
             is_ours = self._running[full_name(asked.model)] and self._clock() < asked.ends_s
             if not is_ours and self._clock() >= waits_until_s and not self._is_settling(headroom, asked.ends_s):
                 raise GpuPressureError(NO_ROOM, retry_after_s=PRESSURE_AGAIN_S)
             await asyncio.sleep(PRESSURE_POLL_S)
             headroom = await self.monitor.read()
         return headroom
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether the LLM is away for a lease that is not held: on its way out, or back."""
+        return self.lease is not None and self.lease.is_taken and not self.lease.is_held
+
+    def _needs_lease(self, headroom: VramHeadroom, asked: Asked) -> bool:
+        """Return whether to wait for a lease: not while memory is still being freed, nor for a call of our own."""
+        if self._is_closed:
+            return True
+        is_held = self.lease is not None and self.lease.is_held
+        is_ours = bool(self._running[full_name(asked.model)])
+        return not (is_held or is_ours or self._is_settling(headroom, asked.ends_s))
+
+    def _wish(self, asked: Asked, headroom: VramHeadroom) -> Wish:
+        """Tell the lease how much room is needed."""
+        key = self.key(asked, headroom)
+        return Wish(
+            full_name(asked.model),
+            least_mb=self.requirement(key, 1).mb,
+            need_mb=self.requirement(key, self._policy.parallel).mb,
+            own_mb=need.own_mb(self.book.get(key), headroom.held_by(asked.model)),
+        )
+
+    def _decide(self, asked: Asked, headroom: VramHeadroom) -> OcrResidencyDecision:
+        if self.lease and self.lease.is_held:
+            return residency_policy.lease_residency(headroom, self.lease.left_s)
+        return residency_policy.calculate_ocr_residency(
+            headroom,
+            asked.model,
+            asked.active_profile or self._policy.active_profile,
+            self._policy.residency,
+            asked.cap_s,
+        )
 
     def _must_stand_back(self, headroom: VramHeadroom, asked: Asked) -> bool:
         """Return whether the call would evict another model, or take more than there is beside it."""
@@ -184,6 +241,8 @@ class CallGate:
         required = self.latest_required = self.requirement(key, running + 1)
         if not required.is_seen:
             return residency_policy.would_evict(headroom, asked.model, required.mb, running)
+        if not running and residency_policy.would_be_made_room_for(headroom, asked.model, self.book.idle_mb(key)):
+            return True
         room_mb = self._room_mb(asked, key, headroom)
         return residency_policy.would_overflow(headroom, asked.model, required.mb, room_mb, running)
 

@@ -63,6 +63,11 @@ class NeedBook:
         """Say what so many calls at a time take; see :func:`sidecar.gpu.need.requirement`."""
         return need.requirement(self._needs.get(key), calls, estimate_mb, self._clock())
 
+    def idle_mb(self, key: NeedKey) -> int:
+        """Return what the loaded model takes while it reads nothing, in MiB; 0 if that is not known."""
+        idle = self.get(key).idle
+        return idle.mb if idle else 0
+
     def change(self, key: NeedKey, learn: Callable[[Need, float], Need]) -> None:
         """Learn something, and save it in the background."""
         known = self.get(key)

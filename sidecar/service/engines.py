@@ -5,6 +5,7 @@ that makes it and its line in `ENGINES`.
 """
 
 from collections.abc import AsyncIterator, Callable, Container, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -19,8 +20,12 @@ from sidecar.engines.rapidocr.installation import find_models
 from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.call_gate import CallGate, GatePolicy
+from sidecar.gpu.lease import GpuLease
+from sidecar.gpu.lease_debts import Debts
+from sidecar.gpu.lease_state import LeaseTerms
 from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.residency_policy import ResidencyLimits
+from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, ReadDevice, VramMonitor
 from sidecar.ocr.engine import EngineTraits, OcrEngine
 from sidecar.runtime.background import beside
@@ -54,17 +59,21 @@ def build_vision(
     state = app.get(STATE_FOLDER)
     book = NeedBook(state)
     gate = app[CALL_GATE] = CallGate(monitor, gate_policy(settings), book)
+    lease = make_lease(settings, ollama, monitor, state) if settings.on_pressure == "lease" else None
     vision = VisionEngine(drawer, ollama, gate, vision_policy(settings))
     vision.watch = watch
     if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, without copies of our models
         gate.make_room = app[PLACEMENT].make_room
+    if lease:
+        join_lease(lease, vision)
     watch_model(app[METRICS], vision, monitor, watch)
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         """Hold the session to the model server, and watch it."""
         await book.open()
-        async with ollama.open(), beside(watch.poll()):
-            yield
+        async with ollama.open():
+            async with beside(watch.poll()), leasing(lease):
+                yield
             await gate.close()
             await monitor.close()
         await book.close()
@@ -81,6 +90,35 @@ def _default_model(app: web.Application) -> str:
     """Return the model for requests that name none."""
     profile = app[PROFILE_STORE].current.get(app[SETTINGS].default_profile)
     return (profile and profile.model) or app[SETTINGS].ocr_model
+
+
+def make_lease(settings: Settings, ollama: Ollama, monitor: VramMonitor, state: StateFolder | None) -> GpuLease:
+    """Make the lease of the GPU, which the settings allow only with a state folder."""
+    if state is None:
+        raise SettingsError("OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set")
+    terms = LeaseTerms(settings.lease_wait_s, settings.lease_s, settings.lease_min_pages)
+    return GpuLease(ollama, monitor, Debts(state, settings.gpu_index), terms)
+
+
+def join_lease(lease: GpuLease, vision: VisionEngine) -> None:
+    """Let the gate ask for the lease, and the lease know what pages and calls there are."""
+    gate = vision.gate
+    gate.lease, lease.make_room = lease, gate.make_room
+    lease.pages = lambda: vision.prepare_slots.waiting + vision.prepare_slots.busy
+    lease.calls = lambda: gate.calls_running
+    lease.cut_calls = gate.cut_calls
+
+
+@asynccontextmanager
+async def leasing(lease: GpuLease | None) -> AsyncIterator[None]:
+    """Keep the lease, if there is one; at the end what is owed is given back."""
+    if lease is None:
+        yield
+        return
+    await lease.open()
+    async with beside(lease.keep()):
+        yield
+        await lease.close()
 
 
 def vision_policy(settings: Settings) -> VisionPolicy:
@@ -103,6 +141,7 @@ def gate_policy(settings: Settings) -> GatePolicy:
         pressure_wait_s=settings.pressure_wait_s,
         active_profile=settings.active_profile,
         longest_side=settings.image_longest_side,
+        parallel=settings.parallel_pages,
     )
 
 

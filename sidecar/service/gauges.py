@@ -20,6 +20,8 @@ from sidecar.api.app_keys import (
 )
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.vision import VisionEngine
+from sidecar.gpu.lease import GpuLease
+from sidecar.gpu.lease_state import Phase
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import OcrEngine
 from sidecar.retrieval.model import EMBED, RERANK
@@ -90,6 +92,8 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
         "Whether that was seen, and not estimated.",
         lambda: bool(gate.latest_required and gate.latest_required.is_seen),
     )
+    if gate.lease:
+        watch_lease(metrics, gate.lease)
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
     metrics.watch_each(
         "ocr_vram_mb",
@@ -101,6 +105,25 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
             "available": lambda: monitor.latest.available_mb,
         },
     )
+
+
+def watch_lease(metrics: Metrics, lease: GpuLease) -> None:
+    """Show where the lease is, how long the LLM has been away, and how often what happened."""
+    metrics.watch_each(
+        "ocr_lease_phase",
+        "1 for the phase in which the lease is.",
+        "phase",
+        {phase.value: partial(_is_in, lease, phase) for phase in Phase},
+    )
+    metrics.watch("ocr_lease_owed_models", "Models to be loaded again.", lambda: len(lease.state.owed))
+    metrics.watch("ocr_lease_away_seconds", "Time since the LLM was sent away.", lambda: lease.away_s or 0)
+    metrics.watch("ocr_leases_taken", "Times the GPU was borrowed.", lambda: lease.counts.taken)
+    metrics.watch("ocr_leases_refused", "Pages that got no lease.", lambda: lease.counts.refused)
+    metrics.watch("ocr_lease_failed_loads", "Loads of what is owed that failed.", lambda: lease.counts.failed_loads)
+
+
+def _is_in(lease: GpuLease, phase: Phase) -> bool:
+    return lease.state.phase is phase
 
 
 def watch_retrieval(app: web.Application) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-DEFAULT_CONTEXT = 4096  # tokens; Ollama's default on a small card
+DEFAULT_CONTEXTS = ((47 << 10, 262_144), (23 << 10, 32_768), (0, 4096))  # from so many MiB of VRAM on: tokens
 MIN_VISION_CONTEXT = 2048  # tokens; Ollama raises num_ctx to this for vision models
 DEFAULT_KEEP_ALIVE_S = 300.0  # OLLAMA_KEEP_ALIVE
 MAX_LOADED = 3  # models; OLLAMA_MAX_LOADED_MODELS with one GPU
@@ -55,9 +55,14 @@ class Runner:
         return same_gpu and replace(wanted, num_gpu=self.num_gpu) == self
 
 
-def plan_runner(model: Model, options: Mapping[str, object], *, shift: bool = True) -> Runner:
+def default_context(vram_mb: int) -> int:
+    """The context of a model that nobody gave one."""
+    return next(tokens for from_mb, tokens in DEFAULT_CONTEXTS if vram_mb >= from_mb)
+
+
+def plan_runner(model: Model, options: Mapping[str, object], vram_mb: int, *, shift: bool = True) -> Runner:
     """The parameters with which Ollama would load this model for these (checked) options."""
-    wanted = int(str(options.get("num_ctx", DEFAULT_CONTEXT)))
+    wanted = int(str(options.get("num_ctx", default_context(vram_mb))))
     least = MIN_VISION_CONTEXT if "vision" in model.capabilities else 4
     return Runner(
         context_length=min(max(wanted, least), model.max_context),
@@ -108,6 +113,7 @@ class Memory:
 
     def __init__(self, vram_mb: int, clock: Callable[[], float], max_loaded: int = MAX_LOADED) -> None:
         self.vram_mb = vram_mb
+        self.fit_share = 1.0  # of the free memory that a model may take without eviction; Ollama 0.33: 0.8 of its guess
         self.foreign_mb = 0  # what others than Ollama hold on the GPU
         self.most_used_mb = 0
         self.max_loaded = max_loaded
@@ -227,15 +233,15 @@ class Memory:
     def _next_to_leave(self, model: Model, wanted: Runner) -> Resident | None:
         """Which model must be unloaded first: itself, if loaded with other parameters, or an idle one, or None.
 
-        Ollama takes the idle model with the shortest keep_alive, the least recently used among equals here, and a busy
-        one only when none is idle: then the request waits for it.
+        Ollama takes the idle model with the shortest keep_alive, the first by name among equals, and a busy one only
+        when none is idle: then the request waits for it.
         """
         if model.name in self._residents:
             return self._residents[model.name]
-        fits = wanted.num_gpu == 0 or model.size_mb <= self._free_mb()
+        fits = wanted.num_gpu == 0 or model.size_mb <= self.fit_share * self._free_mb()
         if not self._residents or (fits and len(self._residents) < self.max_loaded):
             return None
-        return min(self._residents.values(), key=lambda one: (one.running > 0, one.keep_alive_s, one.used_s))
+        return min(self._residents.values(), key=lambda one: (one.running > 0, one.keep_alive_s, one.model.name))
 
     async def _bring(self, model: Model, wanted: Runner) -> Resident:
         try:

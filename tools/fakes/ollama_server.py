@@ -18,6 +18,7 @@ from tools.fakes.ollama_wire import (
     NEVER_S,
     VERSION,
     ChatRequest,
+    EmbedRequest,
     GenerateRequest,
     InferenceRequest,
     RequestError,
@@ -36,6 +37,7 @@ from tools.fakes.ollama_wire import (
 
 OCR_MODEL = "np-dms-ocr:latest"
 BODY_LIMIT_BYTES = 512 << 20  # Ollama has none
+NO_VISION = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 OUT_OF_MEMORY = "llama-server process has terminated: signal: aborted (core dumped): cudaMalloc failed: out of memory"
 CALL = web.RequestKey("call", Call)
 CONTEXT_LENGTH = 8192  # tokens; of models that `occupy` puts into memory
@@ -65,6 +67,7 @@ class FakeOllama:
         self.port = port  # 0: a free one, known once it runs
         self.chats: list[Call] = []
         self.generates: list[Call] = []
+        self.embeds: list[Call] = []
         self.requests: list[str] = []  # "GET /api/ps" and so on, all of them
         self.ps_delay_s = 0.0
         self.ps_fails: int | None = None  # a status: /api/ps answers it, with an error
@@ -189,6 +192,7 @@ class FakeOllama:
                 web.post("/api/show", self._show),
                 web.post("/api/chat", self._chat),
                 web.post("/api/generate", self._generate),
+                web.post("/api/embed", self._embed),
             ]
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
@@ -258,6 +262,17 @@ class FakeOllama:
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         return await self._infer(request, GenerateRequest, self.generates, self._answer_generate)
 
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        return await self._infer(request, EmbedRequest, self.embeds, self._answer_embed)
+
+    async def _answer_embed(self, _: web.Request, call: Call, asked: EmbedRequest, model: Model) -> web.StreamResponse:
+        if asked.input:
+            raise RequestError("the fake embeds nothing", status=501)
+        runner = plan_runner(model, asked.sent_options(), self.memory.vram_mb)
+        async with self.memory.using(model, runner, asked.keep_alive):
+            call.status = 200
+            return web.json_response({"model": asked.model, "embeddings": []})
+
     async def _infer(
         self,
         request: web.Request,
@@ -296,6 +311,9 @@ class FakeOllama:
         model = self.installed(asked.model)
         if model is None:
             raise RequestError(f"model '{asked.model}' not found", status=404)
+        verb = {ChatRequest: "chat", GenerateRequest: "generate"}.get(type(asked))
+        if verb and asked.wants_runner and "completion" not in model.capabilities:
+            raise RequestError(f'"{asked.model}" does not support {verb}')
         if asked.think and "thinking" not in model.capabilities:
             raise RequestError(f'"{asked.model}" does not support thinking')
         return model
@@ -306,11 +324,13 @@ class FakeOllama:
         said = {"message": render_message("")}
         if not asked.messages:
             return await self._load_or_unload(call, asked, model, said)
+        if call.images and "vision" not in model.capabilities:
+            return refuse(call, 500, NO_VISION)
         answer = self._next_answer(call)
         if answer.status >= 400:
             await asyncio.sleep(answer.first_token_s or 0)
             return refuse(call, answer.status, answer.error)
-        runner = plan_runner(model, asked.sent_options(), shift=asked.shift)
+        runner = plan_runner(model, asked.sent_options(), self.memory.vram_mb, shift=asked.shift)
         async with self.memory.using(model, runner, asked.keep_alive) as resident:
             loaded_s = self._clock()
             async with resident.slots:
@@ -336,7 +356,7 @@ class FakeOllama:
             self.memory.unload(model)
             reason = "unload"
         else:
-            runner = plan_runner(model, asked.sent_options(), shift=asked.shift)
+            runner = plan_runner(model, asked.sent_options(), self.memory.vram_mb, shift=asked.shift)
             async with self.memory.using(model, runner, asked.keep_alive):
                 reason = "load"
         call.status = 200

@@ -71,6 +71,9 @@ SETTINGS = [
     ("OCR_GPU_INDEX", "gpu_index", 0, "7", 7),
     ("OCR_ON_PRESSURE", "on_pressure", "tesseract", "evict", "evict"),
     ("OCR_PRESSURE_WAIT_SECONDS", "pressure_wait_s", 0, "0.25", 0.25),
+    ("OCR_LEASE_WAIT_SECONDS", "lease_wait_s", 60, "0.5", 0.5),
+    ("OCR_LEASE_SECONDS", "lease_s", 120, "1", 1),
+    ("OCR_LEASE_MIN_PAGES", "lease_min_pages", 1, "3", 3),
     ("OCR_REQUIRED_VRAM_MB", "required_vram_mb", 4000, "0", 0),
     ("OCR_STATE_DIR", "state_dir", None, "/state", Path("/state")),
     ("OCR_PROFILE_DIR", "profile_dir", None, "/profiles", Path("/profiles")),
@@ -156,6 +159,9 @@ REFUSED = [
     ("OCR_GPU_INDEX", ["-1", "all"]),
     ("OCR_ON_PRESSURE", ["wait", "EVICT", "none"]),
     ("OCR_PRESSURE_WAIT_SECONDS", ["-0.1", "3600.1", "nan"]),
+    ("OCR_LEASE_WAIT_SECONDS", ["0", "86400.1", "nan"]),
+    ("OCR_LEASE_SECONDS", ["0.5", "3600.1", "nan"]),
+    ("OCR_LEASE_MIN_PAGES", ["0", "1.5"]),
     ("OCR_REQUIRED_VRAM_MB", ["-1"]),
     ("RETRIEVAL_TIMEOUT_SECONDS", ["0", "86400.1", "nan"]),
     ("RETRIEVAL_DTYPE", ["fp16", "AUTO"]),
@@ -343,3 +349,12 @@ def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         settings.port = 1
     assert settings == Settings()
+
+
+def test_a_lease_needs_a_folder_to_remember_the_llm_in():
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({"OCR_ON_PRESSURE": "lease"})
+    assert str(refused.value) == (
+        "OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set, to remember which model to load again"
+    )
+    assert parse_settings({"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/state"}).on_pressure == "lease"

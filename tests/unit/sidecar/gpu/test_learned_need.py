@@ -150,3 +150,20 @@ async def test_alone_on_the_card_a_call_is_made_whatever_is_known(fake, rig):
     fake.install(OCR_MODEL, size_mb=4000, image_mb=1000)
     await rig.monitor.read_anew()
     assert (await rig.read()).text == "page text"
+
+
+async def test_the_room_to_spare_that_ollama_wants_is_counted_in(fake, rig):
+    """It evicts where it predicts more than 0.8 of the free memory, although there would be enough."""
+    fake.install(OCR_MODEL, size_mb=5000, image_mb=500, parallel=4)
+    await rig.read()
+    assert await rig.learned() == 5500
+    fake.free(OCR_MODEL)
+    fake.memory.fit_share = 0.8
+    fake.occupy(LLM, 10_200)  # 6,184 MiB are free, 0.8 of them 4,947
+    await rig.monitor.read_anew()
+    with pytest.raises(GpuPressureError):
+        await rig.read()
+    fake.occupy(LLM, 10_100)  # 6,284, 0.8 of them 5,027
+    await rig.monitor.read_anew()
+    assert (await rig.read()).text == "page text"
+    assert fake.evictions == []
