@@ -16,6 +16,7 @@ import subprocess
 import aiohttp
 import pytest
 
+from sidecar.service.app import API_ROUTES
 from sidecar.settings import SettingsError, environment_names, parse_settings
 from tests.conftest import DATA
 from tests.integration.controller.mariadb import mariadb, mariadb_server  # noqa: F401 - fixtures
@@ -113,9 +114,10 @@ def send(request, tmp_path):
 
 
 @pytest.fixture
-async def switched(govern):
+async def switched(govern, tmp_path):
     """A service with what the page has an operator write into .env; its Ollama is the fake."""
     told = {name: value for name, value in dot_env().items() if name in environment_names()}
+    told["OCR_STATE_DIR"] = str(tmp_path / "state")  # as compose.yaml sets it
     return await govern(**{name: value for name, value in told.items() if name != "OLLAMA_API_URL"})
 
 
@@ -184,6 +186,32 @@ async def test_embed_rerank_and_health_have_the_fields_that_the_backend_reads(st
     assert (health["status"], health["engine"]) == ("ok", "np-dms-ocr")
 
 
+HAS_PRESENCE = any(route.path == "/bge/status" for route in API_ROUTES)
+
+
+@pytest.mark.skipif(not HAS_PRESENCE, reason="this service has no /bge routes")
+async def test_the_models_leave_and_come_back_as_the_backend_and_its_admin_page_ask(start, models):
+    running = await loaded(
+        await start(**models.environment, BGE_KEEP_ALIVE_SECONDS=dot_env()["BGE_KEEP_ALIVE_SECONDS"])
+    )
+
+    async def ask(method: str, action: str) -> dict:
+        async with running.client.request(method, f"{running.url}/bge/{action}") as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    there, away = ({"bgeLoaded": one, "rerankerLoaded": one} for one in (True, False))
+    assert (await ask("GET", "status")).items() >= (there | {"keepAliveSeconds": 300}).items()
+    assert await ask("POST", "unload") == {"status": "unloaded"} | away
+    assert await ask("POST", "unload") == {"status": "unloaded"} | away
+    status = await ask("GET", "status")
+    assert status.keys() == {"bgeLoaded", "rerankerLoaded", "keepAliveSeconds", "idleSeconds", "autoUnloadIn"}
+    assert status.items() >= away.items()
+    assert await ask("POST", "load") == {"status": "loaded"} | there
+    await ask("POST", "unload")
+    assert (await post(running, "/embed", {"text": "ขออนุมัติ"}))[0] == 200, "the first call afterwards waits"
+
+
 # ── variable by variable ──────────────────────────────────────────────────────────────────────────────────────────
 
 VARIABLES = rows(PAGE, "## Variable by variable")
@@ -211,10 +239,11 @@ def test_the_file_that_the_page_writes_holds_the_old_values():
         name: before[name] for name in told if name in before
     }
     own = {name for name in told if name not in before}
-    assert own == {"RETRIEVAL_MAX_TOKENS", "SHARED_NETWORK", "SHARED_NETWORK_EXTERNAL"}
+    assert own == {"RETRIEVAL_MAX_TOKENS", "OCR_ON_PRESSURE", "SHARED_NETWORK", "SHARED_NETWORK_EXTERNAL"}
     network = load(told)["networks"]["default"]
     assert network == {"name": "lcbp3", "external": "true"}
     assert load(told)["services"]["ocr-sidecar"]["environment"]["BGE_KEEP_ALIVE_SECONDS"] == "300"
+    parse_settings(load(told)["services"]["ocr-sidecar"]["environment"] | {"OCR_ON_PRESSURE": told["OCR_ON_PRESSURE"]})
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str
     parser.read_string("[env]\n" + block("ini"))
