@@ -1,6 +1,7 @@
 """Every setting of the sidecar: its meaning, unit, default and the reason for it.
 
-Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
+Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself, except
+for the home folder that ``~`` stands for.
 """
 
 import re
@@ -14,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from sidecar.environment import SettingsError, names_of, parse_environment
 
-__all__ = ["MAY_BE_NOTHING", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
+__all__ = ["MAY_BE_EMPTY", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
 MIB = 1024 * 1024
 
@@ -25,8 +26,8 @@ EngineName = Annotated[str, Field(max_length=64)]
 NO_FALLBACK = "none"
 
 
-MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
-"""Settings whose default is something, and that are switched off by being set to nothing."""
+MAY_BE_EMPTY = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
+"""Settings that have a default, and that an empty value switches off."""
 
 
 class Settings(BaseModel):
@@ -333,6 +334,15 @@ class Settings(BaseModel):
         description="Longest time that a batch is held open for more texts, in milliseconds; never longer than a "
         "tenth of the batch's time. It lets callers that were just answered send their next text.",
     )
+    retrieval_max_tokens: int = Field(
+        8192,
+        alias="RETRIEVAL_MAX_TOKENS",
+        ge=16,
+        le=8192,
+        description="Most tokens of a text that are read, special ones included; longer texts are cut, which the "
+        "answer tells. 8192 is BGE-M3's own limit. With 512 vectors are those of FlagEmbedding's default, as from the "
+        "service that this one replaces.",
+    )
     retrieval_batch_tokens: int = Field(
         1024,
         alias="RETRIEVAL_BATCH_TOKENS",
@@ -355,7 +365,7 @@ class Settings(BaseModel):
         alias="RETRIEVAL_MAX_PADDING",
         ge=0,
         le=0.9,
-        description="Largest share of a batch that may be padding, which is computed in vain.",
+        description="Largest share of a batch that may be padding, which is computed for nothing.",
     )
     retrieval_gpu_overhead_mb: int = Field(
         1500,
@@ -608,9 +618,9 @@ def environment_names() -> dict[str, FieldInfo]:
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Build the settings from an environment; a variable that is set to nothing counts as unset, but for models.
+    """Build the settings from an environment; an empty value counts as unset, except for :data:`MAY_BE_EMPTY`.
 
     Raises:
         SettingsError: an unknown ``OCR_*`` name (the nearest known one is named), or a value outside its range.
     """
-    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_nothing=MAY_BE_NOTHING)
+    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_empty=MAY_BE_EMPTY)

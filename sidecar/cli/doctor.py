@@ -7,8 +7,10 @@ from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.ollama import Ollama
-from sidecar.engines.rapidocr import INSTALL, RapidEngine, find_models
-from sidecar.engines.tesseract import ORIENTATION_DATA, TesseractEngine, find_tessdata
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.rapidocr.installation import INSTALL, find_models
+from sidecar.engines.tesseract.engine import TesseractEngine
+from sidecar.engines.tesseract.installation import ORIENTATION_DATA, find_tessdata
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
 from sidecar.gpu.state_folder import StateFolder
@@ -186,5 +188,5 @@ def _retrieval(settings: Settings) -> Iterator[Finding]:
         ("/rerank", "RERANKER_MODEL", settings.reranker_model),
     ):
         there = bool(source) and hub.is_at_hand(source)
-        detail = f"{source} is " + ("at hand" if there else "not at hand") if source else f"{setting} is set to nothing"
+        detail = f"{source} is " + ("available" if there else "not available") if source else f"{setting} is empty"
         yield Finding(route, ok=there, detail=detail, remedy="python -m sidecar fetch" if source else "")

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 POLL_FAILED_S = 1.0
-"""The interval while something is wrong, so that a server's return is noticed soon."""
+"""The interval in seconds while something is wrong, so that a server's return is noticed soon."""
 
 STARTING = "model-server-starting"
 UNREACHABLE = "model-server-unreachable"

@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 3.0
 """Deadline of the small requests: which models are loaded, which are installed."""
-AGAIN_S = ollama_error.AGAIN_S
+RETRY_AFTER_S = ollama_error.RETRY_AFTER_S
 PLAIN = {"Accept-Encoding": "identity"}
 """A gateway that compresses a stream would delay its tokens."""
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ANSWER_CHARS = 400_000
-"""No page has this much text: a model that writes more has gone astray, even if it does not repeat itself."""
+"""No page has this much text: a model that writes more has lost its way, even if it does not repeat itself."""
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
@@ -69,7 +69,7 @@ class ChatStream:
 
     parts: list[str] = field(default_factory=list)
     chars: int = 0
-    """Of the text, and of what the model thought before it."""
+    """Characters of the text, and of what the model thought before it."""
     done_reason: str = model_answer.CUT
     first_token_s: float | None = None
     error: SidecarError | None = None
@@ -86,7 +86,7 @@ class ChatStream:
         self.chars += len(piece.text) + len(piece.thinking)
 
     def break_off(self, done_reason: str, error: SidecarError) -> None:
-        """Keep the text that arrived before the stream broke off."""
+        """Keep the text that arrived before the stream was interrupted."""
         self.done_reason, self.error = done_reason, error
 
 
@@ -116,7 +116,7 @@ class Ollama:
         self._session = None
 
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
-        """Stream one chat until it is done, loops, breaks off or is out of time; cancelling closes the connection.
+        """Stream one chat until it is done, loops, is interrupted or out of time; cancelling closes the connection.
 
         Raises:
             EngineUnavailableError: the server cannot be reached.
@@ -227,13 +227,13 @@ class Ollama:
             try:
                 async with (
                     asyncio.timeout(LOOK_S),
-                    self._there().get(self._url + path, allow_redirects=False) as answer,
+                    self._opened().get(self._url + path, allow_redirects=False) as answer,
                 ):
                     if answer.status != 200:
                         raise EngineFailedError(f"the model server answered {answer.status}")
                     return json.loads(await _head(answer.content, MAX_LINE_BYTES)), answer.headers.get("Date", "")
             except TimeoutError as exc:
-                raise EngineUnavailableError("the model server does not answer", retry_after_s=AGAIN_S) from exc
+                raise EngineUnavailableError("the model server does not answer", retry_after_s=RETRY_AFTER_S) from exc
 
     @asynccontextmanager
     async def _post(self, path: str, body: io.BytesIO) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -241,7 +241,7 @@ class Ollama:
         timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_connect=self._connect_s)
         headers = {"Content-Type": "application/json"}
         url = self._url + path
-        async with self._there().post(
+        async with self._opened().post(
             url, data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             try:
@@ -249,9 +249,9 @@ class Ollama:
             finally:
                 answer.close()  # the rest is not needed; a model that still writes stops when the connection closes
 
-    def _there(self) -> aiohttp.ClientSession:
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise EngineUnavailableError("the service is not started, or stops")
+            raise EngineUnavailableError("the service is not started yet, or stops")
         return self._session
 
 
@@ -261,7 +261,7 @@ def _gate() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
-        raise EngineUnavailableError("the model server cannot be reached", retry_after_s=AGAIN_S) from exc
+        raise EngineUnavailableError("the model server cannot be reached", retry_after_s=RETRY_AFTER_S) from exc
     except aiohttp.ClientError as exc:
         raise ollama_error.lost("the connection to the model server broke") from exc
     except (ValueError, RecursionError) as exc:
@@ -311,7 +311,7 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             if line.strip():
                 yield line
         if len(rest) > MAX_LINE_BYTES:
-            raise EngineFailedError("the model server sent a line without end")
+            raise EngineFailedError("the model server sent a line that is too long")
     if rest.strip():
         yield rest
 
@@ -338,7 +338,7 @@ def _parse_line(line: bytes) -> _Piece:
     if "error" in said:
         log.warning("the model server broke off", extra={"error": str(said["error"])[:SHOWN_ERROR_CHARS]})
         _raise_if_repeating(str(said["error"]))
-        raise ollama_error.failure(str(said["error"]), "the model server broke off with an error")
+        raise ollama_error.failure(str(said["error"]), "the model server stopped with an error")
     message = said.get("message")
     message = message if isinstance(message, dict) else {}
     done_reason = str(said.get("done_reason") or model_answer.CUT) if said.get("done") is True else None

@@ -14,7 +14,7 @@ from sidecar.errors import (
     ModelMissingError,
 )
 
-AGAIN_S = 10
+RETRY_AFTER_S = 10
 """Retry-After when the server failed: a restart of it, or of its runner, takes about that long."""
 PASSING_STATUSES = frozenset({408, 425, 429})
 """Refusals by a gateway that say nothing about the page."""
@@ -59,17 +59,19 @@ def failure(said: str, what: str) -> EngineFailedError:
     """Return the error for a failure of the server; ``what`` tells it where its words do not."""
     match meaning_of(said):
         case Meaning.OUT_OF_MEMORY:
-            return GpuOutOfMemoryError("the GPU has not enough memory for the model's call", retry_after_s=AGAIN_S)
+            return GpuOutOfMemoryError(
+                "the GPU has not enough memory for the model's call", retry_after_s=RETRY_AFTER_S
+            )
         case Meaning.RUNNER_GONE:
             return lost("the process that runs the model ended")
         case Meaning.NO_VISION:
             return EngineRefusedError("the model takes no pictures")
-    return EngineFailedError(what, retry_after_s=AGAIN_S)
+    return EngineFailedError(what, retry_after_s=RETRY_AFTER_S)
 
 
 def lost(what: str) -> EngineFailedError:
     """Return the error for a connection or a process that ended."""
-    error = EngineFailedError(what, retry_after_s=AGAIN_S)
+    error = EngineFailedError(what, retry_after_s=RETRY_AFTER_S)
     error.is_lost = True
     return error
 

@@ -92,7 +92,7 @@ class VisionEngine:
         return Capability("ready")
 
     async def loaded(self) -> None:
-        """Return: it is the model server that loads."""
+        """Return: the model server does the loading."""
 
     def check_languages(self, languages: str) -> None:
         """Refuse none: the model takes no languages."""

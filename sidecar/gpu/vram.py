@@ -40,15 +40,15 @@ class VramHeadroom:
         return self.gpu or f"{self.total_mb} MiB"
 
     def held_by(self, model: str) -> int:
-        """MiB that a model holds; 0 if it is not resident."""
+        """Return the MiB that a model holds; 0 if it is not resident."""
         return sum(one.vram_mb for one in self.models if same_model(one.name, model))
 
     def is_resident(self, model: str) -> bool:
-        """Tell whether Ollama holds a model."""
+        """Return whether Ollama holds a model."""
         return any(same_model(one.name, model) for one in self.models)
 
     def others(self, model: str) -> tuple[ResidentModel, ...]:
-        """Give what Ollama holds besides a model."""
+        """Return what Ollama holds besides a model."""
         return tuple(one for one in self.models if not same_model(one.name, model))
 
 

@@ -15,8 +15,9 @@ from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.ollama import Ollama
 from sidecar.engines.page_drawer import PageDrawer
-from sidecar.engines.rapidocr import RapidEngine, find_models
-from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.rapidocr.installation import find_models
+from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.call_gate import CallGate, GatePolicy
 from sidecar.gpu.lease import GpuLease

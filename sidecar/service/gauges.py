@@ -36,7 +36,7 @@ def watch_all(app: web.Application) -> None:
     engines = app[READER].engines
     metrics.watch_each(
         "ocr_pages_waiting",
-        "Pages that wait for their turn.",
+        "Pages that wait for a slot.",
         "engine",
         {name: partial(_pages_waiting, engine) for name, engine in engines.items()},
     )
@@ -58,7 +58,7 @@ def watch_all(app: web.Application) -> None:
     metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
     metrics.watch_each(
         "ocr_stuck_calls",
-        "Calls that have not come back although nobody waits for them.",
+        "Calls that have not returned although nobody waits for them.",
         "place",
         {name: partial(_stuck, pool) for name, pool in app[POOLS].items()},
     )

@@ -86,7 +86,8 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
         def load() -> M:
             folder = hub.find_model(source)  # first: without a model nothing is imported
             torch_runtime.bound_caches()
-            return model(folder, settings.retrieval_dtype, gpu.find(settings.gpu_index) if wants_gpu else None)
+            device = gpu.find(settings.gpu_index) if wants_gpu else None
+            return model(folder, settings.retrieval_dtype, device, settings.retrieval_max_tokens)
 
         return load
 

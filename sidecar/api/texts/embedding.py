@@ -63,7 +63,7 @@ async def v1_embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) -> Body:
-    if model := request.app[EMBEDDER].model:  # else it says itself that it is not there
+    if model := request.app[EMBEDDER].model:  # without a model, the call below raises the error for that
         openai.check_dimensions(asked.dimensions, model.dimensions)
     found = await _embeddings(request, asked.texts, truncate=asked.cuts)
     data = [
@@ -88,7 +88,7 @@ async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) 
 async def _embeddings(
     request: web.Request, texts: list[str], *, truncate: bool, most_each: int = 0
 ) -> Answers[Embedding]:
-    """Embed texts. While much is being sent, many are refused, whose vectors would be much more; a few never are."""
+    """Embed texts. While many answers are being sent, a long array is refused, since its vectors add to them."""
     if len(texts) > FEW_TEXTS or most_each:
         answers = request.app[RETRIEVAL_ANSWERS]
         answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)

@@ -238,6 +238,7 @@ async def test_readiness_tells_each_capability(service):
                     "rapidocr": {"state": "ready", "reason": "language-missing: tha"},
                 },
                 "sandbox": list(sandbox.available()),
+                "state": {"state": "off", "reason": None},
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )

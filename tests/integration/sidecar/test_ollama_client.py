@@ -124,7 +124,7 @@ async def test_what_the_server_says_went_wrong_reaches_no_caller():
 async def test_a_line_without_end_is_left_after_a_mebibyte():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.script([Answer("one two", trap=Trap.HUGE_LINE, after_chunks=0)])
-        with pytest.raises(EngineFailedError, match="line without end"):
+        with pytest.raises(EngineFailedError, match="line that is too long"):
             await ollama.chat(REQUEST, QUICK)
         await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sidecar.settings import MAY_BE_NOTHING, Settings, SettingsError, environment_names, parse_settings
+from sidecar.settings import MAY_BE_EMPTY, Settings, SettingsError, environment_names, parse_settings
 
 MIB = 1024 * 1024
 THAI_URL = (
@@ -91,6 +91,7 @@ SETTINGS = [
     ("RETRIEVAL_DEVICE", "retrieval_device", "auto", "cpu", "cpu"),
     ("RETRIEVAL_THREADS", "retrieval_threads", 0, "256", 256),
     ("RETRIEVAL_MAX_WAIT_MS", "retrieval_max_wait_ms", 20, "0", 0),
+    ("RETRIEVAL_MAX_TOKENS", "retrieval_max_tokens", 8192, "512", 512),
     ("RETRIEVAL_BATCH_TOKENS", "retrieval_batch_tokens", 1024, "16", 16),
     ("RETRIEVAL_GPU_BATCH_TOKENS", "retrieval_gpu_batch_tokens", 16_384, "1000000", 1_000_000),
     ("RETRIEVAL_MAX_PADDING", "retrieval_max_padding", 0.1, "0", 0),
@@ -167,6 +168,7 @@ REFUSED = [
     ("RETRIEVAL_DEVICE", ["cuda", "gpu"]),
     ("RETRIEVAL_THREADS", ["-1", "257"]),
     ("RETRIEVAL_MAX_WAIT_MS", ["-1", "1000.1", "nan"]),
+    ("RETRIEVAL_MAX_TOKENS", ["15", "8193"]),
     ("RETRIEVAL_BATCH_TOKENS", ["15", "1000001"]),
     ("RETRIEVAL_GPU_BATCH_TOKENS", ["15", "1000001"]),
     ("RETRIEVAL_MAX_PADDING", ["-0.1", "1", "nan"]),
@@ -212,7 +214,7 @@ def test_every_value_that_is_refused_is_named():
     assert "OCR_WORKERS is 999: " in text
 
 
-@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_NOTHING))
+@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_EMPTY))
 @pytest.mark.parametrize("nothing", ["", "  ", "\t\n"])
 def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
     assert parse_settings({name: nothing}) == parse_settings({})
@@ -229,7 +231,7 @@ def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
 @pytest.mark.parametrize("nothing", ["", "  "])
 def test_a_model_set_to_nothing_is_switched_off(name, field, nothing):
     assert getattr(parse_settings({name: nothing}), field) == ""
-    assert name in MAY_BE_NOTHING
+    assert name in MAY_BE_EMPTY
 
 
 @pytest.mark.parametrize(
