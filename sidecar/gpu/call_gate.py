@@ -183,6 +183,8 @@ class CallGate:
 
     async def _wait_for_room(self, asked: Asked) -> VramHeadroom:
         waits_until_s = min(self._clock() + self._policy.pressure_wait_s, asked.ends_s)
+        if self.lease:
+            await self.lease.look()
         headroom = await self.monitor.read()
         if self.make_room and self._lacks_room(headroom, asked) and await self.make_room():
             headroom = await self.monitor.read_anew()

@@ -79,6 +79,7 @@ class GpuLease:
         self.state = LeaseState()
         self.counts = LeaseCounts()
         self._is_closing = False
+        self._is_anothers = False
         self._ours: set[str] = set()
         self._asking: dict[asyncio.Future[str | None], Wish] = {}
         self._latest_wish = Wish("", 0, 0)
@@ -103,8 +104,8 @@ class GpuLease:
 
     @property
     def is_taken(self) -> bool:
-        """Tell whether only the lease lets calls through."""
-        return self.state.is_taken
+        """Tell whether only the lease lets calls through, ours or another process's."""
+        return self.state.is_taken or self._is_anothers
 
     @property
     def is_held(self) -> bool:
@@ -145,6 +146,10 @@ class GpuLease:
                 await self._settled.wait()
         except TimeoutError:
             log.warning("the LLM is not back yet, the next start brings it", extra={"models": _names(self.state.owed)})
+
+    async def look(self) -> None:
+        """Find out whether another process leases the GPU now: what is free then is not for us."""
+        self._is_anothers = await self._debts.others_owe()
 
     async def enter(self, wish: Wish, ends_s: float) -> None:
         """Wait until calls may begin, or until the GPU should be looked at again.
@@ -266,6 +271,7 @@ class GpuLease:
     async def _claim(self) -> None:
         """Become the lessor, if nobody else is; then what was owed before is owed by this process."""
         known = await self._debts.claim()
+        self._is_anothers = self._is_anothers and not self._debts.is_ours
         if known.owed:
             log.warning("a process before this one left the LLM away", extra={"models": _names(known.owed)})
             self._ours |= set(known.ours)

@@ -46,6 +46,13 @@ class Debts:
         self._on_disk = known.owed
         return known
 
+    async def others_owe(self) -> bool:
+        """Tell whether another process has sent the LLM away, and perhaps died since."""
+        if self.is_ours:
+            return False
+        known = await self._file.load()
+        return bool(known and known.owed)
+
     async def remember(self, owed: tuple[Owed, ...], ours: frozenset[str]) -> str | None:
         """Have on disk what is owed; return why it is not, if so."""
         if owed != self._on_disk:

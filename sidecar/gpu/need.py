@@ -39,8 +39,8 @@ class NeedKey(_Learned):
 
     gpu: str
     model: str
-    num_ctx: int = 0
-    longest_side: int = 0
+    num_ctx: int
+    longest_side: int
 
 
 class Need(_Learned):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ import pytest
 from sidecar.errors import GpuOutOfMemoryError, GpuPressureError
 from sidecar.gpu.lease_state import Phase
 from sidecar.gpu.need import learn_lack
+from sidecar.gpu.state_folder import StateFolder
+from sidecar.runtime.blocking_pool import BlockingPool
 from tests.conftest import until
 from tests.integration.sidecar.documents import as_png, picture_of_text
 from tests.integration.sidecar.leasing import LLM, QUICK, Rig, card, texts, unloads_of_llm
@@ -213,6 +216,8 @@ async def test_a_second_sidecar_does_not_lease_until_the_first_is_gone(fake, tmp
             reading = asyncio.create_task(first.document(4))
             await until(lambda: first.lease.is_held)
             assert second.lease.obstacle == "another process leases this GPU"
+            [refused] = await second.document(1)  # though there is room while the LLM is away
+            assert "another process leases this GPU" in refused.detail
             assert texts(await reading) == ["page text"] * 4
             await until(lambda: is_back(fake, first))
             [refused] = await second.document(1)
@@ -223,6 +228,24 @@ async def test_a_second_sidecar_does_not_lease_until_the_first_is_gone(fake, tmp
         await until(lambda: is_back(fake, third))
 
 
+async def test_a_second_sidecar_gives_back_first_what_a_dead_one_owed(fake, tmp_path):
+    dead = StateFolder(tmp_path / "state", BlockingPool("state", 1))
+    await dead.open()
+    assert await dead.lock("lease-gpu0.lock")
+    async with Rig(fake, tmp_path / "state").open() as rig:
+        fake.free(LLM)
+        owed = {"name": LLM, "vram_mb": 13_000, "context_length": 8192, "keep_alive_s": 240}
+        await dead.write("owed-gpu0.json", json.dumps({"version": 1, "owed": [owed], "ours": [OCR_MODEL]}).encode())
+        [refused] = await rig.document(1)
+        assert "another process leases this GPU" in refused.detail
+        assert fake.resident == []
+        dead.close()
+        assert texts(await rig.document(1)) == ["page text"]
+        assert fake.loads[0] == LLM
+        await until(lambda: is_back(fake, rig))
+        assert 239 <= llm(fake).keep_alive_s <= 241
+
+
 async def test_nothing_is_unloaded_that_cannot_be_remembered(fake, rig, tmp_path):
     (tmp_path / "state" / "owed-gpu0.json").mkdir()
     [refused] = await rig.document(1)
@@ -231,7 +254,7 @@ async def test_nothing_is_unloaded_that_cannot_be_remembered(fake, rig, tmp_path
 
 
 async def test_the_end_of_the_service_gives_the_llm_back(fake, tmp_path):
-    async with Rig(fake, tmp_path / "state").open() as rig:
+    async with Rig(fake, tmp_path / "state", replace(QUICK, linger_s=60)).open() as rig:
         await rig.document(2)
         assert rig.lease.is_held
     assert fake.resident == [LLM]
@@ -249,7 +272,12 @@ async def test_a_broken_file_of_debts_is_begun_anew(fake, tmp_path):
 # ── through the whole service ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def environment(fake: FakeOllama, tmp_path: Path) -> dict[str, str]:
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+def environment(fake: FakeOllama, tmp_path: Path, port: int) -> dict[str, str]:
     return os.environ | {
         "OLLAMA_API_URL": fake.url,
         "OCR_ON_PRESSURE": "lease",
@@ -257,7 +285,7 @@ def environment(fake: FakeOllama, tmp_path: Path) -> dict[str, str]:
         "OCR_SPOOL_DIR": str(tmp_path / "spool"),
         "OCR_AUTH_MODE": "network",
         "OCR_VRAM_SOURCE": "ollama",
-        "OCR_PORT": "18765",
+        "OCR_PORT": str(port),
         "OCR_OPS_PORT": "0",
         "OCR_WORKERS": "1",
         "OCR_LANGUAGES": "eng",
@@ -266,28 +294,31 @@ def environment(fake: FakeOllama, tmp_path: Path) -> dict[str, str]:
     }
 
 
-async def serve(fake: FakeOllama, tmp_path: Path) -> asyncio.subprocess.Process:
+async def serve(fake: FakeOllama, tmp_path: Path, port: int) -> asyncio.subprocess.Process:
     command = (sys.executable, "-m", "sidecar", "serve")
     quiet = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(*command, env=environment(fake, tmp_path), stdout=quiet, stderr=quiet)
+    return await asyncio.create_subprocess_exec(
+        *command, env=environment(fake, tmp_path, port), stdout=quiet, stderr=quiet
+    )
 
 
-async def send_a_page(session: aiohttp.ClientSession) -> None:
+async def send_a_page(session: aiohttp.ClientSession, port: int) -> None:
     """Send until there is somebody who takes it, and do not care what becomes of it."""
     while True:
         form = aiohttp.FormData()
         form.add_field("file", as_png(picture_of_text(lines=2, size=(700, 400))), filename="a.png")
         form.add_field("engine", "np-dms-ocr")
         try:
-            await session.post("http://127.0.0.1:18765/ocr-upload", data=form)
+            await session.post(f"http://127.0.0.1:{port}/ocr-upload", data=form)
         except aiohttp.ClientError:
             await asyncio.sleep(0.2)
 
 
 async def test_a_kill_with_the_llm_away_is_made_good_at_the_next_start(tmp_path):
     async with card(latency_s=60, load_s=1) as fake, aiohttp.ClientSession() as session:
-        first = await serve(fake, tmp_path)
-        sending = asyncio.create_task(send_a_page(session))
+        port = free_port()
+        first = await serve(fake, tmp_path, port)
+        sending = asyncio.create_task(send_a_page(session, port))
         await until(lambda: fake.chats)
         assert fake.resident == [OCR_MODEL]
         first.send_signal(signal.SIGKILL)
@@ -295,11 +326,12 @@ async def test_a_kill_with_the_llm_away_is_made_good_at_the_next_start(tmp_path)
         await first.wait()
         await until(lambda: fake.chats[0].disconnected)
         assert LLM not in fake.resident
-        second = await serve(fake, tmp_path)
+        second = await serve(fake, tmp_path, port)
         started_s = time.monotonic()
         try:
             await until(lambda: fake.resident == [LLM], 30)
             assert time.monotonic() - started_s < 30
+            await until(lambda: json.loads((tmp_path / "state" / "owed-gpu0.json").read_text())["owed"] == [])
         finally:
             second.terminate()
             await second.wait()

@@ -265,6 +265,25 @@ def test_callers_that_leave_take_the_lease_along():
     assert (world.count(Act.UNLOAD), world.count(Act.LOAD), world.llm_there) == (1, 1, True)
 
 
+def test_callers_that_leave_while_they_wait_cost_the_llm_nothing():
+    world = World(pages=4, llm_busy_until_s=20)
+    world.run(5)
+    world.pages = 0
+    world.run(TICK_S)
+    assert (world.state.phase, world.refusals) == (Phase.FREE, [])
+    world.run(100)
+    assert (world.count(Act.UNLOAD), world.longest_away_s) == (0, 0)
+
+
+def test_callers_that_leave_before_the_llm_has_left_give_it_its_time_back():
+    world = World(pages=4)
+    world.until(Phase.TAKING)
+    world.llm_busy_until_s = world.now_s + 500
+    world.pages = 0
+    assert world.until(Phase.FREE) < 2
+    assert (world.llm_leaves, world.longest_away_s) == (False, 0)
+
+
 def test_a_lone_page_is_not_worth_it_where_the_operator_says_so():
     world = World(pages=2, terms=replace(TERMS, min_pages=3))
     world.run(61)

@@ -40,7 +40,7 @@ def test_what_was_seen_counts_whether_more_or_less_than_the_estimate():
     ("peaks", "idle_mb", "calls", "mb"),
     [
         pytest.param({"n1": 9000, "n4": 12_000}, 5000, 4, 12_000, id="as many as were seen"),
-        pytest.param({"n1": 9000, "n4": 12_000}, 5000, 2, 12_000, id="bounded by the next larger number"),
+        pytest.param({"n1": 9000, "n3": 11_000, "n4": 12_000}, 5000, 2, 11_000, id="bounded by the next larger number"),
         pytest.param({"n1": 9000, "n2": 11_000}, 5000, 4, 17_000, id="beyond: each like those seen on average"),
         pytest.param({"n1": 9000}, 5000, 3, 17_000, id="from one alone"),
         pytest.param({"n1": 9000}, 0, 3, 9000, id="nothing is known of a call's own share"),

@@ -14,7 +14,7 @@ from sidecar.gpu.state_folder import StateFile, StateFolder
 from sidecar.runtime.blocking_pool import BlockingPool
 from tests.conftest import until
 
-KEY = NeedKey(gpu="GPU-1", model="sha")
+KEY = NeedKey(gpu="GPU-1", model="sha", num_ctx=0, longest_side=0)
 LOCKER = """
 import asyncio, sys
 from pathlib import Path
@@ -104,7 +104,7 @@ async def test_a_need_is_learned_by_one_process_and_known_to_the_next(tmp_path):
     later = NeedBook(opened(tmp_path), clock=lambda: 2000.0)
     await later.open()
     assert later.requirement(KEY, 2, 4000).mb == 14_300
-    assert later.requirement(NeedKey(gpu="GPU-2", model="sha"), 2, 4000).mb == 4000
+    assert later.requirement(KEY.model_copy(update={"gpu": "GPU-2"}), 2, 4000).mb == 4000
 
 
 async def test_what_is_learned_while_it_is_saved_is_saved_too(tmp_path):
@@ -120,6 +120,6 @@ async def test_what_is_learned_while_it_is_saved_is_saved_too(tmp_path):
 async def test_needs_are_not_kept_without_bound():
     book = NeedBook(clock=lambda: 0.0)
     for number in range(100):
-        book.change(NeedKey(gpu="g", model=str(number)), lambda need, now_s: learn_peak(need, 1, 5000, now_s))
-    known = [book.requirement(NeedKey(gpu="g", model=str(n)), 1, 4000).is_seen for n in range(100)]
+        book.change(KEY.model_copy(update={"model": str(number)}), lambda need, now_s: learn_peak(need, 1, 5000, now_s))
+    known = [book.requirement(KEY.model_copy(update={"model": str(n)}), 1, 4000).is_seen for n in range(100)]
     assert known == [False] * 36 + [True] * 64
