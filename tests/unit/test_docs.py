@@ -27,7 +27,7 @@ from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
-from sidecar.retrieval import bge, placement_policy, retriever
+from sidecar.retrieval import bge, keeper, placement_policy, retriever
 from sidecar.service import engines
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
@@ -266,7 +266,7 @@ def constants(module, pattern: str) -> set[str]:
 def test_every_reason_for_not_embedding_has_its_line():
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(bge.__file__).parent.glob("*.py"))
     raised = set(re.findall(r'(?:ModelLoadError\(|missing = )f?"([a-z-]+): ', sources))
-    reasons = constants(retriever, r"[a-z]+(-[a-z]+)+") | raised
+    reasons = constants(retriever, r"[a-z]+(-[a-z]+)+") | constants(keeper, r"[a-z]+(-[a-z]+)+") | raised
     assert {"model-missing", "model-unusable", "worker-died"} <= reasons
     assert columns(OPERATIONS, "### Ready or not") == sorted((reason,) for reason in reasons)
 
