@@ -298,6 +298,14 @@ class Settings(BaseModel):
         alias="RERANKER_MODEL",
         description="Model of `/rerank`, likewise.",
     )
+    bge_keep_alive_s: float = Field(
+        0,
+        alias="BGE_KEEP_ALIVE_SECONDS",
+        ge=0,
+        le=86400 * 366,
+        description="How long a model of `/embed` or `/rerank` that nobody uses stays in memory and on the GPU, in "
+        "seconds; the next call loads it again and waits for that. 0: for ever. The old service had 300.",
+    )
     retrieval_timeout_s: Seconds = Field(
         30,
         alias="RETRIEVAL_TIMEOUT_SECONDS",

@@ -90,6 +90,28 @@ class Metrics:
             ["model", "device", "reason"],
             registry=self.registry,
         )
+        self.retrieval_loads = Counter(
+            "retrieval_loads",
+            "Loads of a model, by why it was loaded and what came of it.",
+            ["model", "cause", "outcome"],
+            registry=self.registry,
+        )
+        self.retrieval_load_seconds = Histogram(
+            "retrieval_load_seconds",
+            "Time that a load took.",
+            ["model"],
+            buckets=PAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.retrieval_releases = Counter(
+            "retrieval_releases", "Times a model was released, by why.", ["model", "cause"], registry=self.registry
+        )
+        self.retrieval_calls_delayed = Counter(
+            "retrieval_calls_delayed",
+            "Calls that waited for a released model to come back.",
+            ["model"],
+            registry=self.registry,
+        )
         self.retrieval_batch_seconds = Histogram(
             "retrieval_batch_seconds",
             "Time from handing a batch to its device to its results.",

@@ -54,5 +54,7 @@ RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)
+"""How long the request waited for a released model to come back."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""

@@ -38,7 +38,7 @@ from sidecar.api.middleware import (
     refuse_packed,
     sign,
 )
-from sidecar.api.texts import embedding, models, reranking
+from sidecar.api.texts import embedding, models, presence, reranking
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
 from sidecar.documents.upload_paths import open_upload
@@ -75,6 +75,9 @@ API_ROUTES = (
     web.get("/info", models.get_info),
     web.get("/models", models.get_models),
     web.get("/v1/models", models.get_models),
+    web.post("/bge/load", presence.load),
+    web.post("/bge/unload", presence.unload),
+    web.get("/bge/status", presence.get_status),
     web.get("/health", ops.get_health),
     web.get("/openapi.json", ops.get_openapi),
 )

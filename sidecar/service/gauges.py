@@ -147,3 +147,9 @@ def watch_retrieval(app: web.Application) -> None:
         "model",
         {name: partial(app[PLACEMENT].is_on_gpu, name) for name in (EMBED, RERANK)},
     )
+    metrics.watch_each(
+        "retrieval_model_loaded",
+        "Whether the model is in memory.",
+        "model",
+        {EMBED: embedder.keeper.loaded.is_set, RERANK: reranker.keeper.loaded.is_set},
+    )

@@ -52,3 +52,21 @@ class ProfilesBody(Wire):
 
     profiles: list[LoadedProfileBody]
     refused: list[RefusedProfileBody]
+
+
+class BgeStateBody(Wire):
+    """Answer of `POST /bge/load` and `POST /bge/unload`."""
+
+    status: str = Field(description="`loaded`, `unloaded`, or `unloading`: calls that came before still use a model.")
+    bge_loaded: bool = Field(description="Whether the embedder is in memory.")
+    reranker_loaded: bool
+
+
+class BgeStatusBody(Wire):
+    """Answer of `GET /bge/status`."""
+
+    bge_loaded: bool = Field(description="Whether the embedder is in memory.")
+    reranker_loaded: bool
+    keep_alive_seconds: float = Field(description="`BGE_KEEP_ALIVE_SECONDS`; 0: for ever.")
+    idle_seconds: float | None = Field(description="Since a model that is in memory was used; null: none is.")
+    auto_unload_in: float | None = Field(description="Seconds until both have left, if nobody calls; null: never.")

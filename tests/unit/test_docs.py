@@ -27,7 +27,7 @@ from sidecar.gpu import residency_policy
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
-from sidecar.retrieval import bge, placement_policy, retriever
+from sidecar.retrieval import bge, keeper, placement_policy, retriever
 from sidecar.service import engines
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
@@ -122,11 +122,7 @@ SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX|BGE|RERANKER|RETRIEVAL)_[
 OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_KEEP_ALIVE", "OLLAMA_MAX_QUEUE")}
 OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
 """Settings of the model server, named where ours have to fit them."""
-SWITCHED = {
-    (page, name)
-    for page in ("switch.md", "switch.th.md")
-    for name in ("OCR_API_URL", "OCR_LANG", "BGE_KEEP_ALIVE_SECONDS")
-}
+SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in ("OCR_API_URL", "OCR_LANG")}
 """The backend's own setting, and some of the service that ours replaces."""
 
 
@@ -274,7 +270,7 @@ def constants(module, pattern: str) -> set[str]:
 def test_every_reason_for_not_embedding_has_its_line():
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(bge.__file__).parent.glob("*.py"))
     raised = set(re.findall(r'(?:ModelLoadError\(|missing = )f?"([a-z-]+): ', sources))
-    reasons = constants(retriever, r"[a-z]+(-[a-z]+)+") | raised
+    reasons = constants(retriever, r"[a-z]+(-[a-z]+)+") | constants(keeper, r"[a-z]+(-[a-z]+)+") | raised
     assert {"model-missing", "model-unusable", "worker-died"} <= reasons
     assert columns(OPERATIONS, "### Ready or not") == sorted((reason,) for reason in reasons)
 

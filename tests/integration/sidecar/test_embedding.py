@@ -109,7 +109,7 @@ async def test_many_texts_are_answered_as_each_alone(retrieving):
 
 async def test_a_token_that_the_model_does_not_know_is_refused_before_a_gpu_would_meet_it(retrieving):
     with pytest.raises(ValueError, match="does not know"):
-        retrieving.service.api[EMBEDDER].model.cpu.run([Tokens([0, 10**6, 2])], lambda: True)
+        retrieving.service.api[EMBEDDER].keeper.model.cpu.run([Tokens([0, 10**6, 2])], lambda: True)
 
 
 async def test_a_text_that_is_too_long_is_cut_and_says_so_or_is_refused(retrieving):

@@ -16,7 +16,6 @@ import subprocess
 import aiohttp
 import pytest
 
-from sidecar.service.app import API_ROUTES
 from sidecar.settings import SettingsError, environment_names, parse_settings
 from tests.conftest import DATA
 from tests.integration.controller.mariadb import mariadb, mariadb_server  # noqa: F401 - fixtures
@@ -186,10 +185,6 @@ async def test_embed_rerank_and_health_have_the_fields_that_the_backend_reads(st
     assert (health["status"], health["engine"]) == ("ok", "np-dms-ocr")
 
 
-HAS_PRESENCE = any(route.path == "/bge/status" for route in API_ROUTES)
-
-
-@pytest.mark.skipif(not HAS_PRESENCE, reason="this service has no /bge routes")
 async def test_the_models_leave_and_come_back_as_the_backend_and_its_admin_page_ask(start, models):
     running = await loaded(
         await start(**models.environment, BGE_KEEP_ALIVE_SECONDS=dot_env()["BGE_KEEP_ALIVE_SECONDS"])
@@ -222,7 +217,7 @@ def test_a_variable_is_kept_ignored_or_refused_as_the_page_says(name, value, sai
     written = value if re.fullmatch(r"[\w.:/+-]+", value) and value != "empty" else value.split(",")[0].strip()
     told = {"OCR_AUTH_MODE": "api-key", name: "" if value == "empty" else written}
     if said.startswith("Kept"):
-        assert name in environment_names() or name == "BGE_KEEP_ALIVE_SECONDS"
+        assert name in environment_names()
         parse_settings(told)
     elif "refuses it" in said:
         with pytest.raises(SettingsError, match=name):
