@@ -35,6 +35,8 @@ from sidecar.runtime.fair_slots import FairSlots
 
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
+DIGEST_WAIT_S = 3.0
+"""How long the first pages after a start wait for the model's digest, by which what it needs is known."""
 FAIR_SHARE = 0.5
 """Share of a page's time that a call must have had before its timeout counts against the model server."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
@@ -125,6 +127,8 @@ class VisionEngine:
         if page.picture.blank:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
+        if self.watch:
+            await self.watch.asked_once(min(DIGEST_WAIT_S, deadline_s))
         admitted = await self.gate.admit(self._asked(order, ends_s))
         residency = admitted.decision
         sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)

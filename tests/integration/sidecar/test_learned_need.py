@@ -50,6 +50,7 @@ async def test_what_is_learned_is_shown_and_known_after_a_restart(fake, govern, 
     assert [one["needMb"] for one in await needs(second)] == [{"1": 8000}]
     fake.free(OCR_MODEL)
     fake.occupy("np-dms-ai:latest", 9000)
+    await second.service.engine("np-dms-ocr").gate.monitor.read_anew()  # readings are shared for a quarter of a second
     body = await second.read()
     assert (body["engineUsed"], body["warnings"]) == (
         "tesseract",
