@@ -133,3 +133,17 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
 
     def free_gpu(self) -> None:
         """Free memory that dropped copies left behind. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """What a model takes and gives, as :class:`RetrievalModel` says; it stays known while the model is away."""
+
+    max_tokens: int
+    max_query_tokens: int
+    dimensions: int
+
+
+def limits_of(model: RetrievalModel[Any, Any]) -> ModelLimits:
+    """Return a model's limits."""
+    return ModelLimits(model.max_tokens, model.max_query_tokens, model.dimensions)

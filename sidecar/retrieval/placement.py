@@ -62,16 +62,20 @@ class Placement:
         self._limits = limits
         self._clock = clock
         self._tenants: dict[str, _Tenant] = {}
+        self._dismissed: set[str] = set()
         self._turn = asyncio.Lock()
         self._following: dict[asyncio.Task[None], float] = {}
 
     def admit(self, model: RetrievalModel[Any, Any]) -> None:
         """Add a model that is loaded; it starts on the CPU."""
+        self._dismissed.discard(model.name)
         self._tenants[model.name] = _Tenant(model, CopyState(model.gpu_mb + self._limits.overhead_mb))
 
     def where(self, name: str) -> tuple[ModelCopy[Any] | None, str]:
         """Return a model's copy on the GPU, or None for the one on the CPU, and the reason."""
         tenant = self._tenants.get(name)
+        if self._read is not None and name in self._dismissed:
+            return None, placement_policy.RELEASED
         if self._read is None or tenant is None or not tenant.model.can_use_gpu:
             return None, placement_policy.NO_CUDA
         if not tenant.state.on_gpu:  # its copy may still be there, waiting to be freed
@@ -112,6 +116,16 @@ class Placement:
             tenant.state = state
         await self._follow(tenants)
 
+    async def dismiss(self, name: str) -> None:
+        """Forget a model that leaves, and free its copy; wait for that, at most ``room_s``, as long as a GPU may hang.
+
+        Its batches that are still to come run on the CPU. It is barred: a reading may be under way that counts it.
+        """
+        tenant = self._tenants.pop(name)
+        self._dismissed.add(name)
+        tenant.state = placement_policy.bar(tenant.state, placement_policy.RELEASED, self._clock())
+        await self._follow([tenant], self._limits.room_s)
+
     async def make_room(self) -> bool:
         """Drop all copies, because OCR needs their memory; return whether there were any, once the memory is free.
 
@@ -132,9 +146,9 @@ class Placement:
     async def failed(self, name: str, reason: str) -> None:
         """Drop a copy that failed a batch, for a while."""
         log.warning("a copy on the GPU failed", extra={"model": name, "reason": reason})
-        tenant = self._tenants[name]
-        tenant.state = placement_policy.bar(tenant.state, reason, self._clock())
-        await self._follow([tenant], self._limits.room_s)
+        if tenant := self._tenants.get(name):  # else it was dismissed meanwhile, and its copy is going
+            tenant.state = placement_policy.bar(tenant.state, reason, self._clock())
+            await self._follow([tenant], self._limits.room_s)
 
     async def _follow(self, tenants: list[_Tenant], wait_s: float | None = None) -> None:
         """Make the copies match the states, and wait for it. A cancelled caller does not cancel the work."""

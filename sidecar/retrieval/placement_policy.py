@@ -22,6 +22,7 @@ BELOW_THRESHOLD = "gpu-headroom-below-threshold"
 NO_CUDA = "cuda-not-available"
 OUT_OF_MEMORY = "gpu-out-of-memory"
 WARMING_UP = "warming-up"
+RELEASED = "model-released"
 NEVER_S = float("-inf")
 
 

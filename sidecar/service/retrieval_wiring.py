@@ -27,11 +27,10 @@ from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
 from sidecar.retrieval.batch_policy import RetrievalPolicy
 from sidecar.retrieval.bge import hub, models, torch_runtime
 from sidecar.retrieval.cpu_threads import CpuThreads
+from sidecar.retrieval.keeper import NOT_CONFIGURED, NOT_INSTALLED, KeeperMeans, ModelKeeper
 from sidecar.retrieval.model import EMBED, RERANK
 from sidecar.retrieval.placement import Placement, PlacementLimits
 from sidecar.retrieval.retriever import (
-    NOT_CONFIGURED,
-    NOT_INSTALLED,
     RetrievalMeans,
     Retriever,
     Threads,
@@ -86,7 +85,8 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
         def load() -> M:
             folder = hub.find_model(source)  # first: without a model nothing is imported
             torch_runtime.bound_caches()
-            return model(folder, settings.retrieval_dtype, gpu.find(settings.gpu_index) if wants_gpu else None)
+            device = gpu.find(settings.gpu_index) if wants_gpu else None
+            return model(folder, settings.retrieval_dtype, device, settings.retrieval_max_tokens)
 
         return load
 
@@ -96,9 +96,10 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     workers = app[WORKERS]
     ledger = CoreLedger(usable_cores(), lambda: workers.busy)
     means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger)
+    keeping = KeeperMeans(placement, app[METRICS], settings.bge_keep_alive_s, torch_runtime.reclaim_memory)
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
-    app[EMBEDDER] = Retriever(EMBED, loader(models.Embedder, embedder), _absent(embedder), means)
-    app[RERANKER] = Retriever(RERANK, loader(models.Reranker, reranker), _absent(reranker), means)
+    app[EMBEDDER] = Retriever(ModelKeeper(EMBED, loader(models.Embedder, embedder), _absent(embedder), keeping), means)
+    app[RERANKER] = Retriever(ModelKeeper(RERANK, loader(models.Reranker, reranker), _absent(reranker), keeping), means)
 
 
 def _absent(source: str) -> str | None:
@@ -130,7 +131,9 @@ async def retrieval_life(app: web.Application) -> AsyncIterator[None]:
     retrievers = (app[EMBEDDER], app[RERANKER])
     async with AsyncExitStack() as stack:
         for retriever in retrievers:
+            stack.callback(retriever.keeper.close)
             await stack.enter_async_context(beside(retriever.batcher.keep_working()))
+            await stack.enter_async_context(beside(retriever.keeper.keep_releasing()))
         await stack.enter_async_context(beside(app[PLACEMENT].keep_placing()))
         await stack.enter_async_context(beside(_load_after_ocr(app)))
         yield
@@ -143,4 +146,4 @@ async def _load_after_ocr(app: web.Application) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(OCR_FIRST_S):
             await app[READER].loaded()
-    await asyncio.gather(app[EMBEDDER].keep_loading(), app[RERANKER].keep_loading())
+    await asyncio.gather(app[EMBEDDER].keeper.keep_loading(), app[RERANKER].keeper.keep_loading())

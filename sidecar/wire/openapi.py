@@ -59,6 +59,11 @@ LISTS: dict[str, tuple[str, type[BaseModel]]] = {
     "/models": ("The same as /v1/models", openai.ModelsBody),
     "/v1/models": ("List the models, as OpenAI does", openai.ModelsBody),
 }
+PRESENCE: dict[str, dict[str, tuple[str, type[BaseModel], tuple[str, ...]]]] = {
+    "/bge/load": {"post": ("Load the models now", status.BgeStateBody, ("401", "503"))},
+    "/bge/unload": {"post": ("Release the models; the next call loads them", status.BgeStateBody, ("401",))},
+    "/bge/status": {"get": ("Tell which models are in memory", status.BgeStatusBody, ("401",))},
+}
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
 
 
@@ -78,6 +83,7 @@ def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
             },
             **{path: {"post": _retrieving(path, *parts)} for path, parts in RETRIEVAL.items()},
             **{path: {"get": _listing(*parts)} for path, parts in LISTS.items()},
+            **{path: {verb: _present(*of)} for path, verbs in PRESENCE.items() for verb, of in verbs.items()},
             "/health": {"get": _plain("Tell whether documents can be read", status.HealthBody)},
             "/openapi.json": {
                 "get": {
@@ -113,6 +119,8 @@ def _schemas() -> dict[str, Any]:
             common.ErrorBody,
             common.ConventionErrorBody,
             status.HealthBody,
+            status.BgeStateBody,
+            status.BgeStatusBody,
         )
     ]
     requests += [(one, "validation") for _, asked, _ in RETRIEVAL.values() for one in asked]
@@ -165,6 +173,11 @@ def _retrieving(path: str, summary: str, asked: Models, answers: Models) -> dict
 def _listing(summary: str, answer: type[BaseModel]) -> dict[str, Any]:
     responses = {"200": {"description": "ok", "content": _json(_ref(answer))}, "401": _error("401", "/v1/")}
     return {"summary": summary, "responses": responses}
+
+
+def _present(summary: str, answer: type[BaseModel], errors: tuple[str, ...]) -> dict[str, Any]:
+    responses = {"200": {"description": "What is in memory now", "content": _json(_ref(answer))}}
+    return {"summary": summary, "responses": responses | {code: _error(code) for code in errors}}
 
 
 def _one_of(models: Models) -> dict[str, Any]:

@@ -7,6 +7,16 @@ from pydantic import Field
 from sidecar.wire.common import Wire
 
 
+class LearnedNeedBody(Wire):
+    """What the OCR model was seen to take of the GPU."""
+
+    model: str = Field(description="The model's digest, or its name where the model server tells none.")
+    num_ctx: int = Field(description="Tokens; 0 where no request or profile sets it.")
+    longest_side: int = Field(description="Of the pictures, in pixels.")
+    idle_mb: int | None = Field(description="While loaded and not reading, in MiB.")
+    need_mb: dict[int, int] = Field(description="By the number of calls at a time, in MiB.")
+
+
 class HealthBody(Wire):
     """Answer of `GET /health`."""
 
@@ -17,6 +27,7 @@ class HealthBody(Wire):
     ocr_engine: str = Field(description="What `auto` falls to.")
     version: str
     reasons: list[str] = Field([])
+    learned_needs: list[LearnedNeedBody] = Field([])
 
 
 class LoadedProfileBody(Wire):
@@ -41,3 +52,21 @@ class ProfilesBody(Wire):
 
     profiles: list[LoadedProfileBody]
     refused: list[RefusedProfileBody]
+
+
+class BgeStateBody(Wire):
+    """Answer of `POST /bge/load` and `POST /bge/unload`."""
+
+    status: str = Field(description="`loaded`, `unloaded`, or `unloading`: calls that came before still use a model.")
+    bge_loaded: bool = Field(description="Whether the embedder is in memory.")
+    reranker_loaded: bool
+
+
+class BgeStatusBody(Wire):
+    """Answer of `GET /bge/status`."""
+
+    bge_loaded: bool = Field(description="Whether the embedder is in memory.")
+    reranker_loaded: bool
+    keep_alive_seconds: float = Field(description="`BGE_KEEP_ALIVE_SECONDS`; 0: for ever.")
+    idle_seconds: float | None = Field(description="Since a model that is in memory was used; null: none is.")
+    auto_unload_in: float | None = Field(description="Seconds until both have left, if nobody calls; null: never.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import EMBEDDER, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import EMBEDDER, LOAD_SECONDS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.model import Embedding
@@ -63,8 +63,8 @@ async def v1_embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) -> Body:
-    if model := request.app[EMBEDDER].model:  # else it says itself that it is not there
-        openai.check_dimensions(asked.dimensions, model.dimensions)
+    if limits := request.app[EMBEDDER].keeper.limits:  # else it says itself that it is not there
+        openai.check_dimensions(asked.dimensions, limits.dimensions)
     found = await _embeddings(request, asked.texts, truncate=asked.cuts)
     data = [
         {
@@ -88,8 +88,10 @@ async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) 
 async def _embeddings(
     request: web.Request, texts: list[str], *, truncate: bool, most_each: int = 0
 ) -> Answers[Embedding]:
-    """Embed texts. While much is being sent, many are refused, whose vectors would be much more; a few never are."""
+    """Embed texts. While many answers are being sent, a long array is refused, since its vectors add to them."""
     if len(texts) > FEW_TEXTS or most_each:
         answers = request.app[RETRIEVAL_ANSWERS]
         answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
-    return await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each)
+    found = await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each)
+    request[LOAD_SECONDS] = found.load_s
+    return found

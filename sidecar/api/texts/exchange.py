@@ -1,4 +1,4 @@
-"""One request with texts: read, parsed, computed, written; the memory it takes; the fields that it has in vain."""
+"""One request with texts: read, parsed, computed, written; the memory it takes; the fields that were ignored."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api import deliver, receive
-from sidecar.api.app_keys import DRAIN, METRICS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import DRAIN, LOAD_SECONDS, METRICS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
 from sidecar.api.receive import read_body
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.wire import retrieval
@@ -18,8 +18,9 @@ Body = dict[str, Any]
 Compute = Callable[[web.Request, Any], Awaitable[object]]
 """Computes the answer to one form of request."""
 Forms = Mapping[type[Form], Compute]
-"""The forms that a route takes; the first is meant where nothing tells."""
+"""The forms that a route accepts; the first applies if no field tells which one it is."""
 IGNORED_HEADER = "X-Ignored-Fields"
+LOAD_HEADER = "X-Model-Load-Seconds"
 
 
 async def answer(request: web.Request, forms: Forms) -> web.StreamResponse:
@@ -34,8 +35,14 @@ async def answer(request: web.Request, forms: Forms) -> web.StreamResponse:
             parsed = parse_any(tuple(forms), body, settings.retrieval_max_items)
             computed = retrieval.render(await forms[type(parsed.asked)](request, parsed.asked))
             sent.take_anyway(len(computed))
-            headers = _ignored(request, parsed.ignored)
+            headers = _ignored(request, parsed.ignored) | _waited(request)
             return await deliver.deliver(request, computed, JSON, settings.receive_timeout_s, headers)
+
+
+def _waited(request: web.Request) -> dict[str, str]:
+    """Tell a caller that its model had been released, and how long it took to come back."""
+    load_s = request.get(LOAD_SECONDS, 0.0)
+    return {LOAD_HEADER: f"{load_s:.3f}"} if load_s else {}
 
 
 def _ignored(request: web.Request, names: tuple[str, ...]) -> dict[str, str]:

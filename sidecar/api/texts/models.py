@@ -1,13 +1,14 @@
-"""What there is to embed and rerank with, and how a text is divided into tokens."""
+"""The models that embed and rerank, and how a text is divided into tokens."""
 
 from typing import Any
 
 from aiohttp import web
 
 from sidecar import __version__
-from sidecar.api.app_keys import EMBEDDER, SETTINGS
+from sidecar.api.app_keys import EMBEDDER, LOAD_SECONDS, SETTINGS
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
+from sidecar.retrieval.retriever import Divided
 from sidecar.wire import openai, tei, vllm
 
 
@@ -17,15 +18,20 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
 
 
 async def _pieces(request: web.Request, asked: tei.TokenizeRequest) -> list[Any]:
-    found = await request.app[EMBEDDER].pieces(asked.texts, special=asked.add_special_tokens)
-    return [[tei.piece_body(piece) for piece in pieces] for pieces in found]
+    found = await _divided(request, asked.texts, special=asked.add_special_tokens)
+    return [[tei.piece_body(piece) for piece in pieces] for pieces in found.texts]
 
 
 async def _tokens(request: web.Request, asked: vllm.PromptRequest) -> Body:
-    embedder = request.app[EMBEDDER]
-    (pieces,) = await embedder.pieces([asked.prompt], special=asked.add_special_tokens)
-    most = embedder.model.max_tokens if embedder.model else 0
-    return {"count": len(pieces), "max_model_len": most, "tokens": [piece.id for piece in pieces]}
+    found = await _divided(request, [asked.prompt], special=asked.add_special_tokens)
+    (pieces,) = found.texts
+    return {"count": len(pieces), "max_model_len": found.max_tokens, "tokens": [piece.id for piece in pieces]}
+
+
+async def _divided(request: web.Request, texts: list[str], *, special: bool) -> Divided:
+    found = await request.app[EMBEDDER].pieces(texts, special=special)
+    request[LOAD_SECONDS] = found.load_s
+    return found
 
 
 async def get_models(request: web.Request) -> web.Response:
@@ -37,11 +43,11 @@ async def get_models(request: web.Request) -> web.Response:
 
 async def get_info(request: web.Request) -> web.Response:
     """Describe the embedder, as TEI does."""
-    settings, model = request.app[SETTINGS], request.app[EMBEDDER].model
+    settings, limits = request.app[SETTINGS], request.app[EMBEDDER].keeper.limits
     body = tei.InfoBody(
         model_id=settings.bge_m3_name,
         model_type={"embedding": {"pooling": "cls"}},
-        max_input_length=model.max_tokens if model else None,
+        max_input_length=limits.max_tokens if limits else None,
         max_client_batch_size=settings.retrieval_max_items,
         max_concurrent_requests=settings.retrieval_max_queued_items,
         auto_truncate=True,

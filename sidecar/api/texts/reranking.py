@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import REQUEST_ID, RERANKER, SETTINGS
+from sidecar.api.app_keys import LOAD_SECONDS, REQUEST_ID, RERANKER, SETTINGS
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.retriever import Answers
@@ -102,4 +102,6 @@ async def _scores(request: web.Request, pairs: list[tuple[str, str]], *, truncat
     reranker = request.app[RERANKER]
     if not pairs:
         return Answers([], [], 0, *reranker.where())
-    return await reranker.answer(pairs, truncate=truncate)
+    found = await reranker.answer(pairs, truncate=truncate)
+    request[LOAD_SECONDS] = found.load_s
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sidecar.retrieval.bge.hub import quiet
-from sidecar.retrieval.bge.tokenizer import Tokenizer
+from sidecar.retrieval.bge.tokenizer import MODEL_LIMIT_TOKENS, Tokenizer
 from sidecar.retrieval.bge.torch_runtime import (
     Dtype,
     copy_to,
@@ -58,7 +58,7 @@ class Embedder:
 
     name = EMBED
 
-    def __init__(self, folder: Path, dtype: Dtype, gpu: str | None) -> None:
+    def __init__(self, folder: Path, dtype: Dtype, gpu: str | None, max_tokens: int = MODEL_LIMIT_TOKENS) -> None:
         """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
 
         Raises:
@@ -70,7 +70,7 @@ class Embedder:
 
             loaded = BGEM3FlagModel(str(folder), use_fp16=False, devices="cpu")
         encoder = interruptible(loaded.model.model)
-        self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config)
+        self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config, max_tokens)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
         self.max_query_tokens = 0
@@ -108,7 +108,7 @@ class Reranker:
 
     name = RERANK
 
-    def __init__(self, folder: Path, dtype: Dtype, gpu: str | None) -> None:
+    def __init__(self, folder: Path, dtype: Dtype, gpu: str | None, max_tokens: int = MODEL_LIMIT_TOKENS) -> None:
         """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
 
         Raises:
@@ -121,7 +121,7 @@ class Reranker:
         if loaded.model.config.num_labels != 1:
             raise ModelLoadError("model-unusable: it is no reranker, it has more than one label")
         encoder = interruptible(loaded.model.base_model)
-        self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config)
+        self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config, max_tokens)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
         self.max_query_tokens = min(self.max_tokens * 3 // 4, self.max_tokens - 4)
@@ -181,9 +181,6 @@ def _loading() -> Iterator[None]:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         yield
-
-
-# ── tokens ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,7 +28,13 @@ SPACES = re.compile(r"\s{2,}")
 class Tokenizer:
     """The tokenizer's own library, called directly: the wrapper around it costs more than a short text does."""
 
-    def __init__(self, tokenizer: Any, config: Any) -> None:  # noqa: ANN401 - the library's types say no more
+    def __init__(
+        self,
+        tokenizer: Any,  # noqa: ANN401 - the library's types say no more
+        config: Any,  # noqa: ANN401 - likewise
+        max_tokens: int,
+    ) -> None:
+        """Read at most ``max_tokens`` of an input, special ones included, and what the model can."""
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
@@ -38,7 +44,7 @@ class Tokenizer:
         self.unused_ids = sorted(tokenizer.convert_tokens_to_ids([token for token in special if token]))
         self._known_ids: int = config.vocab_size
         positions = config.max_position_embeddings - config.pad_token_id - 1
-        self.max_tokens = min(MODEL_LIMIT_TOKENS, positions, tokenizer.model_max_length)
+        self.max_tokens = min(max_tokens, positions, tokenizer.model_max_length)
         if tokenizer("a", "b")["input_ids"] != self.pair(*(ids for ids, _ in self.ids(["a", "b"], 8))):
             raise ModelLoadError("model-unusable: its tokenizer is not of the XLM-R family")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import ctypes
 import gc
 import os
 import re
@@ -140,6 +141,13 @@ def free_gpu() -> None:
     gc.collect()  # a copy that failed hangs in its exception's frames
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
+
+
+def reclaim_memory() -> None:
+    """Give the memory of dropped weights back to the system: glibc would keep what lies between blocks in use."""
+    gc.collect()  # modules and their hooks refer to each other
+    with contextlib.suppress(OSError, AttributeError):  # another C library gives back by itself, or not at all
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager

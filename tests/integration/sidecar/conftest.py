@@ -37,6 +37,24 @@ async def retrieving(start: Start, models: Models) -> Running:
 
 
 @pytest.fixture
+async def unstarted(tmp_path, models):
+    """A service that is put together and not yet started."""
+    from sidecar.service.server import Service  # noqa: PLC0415 - started by the tests
+    from sidecar.settings import parse_settings  # noqa: PLC0415
+
+    environment = {
+        "OCR_AUTH_MODE": "network",
+        "OCR_PORT": "0",
+        "OCR_OPS_PORT": "0",
+        "OCR_SPOOL_DIR": str(tmp_path / "spool"),
+    }
+    settings = parse_settings(environment | models.environment)
+    service = Service(settings)
+    yield service, settings
+    await service.stop(0)
+
+
+@pytest.fixture
 async def make_pool():
     pools: list[WorkerPool] = []
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -44,8 +45,8 @@ class Models:
 async def loaded(running: Running) -> Running:
     """Wait for both models."""
     async with asyncio.timeout(LOADED_S):
-        await running.service.api[EMBEDDER].loaded.wait()
-        await running.service.api[RERANKER].loaded.wait()
+        await running.service.api[EMBEDDER].keeper.loaded.wait()
+        await running.service.api[RERANKER].keeper.loaded.wait()
     return running
 
 
@@ -54,3 +55,43 @@ async def post(running: Running, path: str, body: Any, **headers: str) -> tuple[
     data = io.BytesIO(json.dumps(body).encode())
     async with running.client.post(f"{running.url}{path}", data=data, headers=headers) as response:
         return response.status, await response.json()
+
+
+async def readyz(running):
+    async with running.client.get(f"{running.ops}/readyz") as response:
+        return response.status, await response.json()
+
+
+class Gate:
+    """Holds a load up until it is opened, as a large model does."""
+
+    def __init__(self, retriever):
+        self.opened = threading.Event()
+        self._load = retriever.keeper.load
+        retriever.keeper.load = self
+
+    def __call__(self):
+        assert self.opened.wait(30)
+        return self._load()
+
+
+class Slow:
+    """A copy that answers once it is let."""
+
+    device = "cpu"
+
+    def __init__(self, copy):
+        self.copy = copy
+        self.go = threading.Event()
+        self.batches = 0
+
+    def run(self, batch, is_wanted):
+        self.batches += 1
+        assert self.go.wait(30)
+        return self.copy.run(batch, is_wanted)
+
+
+async def slowed(running):
+    model = running.service.api[EMBEDDER].keeper.model
+    model.cpu = Slow(model.cpu)
+    return model.cpu

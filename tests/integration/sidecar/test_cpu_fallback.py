@@ -102,7 +102,7 @@ async def test_what_is_computed_in_is_the_same_on_both_devices_where_it_is_said(
     environment = models.environment | {"RETRIEVAL_DEVICE": "auto", "RETRIEVAL_DTYPE": dtype}
     running = await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
     await replay(running, clock, 11)
-    model = running.service.api[EMBEDDER].model
+    model = running.service.api[EMBEDDER].keeper.model
     copies = (model.cpu, running.service.api[PLACEMENT].where("embed")[0])
     assert [str(copy.encoder.dtype) for copy in copies] == [f"torch.{dtype}"] * 2
     assert model.gpu_mb == mb
@@ -124,7 +124,7 @@ class Broken:
     ("error", "reason"), [(GpuOutOfMemoryError(), "gpu-out-of-memory"), (GpuFailedError(), "cuda-not-available")]
 )
 async def test_what_the_gpu_fails_is_answered_by_the_cpu_and_the_copy_goes(running, clock, error, reason):
-    running.service.api[EMBEDDER].model.copy_to_gpu = lambda: Broken(error)
+    running.service.api[EMBEDDER].keeper.model.copy_to_gpu = lambda: Broken(error)
     await replay(running, clock, 11)
     assert running.service.api[PLACEMENT].is_on_gpu("embed")
     assert await place(running) == ("cpu", reason)
@@ -133,7 +133,7 @@ async def test_what_the_gpu_fails_is_answered_by_the_cpu_and_the_copy_goes(runni
     assert await place(running) == ("cpu", reason)  # barred for a minute
     counted = running.service.api[METRICS].registry.get_sample_value
     assert counted("retrieval_texts_total", {"model": "embed", "device": "cpu", "reason": reason}) == 2
-    del running.service.api[EMBEDDER].model.copy_to_gpu
+    del running.service.api[EMBEDDER].keeper.model.copy_to_gpu
     await replay(running, clock, 41)
     assert await place(running) == ("cuda", "headroom-sufficient")
 
@@ -153,7 +153,7 @@ class Hanging:
 async def test_a_gpu_that_hangs_is_left(start, models, card, clock):
     environment = models.environment | {"RETRIEVAL_DEVICE": "auto", "RETRIEVAL_TIMEOUT_SECONDS": "1"}
     running = await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
-    running.service.api[EMBEDDER].model.copy_to_gpu = lambda: hanging
+    running.service.api[EMBEDDER].keeper.model.copy_to_gpu = lambda: hanging
     hanging = Hanging()
     try:
         await replay(running, clock, 11)
@@ -169,7 +169,7 @@ async def test_what_the_gpu_fails_the_cpu_answers_in_batches_of_its_own_size(sta
     environment = models.environment | {"RETRIEVAL_DEVICE": "auto", "RETRIEVAL_BATCH_TOKENS": "64"}
     running = await loaded(await start(GpuSeam(read=card, find=lambda _index: "cpu", clock=clock), **environment))
     embedder = running.service.api[EMBEDDER]
-    embedder.model.copy_to_gpu = lambda: Broken(GpuOutOfMemoryError())
+    embedder.keeper.model.copy_to_gpu = lambda: Broken(GpuOutOfMemoryError())
     await replay(running, clock, 11)
     status, answer = await post(running, "/embed", {"texts": ["one and two and three"] * 40})
     assert (status, answer["device"], answer["reason"]) == (200, "cpu", "gpu-out-of-memory")
@@ -183,7 +183,7 @@ async def test_a_copy_that_does_not_fit_after_all_is_no_error(running, clock):
     def full():
         raise GpuOutOfMemoryError
 
-    running.service.api[EMBEDDER].model.copy_to_gpu = full
+    running.service.api[EMBEDDER].keeper.model.copy_to_gpu = full
     await replay(running, clock, 11)
     assert await place(running) == ("cpu", "gpu-out-of-memory")
 
@@ -240,7 +240,7 @@ async def test_without_a_gpu_it_is_never_read(start, models, card):
 async def test_a_failing_text_is_no_failing_gpu(running, clock):
     """The CPU's verdict on a text counts: what fails there, too, fails the text."""
     await replay(running, clock, 11)
-    model = running.service.api[EMBEDDER].model
+    model = running.service.api[EMBEDDER].keeper.model
     model.cpu = Broken(ValueError())
     running.service.api[PLACEMENT]._tenants["embed"].copy = Broken(GpuFailedError())
     with pytest.raises(EngineFailedError):

@@ -109,7 +109,7 @@ async def test_many_texts_are_answered_as_each_alone(retrieving):
 
 async def test_a_token_that_the_model_does_not_know_is_refused_before_a_gpu_would_meet_it(retrieving):
     with pytest.raises(ValueError, match="does not know"):
-        retrieving.service.api[EMBEDDER].model.cpu.run([Tokens([0, 10**6, 2])], lambda: True)
+        retrieving.service.api[EMBEDDER].keeper.model.cpu.run([Tokens([0, 10**6, 2])], lambda: True)
 
 
 async def test_a_text_that_is_too_long_is_cut_and_says_so_or_is_refused(retrieving):
@@ -122,6 +122,22 @@ async def test_a_text_that_is_too_long_is_cut_and_says_so_or_is_refused(retrievi
     assert answer["detail"] == (
         "text 1 of the request, from 0, has more than 8192 tokens, which is the limit, and truncate is false"
     )
+
+
+async def test_with_512_tokens_a_long_text_has_the_vectors_that_flagembedding_gives_as_it_comes(
+    start, models, flag_embedder
+):
+    """As the service called it that this one replaces: its vectors in a store stay comparable."""
+    (long,) = model_texts.texts(1, 600, 700)
+    theirs = flag_embedder.encode([long], return_dense=True, return_sparse=True)
+    same = await loaded(await start(**models.environment, RETRIEVAL_MAX_TOKENS="512"))
+    _, short = await post(same, "/embed", {"text": long})
+    assert cosine(theirs["dense_vecs"][0], short["dense"]) >= 0.99999
+    assert {str(token) for token in short["sparse"]["indices"]} == theirs["lexical_weights"][0].keys()
+    assert short["truncated"] is True
+    _, whole = await post(await loaded(await start(**models.environment)), "/embed", {"text": long})
+    assert cosine(theirs["dense_vecs"][0], whole["dense"]) < 0.99999
+    assert whole["truncated"] is False
 
 
 async def test_top_n_ranks_the_best_only(retrieving):

@@ -326,3 +326,36 @@ async def test_a_mistake_in_the_environment_is_one_clear_line():
 
     assert (status, out) == (2, "")
     assert err.splitlines() == ["ocr-sidecar: OCR_TIMEOOT is not a setting; the nearest one is OCR_TIMEOUT"]
+
+
+# ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+
+
+async def test_the_memory_of_a_released_model_goes_back_to_the_system(launch, tmp_path):
+    """76 million weights in half precision: 144 MiB; without malloc_trim a part of them went back, later nothing."""
+    from tools.fakes import tiny_models  # noqa: PLC0415
+    from tools.fakes.model_texts import Shape  # noqa: PLC0415
+
+    folder = tiny_models.make_embedder(tmp_path / "larger", Shape(hidden=1024, layers=6))
+    service = await launch(BGE_M3_MODEL=str(folder), RETRIEVAL_DTYPE="bfloat16", RETRIEVAL_DEVICE="cpu")
+
+    async def post(path: str, body: object) -> int:
+        async with service.client.post(service.url + path, json=body) as response:
+            return response.status
+
+    assert [await post("/bge/load", {}), await post("/embed", {"text": "a"}), await post("/bge/unload", {})] == [
+        200
+    ] * 3
+    for _ in range(3):
+        without = resident_mib(service.process.pid)
+        assert await post("/embed", {"text": "a"}) == 200
+        used = resident_mib(service.process.pid)
+        assert await post("/bge/unload", {}) == 200
+        after = resident_mib(service.process.pid)
+        assert used - after >= 130
+        assert after - without <= 30

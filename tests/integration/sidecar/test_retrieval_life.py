@@ -13,20 +13,14 @@ import pytest
 
 from sidecar.api.app_keys import EMBEDDER, READER, RERANKER, WORKERS
 from sidecar.retrieval.bge import hub
+from sidecar.retrieval.keeper import FIRST_RETRY_S, LAST_RETRY_S
 from sidecar.retrieval.model import ModelLoadError
 from sidecar.retrieval.portions import PORTION_TEXTS
-from sidecar.retrieval.retriever import FIRST_RETRY_S, LAST_RETRY_S
 from sidecar.runtime.cores import usable_cores
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
-from tests.integration.sidecar.retrieving import loaded, post
+from tests.integration.sidecar.retrieving import Gate, loaded, post, readyz, slowed
 from tools.fakes.model_texts import NAN_TOKEN, POISON_TOKEN
-
-
-async def readyz(running):
-    async with running.client.get(f"{running.ops}/readyz") as response:
-        return response.status, await response.json()
-
 
 # ── coming up ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -46,37 +40,6 @@ async def test_without_models_documents_are_read_and_nothing_is_embedded(start):
         async with running.client.post(f"{running.url}{path}", json=asked) as response:
             assert (response.status, (await response.json())["code"]) == (503, "engine_unavailable")
             assert "Retry-After" not in response.headers
-
-
-class Gate:
-    """Holds a load up until it is opened, as a large model does."""
-
-    def __init__(self, retriever):
-        self.opened = threading.Event()
-        self._load = retriever._load
-        retriever._load = self
-
-    def __call__(self):
-        assert self.opened.wait(30)
-        return self._load()
-
-
-@pytest.fixture
-async def unstarted(tmp_path, models):
-    """A service that is put together and not yet started."""
-    from sidecar.service.server import Service  # noqa: PLC0415 - started by the tests
-    from sidecar.settings import parse_settings  # noqa: PLC0415
-
-    environment = {
-        "OCR_AUTH_MODE": "network",
-        "OCR_PORT": "0",
-        "OCR_OPS_PORT": "0",
-        "OCR_SPOOL_DIR": str(tmp_path / "spool"),
-    }
-    settings = parse_settings(environment | models.environment)
-    service = Service(settings)
-    yield service, settings
-    await service.stop(0)
 
 
 async def test_while_a_model_is_loaded_documents_are_read_and_callers_told_to_come_back(unstarted):
@@ -107,7 +70,7 @@ async def test_a_model_that_is_not_whole_is_told_and_the_other_one_works(start, 
     (half / "sparse_linear.pt").unlink()
     running = await start(**models.environment | {"BGE_M3_MODEL": str(half)})
     async with asyncio.timeout(60):
-        await running.service.api[RERANKER].loaded.wait()
+        await running.service.api[RERANKER].keeper.loaded.wait()
     await until(lambda: running.service.api[EMBEDDER].capability.state == "unavailable")
     _, body = await readyz(running)
     assert body["embed"] == {"state": "unavailable", "reason": "model-unusable: sparse_linear.pt is missing"}
@@ -156,8 +119,8 @@ async def test_a_reranker_is_no_embedder(start, models):
 async def test_a_load_that_failed_is_tried_again(unstarted):
     service, _ = unstarted
     embedder = service.api[EMBEDDER]
-    embedder.first_retry_s = 0.01
-    load, tries = embedder._load, []
+    embedder.keeper.first_retry_s = 0.01
+    load, tries = embedder.keeper.load, []
 
     def flaky():
         tries.append(1)
@@ -165,10 +128,10 @@ async def test_a_load_that_failed_is_tried_again(unstarted):
             raise ModelLoadError("model-missing: not yet") if len(tries) == 1 else OSError("broken")
         return load()
 
-    embedder._load = flaky
+    embedder.keeper.load = flaky
     await service.start()
     async with asyncio.timeout(60):
-        await embedder.loaded.wait()
+        await embedder.keeper.loaded.wait()
     assert len(tries) == 3
     assert embedder.capability.ready
 
@@ -194,28 +157,6 @@ async def test_a_text_without_numbers_is_an_error_and_no_nan(retrieving):
         *(post(retrieving, "/embed", {"text": text}) for text in ("good", NAN_TOKEN, "fine"))
     )
     assert [status for status, _ in together] == [200, 502, 200]
-
-
-class Slow:
-    """A copy that answers once it is let."""
-
-    device = "cpu"
-
-    def __init__(self, copy):
-        self.copy = copy
-        self.go = threading.Event()
-        self.batches = 0
-
-    def run(self, batch, is_wanted):
-        self.batches += 1
-        assert self.go.wait(30)
-        return self.copy.run(batch, is_wanted)
-
-
-async def slowed(running):
-    model = running.service.api[EMBEDDER].model
-    model.cpu = Slow(model.cpu)
-    return model.cpu
 
 
 async def test_more_than_may_wait_is_refused_with_a_time_to_come_back(start, models):
@@ -283,7 +224,7 @@ async def test_what_nobody_waits_for_any_more_is_not_computed_to_its_end(start, 
     running = await loaded(
         await start(**models.environment | {"RETRIEVAL_TIMEOUT_SECONDS": "0.3", "RETRIEVAL_THREADS": "1"})
     )
-    model = running.service.api[EMBEDDER].model
+    model = running.service.api[EMBEDDER].keeper.model
     model.cpu = watched = Watched(model.cpu)
     assert (await post(running, "/embed", {"text": "long " * 500}))[0] == 504
     watched.go.set()
@@ -295,7 +236,7 @@ async def test_what_nobody_waits_for_any_more_is_not_computed_to_its_end(start, 
 
 async def test_a_long_text_leaves_a_core_to_others(start, models):
     running = await loaded(await start(**models.environment | {"RETRIEVAL_THREADS": "2"}))
-    model = running.service.api[EMBEDDER].model
+    model = running.service.api[EMBEDDER].keeper.model
     model.cpu = watched = Watched(model.cpu)
     long = asyncio.create_task(post(running, "/embed", {"text": "long " * 5000}))
     await until(watched.asked.is_set)
@@ -339,14 +280,14 @@ async def test_a_caller_that_leaves_takes_its_texts_out_of_the_line(retrieving):
 async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retrieving):
     """One thread makes tokens; while it is at a large array's, a single text has its turn."""
     embedder = retrieving.service.api[EMBEDDER]
-    asked, held, tokenize = [], threading.Event(), embedder.model.tokenize
+    asked, held, tokenize = [], threading.Event(), embedder.keeper.model.tokenize
 
     def slowly(inputs):
         asked.append(len(inputs))
         assert held.wait(30)
         return tokenize(inputs)
 
-    embedder.model.tokenize = slowly
+    embedder.keeper.model.tokenize = slowly
     try:
         array = asyncio.create_task(embedder.answer(["many"] * (3 * PORTION_TEXTS), truncate=True))
         await until(lambda: asked)
@@ -355,7 +296,7 @@ async def test_a_long_array_is_tokenised_in_portions_with_others_in_between(retr
         held.set()
         await asyncio.gather(array, single)
     finally:
-        del embedder.model.tokenize
+        del embedder.keeper.model.tokenize
     assert asked == [PORTION_TEXTS, 1, PORTION_TEXTS, PORTION_TEXTS]
 
 

@@ -37,7 +37,7 @@ async def plodding(start, models, takes_s, **settings):
     """Start a service that computes one short text at a time."""
     one_at_a_time = {"RETRIEVAL_THREADS": "1", "RETRIEVAL_BATCH_TOKENS": "16", "RETRIEVAL_MAX_PADDING": "0"}
     running = await loaded(await start(**models.environment | one_at_a_time | settings))
-    model = running.service.api[EMBEDDER].model
+    model = running.service.api[EMBEDDER].keeper.model
     model.cpu = Plodding(model.cpu, takes_s)
     return running
 
@@ -55,12 +55,12 @@ async def test_what_cannot_be_answered_in_time_is_refused_at_once_with_the_estim
     running = await plodding(start, models, 0.1, RETRIEVAL_TIMEOUT_SECONDS="0.5")
     embedder = running.service.api[EMBEDDER]
     assert (await post(running, "/embed", {"texts": [TEXT] * 10}))[0] == 200  # so the pace is known
-    before = embedder.model.cpu.batches
+    before = embedder.keeper.model.cpu.batches
     status, answer = await post(running, "/embed", {"texts": [TEXT] * 500})
     assert (status, answer["code"]) == (422, "invalid_value")
     assert answer["detail"].startswith("the texts would take about ")
     assert answer["detail"].endswith(" s here, the limit is 10 s: send fewer at a time")
-    assert embedder.model.cpu.batches == before
+    assert embedder.keeper.model.cpu.batches == before
 
     array = asyncio.create_task(post(running, "/embed", {"texts": [TEXT] * 20}))
     await until(lambda: embedder.batcher.waiting > 10)
@@ -77,7 +77,7 @@ async def test_other_dimensions_are_refused_before_anything_is_computed(start, m
     body = {"input": ["a"] * 100, "dimensions": 8}
     status, answer = await post(running, "/v1/embeddings", body)
     assert (status, answer["detail"]) == (422, "dimensions is 8, this model has 32 and cannot give fewer")
-    assert running.service.api[EMBEDDER].model.cpu.batches == 0
+    assert running.service.api[EMBEDDER].keeper.model.cpu.batches == 0
     assert (await post(running, "/v1/embeddings", body | {"dimensions": 32}))[0] == 200
 
 

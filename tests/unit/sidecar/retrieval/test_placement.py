@@ -181,3 +181,35 @@ async def test_a_gpu_that_hangs_costs_each_page_neither_a_task_nor_its_time(plac
     busy.let_go()
     await batch
     await until(lambda: not any(placement.is_on_gpu(name) for name in (EMBED, RERANK)))
+
+
+async def test_a_model_that_leaves_has_no_copy_and_gets_none(models, thread, clock):
+    """Not even from a reading that began while it was there."""
+    reading, read = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        reading.set()
+        await read.wait()
+        return EMPTY
+
+    read.set()
+    placement = Placement((EMBED, RERANK), slow, thread, PlacementLimits(3000, 500), clock)
+    for model in models:
+        placement.admit(model)
+    await placement.look()
+    clock.advance(11)
+    reading.clear()
+    read.clear()
+    looking = asyncio.create_task(placement.look())
+    await reading.wait()
+    await placement.dismiss(EMBED)
+    read.set()
+    await looking
+    assert (models[0].copied, models[1].copied) == (0, 1)
+    assert placement.where(EMBED) == (None, "model-released")
+    await placement.failed(EMBED, "gpu-out-of-memory")  # by its last batch
+    await placement.dismiss(RERANK)
+    assert not placement.is_on_gpu(RERANK)
+    assert models[1].freed == 1
+    placement.admit(models[1])
+    assert placement.where(RERANK) == (None, "warming-up")
