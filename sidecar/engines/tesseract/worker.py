@@ -50,7 +50,8 @@ def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, te
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
-    return joined([_read_piece(piece, languages, tessdata_dir) for piece in pieces(page) if not raster.is_blank(piece)])
+    shown = [piece for piece in pieces(page) if piece is page or not raster.is_blank(piece)]
+    return joined([_read_piece(piece, languages, tessdata_dir) for piece in shown])
 
 
 def joined(read: Sequence[PageText]) -> PageText:
