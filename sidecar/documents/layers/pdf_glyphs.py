@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from collections.abc import Iterable
 from ctypes import byref
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import pypdfium2.raw as pdfium_c
 
 from sidecar.documents.layers import pdf_calls, thai_marks
 from sidecar.documents.layers.thai_layer import Glyph
+from sidecar.documents.layers.thai_marks import Span
 
 MADE_UP = frozenset(" \r\n")
 """Characters that PDFium itself may insert."""
@@ -105,25 +107,29 @@ def is_unmapped(raw: Any, at: int) -> bool:  # noqa: ANN401 - a PDFium handle
     return bool(pdf_calls.has_map_error(raw, at))
 
 
-def misplaced(raw: Any, text: str, lines: list[list[int]], lost: set[int]) -> set[int] | None:  # noqa: ANN401
-    """Return the positions of marks drawn where their characters cannot be.
+def misplaced(raw: Any, text: str, spans: Iterable[Span], lost: set[int]) -> set[int] | None:  # noqa: ANN401
+    """Return the positions of marks drawn where their characters cannot be, of those in spans of the text.
 
     None if a line is not level, or one of the ``lost`` is not drawn like a mark.
     """
     left, right, bottom, top, x, y = (ctypes.c_double() for _ in range(6))
     fonts, room = _FontSizes(raw), pdfium_c.FS_RECTF()
     box, origin, loose = (*map(byref, (left, right, bottom, top)),), (byref(x), byref(y)), byref(room)
+    get_char_box, lower = pdf_calls.get_char_box, thai_marks.LOWER
     found: set[int] = set()
-    for line in lines:
-        pdf_calls.get_loose_char_box(raw, line[0], loose)
-        pdf_calls.get_char_origin(raw, line[0], *origin)
-        height, angle = fonts.of(line[0], room, y.value)
-        if angle:
-            return None
-        level = y.value + thai_marks.LOW * height
-        for at in line:
-            pdf_calls.get_char_box(raw, at, *box)
-            if at not in lost and (top.value > level) != (text[at] in thai_marks.LOWER):
+    line_end, height, level = -1, 0.0, 0.0
+    for start, end in spans:
+        if start > line_end:
+            line_end = text.find("\n", start) % (len(text) + 1)
+            pdf_calls.get_loose_char_box(raw, start, loose)
+            pdf_calls.get_char_origin(raw, start, *origin)
+            height, angle = fonts.of(start, room, y.value)
+            if angle:
+                return None
+            level = y.value + thai_marks.LOW * height
+        for at in range(start, end):
+            get_char_box(raw, at, *box)
+            if (top.value > level) != (text[at] in lower) and at not in lost:
                 continue  # nearly all, at half the time
             pdf_calls.get_char_origin(raw, at, *origin)
             above = bottom.value - y.value, top.value - y.value

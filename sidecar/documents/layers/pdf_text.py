@@ -51,6 +51,8 @@ def _clockwise_degrees(text_page: Any) -> int:  # noqa: ANN401 - pypdfium2 ships
     count = pdfium_c.FPDFText_CountChars(raw)
     sample = range(0, count, max(1, count // DIRECTION_SAMPLES))
     radians = [pdf_calls.get_char_angle(raw, at) for at in sample]
+    if not any(radians):
+        return 0  # nearly every page
     directions = Counter(round(math.degrees(one) / 90) % 4 * 90 for one in radians if one >= 0)
     return directions.most_common(1)[0][0] if directions else 0
 
@@ -168,11 +170,16 @@ def _with_marks_identified(text_page: Any, text: str, evidence: MarkEvidence) ->
     if pdfium_c.FPDFText_CountChars(raw) != len(text):
         return None  # positions in the text are not PDFium's
     spans = thai_marks.clusters(text)
-    lines = thai_marks.lines(text, spans)
-    lost = {at for line in lines for at in line if text[at] not in thai_marks.MARK_SET and is_unmapped(raw, at)}
+    lost = {
+        at
+        for start, end in spans
+        if not thai_marks.MARK_SET.issuperset(text[start:end])
+        for at in range(start, end)
+        if text[at] not in thai_marks.MARK_SET and is_unmapped(raw, at)
+    }
     if any(at not in lost and is_unmapped(raw, at) for at in thai_marks.strangers(text)):
         return None
-    moved = misplaced(raw, text, lines, lost)
+    moved = misplaced(raw, text, spans, lost)
     if moved is None:
         return None
     learnt = evidence.copy()

@@ -47,10 +47,9 @@ def test_a_glyph_without_a_meaning_is_nikhahit_where_it_can_be_nothing_else(text
     assert identify(text, text, lost=lost)[0] == expected
 
 
-def test_positions_are_of_marks_and_what_may_be_marks_line_by_line():
+def test_clusters_are_marks_and_what_may_be_marks_beside_them():
     text = "abc 12\r\nผู้รับĚา.\r\nก.\r\n“ก”"
-    lines = thai_marks.lines(text, thai_marks.clusters(text))
-    assert [[text[at] for at in line] for line in lines] == [["ู", "้", "ั", "Ě"], ["."], ["”"]]
+    assert [text[start:end] for start, end in thai_marks.clusters(text)] == ["ู้", "ั", "Ě", ".", "”"]
     assert [text[at] for at in thai_marks.strangers(text)] == ["Ě", "“", "”"]
 
 
