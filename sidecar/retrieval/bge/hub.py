@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     pass
 
 
-UNUSED_FILES = ["onnx/*", "*.onnx*", "imgs/*"]
+UNUSED_FILES = ["onnx/*", "*.onnx*", "openvino/*", "imgs/*"]
 """What hubs hold beside a model, and what is not downloaded."""
 
 

@@ -83,6 +83,14 @@ SETTINGS = [
         "BAAI/bge-reranker-v2-m3",
     ),
     ("BGE_KEEP_ALIVE_SECONDS", "bge_keep_alive_s", 0, "300", 300),
+    ("RETRIEVAL_BACKEND", "retrieval_backend", "auto", "torch", "torch"),
+    (
+        "RETRIEVAL_CACHE_DIR",
+        "retrieval_cache_dir",
+        Path("~/.cache/ocr-sidecar"),
+        "/models/cache",
+        Path("/models/cache"),
+    ),
     ("RETRIEVAL_TIMEOUT_SECONDS", "retrieval_timeout_s", 30, "0.5", 0.5),
     ("RETRIEVAL_DTYPE", "retrieval_dtype", "auto", "bfloat16", "bfloat16"),
     ("RETRIEVAL_DEVICE", "retrieval_device", "auto", "cpu", "cpu"),
@@ -159,6 +167,7 @@ REFUSED = [
     ("BGE_KEEP_ALIVE_SECONDS", ["-1", "31622401", "nan"]),
     ("RETRIEVAL_TIMEOUT_SECONDS", ["0", "86400.1", "nan"]),
     ("RETRIEVAL_DTYPE", ["fp16", "AUTO"]),
+    ("RETRIEVAL_BACKEND", ["onnx", "OPENVINO"]),
     ("RETRIEVAL_DEVICE", ["cuda", "gpu"]),
     ("RETRIEVAL_THREADS", ["-1", "257"]),
     ("RETRIEVAL_MAX_WAIT_MS", ["-1", "1000.1", "nan"]),
@@ -342,3 +351,9 @@ def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         settings.port = 1
     assert settings == Settings()
+
+
+def test_weights_of_8_bits_need_openvino():
+    with pytest.raises(SettingsError, match="RETRIEVAL_DTYPE is int8, which needs RETRIEVAL_BACKEND=openvino"):
+        parse_settings({"RETRIEVAL_DTYPE": "int8"})
+    assert parse_settings({"RETRIEVAL_DTYPE": "int8", "RETRIEVAL_BACKEND": "openvino"}).retrieval_dtype == "int8"
