@@ -58,7 +58,7 @@ class ModelKeeper(Generic[M]):
         self.model: M | None = None
         """The model while it is in memory."""
         self.limits: ModelLimits | None = None
-        """What it takes and gives; known from its first load on."""
+        """What it takes and gives, and what computes it; known from its first load on."""
         self.loaded = asyncio.Event()
         self.first_retry_s = FIRST_RETRY_S
         self._failure: str | None = None

@@ -64,7 +64,10 @@ BROUGHT_ALONG = {
 def test_each_image_gets_what_its_code_imports_and_the_controller_s_nothing_else(tmp_path):
     given = {name: names(wanted) for name, wanted in lists(tmp_path).items()}
     assert imported("controller", "sidecar/profiles") - BROUGHT_ALONG <= given["controller"]
-    assert imported("sidecar") - BROUGHT_ALONG <= given["sidecar"] | given["rapidocr"] | given["retrieval"]
+    assert (
+        imported("sidecar") - BROUGHT_ALONG
+        <= given["sidecar"] | given["rapidocr"] | given["retrieval"] | given["openvino"]
+    )
     assert {"tesserocr", "pypdfium2", "pillow", "rich", "orjson", "pebble", "torch"}.isdisjoint(given["controller"])
     assert {"kopf", "kubernetes", "sqlalchemy"}.isdisjoint(given["sidecar"] | given["retrieval"])
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+Dtype = Literal["auto", "float32", "bfloat16", "int8"]
+"""``int8`` is about weights, and for OpenVINO; what is computed with them is as in ``auto``."""
 
 
 MIB = 1024 * 1024
@@ -89,7 +90,7 @@ def dtype_on(device: str, wanted: Dtype) -> "torch.dtype":
     """Choose what a device computes in: half precision, where it has instructions for it and is twice as fast."""
     import torch
 
-    if wanted != "auto":
+    if wanted in ("float32", "bfloat16"):
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
     if device != CPU:
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= MIN_CUDA_BF16 else torch.float16
@@ -183,9 +184,14 @@ def interruptible(encoder: Any) -> Any:  # noqa: ANN401 - transformers' own type
 
 
 def _stop_if_unwanted(_layer: object, _inputs: object) -> None:
-    is_wanted: IsWanted | None = getattr(_computed, "is_wanted", None)
-    if is_wanted and not is_wanted():
+    if not still_wanted():
         raise AbandonedError
+
+
+def still_wanted() -> bool:
+    """Tell whether anybody waits for what this thread computes."""
+    is_wanted: IsWanted | None = getattr(_computed, "is_wanted", None)
+    return is_wanted is None or is_wanted()
 
 
 @contextlib.contextmanager
