@@ -312,12 +312,25 @@ class Settings(BaseModel):
         description="How long a request to embed or rerank waits while nothing is computed, in seconds; altogether "
         "twenty times as long. What would take longer at the known pace is refused at once.",
     )
-    retrieval_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    retrieval_backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        alias="RETRIEVAL_BACKEND",
+        description="What computes embed and rerank on the CPU. `auto`: OpenVINO if it is installed and no GPU is "
+        "used, else torch, also for a model that OpenVINO cannot take. `openvino` uses no GPU.",
+    )
+    retrieval_cache_dir: Path = Field(
+        Path("~/.cache/ocr-sidecar"),
+        alias="RETRIEVAL_CACHE_DIR",
+        description="Folder for models in OpenVINO's form where the model's own folder cannot be written. Without "
+        "either they are made at each start.",
+    )
+    retrieval_dtype: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
         alias="RETRIEVAL_DTYPE",
         description="Number format of embed and rerank. `auto`: bfloat16 if the processor has instructions for it"
         " (AMX, AVX512-BF16) and is twice as fast with them, else float32; half precision on a GPU. "
-        "`float32` makes all machines equal, and a copy on a GPU twice as large.",
+        "`float32` makes all machines equal, and a copy on a GPU twice as large. "
+        "`int8`: weights of 8 bits, with RETRIEVAL_BACKEND=openvino alone; try `ocr-sidecar retrieval check` first.",
     )
     retrieval_device: Literal["auto", "cpu"] = Field(
         "auto",
@@ -575,6 +588,12 @@ class Settings(BaseModel):
             if not is_server or re.search(r"\s", url):
                 raise ValueError("a URL such as http://ollama:11434 is accepted")
         return url
+
+    @model_validator(mode="after")
+    def _int8_is_openvino_s(self) -> Self:
+        if self.retrieval_dtype == "int8" and self.retrieval_backend != "openvino":
+            raise ValueError("RETRIEVAL_DTYPE is int8, which needs RETRIEVAL_BACKEND=openvino")
+        return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

@@ -20,6 +20,7 @@ from bench.harness import load
 from bench.harness.figure import Figure, at_least, in_turn, rate, ratio
 from bench.harness.service import HOST, Service, running_service
 from bench.retrieval import infinity
+from bench.retrieval.backends import backend_figures
 from bench.retrieval.gpu import gpu_figures, line_figures
 from bench.retrieval.infinity import running_infinity
 from bench.retrieval.pairs import PAIR_CALLERS, Pair, pair_figures
@@ -47,7 +48,7 @@ class Bench:
     """What is measured: a service with loaded models, a process with the same ones, and the texts."""
 
     service: Service
-    embedder: Path
+    models: dict[str, Path]
     reference: ProcessPoolExecutor
     texts: Sequence[str]
 
@@ -64,6 +65,8 @@ def run(*, quick: bool) -> list[Figure]:
         figures += _beside_infinity(bench, rounds)
         figures += _latencies(bench, quick=quick)
         figures += _beside_ocr(bench, rounds)
+        requests = {route: [make([text]) for text in bench.texts] for route, make in REQUESTS.items()}
+        figures += backend_figures(bench.models, requests, CALLERS, rounds, _wait_until_loaded)
         figures += pair_figures(bench.service.port, _pairs(bench.texts), rounds)
     return figures + line_figures(quick=quick) + gpu_figures(quick=quick)
 
@@ -76,10 +79,11 @@ def _bench(texts: Sequence[str]) -> Iterator[Bench]:
         shape = Shape(SHAPE.hidden, SHAPE.layers, SHAPE.heads, SHAPE.vocabulary, positions=514)
         reranker = pool.submit(tiny_models.make_reranker, folder / "reranker", shape).result()
         pool.submit(prepare, Reference(str(embedder), str(reranker), usable_cores())).result()
-        settings = {"BGE_M3_MODEL": str(embedder), "RERANKER_MODEL": str(reranker), "RETRIEVAL_DEVICE": "cpu"}
-        with running_service(**settings) as service:
+        models = {"BGE_M3_MODEL": embedder, "RERANKER_MODEL": reranker}
+        settings = {name: str(path) for name, path in models.items()}
+        with running_service(**settings, RETRIEVAL_DEVICE="cpu", RETRIEVAL_BACKEND="torch") as service:
             _wait_until_loaded(service)
-            yield Bench(service, embedder, pool, texts)
+            yield Bench(service, models, pool, texts)
 
 
 @contextmanager
@@ -156,13 +160,14 @@ def _beside_infinity(bench: Bench, rounds: int) -> list[Figure]:
     """Compare texts per second of this many callers with infinity's, in its default and in bfloat16."""
     if not infinity.is_installed():
         return [Figure("infinity", "not installed: make bench-peers")]
+    embedder = bench.models["BGE_M3_MODEL"]
     ours = [_embed_request([text]) for text in bench.texts]
     theirs = [infinity.request([text]) for text in bench.texts]
 
     def pace(port: int, requests: Sequence[bytes]) -> Callable[[], float]:
         return lambda: len(requests) / load.seconds_for(port, requests, CALLERS)
 
-    with running_infinity(bench.embedder, "auto") as plain, running_infinity(bench.embedder, "bfloat16") as half:
+    with running_infinity(embedder, "auto") as plain, running_infinity(embedder, "bfloat16") as half:
         for port in (plain, half):
             pace(port, theirs)()  # warm up
         rates = in_turn(rounds, pace(bench.service.port, ours), pace(plain, theirs), pace(half, theirs))

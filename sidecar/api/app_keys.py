@@ -56,5 +56,7 @@ RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)
 """How long the request waited for a released model to come back."""
+BACKEND = web.RequestKey("BACKEND", str)
+"""Which library computed the answer."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""

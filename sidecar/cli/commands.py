@@ -17,7 +17,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
 KEY_NAME = "OCR_SIDECAR_API_KEY"
-INSTALL = {"torch": "retrieval", "FlagEmbedding": "retrieval", "transformers": "retrieval"}
+INSTALL = {"torch": "retrieval", "FlagEmbedding": "retrieval", "transformers": "retrieval", "openvino": "openvino"}
 """The extra that installs a library which the plain install lacks."""
 
 
@@ -57,6 +57,8 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 return _ocr(options, environ)
             case "doctor":
                 return _doctor(environ)
+            case "retrieval":
+                return _check(options, environ)
             case _:
                 return _fetch(environ)
     except (SettingsError, SpoolError) as exc:
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="run the HTTP service", description="Run the HTTP service until SIGTERM.")
     _add_ocr(commands)
+    _add_retrieval(commands)
     commands.add_parser(
         "doctor",
         help="tell what is installed and what is not",
@@ -91,6 +94,20 @@ def _parser() -> argparse.ArgumentParser:
         "there without a network. Exit status 1 if one cannot be downloaded.",
     )
     return parser
+
+
+def _add_retrieval(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    retrieval = commands.add_parser("retrieval", help="try embed and rerank on texts of your own")
+    check = retrieval.add_subparsers(dest="retrieval", metavar="COMMAND", required=True).add_parser(
+        "check",
+        help="measure how far OpenVINO in fewer bits agrees with float32",
+        description="Rank the texts of files, one in each line, by float32 in torch and by fewer bits in OpenVINO, and "
+        "print how far both agree. Exit status 1 if they agree less than asked for.",
+    )
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a text in each line, 20 or more in all")
+    check.add_argument("--dtype", choices=("int8", "bfloat16", "float32"), default="int8", help="default: int8")
+    check.add_argument("--recall", type=float, default=0.95, help="least recall@10 (default: 0.95)")
+    check.add_argument("--correlation", type=float, default=0.99, help="least rank correlation (default: 0.99)")
 
 
 def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -137,6 +154,18 @@ def _doctor(environ: Mapping[str, str]) -> int:
     from sidecar.cli.doctor import doctor  # noqa: PLC0415 - as above
 
     return doctor(environ)
+
+
+def _check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
+
+    settings = parse_settings(environ)
+    for library in ("torch", "FlagEmbedding", "openvino"):
+        if find_spec(library) is None:
+            return _tell(missing(library))
+    from sidecar.cli.agreeing import check  # noqa: PLC0415 - as above
+
+    return 0 if check(options, settings) else EXIT_FAILED
 
 
 def _fetch(environ: Mapping[str, str]) -> int:

@@ -147,7 +147,8 @@ class CallGate:
     def cut_calls(self) -> None:
         """End all calls that run."""
         for cut in self._cuts:
-            cut.reschedule(asyncio.get_running_loop().time())
+            if not cut.expired():  # it may take a call some time to end
+                cut.reschedule(asyncio.get_running_loop().time())
 
     def explain(self, error: SidecarError, admitted: Admitted) -> SidecarError:
         """Return why a call failed: a runner that ended where memory was short ended for want of it. Learns from it."""

@@ -7,7 +7,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sidecar.errors import GpuPressureError, ModelMissingError, SidecarError
@@ -130,13 +131,19 @@ class GpuLease:
         """Decide and act until cancelled; sleep while nobody wants the GPU."""
         while True:
             if self.state.phase is Phase.FREE and not (self._asking or self._lost):
-                self._wanted.clear()
-                await self._wanted.wait()
+                await self._rest()
             try:
                 await self._step()
             except Exception:  # this loop supervises itself: what is owed must be given back whatever happens here
                 log.exception("the lease of the GPU failed")
             await asyncio.sleep(POLL_S)
+
+    async def _rest(self) -> None:
+        """Sleep until somebody wants the GPU, or the process that leases it may have died with the LLM away."""
+        self._wanted.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self._debts.is_ours else self._terms.claim_s):
+                await self._wanted.wait()
 
     async def close(self) -> None:
         """Have :meth:`keep` give back what is owed, for so long as the end of a process may take."""
@@ -177,15 +184,15 @@ class GpuLease:
 
     def note_loss(self, lost: Iterable[ResidentModel]) -> None:
         """Take that a call of ours ran out of memory: the model server then unloads every model, the LLM too."""
-        if self._debts.is_ours and not self.state.is_taken:
-            self._lost = tuple(lease_policy.owe(one) for one in lost)
+        if self._debts.is_ours:
+            self._lost = lease_policy.join(self._lost, (lease_policy.owe(one) for one in lost))
             self._wanted.set()
 
     # ── deciding and acting ───────────────────────────────────────────────────────────────────────────────────────
 
     async def _step(self) -> None:
         """Take one reading, decide, remember and act."""
-        if self._asking and not self._debts.is_ours:
+        if not self._debts.is_ours:
             await self._claim()
         self._take_over_loss()
         facts = self._facts(await self._monitor.read_anew())
@@ -214,7 +221,9 @@ class GpuLease:
 
     def _take_over_loss(self) -> None:
         lost, self._lost = self._lost, ()
-        if lost and not self.state.is_taken:
+        if self.state.phase in (Phase.HELD, Phase.RELEASING):  # what stayed beside the lease has gone, too
+            self.state = replace(self.state, owed=lease_policy.join(self.state.owed, lost))
+        elif lost and not self.state.is_taken:
             self._owe(lost)
 
     def _owe(self, owed: tuple[Owed, ...]) -> None:

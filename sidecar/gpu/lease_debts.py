@@ -36,14 +36,19 @@ class Debts:
         self.obstacle: str | None = LOCKED
 
     async def claim(self) -> OwedFile:
-        """Take the lock, if nobody has it; return what a process before this one owed, which may be nothing."""
-        self.is_ours = await self._folder.lock(self._lock_name)
-        if not self.is_ours:
+        """Take the lock, if nobody has it; return what a process before this one owed, which may be nothing.
+
+        While that cannot be read, nothing is ours: a lease would write over what is owed.
+        """
+        self.is_ours = False
+        if not await self._folder.lock(self._lock_name):
             self.obstacle = self._folder.failure or LOCKED
             return OwedFile()
-        self.obstacle = None
         known = await self._file.load() or OwedFile()
-        self._on_disk = known.owed
+        if not self._file.is_read:
+            self.obstacle = self._folder.failure
+            return OwedFile()
+        self.is_ours, self.obstacle, self._on_disk = True, None, known.owed
         return known
 
     async def others_owe(self) -> bool:

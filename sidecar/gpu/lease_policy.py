@@ -55,6 +55,12 @@ def restore(owed: Iterable[Owed], now_s: float) -> LeaseState:
     return LeaseState(Phase.RESTORING, now_s, owed=tuple(owed), next_try_s=now_s)
 
 
+def join(owed: tuple[Owed, ...], more: Iterable[Owed]) -> tuple[Owed, ...]:
+    """Add to what is owed; what was noted first stands: a model is given back as it was before the first loss."""
+    names = {one.name for one in owed}
+    return owed + tuple(one for one in more if one.name not in names)
+
+
 def forgive(state: LeaseState, owed: Owed) -> LeaseState:
     """Forget a model that can never be back."""
     return replace(state, owed=tuple(one for one in state.owed if one != owed))

@@ -56,7 +56,8 @@ class LeaseTerms:
 
     ``quiet_s``: how long the LLM must look idle. ``linger_s``: how long a lease that nobody uses is kept for the next
     document. ``grace_s``: how long running pages may go on after its end. ``settle_s``: until freed memory shows.
-    ``bar_s``: nobody waits anew for so long after a wait in vain, or each page would.
+    ``bar_s``: nobody waits anew for so long after a wait in vain, or each page would. ``claim_s``: how often a process
+    that may not lease looks whether the one that may has died.
     """
 
     wait_s: float
@@ -67,6 +68,7 @@ class LeaseTerms:
     grace_s: float = 10.0
     settle_s: float = 5.0
     bar_s: float = 30.0
+    claim_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

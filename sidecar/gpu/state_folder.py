@@ -43,7 +43,7 @@ class StateFolder:
         await self._guarded(self._try_out)
 
     async def read(self, name: str) -> bytes | None:
-        """Return a file's content; None if there is none, or it cannot be read."""
+        """Return a file's content, which is empty if there is no file; None if it cannot be read."""
         return await self._guarded(self._read, name)
 
     async def write(self, name: str, content: bytes) -> bool:
@@ -83,10 +83,10 @@ class StateFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write(".written", b"")
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, name: str) -> bytes:
         with suppress(FileNotFoundError), (self._folder / name).open("rb") as file:
             return file.read(MAX_BYTES)
-        return None
+        return b""
 
     def _write(self, name: str, content: bytes) -> bool:
         partial = self._folder / f".{name}.{os.getpid()}.partial"
@@ -124,10 +124,13 @@ class StateFile(Generic[M]):
         self._folder = folder
         self._name = name
         self._kind = kind
+        self.is_read = True
+        """Whether the folder gave its answer to the last :meth:`load`; else nobody knows what was saved."""
 
     async def load(self) -> M | None:
         """Return what was saved; None if nothing was, or nothing that can be understood: that is set aside."""
-        content = await self._folder.read(self._name) if self._folder else None
+        content = await self._folder.read(self._name) if self._folder else b""
+        self.is_read = content is not None
         if not content or self._folder is None:
             return None
         try:

@@ -58,7 +58,7 @@ class ModelKeeper(Generic[M]):
         self.model: M | None = None
         """The model while it is in memory."""
         self.limits: ModelLimits | None = None
-        """What it takes and gives; known from its first load on."""
+        """What it takes and gives, and what computes it; known from its first load on."""
         self.loaded = asyncio.Event()
         self.first_retry_s = FIRST_RETRY_S
         self._failure: str | None = None
@@ -265,7 +265,8 @@ class ModelKeeper(Generic[M]):
                 await asyncio.wait({self._loading})
             if self.model is not None:
                 await self._means.placement.dismiss(self.name)
-                await self._unused.wait()
+                while self._users:  # a batch may begin between the end of the last one and our turn
+                    await self._unused.wait()
                 await self._drop(cause)
         finally:
             self._leaving = None

@@ -111,6 +111,10 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
     """How many numbers a vector has; 0 where there is none."""
     gpu_mb: int
     """MiB of GPU memory that a copy's weights take."""
+    batch_cores: int
+    """How many cores may compute one batch on the CPU; 0: any number."""
+    backend: str
+    """Which library computes on the CPU."""
     can_use_gpu: bool
     """Whether there is a GPU that copies can be made on."""
 
@@ -142,8 +146,9 @@ class ModelLimits:
     max_tokens: int
     max_query_tokens: int
     dimensions: int
+    backend: str
 
 
 def limits_of(model: RetrievalModel[Any, Any]) -> ModelLimits:
     """Return a model's limits."""
-    return ModelLimits(model.max_tokens, model.max_query_tokens, model.dimensions)
+    return ModelLimits(model.max_tokens, model.max_query_tokens, model.dimensions, model.backend)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -75,7 +75,7 @@ class Answers(Generic[R]):
     """Results in the inputs' order; which inputs were cut; how many tokens there were; where it ran, and why there.
 
     If any input was computed on the CPU, so was the request. ``load_s``: seconds that it waited for the model to come
-    back, which had been released.
+    back, which had been released. ``backend``: which library computes on the CPU.
     """
 
     results: list[R]
@@ -84,6 +84,7 @@ class Answers(Generic[R]):
     device: str
     reason: str
     load_s: float = 0.0
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ class Retriever(Generic[I, R]):
                 patience = self._policy.patience
                 check_estimate(self.batcher.estimate(tokens), patience.stall_s, patience.total_s)
                 answered = await self.batcher.submit(tokens, patience)
-        return self._gather(tokens, answered, load_s)
+            backend = model.backend
+        return replace(self._gather(tokens, answered), load_s=load_s, backend=backend)
 
     async def _tokenize(self, model: RetrievalModel[I, R], inputs: Sequence[I]) -> list[Tokens]:
         """Tokenise in portions: between two of them the thread serves others, and the call can be cancelled."""
@@ -162,7 +164,7 @@ class Retriever(Generic[I, R]):
             divide = partial(model.pieces, special=special)
             return Divided([await self._threads.tokens.run(divide, one) for one in texts], model.max_tokens, load_s)
 
-    def _gather(self, tokens: Sequence[Tokens], answered: Sequence[Answered[R]], load_s: float) -> Answers[R]:
+    def _gather(self, tokens: Sequence[Tokens], answered: Sequence[Answered[R]]) -> Answers[R]:
         results = [one.result for one in answered if one.result is not None]
         if len(results) < len(answered):
             raise EngineFailedError(
@@ -172,7 +174,7 @@ class Retriever(Generic[I, R]):
             self._metrics.retrieval_texts.labels(self.name, one.device, one.reason).inc()
         where = next((one for one in answered if one.device == CPU), answered[0])
         count = sum(len(one.ids) for one in tokens)
-        return Answers(results, [one.truncated for one in tokens], count, where.device, where.reason, load_s)
+        return Answers(results, [one.truncated for one in tokens], count, where.device, where.reason)
 
     # ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,7 +188,10 @@ class Retriever(Generic[I, R]):
         if self._placement.where(self.name)[0] is not None:
             return self._policy.gpu_limits()
         cores = self._cores
-        return self._policy.cpu_limits(cores.idle_for(self.batcher), cores.claimed_beside(self.batcher))
+        idle = cores.idle_for(self.batcher)
+        model = self.keeper.model
+        idle = min(idle, model.batch_cores or idle) if model else idle
+        return self._policy.cpu_limits(idle, cores.claimed_beside(self.batcher))
 
     async def _run(self, batch: Sequence[Tokens], cores: int, is_wanted: IsWanted) -> Sequence[Answered[R]]:
         """Run a batch on the model's current device. What fails on the GPU is computed by the CPU, in its own sizes."""

@@ -1,6 +1,7 @@
 """The gauges, which read their values from running parts: queues, slots, the spool, the GPU."""
 
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -24,6 +25,8 @@ from sidecar.gpu.lease import GpuLease
 from sidecar.gpu.lease_state import Phase
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import OcrEngine
+from sidecar.retrieval.bge.openvino_runtime import OPENVINO
+from sidecar.retrieval.keeper import ModelKeeper
 from sidecar.retrieval.model import EMBED, RERANK
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.telemetry import Metrics
@@ -153,3 +156,13 @@ def watch_retrieval(app: web.Application) -> None:
         "model",
         {EMBED: embedder.keeper.loaded.is_set, RERANK: reranker.keeper.loaded.is_set},
     )
+    metrics.watch_each(
+        "retrieval_on_openvino",
+        "Whether OpenVINO computes the model.",
+        "model",
+        {EMBED: partial(_is_openvino, embedder.keeper), RERANK: partial(_is_openvino, reranker.keeper)},
+    )
+
+
+def _is_openvino(keeper: ModelKeeper[Any]) -> bool:
+    return keeper.limits is not None and keeper.limits.backend == OPENVINO

@@ -25,7 +25,8 @@ from sidecar.api.app_keys import (
 )
 from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
 from sidecar.retrieval.batch_policy import RetrievalPolicy
-from sidecar.retrieval.bge import hub, models, torch_runtime
+from sidecar.retrieval.bge import hub, models, openvino_runtime, torch_runtime
+from sidecar.retrieval.bge.loading import OpenVinoMeans
 from sidecar.retrieval.cpu_threads import CpuThreads
 from sidecar.retrieval.keeper import NOT_CONFIGURED, NOT_INSTALLED, KeeperMeans, ModelKeeper
 from sidecar.retrieval.model import EMBED, RERANK
@@ -72,7 +73,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     # The device's own figure, never Ollama's: that may be on another machine, and ignores our copies.
     read = gpu.read or Nvml(settings.gpu_index).read
     monitor = app[RETRIEVAL_VRAM] = VramMonitor(read, _no_models, settings.gpu_total_mb, gpu.clock)
-    wants_gpu = settings.retrieval_device == "auto"
+    wants_gpu = settings.retrieval_device == "auto" and settings.retrieval_backend != openvino_runtime.OPENVINO
     placement = app[PLACEMENT] = Placement(
         (EMBED, RERANK),
         monitor.read if wants_gpu else None,
@@ -85,8 +86,10 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
         def load() -> M:
             folder = hub.find_model(source)  # first: without a model nothing is imported
             torch_runtime.bound_caches()
-            device = gpu.find(settings.gpu_index) if wants_gpu else None
-            return model(folder, settings.retrieval_dtype, device, settings.retrieval_max_tokens)
+            prepare()  # OpenVINO's threads inherit this one's priority
+            found = gpu.find(settings.gpu_index) if wants_gpu else None
+            means = openvino_means(settings, cores, has_gpu=bool(found))
+            return model(folder, settings.retrieval_dtype, found, means, settings.retrieval_max_tokens)
 
         return load
 
@@ -98,15 +101,29 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger)
     keeping = KeeperMeans(placement, app[METRICS], settings.bge_keep_alive_s, torch_runtime.reclaim_memory)
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
-    app[EMBEDDER] = Retriever(ModelKeeper(EMBED, loader(models.Embedder, embedder), _absent(embedder), keeping), means)
-    app[RERANKER] = Retriever(ModelKeeper(RERANK, loader(models.Reranker, reranker), _absent(reranker), keeping), means)
+    app[EMBEDDER] = Retriever(
+        ModelKeeper(EMBED, loader(models.Embedder, embedder), _absent(embedder, settings.retrieval_backend), keeping),
+        means,
+    )
+    app[RERANKER] = Retriever(
+        ModelKeeper(RERANK, loader(models.Reranker, reranker), _absent(reranker, settings.retrieval_backend), keeping),
+        means,
+    )
 
 
-def _absent(source: str) -> str | None:
+def openvino_means(settings: Settings, cores: int, *, has_gpu: bool) -> OpenVinoMeans | None:
+    """Decide whether OpenVINO computes, and how; None: torch does."""
+    required = settings.retrieval_backend == openvino_runtime.OPENVINO
+    may = settings.retrieval_backend == "auto" and not has_gpu and openvino_runtime.is_installed()
+    return OpenVinoMeans(settings.retrieval_cache_dir.expanduser(), cores, required) if required or may else None
+
+
+def _absent(source: str, backend: str) -> str | None:
     """Return why there is nothing to load, if so."""
     if not source:
         return NOT_CONFIGURED
-    return None if hub.is_installed() else NOT_INSTALLED
+    has_backend = backend != openvino_runtime.OPENVINO or openvino_runtime.is_installed()
+    return None if hub.is_installed() and has_backend else NOT_INSTALLED
 
 
 async def _no_models() -> None:

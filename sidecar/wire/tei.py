@@ -104,6 +104,7 @@ class InfoBody(BaseModel):
     max_concurrent_requests: int = Field(description="Texts that may wait or be computed at a time.")
     auto_truncate: bool = Field(description="Whether texts that are too long are cut if a request says nothing.")
     reranker_id: str = Field(description="The model that reranks.")
+    backend: str | None = Field(description="What computes on the CPU; null until the model was loaded once.")
     version: str
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import EMBEDDER, LOAD_SECONDS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import BACKEND, EMBEDDER, LOAD_SECONDS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.model import Embedding
@@ -93,5 +93,5 @@ async def _embeddings(
         answers = request.app[RETRIEVAL_ANSWERS]
         answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
     found = await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each)
-    request[LOAD_SECONDS] = found.load_s
+    request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found

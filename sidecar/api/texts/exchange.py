@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api import deliver, receive
-from sidecar.api.app_keys import DRAIN, LOAD_SECONDS, METRICS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import BACKEND, DRAIN, LOAD_SECONDS, METRICS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
 from sidecar.api.receive import read_body
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.wire import retrieval
@@ -20,7 +20,7 @@ Compute = Callable[[web.Request, Any], Awaitable[object]]
 Forms = Mapping[type[Form], Compute]
 """The forms that a route accepts; the first applies if no field tells which one it is."""
 IGNORED_HEADER = "X-Ignored-Fields"
-LOAD_HEADER = "X-Model-Load-Seconds"
+LOAD_HEADER, BACKEND_HEADER = "X-Model-Load-Seconds", "X-Retrieval-Backend"
 
 
 async def answer(request: web.Request, forms: Forms) -> web.StreamResponse:
@@ -35,14 +35,15 @@ async def answer(request: web.Request, forms: Forms) -> web.StreamResponse:
             parsed = parse_any(tuple(forms), body, settings.retrieval_max_items)
             computed = retrieval.render(await forms[type(parsed.asked)](request, parsed.asked))
             sent.take_anyway(len(computed))
-            headers = _ignored(request, parsed.ignored) | _waited(request)
+            headers = _ignored(request, parsed.ignored) | _computed(request)
             return await deliver.deliver(request, computed, JSON, settings.receive_timeout_s, headers)
 
 
-def _waited(request: web.Request) -> dict[str, str]:
-    """Tell a caller that its model had been released, and how long it took to come back."""
-    load_s = request.get(LOAD_SECONDS, 0.0)
-    return {LOAD_HEADER: f"{load_s:.3f}"} if load_s else {}
+def _computed(request: web.Request) -> dict[str, str]:
+    """Tell what computed the answer, and how long it took the model to come back if it had been released."""
+    load_s, backend = request.get(LOAD_SECONDS, 0.0), request.get(BACKEND, "")
+    told = {LOAD_HEADER: f"{load_s:.3f}" if load_s else "", BACKEND_HEADER: backend}
+    return {name: value for name, value in told.items() if value}
 
 
 def _ignored(request: web.Request, names: tuple[str, ...]) -> dict[str, str]:

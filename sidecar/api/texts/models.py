@@ -52,6 +52,7 @@ async def get_info(request: web.Request) -> web.Response:
         max_concurrent_requests=settings.retrieval_max_queued_items,
         auto_truncate=True,
         reranker_id=settings.reranker_name,
+        backend=limits.backend if limits else None,
         version=__version__,
     )
     return web.json_response(body.model_dump())

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import LOAD_SECONDS, REQUEST_ID, RERANKER, SETTINGS
+from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKER, SETTINGS
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.retriever import Answers
@@ -103,5 +103,5 @@ async def _scores(request: web.Request, pairs: list[tuple[str, str]], *, truncat
     if not pairs:
         return Answers([], [], 0, *reranker.where())
     found = await reranker.answer(pairs, truncate=truncate)
-    request[LOAD_SECONDS] = found.load_s
+    request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sidecar.retrieval.model import ModelLoadError
 
-UNUSED_FILES = ["onnx/*", "*.onnx*", "imgs/*"]
+UNUSED_FILES = ["onnx/*", "*.onnx*", "openvino/*", "imgs/*"]
 """What hubs hold beside a model, and what is not downloaded."""
 
 

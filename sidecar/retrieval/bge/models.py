@@ -1,30 +1,22 @@
-"""BGE-M3 and the reranker: load, tokenise, forward. FlagEmbedding is imported here alone, torch in this room alone.
+"""BGE-M3 and the reranker: tokenise, forward. The encoder is torch's or OpenVINO's, all else is torch's.
 
 These libraries take seconds to import. So they are imported inside functions, which run in a thread, once the ports are
-open. FlagEmbedding loads the weights; the forward is run here, because its own runs the first batch twice.
+open. The forward is run here and not by FlagEmbedding, whose own runs the first batch twice.
 """
 
-import contextlib
-import os
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sidecar.retrieval.bge.hub import quiet
+from sidecar.retrieval.bge.loading import TORCH, OpenVinoMeans, load_embedder, load_reranker
 from sidecar.retrieval.bge.tokenizer import MODEL_LIMIT_TOKENS, Tokenizer
 from sidecar.retrieval.bge.torch_runtime import (
     Dtype,
     copy_to,
-    dtype_on,
     errors_of,
     free_gpu,
     gpu_errors,
-    interruptible,
-    own_weights,
     padding_mask,
-    ready_to_compute,
-    weights_mb,
     while_wanted,
 )
 from sidecar.retrieval.model import (
@@ -34,7 +26,6 @@ from sidecar.retrieval.model import (
     RERANK,
     Embedding,
     IsWanted,
-    ModelLoadError,
     Piece,
     Tokens,
 )
@@ -46,11 +37,6 @@ if TYPE_CHECKING:
 
 IDS_A_ROW = 1 << 32
 """What sets the token ids of one text apart from those of the next in one array; no vocabulary is that large."""
-LOAD_LOCK = threading.Lock()
-"""Models are loaded one after the other: the libraries import themselves lazily, which two threads must not do."""
-
-
-# ── loading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Embedder:
@@ -58,28 +44,33 @@ class Embedder:
 
     name = EMBED
 
-    def __init__(self, folder: Path, dtype: Dtype, gpu: str | None, max_tokens: int = MODEL_LIMIT_TOKENS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dtype: Dtype,
+        gpu: str | None = None,
+        openvino: OpenVinoMeans | None = None,
+        max_tokens: int = MODEL_LIMIT_TOKENS,
+    ) -> None:
         """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
+
+        With ``openvino`` it computes on the CPU alone.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
-        _require(folder, "colbert_linear.pt", "sparse_linear.pt")  # without them FlagEmbedding makes some up
-        with _loading():
-            from FlagEmbedding import BGEM3FlagModel
-
-            loaded = BGEM3FlagModel(str(folder), use_fp16=False, devices="cpu")
-        encoder = interruptible(loaded.model.model)
-        self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config, max_tokens)
+        loaded = load_embedder(folder, dtype, openvino)
+        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, max_tokens)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
         self.max_query_tokens = 0
-        self.dimensions: int = encoder.config.hidden_size
-        heads = Heads(ready_to_compute(loaded.model.sparse_linear), ready_to_compute(loaded.model.colbert_linear))
-        self.cpu = EmbedderCopy(CPU, ready_to_compute(encoder, dtype_on(CPU, dtype)), heads, self._tokenizer)
+        self.dimensions: int = loaded.config.hidden_size
+        self.backend = loaded.backend
+        self.cpu = EmbedderCopy(CPU, loaded.encoder, Heads(*loaded.heads), self._tokenizer)
         self._dtype = dtype
-        self.gpu_mb = weights_mb(encoder, 4 if dtype == "float32" else 2)
-        self.can_use_gpu = gpu is not None
+        self.gpu_mb = loaded.gpu_mb
+        self.can_use_gpu = gpu is not None and self.backend == TORCH
+        self.batch_cores = 0 if self.backend == TORCH else 1
 
     def tokenize(self, inputs: Sequence[str]) -> list[Tokens]:
         """Give texts as the model reads them."""
@@ -108,33 +99,33 @@ class Reranker:
 
     name = RERANK
 
-    def __init__(self, folder: Path, dtype: Dtype, gpu: str | None, max_tokens: int = MODEL_LIMIT_TOKENS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dtype: Dtype,
+        gpu: str | None = None,
+        openvino: OpenVinoMeans | None = None,
+        max_tokens: int = MODEL_LIMIT_TOKENS,
+    ) -> None:
         """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
+
+        With ``openvino`` it computes on the CPU alone.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
-        with _loading():
-            from FlagEmbedding import FlagReranker
-
-            loaded = FlagReranker(str(folder), use_fp16=False, devices="cpu")
-        if loaded.model.config.num_labels != 1:
-            raise ModelLoadError("model-unusable: it is no reranker, it has more than one label")
-        encoder = interruptible(loaded.model.base_model)
-        self._tokenizer = Tokenizer(loaded.tokenizer, encoder.config, max_tokens)
+        loaded = load_reranker(folder, dtype, openvino)
+        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, max_tokens)
         self._gpu = gpu
         self.max_tokens = self._tokenizer.max_tokens
         self.max_query_tokens = min(self.max_tokens * 3 // 4, self.max_tokens - 4)
         self.dimensions = 0
-        self.cpu = RerankerCopy(
-            CPU,
-            ready_to_compute(encoder, dtype_on(CPU, dtype)),
-            ready_to_compute(own_weights(loaded.model.classifier)),
-            self._tokenizer,
-        )
+        self.backend = loaded.backend
+        self.cpu = RerankerCopy(CPU, loaded.encoder, loaded.heads[0], self._tokenizer)
         self._dtype = dtype
-        self.gpu_mb = weights_mb(encoder, 4 if dtype == "float32" else 2)
-        self.can_use_gpu = gpu is not None
+        self.gpu_mb = loaded.gpu_mb
+        self.can_use_gpu = gpu is not None and self.backend == TORCH
+        self.batch_cores = 0 if self.backend == TORCH else 1
 
     def tokenize(self, inputs: Sequence[tuple[str, str]]) -> list[Tokens]:
         """Give pairs as the model reads them; as in FlagEmbedding a query has three quarters of the room at most."""
@@ -163,24 +154,6 @@ class Reranker:
     def free_gpu(self) -> None:
         """Give back what copies left."""
         free_gpu()
-
-
-def _require(folder: Path, *names: str) -> None:
-    for name in names:
-        if not (folder / name).is_file():
-            raise ModelLoadError(f"model-unusable: {name} is missing")
-
-
-@contextlib.contextmanager
-def _loading() -> Iterator[None]:
-    """Hold other loads back, and keep the libraries' progress bars and remarks off the log, which is JSON."""
-    with LOAD_LOCK, quiet():
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads would compete with those of the forward
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        yield
 
 
 # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+Dtype = Literal["auto", "float32", "bfloat16", "int8"]
+"""``int8`` is about weights, and for OpenVINO; what is computed with them is as in ``auto``."""
 
 
 MIB = 1024 * 1024
@@ -45,6 +46,10 @@ the event loop serves the texts, too."""
 CACHED_SHAPES = 16
 """Shapes of batches for which oneDNN keeps compiled code, per operation. It would keep 1024: with a new shape in every
 batch 120 batches grew by 396 MiB, and with 16 by 106 to 121 MiB, for 5 to 17 % more of the processor's time."""
+
+
+RECLAIM_LOCK = threading.Lock()
+"""While one thread collects garbage, Python has another one collect nothing: two models that leave together."""
 
 
 def bound_caches() -> None:
@@ -89,7 +94,7 @@ def dtype_on(device: str, wanted: Dtype) -> "torch.dtype":
     """Choose what a device computes in: half precision, where it has instructions for it and is twice as fast."""
     import torch
 
-    if wanted != "auto":
+    if wanted in ("float32", "bfloat16"):
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
     if device != CPU:
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= MIN_CUDA_BF16 else torch.float16
@@ -145,9 +150,10 @@ def free_gpu() -> None:
 
 def reclaim_memory() -> None:
     """Give the memory of dropped weights back to the system: glibc would keep what lies between blocks in use."""
-    gc.collect()  # modules and their hooks refer to each other
-    with contextlib.suppress(OSError, AttributeError):  # another C library gives back by itself, or not at all
-        ctypes.CDLL(None).malloc_trim(0)
+    with RECLAIM_LOCK:
+        gc.collect()  # modules and their hooks refer to each other
+        with contextlib.suppress(OSError, AttributeError):  # another C library gives back by itself, or not at all
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager
@@ -183,9 +189,14 @@ def interruptible(encoder: Any) -> Any:  # noqa: ANN401 - transformers' own type
 
 
 def _stop_if_unwanted(_layer: object, _inputs: object) -> None:
-    is_wanted: IsWanted | None = getattr(_computed, "is_wanted", None)
-    if is_wanted and not is_wanted():
+    if not still_wanted():
         raise AbandonedError
+
+
+def still_wanted() -> bool:
+    """Tell whether anybody waits for what this thread computes."""
+    is_wanted: IsWanted | None = getattr(_computed, "is_wanted", None)
+    return is_wanted is None or is_wanted()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from sidecar.gpu.lease import CLOSE_S
 from sidecar.settings import parse_settings
 from tests.conftest import PATIENCE_S, until
 from tests.integration.host import compose_file
@@ -91,7 +92,7 @@ def test_what_it_sets_are_settings_and_the_limits_suffice_for_them():
     assert float(limits["cpus"]) == settings.workers == settings.retrieval_threads
     needed = settings.workers * settings.worker_memory_mb + SERVICE_MIB + MODELS_MIB
     assert mebibytes(limits["memory"]) >= needed
-    assert int(sidecar["stop_grace_period"].rstrip("s")) >= settings.shutdown_s + MARGIN_S
+    assert int(sidecar["stop_grace_period"].rstrip("s")) >= settings.shutdown_s + MARGIN_S + CLOSE_S
     assert sidecar["environment"]["BGE_KEEP_ALIVE_SECONDS"] == "300"
 
 

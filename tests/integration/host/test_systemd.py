@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.settings import parse_settings as parse_controller_settings
+from sidecar.gpu.lease import CLOSE_S
 from sidecar.settings import parse_settings
 from tests.conftest import PATIENCE_S, until
 from tests.integration.host.compose_file import env_file, load
@@ -84,7 +85,7 @@ def test_what_they_set_are_settings_and_the_limits_suffice():
     assert int(only("ocr-sidecar", "MemoryMax").removesuffix("G")) * 1024 >= needed
     assert only("ocr-sidecar", "CPUQuota") == f"{100 * settings.workers}%"
     assert settings.retrieval_threads == settings.workers
-    assert int(only("ocr-sidecar", "TimeoutStopSec")) >= settings.shutdown_s + MARGIN_S
+    assert int(only("ocr-sidecar", "TimeoutStopSec")) >= settings.shutdown_s + MARGIN_S + CLOSE_S
     composed = load()["services"]["ocr-sidecar"]["environment"]
     same = ("OCR_WORKERS", "RETRIEVAL_THREADS", "BGE_KEEP_ALIVE_SECONDS")
     assert {name: environment("ocr-sidecar")[name] for name in same} == {name: composed[name] for name in same}

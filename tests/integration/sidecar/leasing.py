@@ -25,7 +25,7 @@ from tools.fakes.ollama import OCR_MODEL, FakeOllama, Model
 
 LLM = "np-dms-ai:latest"
 LLM_MB = 13_000
-QUICK = LeaseTerms(wait_s=5, hold_s=60, quiet_s=0.3, linger_s=0.5, grace_s=0.5, settle_s=2, bar_s=1)
+QUICK = LeaseTerms(wait_s=5, hold_s=60, quiet_s=0.3, linger_s=0.5, grace_s=0.5, settle_s=2, bar_s=1, claim_s=0.3)
 PNG = "iVBORw0KGgo="
 DEADLINE_S = 60.0
 

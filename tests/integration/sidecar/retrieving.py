@@ -38,6 +38,7 @@ class Models:
             "BGE_M3_MODEL": str(self.embedder),
             "RERANKER_MODEL": str(self.reranker),
             "RETRIEVAL_DTYPE": "float32",
+            "RETRIEVAL_BACKEND": "torch",
             "RETRIEVAL_DEVICE": "cpu",
         }
 

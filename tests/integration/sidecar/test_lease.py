@@ -16,9 +16,11 @@ import aiohttp
 import pytest
 
 from sidecar.errors import GpuOutOfMemoryError, GpuPressureError
+from sidecar.gpu.call_gate import Asked
 from sidecar.gpu.lease_state import Phase
 from sidecar.gpu.need import learn_lack
 from sidecar.gpu.state_folder import StateFolder
+from sidecar.gpu.vram import ResidentModel
 from sidecar.runtime.blocking_pool import BlockingPool
 from tests.conftest import until
 from tests.integration.sidecar.documents import as_png, picture_of_text
@@ -244,6 +246,79 @@ async def test_a_second_sidecar_gives_back_first_what_a_dead_one_owed(fake, tmp_
         assert fake.loads[0] == LLM
         await until(lambda: is_back(fake, rig))
         assert 239 <= llm(fake).keep_alive_s <= 241
+
+
+async def test_what_a_dead_sidecar_owed_is_given_back_though_no_page_comes(fake, tmp_path):
+    dead = StateFolder(tmp_path / "state", BlockingPool("state", 1))
+    await dead.open()
+    assert await dead.lock("lease-gpu0.lock")
+    async with Rig(fake, tmp_path / "state").open() as rig:
+        fake.free(LLM)
+        await dead.write("owed-gpu0.json", debt())
+        dead.close()
+        await until(lambda: is_back(fake, rig))
+    assert fake.loads == [LLM]
+
+
+async def test_debts_that_cannot_be_read_at_the_start_are_given_back_once_they_can(fake, tmp_path):
+    file = tmp_path / "state" / "owed-gpu0.json"
+    file.mkdir(parents=True)
+    fake.free(LLM)
+    async with Rig(fake, tmp_path / "state").open() as rig:
+        assert rig.lease.obstacle == "the state folder cannot be used: Is a directory"
+        file.rmdir()
+        file.write_bytes(debt())
+        await until(lambda: is_back(fake, rig))
+        assert rig.lease.obstacle is None
+
+
+def debt() -> bytes:
+    owed = {"name": LLM, "vram_mb": 13_000, "context_length": 8192, "keep_alive_s": 240}
+    return json.dumps({"version": 1, "owed": [owed], "ours": [OCR_MODEL]}).encode()
+
+
+async def test_a_call_that_saw_no_llm_does_not_forget_what_one_before_it_lost(fake, rig):
+    fake.free(LLM)
+    rig.lease.note_loss([ResidentModel(LLM, 13_000)])
+    rig.lease.note_loss([])
+    await until(lambda: is_back(fake, rig))
+    assert fake.loads == [LLM]
+
+
+async def test_a_model_that_stayed_beside_the_lease_and_was_lost_is_loaded_again_with_the_llm(fake, tmp_path):
+    fake.occupy("small:latest", 1000)
+    async with Rig(fake, tmp_path / "state", replace(QUICK, linger_s=1)).open() as rig:
+        await rig.document(1)
+        assert rig.lease.is_held
+        assert "small:latest" in fake.resident
+        fake.free("small:latest")
+        rig.lease.note_loss([ResidentModel("small:latest", 1000)])
+        await until(lambda: rig.lease.state.phase is Phase.FREE)
+        assert sorted(fake.resident) == sorted([LLM, "small:latest"])
+
+
+async def test_a_call_that_is_slow_to_end_is_cut_once(fake, rig):
+    fake.free(LLM)
+    asked = Asked(OCR_MODEL, OCR_MODEL, 0, None, 0, time.monotonic() + 60)
+    admitted = await rig.gate.admit(asked)
+    is_cut, may_end = asyncio.Event(), asyncio.Event()
+
+    async def call() -> None:
+        async with rig.gate.call(admitted):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_cut.set()
+                await may_end.wait()
+
+    calling = asyncio.create_task(call())
+    await until(lambda: rig.gate.calls_running)
+    rig.gate.cut_calls()
+    await is_cut.wait()
+    rig.gate.cut_calls()
+    may_end.set()
+    with pytest.raises(GpuPressureError):
+        await calling
 
 
 async def test_nothing_is_unloaded_that_cannot_be_remembered(fake, rig, tmp_path):

@@ -1,6 +1,7 @@
 """Models are loaded and released over HTTP and when they are idle; no call is lost by it, and the memory goes back."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -161,9 +162,10 @@ async def test_calls_that_take_longer_than_one_waits_are_told(start, models):
 
 
 async def test_idle_models_leave_and_the_next_call_brings_its_own_back(start, models):
-    running = await loaded(await start(**models.environment | {"BGE_KEEP_ALIVE_SECONDS": "0.5"}))
-    await until(lambda: not running.service.api[RERANKER].keeper.loaded.is_set())
-    await until(lambda: not running.service.api[EMBEDDER].keeper.loaded.is_set())
+    running = await start(**models.environment | {"BGE_KEEP_ALIVE_SECONDS": "0.5"})
+    for model in ("embed", "rerank"):
+        released = partial(counted, running, "retrieval_releases_total", model=model, cause="idle")
+        await until(lambda released=released: released() == 1, 60)
     assert (await post(running, "/embed", {"text": "a"}))[0] == 200
     assert not running.service.api[RERANKER].keeper.loaded.is_set()
     await until(lambda: counted(running, "retrieval_releases_total", model="embed", cause="idle") == 2)

@@ -87,6 +87,14 @@ SETTINGS = [
         "BAAI/bge-reranker-v2-m3",
     ),
     ("BGE_KEEP_ALIVE_SECONDS", "bge_keep_alive_s", 0, "300", 300),
+    ("RETRIEVAL_BACKEND", "retrieval_backend", "auto", "torch", "torch"),
+    (
+        "RETRIEVAL_CACHE_DIR",
+        "retrieval_cache_dir",
+        Path("~/.cache/ocr-sidecar"),
+        "/models/cache",
+        Path("/models/cache"),
+    ),
     ("RETRIEVAL_TIMEOUT_SECONDS", "retrieval_timeout_s", 30, "0.5", 0.5),
     ("RETRIEVAL_DTYPE", "retrieval_dtype", "auto", "bfloat16", "bfloat16"),
     ("RETRIEVAL_DEVICE", "retrieval_device", "auto", "cpu", "cpu"),
@@ -167,6 +175,7 @@ REFUSED = [
     ("BGE_KEEP_ALIVE_SECONDS", ["-1", "31622401", "nan"]),
     ("RETRIEVAL_TIMEOUT_SECONDS", ["0", "86400.1", "nan"]),
     ("RETRIEVAL_DTYPE", ["fp16", "AUTO"]),
+    ("RETRIEVAL_BACKEND", ["onnx", "OPENVINO"]),
     ("RETRIEVAL_DEVICE", ["cuda", "gpu"]),
     ("RETRIEVAL_THREADS", ["-1", "257"]),
     ("RETRIEVAL_MAX_WAIT_MS", ["-1", "1000.1", "nan"]),
@@ -360,3 +369,9 @@ def test_a_lease_needs_a_folder_to_remember_the_llm_in():
         "OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set, to remember which model to load again"
     )
     assert parse_settings({"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/state"}).on_pressure == "lease"
+
+
+def test_weights_of_8_bits_need_openvino():
+    with pytest.raises(SettingsError, match="RETRIEVAL_DTYPE is int8, which needs RETRIEVAL_BACKEND=openvino"):
+        parse_settings({"RETRIEVAL_DTYPE": "int8"})
+    assert parse_settings({"RETRIEVAL_DTYPE": "int8", "RETRIEVAL_BACKEND": "openvino"}).retrieval_dtype == "int8"

@@ -19,6 +19,7 @@ class Model:
     name = EMBED
     max_tokens, max_query_tokens, dimensions = 8192, 0, 1024
     gpu_mb = 1
+    backend = "torch"
     can_use_gpu = False
 
 
@@ -101,14 +102,14 @@ def counted(metrics, name, **labels):
 
 async def test_what_is_there_is_given_at_once(keeper, loads):
     assert (await use(keeper), loads.begun) == (0, 1)
-    assert keeper.limits == ModelLimits(8192, 0, 1024)
+    assert keeper.limits == ModelLimits(8192, 0, 1024, "torch")
 
 
 async def test_a_released_model_is_ready_and_its_first_call_waits_for_it(keeper, loads, metrics, reclaimed):
     assert await keeper.release(BY_REQUEST)
     assert (keeper.model, keeper.idle_s, keeper.capability.state) == (None, None, "ready")
     assert reclaimed == [1]
-    assert keeper.limits == ModelLimits(8192, 0, 1024)
+    assert keeper.limits == ModelLimits(8192, 0, 1024, "torch")
     assert await use(keeper) > 0
     assert loads.begun == 2
     assert counted(metrics, "retrieval_loads_total", cause="call", outcome="loaded") == 1
@@ -264,3 +265,15 @@ async def test_without_a_time_a_model_stays_for_ever(make):
     clock.now_s += 10**9
     await keeper.keep_releasing()
     assert keeper.model is not None
+
+
+async def test_a_model_does_not_leave_under_a_batch_that_follows_another_at_once(keeper):
+    with keeper.held():
+        leaving = asyncio.create_task(keeper.release(BY_REQUEST))
+        await until(lambda: keeper._leaving)
+        await asyncio.sleep(0.05)
+    with keeper.held() as model:  # before whoever waits for the end of the first has had its turn
+        await asyncio.sleep(0.05)
+        assert keeper.model is model
+    assert await leaving
+    assert keeper.model is None

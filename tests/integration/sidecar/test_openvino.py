@@ -1,0 +1,210 @@
+"""OpenVINO computes what torch does: the same vectors, scores, cuts and cancellations, from an export that is kept."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+
+from sidecar.api.app_keys import EMBEDDER, RERANKER
+from sidecar.retrieval.bge import openvino_runtime
+from sidecar.retrieval.bge.export import ENCODER, FOLDER, exported
+from sidecar.retrieval.bge.loading import OpenVinoMeans
+from sidecar.retrieval.bge.models import Embedder
+from sidecar.retrieval.model import AbandonedError, ModelLoadError
+from tests.integration.sidecar.retrieving import Models, loaded, post
+from tests.integration.sidecar.test_embedding import TEXTS, THAI, cosine
+from tools.fakes import model_texts
+
+pytestmark = pytest.mark.skipif(not openvino_runtime.is_installed(), reason="the extra openvino is not installed")
+
+
+@pytest.fixture
+def copied(tmp_path, models):
+    """Models of this test alone, without exports."""
+    folders = Models(tmp_path / "embedder", tmp_path / "reranker")
+    for theirs, ours in ((models.embedder, folders.embedder), (models.reranker, folders.reranker)):
+        shutil.copytree(theirs, ours, ignore=shutil.ignore_patterns(FOLDER))
+    return folders
+
+
+@pytest.fixture
+def means(tmp_path):
+    return OpenVinoMeans(tmp_path / "caches", 2, required=True)
+
+
+def environment(models, **more):
+    return models.environment | {"RETRIEVAL_BACKEND": "openvino", **more}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "least_cosine", "most_off", "score_off"),
+    [("float32", 0.99999, 1e-4, 1e-4), ("bfloat16", 0.999, 0.03, 0.05), ("int8", 0.99, 0.1, 0.2)],
+)
+async def test_it_gives_what_torch_gives(start, retrieving, models, dtype, least_cosine, most_off, score_off):
+    running = await loaded(await start(**environment(models, RETRIEVAL_DTYPE=dtype)))
+    (_, theirs), (status, ours) = [await post(one, "/embed", {"texts": TEXTS}) for one in (retrieving, running)]
+    assert status == 200
+    for one, other in zip(theirs["embeddings"], ours["embeddings"], strict=True):
+        assert cosine(one["dense"], other["dense"]) >= least_cosine
+        weights, found = (dict(zip(*each["sparse"].values(), strict=True)) for each in (one, other))
+        assert (
+            max((abs(weights.get(i, 0) - found.get(i, 0)) for i in weights.keys() | found.keys()), default=0)
+            <= most_off
+        )
+    body = {"query": THAI, "chunks": TEXTS}
+    (_, theirs), (status, ours) = [await post(one, "/rerank", body) for one in (retrieving, running)]
+    assert ours["scores"] == pytest.approx(theirs["scores"], abs=score_off)
+    every = [(await post(one, "/embed_all", {"inputs": TEXTS[:3]}))[1] for one in (retrieving, running)]
+    for one, other in zip(*every, strict=True):
+        assert min(cosine(a, b) for a, b in zip(one, other, strict=True)) >= least_cosine
+
+
+async def test_texts_that_are_too_long_are_cut_alike(start, retrieving, models):
+    running = await loaded(await start(**environment(models)))
+    long = " ".join(model_texts.words(1, 5) * 600)
+    answers = [await post(one, "/rerank", {"query": "a", "chunks": [long, "b"]}) for one in (retrieving, running)]
+    assert [(status, answer["truncated"]) for status, answer in answers] == [(200, True)] * 2
+    assert answers[0][1]["scores"] == pytest.approx(answers[1][1]["scores"], abs=1e-4)
+    refused = [
+        await post(one, "/rerank", {"query": "a", "chunks": [long], "truncate": False}) for one in (retrieving, running)
+    ]
+    assert refused[0][0] == refused[1][0] == 422
+
+
+async def test_a_text_that_gives_no_numbers_or_fails_is_told(start, models):
+    running = await loaded(await start(**environment(models)))
+    for text in (model_texts.NAN_TOKEN, model_texts.POISON_TOKEN):
+        status, answer = await post(running, "/embed", {"texts": ["good", text]})
+        assert (status, answer["code"]) == (502, "engine_failed")
+        assert "text 1 of the request" in answer["detail"]
+    assert (await post(running, "/embed", {"text": "good"}))[0] == 200
+
+
+def test_what_nobody_waits_for_is_not_computed_to_its_end(copied, means):
+    model = Embedder(copied.embedder, "float32", openvino=means)
+    batch = model.tokenize(["long " * 8000])
+    asked = []
+    with pytest.raises(AbandonedError):
+        model.cpu.run(batch, lambda: asked.append(1))
+    assert asked
+    assert model.cpu.run(model.tokenize(["short"]), lambda: False)[0] is not None  # done before it was asked
+
+
+async def test_a_batch_takes_one_core_and_several_run_beside_each_other(start, models):
+    running = await loaded(await start(**environment(models, RETRIEVAL_THREADS="2")))
+    embedder = running.service.api[EMBEDDER]
+    assert (embedder.limits().cores, embedder.limits().idle) == (2, 1)
+    answers = await asyncio.gather(*(post(running, "/embed", {"texts": TEXTS}) for _ in range(4)))
+    assert [status for status, _ in answers] == [200] * 4
+    assert all(
+        one == answers[0]
+        or np.allclose(one[1]["embeddings"][0]["dense"], answers[0][1]["embeddings"][0]["dense"], atol=1e-4)
+        for one in answers
+    )
+
+
+async def test_which_library_computes_is_told(start, retrieving, models):
+    running = await loaded(await start(**environment(models)))
+    for service, backend in ((retrieving, "torch"), (running, "openvino")):
+        async with service.client.post(f"{service.url}/embed", json={"text": "a"}) as response:
+            assert response.headers["X-Retrieval-Backend"] == backend
+        async with service.client.get(f"{service.url}/info") as response:
+            assert (await response.json())["backend"] == backend
+        async with service.client.get(f"{service.ops}/metrics") as response:
+            metrics = await response.text()
+        assert f'retrieval_on_openvino{{model="embed"}} {float(backend == "openvino")}' in metrics
+
+
+async def test_without_a_choice_it_computes_where_no_gpu_does(start, models):
+    running = await loaded(await start(**environment(models, RETRIEVAL_BACKEND="auto")))
+    assert running.service.api[EMBEDDER].keeper.model.backend == "openvino"
+    assert running.service.api[RERANKER].keeper.model.backend == "openvino"
+
+
+async def test_a_released_model_comes_back_in_it(start, models):
+    running = await loaded(await start(**environment(models)))
+    before = await post(running, "/rerank", {"query": "a", "chunks": ["b"]})
+    await post(running, "/bge/unload", {})
+    assert await post(running, "/rerank", {"query": "a", "chunks": ["b"]}) == before
+
+
+# ── the export ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def exports(folder):
+    return sorted(path.name for path in (folder / FOLDER).iterdir())
+
+
+def test_it_is_made_once_beside_the_weights_and_known_by_their_content(copied, means):
+    Embedder(copied.embedder, "float32", openvino=means)
+    (first,) = exports(copied.embedder)
+    (copied.embedder / FOLDER / first / ENCODER).touch()
+    made_at = (copied.embedder / FOLDER / first / ENCODER).stat().st_mtime_ns
+    Embedder(copied.embedder, "float32", openvino=means)
+    assert (copied.embedder / FOLDER / first / ENCODER).stat().st_mtime_ns == made_at
+    Embedder(copied.embedder, "int8", openvino=means)
+    assert len(exports(copied.embedder)) == 2
+    weights = copied.embedder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    Embedder(copied.embedder, "float32", openvino=means)
+    assert len(exports(copied.embedder)) == 3
+
+
+def test_it_is_kept_elsewhere_where_the_folder_cannot_be_written(copied, means):
+    (copied.embedder / FOLDER).touch()  # as a folder that cannot be made; root may write everywhere
+    Embedder(copied.embedder, "float32", openvino=means)
+    assert len(exports(means.caches)) == 1
+
+
+def test_it_is_made_each_time_where_nothing_can_be_written(copied, means):
+    (copied.embedder / FOLDER).touch()
+    means.caches.touch()
+    model = Embedder(copied.embedder, "float32", openvino=means)
+    assert model.cpu.run(model.tokenize(["still there"]), lambda: True)[0] is not None
+
+
+def test_one_that_is_broken_is_made_again(copied, means):
+    Embedder(copied.embedder, "float32", openvino=means)
+    (name,) = exports(copied.embedder)
+    (copied.embedder / FOLDER / name / ENCODER).write_text("<net")
+    model = Embedder(copied.embedder, "float32", openvino=means)
+    assert model.backend == "openvino"
+    assert exports(copied.embedder) == [name]
+
+
+def test_what_fails_half_way_leaves_nothing(copied, means):
+    class Broken:
+        def __init__(self):
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"), exported(copied.embedder, means.caches, "float32", Broken):
+        pytest.fail("there is none")
+    assert not (copied.embedder / FOLDER).exists()
+
+
+class Odd(torch.nn.Module):
+    """An encoder with something that OpenVINO has no word for."""
+
+    def forward(self, ids, attention_mask):  # noqa: ARG002 - as encoders are called
+        return (torch.linalg.eigvals(ids.float() @ ids.float().T).real,)
+
+
+def test_a_model_that_it_cannot_take_is_told():
+    with pytest.raises(openvino_runtime.OpenVinoError):
+        openvino_runtime.convert(Odd(), "float32")
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_it_is_an_error_where_it_was_asked_for_and_else_torch_s(copied, means, required, monkeypatch):
+    """Here there is no room for an export, not even for a while."""
+    monkeypatch.setattr(tempfile, "tempdir", str(means.caches))
+    (copied.embedder / FOLDER).touch()
+    means.caches.touch()
+    means = OpenVinoMeans(means.caches, 2, required)
+    with pytest.raises(ModelLoadError) if required else contextlib.nullcontext():
+        model = Embedder(copied.embedder, "float32", openvino=means)
+    assert required or model.backend == "torch"
