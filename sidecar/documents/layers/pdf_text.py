@@ -32,13 +32,13 @@ class Reading:
 
 
 def open_upright(page: pdfium.PdfPage) -> Any:  # noqa: ANN401 - pypdfium2 ships no types
-    """Open a page's text, the page turned so that most of it is not upside down; it must be closed.
+    """Open a page's text, the page turned so that most of it is upright; it must be closed.
 
-    PDFium orders what is on a line from left to right as the page is displayed: upside down, that is backwards.
+    PDFium orders characters and lines as the page is displayed: lines upside down, or that run down, come backwards.
     """
     text_page = page.get_textpage()
     degrees = _clockwise_degrees(text_page)
-    if (page.get_rotation() + degrees) % 360 != 180:
+    if (page.get_rotation() + degrees) % 360 == 0:
         return text_page
     text_page.close()
     page.set_rotation(-degrees % 360)
@@ -51,8 +51,6 @@ def _clockwise_degrees(text_page: Any) -> int:  # noqa: ANN401 - pypdfium2 ships
     count = pdfium_c.FPDFText_CountChars(raw)
     sample = range(0, count, max(1, count // DIRECTION_SAMPLES))
     radians = [pdf_calls.get_char_angle(raw, at) for at in sample]
-    if not any(radians):
-        return 0  # nearly every page
     directions = Counter(round(math.degrees(one) / 90) % 4 * 90 for one in radians if one >= 0)
     return directions.most_common(1)[0][0] if directions else 0
 
