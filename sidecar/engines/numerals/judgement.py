@@ -23,7 +23,14 @@ _TINY = 1e-6
 _OPEN = "\x00"
 DISPUTED = {frozenset(",."): _OPEN}
 """Marks that look alike; others stay as Tesseract wrote them."""
-_DISPUTE = re.compile(_OPEN)
+SURE_MARK = 0.92
+"""Sureness up to which a comma may be a full stop, and the reverse: of type of 9 to 16 points, most have more."""
+UNSURE = {",": "\x01", ".": "\x02"}
+_UNSETTLED = {_OPEN: ".", "\x01": ",", "\x02": "."}
+_DISPUTE = re.compile(f"[{_OPEN}\x01\x02]")
+_DECIMALS = re.compile(r"\d{1,2}(?!\d)")
+_NUMBER = re.compile(r"\d[\d,.]*\d")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _THOUSANDS = re.compile(r"\d{3}(?!\d)")
 
 
@@ -102,7 +109,7 @@ def spell(glyphs: Sequence[Glyph]) -> list[Seen]:
 def _choose(glyph: Glyph, digit: tuple[str, float]) -> tuple[Seen, float]:
     options = (digit, glyph.mark, (OTHER, glyph.other))
     character, likely = max(options, key=lambda option: option[1])
-    sureness = likely / (sum(option[1] for option in options) + _TINY)
+    sureness = likely if character in MARKS else likely / (sum(option[1] for option in options) + _TINY)
     return Seen(glyph.middle, character, sureness, digit[0]), likely
 
 
@@ -118,7 +125,9 @@ def judge(token: Token, seen: Sequence[Seen]) -> Verdict:
         piece = _letter_or_digit(unit, one, beside, is_number=is_number)
         text += piece
         doubtful = doubtful or _is_guess(unit, one, piece)
-    return Verdict(_settle_marks(text), doubtful, seen[0].middle, seen[-1].middle, is_number)
+    text = _settle_marks(text)
+    doubtful = doubtful or _is_misgrouped(text)
+    return Verdict(text, doubtful, seen[0].middle, seen[-1].middle, is_number)
 
 
 def _letter_or_digit(unit: _Unit | None, one: Seen | None, beside: Sequence[Seen], *, is_number: bool) -> str:
@@ -135,8 +144,15 @@ def _letter_or_digit(unit: _Unit | None, one: Seen | None, beside: Sequence[Seen
         stands_together = among_digits or not beside or any(other.character in MARKS for other in beside)
         return one.character if unit is None or unit.is_digit or stands_together else written
     if unit and unit.is_mark:
-        return written if written == one.character else DISPUTED.get(frozenset((written, one.character)), written)
-    return one.character if among_digits or (unit and unit.is_digit) else written
+        return _mark(written, one)
+    return _mark(one.character, one) if among_digits or (unit and unit.is_digit) else written
+
+
+def _mark(written: str, one: Seen) -> str:
+    """Return a mark, or what stands for one that is not settled: the readers differ, or the network is not sure."""
+    if written != one.character:
+        return DISPUTED.get(frozenset((written, one.character)), written)
+    return UNSURE.get(written, written) if one.sureness < SURE_MARK else written
 
 
 def _is_guess(unit: _Unit | None, one: Seen | None, piece: str) -> bool:
@@ -148,7 +164,19 @@ def _is_guess(unit: _Unit | None, one: Seen | None, piece: str) -> bool:
 
 def _settle_marks(text: str) -> str:
     """Decide between comma and full stop where the readers differ: before three digits it separates thousands."""
-    return _DISPUTE.sub(lambda found: "," if _THOUSANDS.match(text, found.end()) else ".", text)
+    return _DISPUTE.sub(lambda found: _settled(found[0], text[found.end() :]), text)
+
+
+def _settled(mark: str, after: str) -> str:
+    if _THOUSANDS.match(after):
+        return ","
+    return _UNSETTLED[mark] if not after or (mark != _OPEN and not _DECIMALS.match(after)) else "."
+
+
+def _is_misgrouped(text: str) -> bool:
+    """Return whether a number's commas do not separate thousands: a digit or a mark is missing, or too many."""
+    number = _NUMBER.search(text)
+    return number is not None and "," in number[0] and not _GROUPED.fullmatch(number[0])
 
 
 def _units(token: Token) -> list[_Unit]:

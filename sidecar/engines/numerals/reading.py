@@ -31,8 +31,13 @@ LOOSE = 0.4
 TORN = 0.95
 """Up to this distance from middle to middle, in consonant heights, no space lies between a comma and a digit."""
 TEARS = ",."
+LIKE_USUAL = 0.85, 1.18
+"""A line whose consonants differ by more than this from the page's may be measured wrongly, or be of other type."""
 HEIGHTS = (1.0, 0.88, 1.15)
 """Heights at which a doubtful piece is read: the line's, as Tesseract measured it, a smaller and a larger one."""
+SMALL_CONSONANT, LONG_NUMBER = 17.0, 5
+"""Numbers of at least five characters are read at another height, too, where a consonant has fewer pixels than this:
+in type of 9 and 10 points at 200 dpi, look-alikes such as ๖ and ๒ may be sure and wrong."""
 ENOUGH_DIGITS = 3
 """Fewest Thai digits of a page with Thai numerals, on which more may hide among the letters."""
 MOST_LONE_LETTERS = 12
@@ -54,12 +59,13 @@ def read_numerals(page: PageImage, text: str, symbols: Sequence[Symbol]) -> Nume
     pixels = np.frombuffer(page.pixels, np.uint8).reshape(page.height, page.width)
     seen = [token for token in tokens if has_thai_digit(token.text)]
     lone = [] if seen else [token for token in tokens if is_lone_letter(token)]
-    first = _judge_all(pixels, seen or (lone if len(lone) <= MOST_LONE_LETTERS else []))
+    usual = statistics.median([token.line.consonant for token in tokens]) if tokens else 0.0
+    first = _judge_all(pixels, seen or (lone if len(lone) <= MOST_LONE_LETTERS else []), usual)
     if _count_digits(first) >= ENOUGH_DIGITS:
         looked_at = {token.start for token, _ in first}
         hidden = [token for token in tokens if token.start not in looked_at and may_hide_digits(token)]
         first = [(token, _doubt_if_unseen(token, verdict)) for token, verdict in first]
-        first += [(token, verdict) for token, verdict in _judge_all(pixels, hidden) if verdict.is_number]
+        first += [(token, verdict) for token, verdict in _judge_all(pixels, hidden, usual) if verdict.is_number]
     return _put_right(text, first)
 
 
@@ -75,14 +81,44 @@ def _count_digits(judged: Iterable[tuple[Token, Verdict]]) -> int:
     return sum(character in THAI_DIGITS for verdict in sure for character in verdict.text)
 
 
-def _judge_all(pixels: strips.Pixels, tokens: Sequence[Token]) -> list[tuple[Token, Verdict]]:
-    judged = list(zip(tokens, _look(pixels, tokens, HEIGHTS[0]), strict=True))
+def _judge_all(pixels: strips.Pixels, tokens: Sequence[Token], usual: float) -> list[tuple[Token, Verdict]]:
+    """Judge each token; ``usual`` is the height of the page's consonants: Tesseract measures some lines wrongly."""
+    odd = {token.start: token for token in tokens if not LIKE_USUAL[0] <= token.line.consonant / usual <= LIKE_USUAL[1]}
+    resized = [token.at_height(usual) for token in odd.values()]
+    at_usual = dict(zip(odd, _look(pixels, resized, HEIGHTS[0]), strict=True))
+    judged = [
+        (token, max(at_usual.get(token.start, verdict), verdict, key=_plainness))
+        for token, verdict in zip(tokens, _look(pixels, tokens, HEIGHTS[0]), strict=True)
+    ]
+    return _doubt_if_small(pixels, _look_again(pixels, judged))
+
+
+def _look_again(pixels: strips.Pixels, judged: Sequence[tuple[Token, Verdict]]) -> list[tuple[Token, Verdict]]:
+    """Read what is doubtful at other heights."""
     doubtful = [token for token, verdict in judged if verdict.doubtful]
     if not doubtful:
-        return judged
+        return list(judged)
     again = [_look(pixels, doubtful, height) for height in HEIGHTS[1:]]
     settled = {token.start: _settle(verdicts) for token, *verdicts in zip(doubtful, *again, strict=True)}
     return [(token, _weigh(verdict, settled.get(token.start))) for token, verdict in judged]
+
+
+def _doubt_if_small(pixels: strips.Pixels, judged: Sequence[tuple[Token, Verdict]]) -> list[tuple[Token, Verdict]]:
+    """Mark small numbers as guesses that read otherwise at another height."""
+    small = [token for token, verdict in judged if _is_small(token, verdict)]
+    other = dict(zip((token.start for token in small), _look(pixels, small, HEIGHTS[-1]), strict=True))
+    return [
+        (token, replace(verdict, doubtful=verdict.doubtful or other.get(token.start, verdict).text != verdict.text))
+        for token, verdict in judged
+    ]
+
+
+def _is_small(token: Token, verdict: Verdict) -> bool:
+    return verdict.is_number and len(verdict.text) >= LONG_NUMBER and token.line.consonant < SMALL_CONSONANT
+
+
+def _plainness(verdict: Verdict) -> tuple[bool, bool]:
+    return verdict.is_number, not verdict.doubtful
 
 
 def _settle(verdicts: Sequence[Verdict]) -> Verdict | None:
@@ -96,7 +132,7 @@ def _weigh(verdict: Verdict, settled: Verdict | None) -> Verdict:
 
 
 def _look(pixels: strips.Pixels, tokens: Sequence[Token], height: float) -> list[Verdict]:
-    places = [_place(token, height) for token in tokens]
+    places = [_place(pixels, token, height) for token in tokens]
     pieces = [strips.cut(pixels, place) for place in places]
     return [
         judge(token, spell(_near(token, _glyphs(sights, place, piece.shape[1]))))
@@ -104,11 +140,24 @@ def _look(pixels: strips.Pixels, tokens: Sequence[Token], height: float) -> list
     ]
 
 
-def _place(token: Token, height: float) -> strips.Place:
+def _place(pixels: strips.Pixels, token: Token, height: float) -> strips.Place:
+    """Return where to look: as far as digits may reach, or to the space between the token and its neighbour.
+
+    Tesseract's boxes miss their glyphs by up to half of one, so that the space is looked for in the pixels.
+    """
     reach = round(REACH * token.line.consonant)
-    left = max(token.left - reach, min(token.after, token.left))
-    right = min(token.right + reach, max(token.before, token.right))
+    left, right = token.left - reach, token.right + reach
+    if token.after > left:
+        left = min(_space(pixels, token, token.after, token.symbols[0].middle), token.left)
+    if token.before < right:
+        right = max(_space(pixels, token, token.symbols[-1].middle, token.before), token.right)
     return strips.Place(left, right, token.line.baseline, token.line.slope, token.line.consonant * height)
+
+
+def _space(pixels: strips.Pixels, token: Token, start: float, end: float) -> int:
+    line = token.line
+    place = strips.Place(round(start), round(end), line.baseline, line.slope, line.consonant)
+    return round(strips.widest_gap(pixels, place))
 
 
 def _glyphs(sights: Iterable[network.Sight], place: strips.Place, columns: int) -> list[Glyph]:

@@ -16,6 +16,9 @@ BELOW = 0.55
 """What a strip shows above and below the baseline, in consonant heights: all of tall digits and commas."""
 CONSONANT = HEIGHT / (ABOVE + BELOW)
 """Rows of a consonant in a strip, about 15: the loops that distinguish digits take three or four of them."""
+LEAST_COLUMNS = 4
+BARE_SHARE = 0.12
+"""A column with up to this share of the ink of the fullest one is a gap: noise leaves some."""
 LEAST_CONTRAST = 48.0
 """Smallest contrast of paper and ink, in grey levels, that is stretched: noise must not become ink."""
 
@@ -31,18 +34,36 @@ class Place:
     consonant: float
 
 
+def widest_gap(page: Pixels, place: Place) -> float:
+    """Return the middle of the widest run of columns without ink, a column of the page."""
+    if place.right - place.left < LEAST_COLUMNS:
+        return (place.left + place.right) / 2
+    ink = _as_ink(_piece(page, place)).sum(axis=0)
+    empty = ink <= ink.min() + BARE_SHARE * (ink.max() - ink.min())
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], empty.astype(np.int8), [0]))))
+    starts, ends = edges[::2], edges[1::2]
+    widest = int((ends - starts).argmax())
+    return place.left + float(starts[widest] + ends[widest]) / 2
+
+
 def cut(page: Pixels, place: Place) -> Ink:
     """Cut a piece out of a page; return ``HEIGHT`` rows and columns in proportion, 0 is paper, 1 ink."""
+    piece = _piece(page, place)
+    wide = max(4, round(piece.shape[1] * HEIGHT / piece.shape[0]))
+    ink = _scaling(piece.shape[0], HEIGHT) @ _as_ink(piece) @ _scaling(piece.shape[1], wide).T
+    return ink.astype(np.float32)
+
+
+def _piece(page: Pixels, place: Place) -> NDArray[np.float32]:
+    """Return the pixels of a piece, its columns moved so that its baseline is level."""
     height, width = page.shape
     left = min(max(0, place.left), width - 1)
     columns = np.arange(left, max(left + 1, min(width, place.right)))
     middles = place.baseline + place.slope * columns
     top, bottom = round(-ABOVE * place.consonant), round(BELOW * place.consonant)
     rows = np.arange(top, max(bottom, top + 2))[:, None] + np.rint(middles).astype(int)[None, :]
-    piece = page[np.clip(rows, 0, height - 1), columns[None, :]].astype(np.float32)
-    wide = max(4, round(piece.shape[1] * HEIGHT / piece.shape[0]))
-    ink = _scaling(piece.shape[0], HEIGHT) @ _as_ink(piece) @ _scaling(piece.shape[1], wide).T
-    return ink.astype(np.float32)
+    piece: NDArray[np.float32] = page[np.clip(rows, 0, height - 1), columns[None, :]].astype(np.float32)
+    return piece
 
 
 def _as_ink(piece: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidecar.engines.numerals.alphabet import ARABIC_DIGITS, THAI_DIGITS
 
@@ -51,15 +51,20 @@ class Token:
     start: int
     text: str
     symbols: tuple[Symbol, ...]
-    after: int
-    """Where the neighbour to the left ends."""
-    before: int
-    """Where the neighbour to the right begins."""
+    after: float
+    """The middle of the last glyph of the neighbour to the left, a column; 0 without one."""
+    before: float
+    """The middle of the first glyph of the neighbour to the right."""
 
     @property
     def line(self) -> TextLine:
         """Its line."""
         return self.symbols[0].line
+
+    def at_height(self, consonant: float) -> "Token":
+        """Return the same piece on a line whose consonants are this high."""
+        line = replace(self.line, consonant=consonant)
+        return replace(self, symbols=tuple(replace(symbol, line=line) for symbol in self.symbols))
 
     @property
     def left(self) -> int:
@@ -103,10 +108,9 @@ def _token(pieces: Sequence[tuple[int, str, tuple[Symbol, ...]]], number: int) -
     line = symbols[0].line
     left = pieces[number - 1][2] if number else ()
     right = pieces[number + 1][2] if number + 1 < len(pieces) else ()
-    half = 0.5 * line.consonant  # boxes overlap their neighbours, so their middles are compared
-    after = max((symbol.middle + half for symbol in left if symbol.line is line), default=0.0)
-    before = min((symbol.middle - half for symbol in right if symbol.line is line), default=float(1 << 30))
-    return Token(start, text, symbols, round(after), round(before))
+    after = max((symbol.middle for symbol in left if symbol.line is line), default=0.0)
+    before = min((symbol.middle for symbol in right if symbol.line is line), default=float(1 << 30))
+    return Token(start, text, symbols, after, before)
 
 
 def may_hold_numerals(text: str) -> bool:

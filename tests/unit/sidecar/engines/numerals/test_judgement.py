@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from sidecar.engines.numerals.alphabet import OTHER
@@ -25,7 +27,7 @@ def saw(text: str, *, first: float = 9, sureness: float = 0.99) -> list[Seen]:
     ("written", "seen", "expected"),
     [
         ("๕๓,๕๐๐", "๔๗,๕๐๐", "๔๗,๕๐๐"),  # another digit in each place
-        ("๒,ดด๓๒", "๒,๓๓๖๖", "๒,๓๓๖๖"),  # letters among digits
+        ("๒,ดด๓", "๒,๓๓๖", "๒,๓๓๖"),  # letters among digits
         ("on.", "๑๓.", "๑๓."),  # Latin letters before a dot
         ("๒๕.๑", "๒๕.๑", "๒๕.๑"),  # nothing to change
         ("ที่๓/๒๕๕๕", "x๓/๒๕๖๗", "ที่๓/๒๕๖๗"),  # letters with marks stay
@@ -60,6 +62,31 @@ def test_one_digit_seen_amid_a_word_does_not_make_it_a_number() -> None:
 
 def test_a_guess_is_a_doubt() -> None:
     assert judge(token("๕๓"), saw("๔๗", sureness=0.7)).doubtful
+
+
+@pytest.mark.parametrize(
+    ("number", "sureness", "expected"),
+    [
+        ("๑.๕๐๓", 0.8, "๑,๕๐๓"),  # thousands
+        ("๑๑.๒๖๘.๘๔", 0.8, "๑๑,๒๖๘.๘๔"),
+        ("๖๘๘,๙๓", 0.6, "๖๘๘.๙๓"),  # decimals
+        ("๑๓.๗๕๖", 0.99, "๑๓.๗๕๖"),  # both readers are sure
+        ("๑,๒", 0.99, "๑,๒"),
+        ("๒,", 0.6, "๒,"),  # nothing follows that would tell
+        ("๓.", 0.6, "๓."),
+    ],
+)
+def test_what_follows_tells_a_comma_from_a_full_stop_where_they_look_alike(number, sureness, expected) -> None:
+    marks = [replace(one, sureness=sureness) if one.character in ",." else one for one in saw(number)]
+    assert judge(token(number), marks).text == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "doubtful"),
+    [("๘๐,๖๘๘๕๑", True), ("๓๖๗๗,๙๓๗.๙๑", True), ("๘๐,๖๘๘.๕๑", False), ("(๑,๒๓๔,๕๖๗)", False), ("๒๕๖๗", False)],
+)
+def test_thousands_that_are_separated_wrongly_are_a_doubt(number, doubtful) -> None:
+    assert judge(token(number), saw(number)).doubtful is doubtful
 
 
 def glyph(thai: str, thai_likely: float, arabic: str, arabic_likely: float) -> Glyph:

@@ -42,3 +42,17 @@ def test_nothing_is_seen_where_nothing_is() -> None:
 
 def test_the_weights_are_small() -> None:
     assert network.WEIGHTS.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("noise", [0, 6])
+def test_the_widest_gap_is_where_there_is_least_ink_for_longest(noise: int) -> None:
+    page = np.full((120, 300), 235, np.uint8) - np.random.default_rng(1).integers(0, noise + 1, (120, 300), np.uint8)
+    for left in (0, 22, 44, 90, 112):  # as wide as glyphs, 2 columns apart, and a space of 26
+        page[80:100, left : left + 20] = 20
+    assert strips.widest_gap(page, Place(10, 120, 100, 0, 20)) == pytest.approx(77, abs=1)
+
+
+@pytest.mark.parametrize("place", [Place(50, 50, 100, 0, 20), Place(60, 50, 100, 0, 20), Place(0, 300, 100, 0, 20)])
+def test_of_a_place_without_a_gap_it_is_the_middle(place: Place) -> None:
+    page = np.full((120, 300), 128, np.uint8)
+    assert strips.widest_gap(page, place) == (place.left + place.right) / 2

@@ -32,7 +32,7 @@ def test_tokens_are_what_stands_between_white_space() -> None:
 
 def test_a_token_is_bounded_by_its_neighbours_on_the_line_and_by_no_other_line() -> None:
     found = find_tokens("ก ๓ ข\n๔", [*symbols("ก ๓ ข"), *symbols("๔", TextLine(140, 0, 20))])
-    assert [(one.after, one.before) for one in found] == [(0, 39), (19, 79), (59, 1 << 30), (0, 1 << 30)]
+    assert [(one.after, one.before) for one in found] == [(0, 49), (9, 89), (49, 1 << 30), (0, 1 << 30)]
 
 
 def test_a_symbol_that_is_not_in_the_text_is_left_out() -> None:
