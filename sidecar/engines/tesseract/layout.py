@@ -1,4 +1,4 @@
-"""Whether Tesseract's page layout can be trusted with Thai. Pure.
+"""Whether Tesseract's page layout can be trusted with Thai, and in which order its blocks are read. Pure.
 
 Layout analysis mistakes the marks stacked above Thai letters for lines or vertical text of their own, and the words
 lose them ("ผู้รับจ้าง" becomes "รับจ้าง" and a line of noise). It does not if Tesseract is told that the page is one
@@ -14,6 +14,9 @@ COLUMN_OVERLAP_INCHES = 0.4
 """Blocks side by side for at least two lines are columns; for less, a heading with a date beside it."""
 COLUMN_WIDTH_SHARE = 0.1
 """A block narrower than this share of the page's width is a fragment, not a column."""
+
+UNDER_SHARE = 0.5
+"""A block under at least this share of another one's width stands below it."""
 
 
 class BlockKind(Enum):
@@ -37,6 +40,11 @@ class Block:
     on_its_side: bool = False
 
     @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.right - self.left
+
+    @property
     def area(self) -> int:
         """Square pixels."""
         return (self.right - self.left) * (self.bottom - self.top)
@@ -48,6 +56,31 @@ class Block:
     def overlap_down(self, other: "Block") -> int:
         """Pixel rows of the page that both share; negative is the gap between them."""
         return min(self.bottom, other.bottom) - max(self.top, other.top)
+
+
+def reading_order(blocks: Sequence[Block]) -> list[int]:
+    """Return the positions of blocks in the order to be read: a headline below several columns comes after them all.
+
+    Layout analysis puts it behind the column above its beginning. Nothing else is moved but what stands below it.
+    """
+    order = list(range(len(blocks)))
+    for moved in range(len(blocks)):
+        block, at = blocks[moved], order.index(moved)
+        above = [place for place in range(at + 1, len(order)) if _stands_below(block, blocks[order[place]])]
+        if above:
+            end = above[-1] + 1
+            stays = [one == moved or _stands_below(blocks[one], block, of_narrower=True) for one in order[at:end]]
+            passed = [one for one, behind in zip(order[at:end], stays, strict=True) if not behind]
+            order[at:end] = passed + [one for one, behind in zip(order[at:end], stays, strict=True) if behind]
+    return order
+
+
+def _stands_below(block: Block, other: Block, *, of_narrower: bool = False) -> bool:
+    """Return whether a block of text lies below another one, under at least half of its (or the narrower's) width."""
+    if BlockKind.OTHER in (block.kind, other.kind):
+        return False
+    width = min(block.width, other.width) if of_narrower else other.width
+    return block.top >= other.bottom and block.overlap_across(other) >= UNDER_SHARE * width
 
 
 def lies_on_its_side(blocks: Sequence[Block]) -> bool:

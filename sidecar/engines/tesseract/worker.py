@@ -15,14 +15,14 @@ from sidecar.documents.pictures.pieces import pieces
 from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA
-from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
+from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side, reading_order
 from sidecar.errors import EngineFailedError
 from sidecar.ocr.engine import PageText
 from sidecar.ocr.second_opinion import SURE_CONFIDENCE, is_doubtful
 from sidecar.ocr.text import compose_sara_am, trim
 
 if TYPE_CHECKING:
-    from tesserocr import PyTessBaseAPI
+    from tesserocr import PyPageIterator, PyTessBaseAPI
 
 THAI = "tha"
 LEAST_CONSONANT = 6.0
@@ -32,6 +32,8 @@ MODELS_KEPT = 3
 DOUBTFUL_CONFIDENCE = 82
 """Mean word confidence below which a page may be the wrong way up: upright pages gave 93 and 94 where the same pages
 upside down gave 70 to 74 and sideways ones 0 to 62. For noisy upright pages the check costs 0.3 s."""
+OTSU, SAUVOLA = "0", "2"
+"""Tesseract's thresholding_method."""
 CHANCE_CONFIDENCE = 50
 """Confidence up to which a word counts for nothing when two readings of a page are compared: noise has it, too."""
 
@@ -52,7 +54,7 @@ def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, te
     if raster.is_blank(page):
         return PageText("", blank=True)
     shown = [piece for piece in pieces(page) if piece is page or not raster.is_blank(piece)]
-    return joined([_read_piece(piece, languages, tessdata_dir) for piece in shown])
+    return joined([_read_piece(piece, _Way(languages, tessdata_dir)) for piece in shown])
 
 
 def joined(read: Sequence[PageText]) -> PageText:
@@ -73,6 +75,18 @@ def joined(read: Sequence[PageText]) -> PageText:
 
 
 @dataclass(frozen=True, slots=True)
+class _Way:
+    """How a picture is read: languages, the folder of their data, and how ink is distinguished from paper.
+
+    ``is_local``: by a threshold for each spot (Sauvola's) instead of one for all; its resolution is then estimated.
+    """
+
+    languages: str
+    tessdata_dir: Path
+    is_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
     """What Tesseract made of a picture. ``sure`` grows with each word that it is sure of."""
 
@@ -81,82 +95,116 @@ class _Reading:
     sure: int
 
 
-def _read_piece(page: PageImage, languages: str, tessdata_dir: Path) -> PageText:
-    """Read a piece, and once more with its light evened out, if that is uneven: the better reading counts."""
-    tries = [_read_level(page, languages, tessdata_dir)]
+def _read_piece(page: PageImage, way: _Way) -> PageText:
+    """Read a piece; if its light is uneven, also with its light evened out, and with a threshold for each spot.
+
+    The better reading counts.
+    """
+    tries = [_read_level(page, way)]
     if is_uneven(page):
-        tries.append(_read_level(even_out(page), languages, tessdata_dir))
+        tries.append(_read_level(even_out(page), way))
+        tries.append(_read_level(page, replace(way, is_local=True)))
     return max(tries, key=lambda reading: reading.sure).text
 
 
-def _read_level(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading:
+def _read_level(page: PageImage, way: _Way) -> _Reading:
     """Read a picture whose lines may slope, or that may lie on its side or upside down."""
-    first = _read_straightened(page, 0, languages, tessdata_dir)
+    first = _read_straightened(page, 0, way)
     if not first.doubtful:
         return first
     tries = [first]
     if first.text.rotation:
-        tries.append(_recognise(page, languages, tessdata_dir))
-    if degrees := _degrees_to_upright(page, tessdata_dir):
-        tries.append(_read_straightened(page, degrees, languages, tessdata_dir))
+        tries.append(_recognise(page, way))
+    if degrees := _degrees_to_upright(page, way.tessdata_dir):
+        tries.append(_read_straightened(page, degrees, way))
     return max(reversed(tries), key=lambda reading: (reading.text.confidence or 0, reading.sure))  # of equals, the last
 
 
-def _read_straightened(page: PageImage, degrees: int, languages: str, tessdata_dir: Path) -> _Reading:
+def _read_straightened(page: PageImage, degrees: int, way: _Way) -> _Reading:
     """Read a picture after turning it by a multiple of 90 degrees, and then so that its lines are level."""
     turned = raster.turn(page, degrees)
     skew = skew_degrees(turned)
-    reading = _recognise(straighten(turned, skew) if skew else turned, languages, tessdata_dir)
+    reading = _recognise(straighten(turned, skew) if skew else turned, way)
     return replace(reading, text=replace(reading.text, rotation=degrees + skew))
 
 
-def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading:
+def _recognise(page: PageImage, way: _Way) -> _Reading:
     """Read a picture as it lies."""
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
-    api = _model(languages, tessdata_dir)
+    api = _model(way.languages, way.tessdata_dir)
     try:
-        _show(api, page, PSM.AUTO)
-        blocks = tuple(_layout(api))
+        _show(api, page, PSM.AUTO, is_local=way.is_local)
+        blocks = tuple(_blocks(api.AnalyseLayout()))
         if is_broken_single_column(blocks, page.width, page.dpi):
-            _show(api, page, PSM.SINGLE_COLUMN)
-        read = PageText(api.GetUTF8Text(), confidence=api.MeanTextConf())
+            _show(api, page, PSM.SINGLE_COLUMN, is_local=way.is_local)
+        text = api.GetUTF8Text()
+        order = reading_order(tuple(_blocks(api.GetIterator())))
+        read = PageText(_in_order(api, order) if order != sorted(order) else text, confidence=api.MeanTextConf())
         read = replace(read, sure_text=_sure_text(api) if is_doubtful(read) else None)
-        read = with_numerals(api, page, read, languages)
+        read = with_numerals(api, page, read, way.languages, order)
         read = replace(read, text=compose_sara_am(trim(read.text)))
         doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
-        return _Reading(read, doubtful, sum(max(0, one - CHANCE_CONFIDENCE) for one in api.AllWordConfidences()))
+        return _Reading(read, doubtful, _sureness(api))
     except RuntimeError as exc:  # tesserocr raises nothing more specific
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
         api.Clear()
 
 
+def _sureness(api: "PyTessBaseAPI") -> int:
+    """Sum up how sure each character's word is: of two readings, the one whose words are whole has more."""
+    return sum(len(word) * max(0, confidence - CHANCE_CONFIDENCE) for word, confidence in _words(api))
+
+
+def _words(api: "PyTessBaseAPI") -> list[tuple[str, int]]:
+    """Return the words and their confidences; tesserocr raises an error where there is no text."""
+    return list(api.MapWordConfidences()) if api.AllWordConfidences() else []
+
+
 def _sure_text(api: "PyTessBaseAPI") -> str:
-    return " ".join(word for word, confidence in api.MapWordConfidences() if confidence >= SURE_CONFIDENCE)
+    return " ".join(word for word, confidence in _words(api) if confidence >= SURE_CONFIDENCE)
 
 
-def with_numerals(api: "PyTessBaseAPI", page: PageImage, read: PageText, languages: str) -> PageText:
-    """Read the numerals again, if Thai is requested and the text may contain some."""
+def _in_order(api: "PyTessBaseAPI", order: Sequence[int]) -> str:
+    """Return the text, its blocks in this order."""
+    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+
+    parts: list[str] = []
+    for item in iterate_level(api.GetIterator(), RIL.PARA):
+        if item.IsAtBeginningOf(RIL.BLOCK):
+            parts.append("")
+        parts[-1] += item.GetUTF8Text(RIL.PARA)
+    return "".join(parts[at] for at in order)
+
+
+def with_numerals(
+    api: "PyTessBaseAPI", page: PageImage, read: PageText, languages: str, order: Sequence[int] = ()
+) -> PageText:
+    """Read the numerals again, if Thai is requested and the text may contain some; ``order`` is that of its blocks."""
     if THAI not in languages.split("+") or not may_hold_numerals(read.text):
         return read
     from sidecar.engines.numerals.reading import read_numerals  # noqa: PLC0415 - as above
 
-    found = read_numerals(page, read.text, tuple(_symbols(api)))
+    found = read_numerals(page, read.text, tuple(_symbols(api, order)))
     return replace(read, text=found.text, corrections=found.corrections, numerals_doubtful=found.doubtful)
 
 
-def _symbols(api: "PyTessBaseAPI") -> Iterator[Symbol]:
-    """Yield what was read, one or a few characters at a time, each with its line."""
+def _symbols(api: "PyTessBaseAPI", order: Sequence[int] = ()) -> list[Symbol]:
+    """Return what was read, one or a few characters at a time, each with its line, in the order of the text."""
     from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
 
+    blocks: list[list[Symbol]] = []
     line = TextLine(0, 0, 1)
     for item in iterate_level(api.GetIterator(), RIL.SYMBOL):
+        if item.IsAtBeginningOf(RIL.BLOCK):
+            blocks.append([])
         if item.IsAtBeginningOf(RIL.TEXTLINE):
             line = _line(item.Baseline(RIL.TEXTLINE), item.RowAttributes())
         box = item.BoundingBox(RIL.SYMBOL)
         if box:
-            yield Symbol(item.GetUTF8Text(RIL.SYMBOL), box[0], box[2], item.Confidence(RIL.SYMBOL), line)
+            blocks[-1].append(Symbol(item.GetUTF8Text(RIL.SYMBOL), box[0], box[2], item.Confidence(RIL.SYMBOL), line))
+    return [symbol for at in (order or range(len(blocks))) for symbol in blocks[at]]
 
 
 def _line(baseline: tuple[tuple[int, int], tuple[int, int]], heights: Mapping[str, float]) -> TextLine:
@@ -166,13 +214,15 @@ def _line(baseline: tuple[tuple[int, int], tuple[int, int]], heights: Mapping[st
     return TextLine(start - slope * left, slope, max(LEAST_CONSONANT, consonant))
 
 
-def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int) -> None:
+def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int, *, is_local: bool = False) -> None:
     api.SetPageSegMode(segmentation)
+    api.SetVariable("thresholding_method", SAUVOLA if is_local else OTSU)
     api.SetImageBytes(page.pixels, page.width, page.height, 1, page.width)
-    api.SetSourceResolution(page.dpi)
+    if not is_local:
+        api.SetSourceResolution(page.dpi)
 
 
-def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
+def _blocks(found: "PyPageIterator | None") -> Iterator[Block]:
     from tesserocr import PT, RIL, WritingDirection, iterate_level  # noqa: PLC0415 - as above
 
     kinds = {
@@ -182,13 +232,10 @@ def _layout(api: "PyTessBaseAPI") -> Iterator[Block]:
         PT.VERTICAL_TEXT: BlockKind.VERTICAL_TEXT,
         PT.TABLE: BlockKind.TABLE,
     }
-    found = api.AnalyseLayout()
     for item in iterate_level(found, RIL.BLOCK) if found else ():
-        box = item.BoundingBox(RIL.BLOCK)
-        if box:
-            left, top, right, bottom = box
-            on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
-            yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
+        left, top, right, bottom = item.BoundingBox(RIL.BLOCK) or (0, 0, 0, 0)
+        on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
+        yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
 
 
 def _degrees_to_upright(page: PageImage, tessdata_dir: Path) -> int:

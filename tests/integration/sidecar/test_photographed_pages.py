@@ -1,6 +1,7 @@
 """Pages as people photograph and scan them: in the shadow, sloping, or with nothing on them that can be read."""
 
 import io
+import random
 
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -54,6 +55,22 @@ async def test_a_page_in_the_shadow_is_read(service, image):
     status, body = await service.upload(as_jpeg(image), languages="eng")
 
     assert (status, body["text"].count(SAYS), body["warnings"]) == (200, 12, [])
+
+
+def wrinkled() -> Image.Image:
+    """Shadows as narrow as words, in all directions."""
+    dice, shadows = random.Random(1), Image.new("L", (1654, 2338), 255)
+    for _ in range(60):
+        x, y = dice.randrange(1654), dice.randrange(200, 1000)
+        end = x + dice.randrange(-500, 500), y + dice.randrange(-200, 200)
+        ImageDraw.Draw(shadows).line((x, y, *end), fill=110, width=dice.randrange(20, 60))
+    return ImageChops.multiply(shaded(90, 120), shadows.filter(ImageFilter.GaussianBlur(18)))
+
+
+async def test_of_a_wrinkled_page_most_lines_are_read(service):
+    status, body = await service.upload(as_png(wrinkled()), languages="eng", engine="tesseract")
+
+    assert (status, body["text"].count(SAYS) >= 6) == (200, True), body["text"]
 
 
 @pytest.mark.parametrize("degrees", [-10, -7.5, -4, 3, 5, 10])

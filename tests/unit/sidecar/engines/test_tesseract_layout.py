@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
+from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side, reading_order
 
 WIDTH, DPI = 2480, 300
 TEXT = BlockKind.TEXT
@@ -53,3 +53,26 @@ def test_the_largest_text_block_says_whether_a_page_lies_on_its_side():
     assert lies_on_its_side([small_upright, large_lying])
     assert not lies_on_its_side([BODY, Block(TEXT, 0, 0, 10, 10, on_its_side=True), huge_picture])
     assert not lies_on_its_side([])
+
+
+HEADLINE = Block(TEXT, 200, 1600, 2200, 1750)
+BELOW_LEFT, BELOW_RIGHT = Block(TEXT, 200, 1800, 1150, 3000), Block(TEXT, 1300, 1800, 2200, 3000)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "order"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([LEFT, RIGHT], [0, 1], id="columns"),
+        pytest.param([LEFT, HEADLINE, RIGHT], [0, 2, 1], id="a headline below columns"),
+        pytest.param(
+            [LEFT, HEADLINE, BELOW_LEFT, RIGHT, BELOW_RIGHT], [0, 3, 1, 2, 4], id="a headline between rows of columns"
+        ),
+        pytest.param([LEFT, BELOW_LEFT, RIGHT, BELOW_RIGHT], [0, 1, 2, 3], id="columns in pieces"),
+        pytest.param([LEFT, Block(TEXT, 200, 1600, 1500, 1750), RIGHT], [0, 1, 2], id="hardly below the second"),
+        pytest.param([LEFT, Block(BlockKind.OTHER, 200, 1600, 2200, 1750), RIGHT], [0, 1, 2], id="a picture"),
+        pytest.param([HEADLINE, LEFT, RIGHT], [1, 2, 0], id="a headline at the front"),
+    ],
+)
+def test_what_stands_below_several_columns_is_read_after_them(blocks, order):
+    assert reading_order(blocks) == order
