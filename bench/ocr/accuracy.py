@@ -1,7 +1,7 @@
 """Character error rates against the true texts, and those of bare Tesseract on the same pictures.
 
-The service spells its text as people type it (:func:`sidecar.ocr.text.compose_sara_am`); the reference is Tesseract's
-raw text, which causes some of its errors.
+The service spells its text as people type it (:func:`sidecar.documents.layers.thai_text.compose_sara_am`); the
+reference is Tesseract's raw text, which causes some of its errors.
 """
 
 import asyncio

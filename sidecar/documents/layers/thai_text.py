@@ -136,14 +136,18 @@ def _in_order(text: str) -> str:
     return _LATE_TONE.sub(r"\2\1", text)
 
 
-def _compose(text: str) -> str:
+def compose_sara_am(text: str) -> str:
+    """Spell the vowel AM as one character, as keyboards, databases and search do (Unicode 16.1, Thai).
+
+    Tesseract's Thai model and many text layers write its two halves, a tone mark between them or before.
+    """
     return _SPLIT_AM.sub(lambda found: (found[1] or found[2] or "") + SARA_AM, text)
 
 
 _MENDINGS = (
     (Repair.SHAPES_MAPPED, map_shapes),
     (Repair.MARKS_DEDUPLICATED, _each_once),
-    (Repair.SARA_AM_COMPOSED, _compose),
+    (Repair.SARA_AM_COMPOSED, compose_sara_am),
     (Repair.MARKS_REORDERED, _in_order),
 )
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
+from sidecar.documents.layers.thai_text import compose_sara_am
 from sidecar.engines.rapidocr.installation import DETECTOR, TURNER
 from sidecar.engines.rapidocr.lines import Corners, FoundLine, arrange, confidence, degrees_to_upright
 from sidecar.errors import EngineFailedError
 from sidecar.ocr.engine import PageText
-from sidecar.ocr.text import compose_sara_am, trim
+from sidecar.ocr.text import trim
 
 LONGEST_SIDE = 2000
 """In pixels, of the page as it is drawn: 171 dpi for A4. With 1600 the receipts of docs/quality.md read as well."""

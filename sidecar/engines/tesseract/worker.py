@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.documents import document, raster
 from sidecar.documents.document import DocumentLimits
+from sidecar.documents.layers.thai_text import compose_sara_am
 from sidecar.documents.pages import PageImage
 from sidecar.documents.pictures.light import even_out, is_uneven
 from sidecar.documents.pictures.pieces import pieces
@@ -19,7 +20,7 @@ from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_
 from sidecar.errors import EngineFailedError
 from sidecar.ocr.engine import PageText
 from sidecar.ocr.second_opinion import SURE_CONFIDENCE, is_doubtful
-from sidecar.ocr.text import compose_sara_am, trim
+from sidecar.ocr.text import trim
 
 if TYPE_CHECKING:
     from tesserocr import PyPageIterator, PyTessBaseAPI

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.ocr.text import compose_sara_am, join_pages, trim
+from sidecar.documents.layers.thai_text import compose_sara_am
+from sidecar.ocr.text import join_pages, trim
 
 
 @pytest.mark.parametrize(
