@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from sidecar.documents import pdf_repair
 from sidecar.documents.images import Images
 from sidecar.documents.layers.text_layer import TextLayer, clean, reads_like_text
 from sidecar.documents.page_selection import PageRequest
@@ -129,7 +130,7 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
         ExpansionBombError: a stream expands beyond reason.
         SidecarError: it cannot be opened; see :func:`open_document`.
     """
-    is_damaged = sniff(path) == "pdf" and check_streams(path, limits.max_stream_bytes)
+    is_damaged = sniff(path) == "pdf" and check_streams(path, limits.max_stream_bytes, pdf_repair.with_ends(path))
     with open_document(path, limits) as document:
         selection = inquiry.request.select(document.page_count)
         pages = [_page_facts(document, index, limits, inquiry) for index in selection.indices]

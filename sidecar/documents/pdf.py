@@ -239,6 +239,9 @@ def _load(path: Path) -> tuple[pdfium.PdfDocument, bool]:
     PDFium is called directly: its last error is valid only after a failed call, and pypdfium2 also reads it when a
     document has no pages, and gets the error of an earlier document.
     """
+    lacks_ends = pdf_repair.with_ends(path) is not None
+    if lacks_ends and (rebuilt := pdf_repair.repaired(path)):
+        return pdfium.PdfDocument(rebuilt), True
     handle = pdfium_c.FPDF_LoadDocument(os.fsencode(path), None)
     error = None if handle else pdfium_c.FPDF_GetLastError()
     if error in _ENCRYPTED:

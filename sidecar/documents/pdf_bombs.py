@@ -37,34 +37,42 @@ _MAX_LOOKS = 2
 """How often each byte of a file may be read on average: streams lie side by side, so once is enough."""
 
 
-def check_streams(path: Path, max_stream_bytes: int) -> bool:
+def check_streams(path: Path, max_stream_bytes: int, mended: bytes | None = None) -> bool:
     """Look into every deflated stream that could expand beyond ``max_stream_bytes``.
 
-    Return whether the file is damaged: the end of a stream or of the file is missing.
+    Return whether the file is damaged: the end of a stream or of the file is missing. ``mended`` is its content with
+    the ends that it lacks, if it lacks any, as it is opened then.
 
     Raises:
         ExpansionBombError: one expands over a hundredfold; deflate is nested deeper than anyone needs; or streams lie
             in one another, so that checking would take time quadratic in the file's size.
     """
+    if mended is not None:
+        _check(mended, max_stream_bytes)
+        return True
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        looked_at, is_damaged = 0, b"startxref" not in data[-_TAIL_BYTES:]
-        for start, end, layers in _deflated_streams(data):
-            if layers > _MAX_LAYERS:
-                raise ExpansionBombError(f"a stream is deflated {layers} times over, accepted are {_MAX_LAYERS}")
-            length = end - start
-            looked_at += length
-            if looked_at > _MAX_LOOKS * len(data):
-                raise ExpansionBombError("its streams lie in one another, which those of no real document do")
-            limit = max(max_stream_bytes, length * MAX_RATIO)
-            if length * DEFLATE_MAX_RATIO**layers > limit and _expands_beyond(data, start, end, layers, limit):
-                raise ExpansionBombError(
-                    f"a stream of {length} bytes expands to more than {limit} bytes, which no real page needs"
-                )
-            is_damaged = is_damaged or b"endstream" not in data[end : end + _END_BYTES]
-        return is_damaged
+        return _check(data, max_stream_bytes)
 
 
-def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
+def _check(data: mmap.mmap | bytes, max_stream_bytes: int) -> bool:
+    looked_at, is_damaged = 0, b"startxref" not in data[-_TAIL_BYTES:]
+    for start, end, layers in _deflated_streams(data):
+        if layers > _MAX_LAYERS:
+            raise ExpansionBombError(f"a stream is deflated {layers} times over, accepted are {_MAX_LAYERS}")
+        length = end - start
+        looked_at += length
+        if looked_at > _MAX_LOOKS * len(data):
+            raise ExpansionBombError("its streams lie in one another, which those of no real document do")
+        limit = max(max_stream_bytes, length * MAX_RATIO)
+        if length * DEFLATE_MAX_RATIO**layers > limit and _expands_beyond(data, start, end, layers, limit):
+            raise ExpansionBombError(
+                f"a stream of {length} bytes expands to more than {limit} bytes, which no real page needs"
+            )
+        is_damaged = is_damaged or b"endstream" not in data[end : end + _END_BYTES]
+    return is_damaged
+
+
+def _deflated_streams(data: mmap.mmap | bytes) -> Iterator[tuple[int, int, int]]:
     end = keyword_end = 0
     lengths: dict[bytes, int] | None = None
     for match in _STREAM.finditer(data):
@@ -81,7 +89,7 @@ def _deflated_streams(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
             yield match.end(), end, layers
 
 
-def _dictionary(data: mmap.mmap, earliest: int, end: int) -> bytes:
+def _dictionary(data: mmap.mmap | bytes, earliest: int, end: int) -> bytes:
     """Return the dictionary before a stream: a short piece nearly always, else all since the stream before."""
     parts = _OBJECT.split(data[max(earliest, end - _DICTIONARY_BYTES) : end])
     return parts[-1] if len(parts) > 1 else _OBJECT.split(data[earliest:end])[-1]
@@ -95,7 +103,7 @@ def _length(dictionary: bytes, lengths: dict[bytes, int]) -> int | None:
     return int(found[1]) if found else None
 
 
-def _stream_end(data: mmap.mmap, start: int, length: int | None) -> int:
+def _stream_end(data: mmap.mmap | bytes, start: int, length: int | None) -> int:
     """Return where a stream ends, as PDF readers find it.
 
     Its length counts if ``endstream`` follows; else the next ``endstream`` or ``endobj``, whichever comes first.
@@ -109,7 +117,7 @@ def _stream_end(data: mmap.mmap, start: int, length: int | None) -> int:
     return end_of_object.start() if end_of_object else found
 
 
-def _expands_beyond(data: mmap.mmap, start: int, end: int, layers: int, limit: int) -> bool:
+def _expands_beyond(data: mmap.mmap | bytes, start: int, end: int, layers: int, limit: int) -> bool:
     chunks: Iterator[bytes] = (data[at : min(at + _CHUNK_BYTES, end)] for at in range(start, end, _CHUNK_BYTES))
     for _ in range(layers):
         chunks = _bounded(_inflate(chunks), limit)
