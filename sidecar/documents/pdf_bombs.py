@@ -17,6 +17,11 @@ MAX_RATIO = 100
 DEFLATE_MAX_RATIO = 1032
 """The most that deflate can expand (zlib's technical details): smaller streams cannot be bombs and are skipped."""
 
+MAX_FIELDS = 200_000
+"""Most leaves of a form's tree, which no form that people fill in has: PDFium visits each, as often as it is listed."""
+_KIDS = re.compile(rb"/Kids\s*\[([\d\sR]*)\]")
+_HEAD = re.compile(rb"(\d{1,9})\s+\d{1,5}\s+obj\b")
+_REFERENCE = re.compile(rb"(\d{1,9})\s+\d+\s+R")
 _STREAM = re.compile(rb"stream\r?\n")
 _OBJECT = re.compile(rb"\d\s+obj\b")
 _FLATE = re.compile(rb"/(?:FlateDecode|Fl)\b")
@@ -55,6 +60,8 @@ def check_streams(path: Path, max_stream_bytes: int, mended: bytes | None = None
 
 
 def _check(data: mmap.mmap | bytes, max_stream_bytes: int) -> bool:
+    if data.find(b"/AcroForm") >= 0:
+        _check_fields(data)
     looked_at, is_damaged = 0, b"startxref" not in data[-_TAIL_BYTES:]
     for start, end, layers in _deflated_streams(data):
         if layers > _MAX_LAYERS:
@@ -70,6 +77,29 @@ def _check(data: mmap.mmap | bytes, max_stream_bytes: int) -> bool:
             )
         is_damaged = is_damaged or b"endstream" not in data[end : end + _END_BYTES]
     return is_damaged
+
+
+def _check_fields(data: mmap.mmap | bytes) -> None:
+    """Refuse a form whose fields share their children, so that a few lines are millions of fields to PDFium."""
+    kids: dict[bytes, list[bytes]] = {}
+    for found in _KIDS.finditer(data):
+        heads = _HEAD.findall(data[max(0, found.start() - _DICTIONARY_BYTES) : found.start()])
+        if heads:
+            kids[heads[-1]] = _REFERENCE.findall(found[1])
+    counts: dict[bytes, int] = {}
+    for start in kids:
+        pending = [start]  # no recursion: chains may be long
+        while pending:
+            number = pending[-1]
+            unknown = [kid for kid in kids[number] if kid in kids and kid not in counts]
+            if number in counts or not unknown:
+                pending.pop()
+                counts[number] = sum(counts.get(kid, 1) for kid in kids[number])
+            else:
+                counts[number] = 1  # until it is known; a cycle ends here
+                pending += unknown
+            if counts[number] > MAX_FIELDS:
+                raise ExpansionBombError(f"its form has more than {MAX_FIELDS} fields, each counted as often as listed")
 
 
 def _deflated_streams(data: mmap.mmap | bytes) -> Iterator[tuple[int, int, int]]:

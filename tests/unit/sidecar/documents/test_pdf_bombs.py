@@ -118,3 +118,29 @@ def test_many_streams_that_end_are_no_nest(tmp_path):
     drawing = b"".join(b"%d %d m %d l\n" % (n, n * 7919 % 9973, n * 31 % 1009) for n in range(8_000))
 
     check_streams(pdf(tmp_path, *[deflated(len(drawing), fill=drawing)] * 40), MIB)
+
+
+def form(levels: int, shared: int) -> bytes:
+    """A form's tree in which each field lists the next one more than once."""
+    kids = [
+        b"%d 0 obj\n<< /Kids [%s] >>\nendobj\n" % (at, b"%d 0 R " % (at + 1) * shared) for at in range(5, 5 + levels)
+    ]
+    return b"1 0 obj\n<< /AcroForm 4 0 R >>\nendobj\n" + b"".join(kids) + b"startxref\n0\n%%EOF"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_form_whose_fields_share_their_children_is_a_bomb(tmp_path, order):
+    lines = form(25, 2).split(b"\n")
+    with pytest.raises(ExpansionBombError):
+        check_streams(pdf(tmp_path, form(25, 2) if order == 1 else reordered(lines)), MIB)
+
+
+def reordered(lines: list[bytes]) -> bytes:
+    """Objects in the reverse order."""
+    starts = [at for at, line in enumerate(lines) if line.endswith(b" obj")]
+    return b"\n".join(b"\n".join(lines[at : at + 3]) for at in reversed(starts)) + b"\nstartxref\n0\n%%EOF"
+
+
+@pytest.mark.parametrize("content", [form(2000, 1), form(10, 2), form(0, 2), form(3, 2).replace(b"[8 0 R", b"[5 0 R")])
+def test_other_forms_are_none(tmp_path, content):
+    assert check_streams(pdf(tmp_path, content), MIB) is False
