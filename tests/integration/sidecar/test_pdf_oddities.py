@@ -19,15 +19,16 @@ def service(shared_service):
 SAYS = "FREETEXT approved by engineer"
 
 
-def table(page_rotation: int, text_direction: int, rows: int = 4) -> bytes:
-    """Cells drawn one by one, in a direction of their own."""
+def table(page_rotation: int, text_direction: int, rows: int = 4, *, whole_rows: bool = False) -> bytes:
+    """Cells, or rows, drawn one by one, in a direction of their own."""
     out = io.BytesIO()
     canvas = Canvas(out, pagesize=(600, 600))
     canvas.setPageRotation(page_rotation)
     canvas.translate(300, 300)
     canvas.rotate(text_direction)
     for row in range(rows):
-        for at, cell in enumerate((f"item {row}", f"qty {row}5", f"price {row}.50", f"total {row}.75")):
+        cells = (f"item {row}", f"qty {row}5", f"price {row}.50", f"total {row}.75")
+        for at, cell in enumerate((" ".join(cells),) if whole_rows else cells):
             canvas.drawString(-250 + 130 * at, 100 - 40 * row, cell)
     canvas.showPage()
     canvas.save()
@@ -36,8 +37,9 @@ def table(page_rotation: int, text_direction: int, rows: int = 4) -> bytes:
 
 @pytest.mark.parametrize("page_rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("text_direction", [0, 90, 180, 270])
-async def test_the_cells_of_a_table_come_in_the_order_of_its_text(service, page_rotation, text_direction):
-    status, body = await service.upload(table(page_rotation, text_direction))
+@pytest.mark.parametrize("whole_rows", [False, True], ids=["cells", "rows"])
+async def test_a_table_comes_in_the_order_of_its_text(service, page_rotation, text_direction, whole_rows):
+    status, body = await service.upload(table(page_rotation, text_direction, whole_rows=whole_rows))
 
     assert (status, body["engineUsed"]) == (200, "fast-path")
     assert body["text"].split("\n") == [f"item {row} qty {row}5 price {row}.50 total {row}.75" for row in range(4)]
