@@ -41,6 +41,9 @@ ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS"
 READER = web.AppKey("READER", DocumentReader)
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
+EMBEDDERS: web.AppKey[dict[str, Retriever[str, Embedding]]] = web.AppKey("EMBEDDERS", dict)
+"""All by their names for callers; EMBEDDER is the first."""
+RERANKERS: web.AppKey[dict[str, Retriever[tuple[str, str], float]]] = web.AppKey("RERANKERS", dict)
 PLACEMENT = web.AppKey("PLACEMENT", Placement)
 RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
 RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)

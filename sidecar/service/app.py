@@ -8,7 +8,7 @@ from sidecar.api import documents, ops
 from sidecar.api.app_keys import (
     CONNECTIONS,
     DRAIN,
-    EMBEDDER,
+    EMBEDDERS,
     ENGINE_TRAITS,
     KEY_FILE,
     LINGERING,
@@ -18,7 +18,7 @@ from sidecar.api.app_keys import (
     PULSE,
     QUOTA,
     READER,
-    RERANKER,
+    RERANKERS,
     SETTINGS,
     SPOOL,
     UPLOADS,
@@ -152,6 +152,6 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[WORKERS] = api[WORKERS]
     app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
-    app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
+    app[EMBEDDERS], app[RERANKERS] = api[EMBEDDERS], api[RERANKERS]
     app.add_routes(OPS_ROUTES)
     return app
