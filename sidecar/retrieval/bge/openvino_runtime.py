@@ -22,7 +22,7 @@ ASK_EACH_MS = 50
 """How often a batch asks whether anybody still waits for it."""
 INT8_GROUP = 128
 """Numbers that share a scale when a layer's input is rounded to 8 bits. Of 32, 128 and 1,024 this was the fastest:
-0.5 to 0.7 of float32's time where the processor has no instructions for bfloat16."""
+0.26 to 0.40 of float32's time."""
 
 
 class OpenVinoError(Exception):
