@@ -114,6 +114,8 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app && chmod -R
 # ── the images; code last ─────────────────────────────────────────────────────────────────────────────────────────
 FROM runtime AS controller
 COPY --from=controller-packages /opt/venv /opt/venv
+# Where compose.yaml mounts the folder that a mirror writes; a fresh Docker volume takes its owner from here.
+RUN install -d -o 65532 -g 65532 /profiles
 COPY --from=controller-code /app /app
 ENV CONTROLLER_HOST=0.0.0.0
 USER 65532:65532
@@ -132,8 +134,8 @@ LABEL org.opencontainers.image.title="ocr-controller" \
 FROM runtime AS sidecar
 COPY --from=tessdata /data/usr/share/tesseract-ocr /usr/share/tesseract-ocr
 COPY --from=sidecar-packages /opt/venv /opt/venv
-# Where the models' volume is mounted; a fresh Docker volume takes its owner from here.
-RUN install -d -o 65532 -g 65532 /models
+# Where the volumes of compose.yaml are mounted; a fresh Docker volume takes its owner from here.
+RUN install -d -o 65532 -g 65532 /models /profiles /spool /state
 COPY --from=sidecar-code /app /app
 ENV OCR_HOST=0.0.0.0 \
     HF_HOME=/models/huggingface

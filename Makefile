@@ -218,4 +218,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

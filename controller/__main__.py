@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         return EXIT_USAGE
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] in {"controller", "sidecar"}:
-            raise  # a mistake of ours
+            raise  # our own bug
         print(f"ocr-controller: {exc.name} is not installed: {INSTALL}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:

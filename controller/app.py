@@ -12,13 +12,13 @@ from controller.kube import watches
 from controller.kube.api_client import Cluster, open_cluster
 from controller.kube.sidecar_client import SidecarClient
 from controller.mirror.mirror import Mirror, ProfileResources
-from controller.mirror.plan import MirrorRules
+from controller.mirror.planner import MirrorRules
 from controller.ops.health import Facts
 from controller.ops.server import open_ops
 from controller.ops.telemetry import Metrics
 from controller.publish.reconcile import Reconciler
-from controller.schedule.change_filter import News
-from controller.schedule.pass_loop import PASS_DEADLINE_S, Work
+from controller.schedule.change_filter import ChangeFilter
+from controller.schedule.pass_loop import PASS_DEADLINE_S, PassLoop
 from controller.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,15 @@ class Controller:
         self._cluster = cluster
         self._namespace = None if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
         self._prover = IsolationProver(settings, cluster, metrics, self._mark)
-        self._news = News()
+        self._news = ChangeFilter()
         self._reconciler = Reconciler(cluster, sidecars, self._prover, self._news, settings, metrics)
-        self._work = Work(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
+        self._pass_loop = PassLoop(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
         self._metrics, self._mirror = metrics, mirror
         self._is_crd_there = False
         metrics.watch_mirror(lambda: mirror.facts if mirror else None)
 
     def _mark(self, namespace: str) -> None:
-        self._work.mark(namespace)
+        self._pass_loop.mark(namespace)
 
     def _forget(self, namespace: str) -> None:
         for part in (self._reconciler, self._prover, self._news, self._metrics):
@@ -64,16 +64,16 @@ class Controller:
 
     def _on_event(self, resource: str, kind: str | None, body: Mapping[str, Any]) -> None:
         if self._news.is_news(resource, kind, body):
-            self._work.mark(body["metadata"]["namespace"])
+            self._pass_loop.mark(body["metadata"]["namespace"])
 
     def facts(self) -> Facts:
         """Return the facts for the probes."""
         return Facts(
             is_crd_there=self._is_crd_there,
-            waiting=self._work.waiting,
-            failing=self._work.failing,
+            waiting=self._pass_loop.waiting,
+            failing=self._pass_loop.failing,
             database_down_since=self._mirror.facts.down_since if self._mirror else None,
-            oldest_beat_s=self._work.oldest_beat_s,
+            oldest_beat_s=self._pass_loop.oldest_beat_s,
             longest_beat_s=self._settings.resync_s + PASS_DEADLINE_S + MAX_STILL_S,
         )
 
@@ -81,7 +81,7 @@ class Controller:
         """Serve until told to stop. If any part dies before that, everything ends, and the pod is restarted."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._work.run(), name="passes")
+                group.create_task(self._pass_loop.run(), name="passes")
                 group.create_task(self._prover.run(), name="proofs of isolation")
                 group.create_task(self._find_namespaces(), name="namespaces")
                 if self._mirror is not None:
@@ -94,7 +94,7 @@ class Controller:
     async def _watch(self) -> None:
         await self._wait_for_crd()
         if self._namespace is not None:
-            self._work.mark(self._namespace)
+            self._pass_loop.mark(self._namespace)
         await watches.watch(self._settings, self._namespace, self._on_event, self._cluster.credentials)
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
@@ -117,10 +117,10 @@ class Controller:
         while True:
             await asyncio.sleep(self._settings.resync_s)
             if self._namespace is None and self._is_crd_there:
-                with suppress(ClusterError):  # the passes tell of it, and it is tried again
+                with suppress(ClusterError):  # the passes report it, and it is tried again
                     for body in await self._cluster.list_profiles(None):
-                        if (namespace := body["metadata"]["namespace"]) not in self._work.namespaces:
-                            self._work.mark(namespace)
+                        if (namespace := body["metadata"]["namespace"]) not in self._pass_loop.namespaces:
+                            self._pass_loop.mark(namespace)
 
 
 async def _end_with(stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Return the time."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 

@@ -4,11 +4,11 @@
 
     ClusterError
     ├── NotFoundError       404: the object, or the kind of object, is not there
-    ├── ConflictError       409: somebody was faster, or it exists already
-    ├── ForbiddenError      401, 403: the Role lacks a verb, or the token is no good
+    ├── ConflictError       409: it was changed meanwhile, or exists already
+    ├── ForbiddenError      401, 403: the Role lacks a verb, or the token is invalid
     ├── RefusedError        other 4xx: the API server will never take this object
-    ├── BusyError           429: later
-    └── UnavailableError    5xx, no connection, no answer in time, or one that is none of an API server
+    ├── BusyError           429: to be asked later
+    └── UnavailableError    5xx, no connection, no answer in time, or the answer of something else
 """
 
 
@@ -21,11 +21,11 @@ class NotFoundError(ClusterError):
 
 
 class ConflictError(ClusterError):
-    """Somebody was faster, or the object exists already."""
+    """The object was changed meanwhile, or exists already."""
 
 
 class ForbiddenError(ClusterError):
-    """The Role lacks a verb, or the token is no good."""
+    """The Role lacks a verb, or the token is invalid."""
 
 
 class RefusedError(ClusterError):

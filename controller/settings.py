@@ -191,7 +191,7 @@ def environment_names() -> dict[str, FieldInfo]:
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Build the settings from an environment; a variable that is set to nothing counts as unset.
+    """Build the settings from an environment; a variable with an empty value counts as unset.
 
     Raises:
         SettingsError: an unknown name with our prefix (the nearest known one is named), or a value out of its range.

@@ -1,4 +1,4 @@
-"""Settings out of the environment: unknown names refused, Kubernetes' service links let through. Pure.
+"""Settings from the environment: unknown names are refused, Kubernetes' service links ignored. Pure.
 
 Shared with the controller: a setting is spelt, left out and refused in the same way on both sides.
 """
@@ -27,20 +27,20 @@ class SettingsError(Exception):
 
 
 def names_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Give every setting by its name in the environment, which is its alias."""
+    """Return every setting by its name in the environment, which is its alias."""
     return {field.alias: field for field in model.model_fields.values() if field.alias}
 
 
 def parse_environment(
-    model: type[S], environ: Mapping[str, str], *, prefixes: tuple[str, ...], may_be_nothing: Iterable[str] = ()
+    model: type[S], environ: Mapping[str, str], *, prefixes: tuple[str, ...], may_be_empty: Iterable[str] = ()
 ) -> S:
-    """Build settings from an environment; a variable that is set to nothing counts as unset.
+    """Build settings from an environment; a variable with an empty value counts as unset.
 
     Args:
         model: its fields' aliases are the names.
         environ: the environment, or any mapping.
         prefixes: a variable that begins so and is no setting is a mistake.
-        may_be_nothing: settings for which nothing is a value.
+        may_be_empty: settings for which an empty value has a meaning.
 
     Raises:
         SettingsError: an unknown name with one of the prefixes (the nearest known one is named), or values that are not
@@ -51,7 +51,7 @@ def parse_environment(
         if name.startswith(prefixes):
             _check_name(name, value, known)
     given = {name: environ[name].strip() for name in known if name in environ}
-    values = {name: value for name, value in given.items() if value or name in may_be_nothing}
+    values = {name: value for name, value in given.items() if value or name in may_be_empty}
     try:
         return model.model_validate(values)
     except ValidationError as exc:

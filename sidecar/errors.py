@@ -1,4 +1,4 @@
-"""The errors a caller can meet: each class carries its HTTP status, its code and whether trying again can help.
+"""The errors a caller can get: each class has its HTTP status, its code and whether trying again can help.
 
 ::
 
@@ -62,7 +62,7 @@ class SidecarError(Exception):
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Cross process borders whole (worker processes raise these, too)."""
+        """Keep all fields when pickled: worker processes raise these, too."""
         return _rebuild, (type(self), self.detail, self.retry_after_s)
 
 
@@ -231,7 +231,7 @@ class ExpansionBombError(UnreadableDocumentError):
 
 
 class PageUnreadableError(UnreadableDocumentError):
-    """A page on which the reader fails whenever it is tried."""
+    """A page on which reading fails every time."""
 
     code = "page_unreadable"
 
@@ -245,7 +245,7 @@ class QueueFullError(SidecarError):
 
 
 class QuotaExhaustedError(QueueFullError):
-    """As many documents of this API key are in work as may be."""
+    """The documents of this API key in work have reached its limit."""
 
     code = "quota_exhausted"
 
@@ -257,7 +257,7 @@ class EngineFailedError(SidecarError):
     code = "engine_failed"
     retryable = True
     is_lost = False
-    """Whether the connection broke, or the process that ran the model ended: perhaps for want of memory."""
+    """Whether the connection broke, or the process that ran the model ended: perhaps because memory was short."""
 
 
 class EngineRefusedError(EngineFailedError):
@@ -322,7 +322,7 @@ class DeadlineError(SidecarError):
 
 
 def error_classes() -> dict[str, type[SidecarError]]:
-    """Every class of the tree by its code."""
+    """Return every class of the tree by its code."""
     found: dict[str, type[SidecarError]] = {}
     todo: list[type[SidecarError]] = [SidecarError]
     while todo:

@@ -1,6 +1,7 @@
 """Every setting of the sidecar: its meaning, unit, default and the reason for it.
 
-Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself.
+Parsed once from a mapping (the environment, read by ``__main__``); nothing here reads the environment itself, except
+for the home folder that ``~`` stands for.
 """
 
 import re
@@ -14,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from sidecar.environment import SettingsError, names_of, parse_environment
 
-__all__ = ["MAY_BE_NOTHING", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
+__all__ = ["MAY_BE_EMPTY", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
 MIB = 1024 * 1024
 
@@ -25,8 +26,8 @@ EngineName = Annotated[str, Field(max_length=64)]
 NO_FALLBACK = "none"
 
 
-MAY_BE_NOTHING = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
-"""Settings whose default is something, and that are switched off by being set to nothing."""
+MAY_BE_EMPTY = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
+"""Settings that have a default, and that an empty value switches off."""
 
 
 class NamedModel(NamedTuple):
@@ -243,12 +244,12 @@ class Settings(BaseModel):
     gpu_index: int = Field(
         0, alias="OCR_GPU_INDEX", ge=0, description="NVML's number of the GPU that Ollama uses, of those this pod sees."
     )
-    on_pressure: Literal["tesseract", "refuse", "evict"] = Field(
+    on_pressure: Literal["tesseract", "refuse", "evict", "lease"] = Field(
         "tesseract",
         alias="OCR_ON_PRESSURE",
         description="What happens to a page if loading the OCR model would evict another model: `tesseract` reads"
         " it (if OCR_FALLBACK_ENGINE allows), `refuse`: 503 with Retry-After, `evict`: the other "
-        "model is evicted.",
+        "model is evicted, `lease`: the GPU is borrowed for a batch of pages, and the model loaded again.",
     )
     pressure_wait_s: float = Field(
         0,
@@ -257,11 +258,39 @@ class Settings(BaseModel):
         le=3600,
         description="How long a page waits for room before OCR_ON_PRESSURE applies, in seconds.",
     )
+    lease_wait_s: Seconds = Field(
+        60,
+        alias="OCR_LEASE_WAIT_SECONDS",
+        description="How long a page waits for the GPU to be borrowed, in seconds, most of it for the LLM to be idle; "
+        "then it goes as with `tesseract`. With OCR_ON_PRESSURE=lease.",
+    )
+    lease_s: float = Field(
+        120,
+        alias="OCR_LEASE_SECONDS",
+        ge=1,
+        le=3600,
+        description="How long the LLM may be away, in seconds; half a minute longer until it is back. What is not "
+        "read by then waits for the next time. Long leases read more pages for each load of the LLM.",
+    )
+    lease_min_pages: int = Field(
+        1,
+        alias="OCR_LEASE_MIN_PAGES",
+        ge=1,
+        description="The GPU is borrowed once so many pages wait for it. Fewer wait for OCR_LEASE_WAIT_SECONDS in "
+        "vain.",
+    )
     required_vram_mb: int = Field(
         4000,
         alias="OCR_REQUIRED_VRAM_MB",
         ge=0,
-        description="VRAM that the OCR model needs to be loaded, in MiB.",
+        description="VRAM that the OCR model needs to be loaded and to read a page, in MiB, until it has been "
+        "measured.",
+    )
+    state_dir: Path | None = Field(
+        None,
+        alias="OCR_STATE_DIR",
+        description="Folder for what outlives the process: how much VRAM the OCR model was seen to need, and which "
+        "models are to be loaded again. Unset: it is learned anew after each start; a lease needs it.",
     )
 
     # ── embedding and reranking ───────────────────────────────────────────────────────────────────────────────
@@ -341,6 +370,15 @@ class Settings(BaseModel):
         description="Longest time that a batch is held open for more texts, in milliseconds; never longer than a "
         "tenth of the batch's time. It lets callers that were just answered send their next text.",
     )
+    retrieval_max_tokens: int = Field(
+        8192,
+        alias="RETRIEVAL_MAX_TOKENS",
+        ge=16,
+        le=8192,
+        description="Most tokens of a text that are read, special ones included; longer texts are cut, which the "
+        "answer tells. 8192 is BGE-M3's own limit. With 512 vectors are those of FlagEmbedding's default, as from the "
+        "service that this one replaces.",
+    )
     retrieval_batch_tokens: int = Field(
         1024,
         alias="RETRIEVAL_BATCH_TOKENS",
@@ -363,7 +401,7 @@ class Settings(BaseModel):
         alias="RETRIEVAL_MAX_PADDING",
         ge=0,
         le=0.9,
-        description="Largest share of a batch that may be padding, which is computed in vain.",
+        description="Largest share of a batch that may be padding, which is computed for nothing.",
     )
     retrieval_gpu_overhead_mb: int = Field(
         1500,
@@ -587,6 +625,14 @@ class Settings(BaseModel):
             raise ValueError(f"{twice[0]} is named twice: requests could not choose between them")
         return given
 
+    @model_validator(mode="after")
+    def _lease_is_remembered(self) -> Self:
+        if self.on_pressure == "lease" and not self.state_dir:
+            raise ValueError(
+                "OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set, to remember which model to load again"
+            )
+        return self
+
     @property
     def embedders(self) -> tuple[NamedModel, ...]:
         """The embedders, the default first; one with an empty source means that there is none."""
@@ -636,9 +682,9 @@ def environment_names() -> dict[str, FieldInfo]:
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Build the settings from an environment; a variable that is set to nothing counts as unset, but for models.
+    """Build the settings from an environment; an empty value counts as unset, except for :data:`MAY_BE_EMPTY`.
 
     Raises:
         SettingsError: an unknown ``OCR_*`` name (the nearest known one is named), or a value outside its range.
     """
-    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_nothing=MAY_BE_NOTHING)
+    return parse_environment(Settings, environ, prefixes=("OCR_",), may_be_empty=MAY_BE_EMPTY)

@@ -12,7 +12,7 @@ REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30
 BATCH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30)
 BATCH_BUCKETS_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 KEY_LABELS = 64
-"""Names of keys that metrics tell apart, in the life of a process; each is some twenty time series."""
+"""Most names of keys that get a label of their own, in the life of a process; each makes about twenty time series."""
 OTHERS = "other"
 PAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 240, 360)
 
@@ -46,11 +46,9 @@ class Metrics:
         )
         self._key_labels: set[str] = set()
         self.errors = Counter("ocr_errors", "Answers with an error, by its code.", ["code"], registry=self.registry)
-        self.documents = Counter(
-            "ocr_documents", "Documents read, by who read them.", ["engine"], registry=self.registry
-        )
+        self.documents = Counter("ocr_documents", "Documents read, by engine.", ["engine"], registry=self.registry)
         self.pages = Counter(
-            "ocr_pages", "Pages, by engine and by what became of them.", ["engine", "verdict"], registry=self.registry
+            "ocr_pages", "Pages, by engine and outcome.", ["engine", "verdict"], registry=self.registry
         )
         self.page_seconds = Histogram(
             "ocr_page_seconds",
@@ -61,13 +59,13 @@ class Metrics:
         )
         self.attempts = Counter(
             "ocr_attempts",
-            "Tries of an engine at a page, by what came of them.",
+            "Tries of an engine at a page, by outcome.",
             ["engine", "verdict", "error"],
             registry=self.registry,
         )
         self.residency = Counter(
             "ocr_residency_decisions",
-            "Model calls, by why keep_alive is what it is.",
+            "Model calls, by the reason for their keep_alive.",
             ["reason"],
             registry=self.registry,
         )
@@ -81,11 +79,14 @@ class Metrics:
             "ocr_warnings", "Answers with a warning, by its code.", ["code"], registry=self.registry
         )
         self.fallbacks = Counter(
-            "ocr_fallbacks", "Pages read by another engine than was asked.", ["wanted", "used"], registry=self.registry
+            "ocr_fallbacks",
+            "Pages read by another engine than the requested one.",
+            ["wanted", "used"],
+            registry=self.registry,
         )
         self.retrieval_texts = Counter(
             "retrieval_texts",
-            "Texts embedded and pairs reranked, by where and why there.",
+            "Texts embedded and pairs reranked, by device and the reason for it.",
             ["model", "device", "reason"],
             registry=self.registry,
         )

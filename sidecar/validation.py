@@ -1,4 +1,4 @@
-"""What pydantic refuses, one sentence each, for the author of the input. Pure; shows no value by itself."""
+"""What pydantic refuses, as one sentence each, for the author of the input. Pure; it shows no value by itself."""
 
 from collections.abc import Callable
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import hypothesis
 import pytest
+import pytest_asyncio
 
 from sidecar.api.app_keys import READER
 from sidecar.ocr.engine import OcrEngine
@@ -47,6 +48,10 @@ class Running:
     settings: Settings
     client: aiohttp.ClientSession
 
+    async def stop(self) -> None:
+        await self.client.close()
+        await self.service.stop(0)
+
     @property
     def url(self) -> str:
         return self.service.api_url
@@ -57,6 +62,11 @@ class Running:
 
     def engine(self, name: str) -> OcrEngine:
         return self.service.api[READER].engines[name]
+
+    @property
+    def folder(self) -> Path:
+        """Where its spool, its uploads and its models lie."""
+        return self.settings.spool_dir.parent
 
     @property
     def spooled(self) -> list[Path]:
@@ -79,43 +89,68 @@ class Running:
 Start = Callable[..., Awaitable[Running]]
 
 
+async def start_service(
+    folder: Path, gpu: GpuSeam | None = None, factories: Sequence[EngineFactory] = ENGINES, **environ: str
+) -> Running:
+    """Start a service whose files lie in a folder, in network mode unless told otherwise; it must be stopped."""
+    defaults = {
+        "OCR_AUTH_MODE": "network",
+        "OCR_PORT": "0",
+        "OCR_OPS_PORT": "0",
+        "OCR_WORKERS": "2",
+        "BGE_M3_MODEL": "",
+        "RERANKER_MODEL": "",
+        "OCR_SPOOL_DIR": str(folder / "spool"),
+        "OCR_RAPIDOCR_DIR": str(folder / "rapidocr"),
+        "OCR_SECOND_ENGINE": "none",  # it takes seconds a page, and is test_rapidocr.py's
+        "OCR_SIDECAR_UPLOAD_BASE": str(folder / "uploads"),
+    }
+    settings = parse_settings(defaults | environ)
+    service = Service(settings, gpu, factories)
+    await service.start()
+    running = Running(service, settings, aiohttp.ClientSession())
+    try:
+        async with asyncio.timeout(3 * PATIENCE_S):
+            await service.api[READER].loaded()
+    except BaseException:
+        await running.stop()
+        raise
+    return running
+
+
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start services, in network mode unless told otherwise; each is stopped at the end of the test."""
+    """Start services; each is stopped at the end of the test."""
     running: list[Running] = []
 
     async def _start(
         gpu: GpuSeam | None = None, factories: Sequence[EngineFactory] = ENGINES, **environ: str
     ) -> Running:
-        defaults = {
-            "OCR_AUTH_MODE": "network",
-            "OCR_PORT": "0",
-            "OCR_OPS_PORT": "0",
-            "OCR_WORKERS": "2",
-            "BGE_M3_MODEL": "",
-            "RERANKER_MODEL": "",
-            "OCR_SPOOL_DIR": str(tmp_path / "spool"),
-            "OCR_RAPIDOCR_DIR": str(tmp_path / "rapidocr"),
-            "OCR_SIDECAR_UPLOAD_BASE": str(tmp_path / "uploads"),
-        }
-        settings = parse_settings(defaults | environ)
-        service = Service(settings, gpu, factories)
-        await service.start()
-        one = Running(service, settings, aiohttp.ClientSession())
-        running.append(one)
-        async with asyncio.timeout(3 * PATIENCE_S):
-            await service.api[READER].loaded()
-        return one
+        running.append(await start_service(tmp_path, gpu, factories, **environ))
+        return running[-1]
 
     yield _start
     for one in running:
-        await one.client.close()
-        await one.service.stop(0)
+        await one.stop()
 
 
 @pytest.fixture
 async def service(start: Start) -> Running:
     return await start()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_service(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Running]:
+    """One service for a file's tests, which then all run in one loop: half of a short test is a start and a stop.
+
+    The file's ``ENVIRONMENT``, if it has one, is the service's.
+    """
+    environment = getattr(request.module, "ENVIRONMENT", {})
+    running = await start_service(tmp_path_factory.mktemp("service"), **environment)
+    yield running
+    await running.stop()
 
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
-from sidecar.engines.tesseract import find_tessdata
+from sidecar.engines.tesseract.installation import find_tessdata
 from sidecar.runtime.cores import usable_cores
 from sidecar.settings import parse_settings
 

@@ -21,8 +21,8 @@ from rapidfuzz.distance import Levenshtein
 from bench.harness.figure import Figure, at_least, below
 from bench.ocr.reference import LANGUAGES, find_data
 from sidecar.documents.pages import PageImage
-from sidecar.engines import tesseract
 from sidecar.engines.numerals.alphabet import THAI_DIGITS
+from sidecar.engines.tesseract import worker
 from sidecar.ocr.engine import PageText
 from sidecar.runtime.cores import usable_cores
 from tools.numerals.pages import MadePage, Writing, make_page
@@ -105,7 +105,7 @@ def _cost(outcomes: Sequence[Outcome]) -> list[Figure]:
 
 
 def _prepare() -> None:
-    tesseract.preload()
+    worker.preload()
 
 
 def _read(writing: Writing, number: int) -> Outcome:
@@ -117,7 +117,7 @@ def _read(writing: Writing, number: int) -> Outcome:
     try:
         bare = PageText(api.GetUTF8Text())
         began_s = time.process_time()  # of this process alone: what else runs here does not count
-        read = tesseract.with_numerals(api, page, bare, LANGUAGES)
+        read = worker.with_numerals(api, page, bare, LANGUAGES)
         took_ms = (time.process_time() - began_s) * 1000
     finally:
         api.Clear()

@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.harness.figure import Figure, print_table
 from sidecar.retrieval.bge.hub import find_model
+from sidecar.retrieval.bge.loading import LoadOptions
 from sidecar.retrieval.bge.models import Embedder, Reranker
 from sidecar.retrieval.model import Embedding
 
@@ -144,9 +145,9 @@ def _always() -> bool:
 
 def main(files: Sequence[str]) -> None:
     """Print one table a file."""
-    embedder = Embedder(find_model(os.environ["BGE_M3_MODEL"]), "auto")
+    embedder = Embedder(find_model(os.environ["BGE_M3_MODEL"]), LoadOptions("auto"))
     source = os.environ.get("RERANKER_MODEL")
-    reranker = Reranker(find_model(source), "auto") if source else None
+    reranker = Reranker(find_model(source), LoadOptions("auto")) if source else None
     for file in files:
         asked = read(Path(file))
         title = f"{Path(file).name}: {len(asked.questions)} questions, {len(asked.paragraphs)} paragraphs"

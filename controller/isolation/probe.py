@@ -14,7 +14,7 @@ from controller.resource.sidecar_pod import Sidecar
 CONDITION = "IsolationEnforced"
 SHOWN_PODS = 5
 API_KEY_MODE = Condition(
-    CONDITION, "Unknown", "ApiKeyMode", "callers are known by their key; the network is not what keeps others out"
+    CONDITION, "Unknown", "ApiKeyMode", "callers are identified by their key; the network need not keep others out"
 )
 NO_SIDECARS = Condition(CONDITION, "Unknown", "NoSidecars", "no sidecar is ready, so there is nothing to probe")
 UNREACHABLE = Condition(

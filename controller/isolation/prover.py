@@ -74,7 +74,7 @@ class IsolationProver:
         self._namespaces.pop(namespace, None)
 
     async def run(self) -> None:
-        """Prove, for ever. In api-key mode there is nothing to prove."""
+        """Prove until cancelled. In api-key mode there is nothing to prove."""
         if self.settings.auth_mode == "api-key":
             await asyncio.Event().wait()
         now = asyncio.get_running_loop().time

@@ -82,7 +82,7 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     configured.networking.error_backoffs = EndlessBackoffs()
     configured.networking.request_timeout = settings.request_timeout_s
     configured.networking.connect_timeout = settings.request_timeout_s
-    configured.scanning.disabled = True  # else it lists and watches namespaces and CRDs, cluster-wide
+    configured.scanning.disabled = True  # otherwise it lists and watches namespaces and CRDs, cluster-wide
     configured.peering.standalone = True
     configured.posting.enabled = False
     configured.process.ultimate_exiting_timeout = EXIT_S

@@ -18,7 +18,7 @@ from typing import Any
 from controller import names
 from controller.clock import timestamp, utc_now
 from controller.errors import ConflictError, UnavailableError
-from controller.mirror.plan import MIRRORED
+from controller.mirror.planner import MIRRORED
 from controller.resource.event import Event
 
 RESOURCES = ".ocrprofiles"
@@ -75,25 +75,25 @@ class ProfileFolder:
         await asyncio.to_thread(self._delete, name, uid)
 
     async def emit_event(self, about: Body, event: Event, component: str, now: str) -> None:
-        """Do nothing: the mirror logs what it tells, and here is nobody else to tell it."""
+        """Do nothing: the mirror logs its notices, and without Kubernetes there is no other place for events."""
 
     def _list(self, namespace: str) -> list[Body]:
-        with _told("read", self._folder):
+        with _folder_errors("read", self._folder):
             ours = [_parsed(path) for path in sorted(self._resources.glob(f"*{names.KEY_SUFFIX}"))]
             known = {body["metadata"]["name"] for body in ours}
             others = {path.name.removesuffix(names.KEY_SUFFIX) for path in self._folder.glob(f"*{names.KEY_SUFFIX}")}
         return ours + [_of_somebody_else(name, namespace) for name in sorted(others - known)]
 
     def _apply(self, manifest: Body) -> Body:
-        with _told("write", self._folder):
+        with _folder_errors("written", self._folder):
             self._resources.mkdir(parents=True, exist_ok=True)
             body = _applied(manifest, self._stored(manifest["metadata"]["name"]))
             self._render([body], self._folder)
-            _replace(self._path(body["metadata"]["name"]), body)  # last: an apply that broke off is done again
+            _replace(self._path(body["metadata"]["name"]), body)  # last: an interrupted apply is done again
         return body
 
     def _delete(self, name: str, uid: str) -> None:
-        with _told("write", self._folder):
+        with _folder_errors("written", self._folder):
             stored = self._stored(name)
             if stored and stored["metadata"]["uid"] == uid:
                 (self._folder / names.key_of(name)).unlink(missing_ok=True)
@@ -110,7 +110,8 @@ class ProfileFolder:
 
 
 @contextmanager
-def _told(what: str, folder: Path) -> Iterator[None]:
+def _folder_errors(what: str, folder: Path) -> Iterator[None]:
+    """Map errors of the file system; ``what`` could not be done."""
     try:
         yield
     except OSError as exc:
@@ -131,7 +132,7 @@ def _parsed(path: Path) -> Body:
             return {**body, "metadata": {**metadata, "uid": str(metadata["uid"])}}
     except (ValueError, KeyError, TypeError):
         pass
-    raise UnavailableError(f"the file {path} is none of the mirror's: remove it")
+    raise UnavailableError(f"the file {path} was not written by the mirror: remove it")
 
 
 def _applied(manifest: Body, stored: Body | None) -> dict[str, Any]:

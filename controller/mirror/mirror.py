@@ -1,7 +1,7 @@
 """The mirror: every interval, database rows become OcrProfile resources. Reads the database, never writes it.
 
-``plan`` decides what to do; it is done here. A restart may lose everything remembered here: which events were emitted,
-since when the database has been down, and the last plan.
+``planner`` decides what to do; it is done here. A restart may lose everything that is remembered here: which events
+were emitted, since when the database has been down, and the last plan.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from controller import names
 from controller.clock import timestamp, utc_now
 from controller.errors import ClusterError, ConflictError, RefusedError
 from controller.mirror.facts import MirrorFacts
-from controller.mirror.plan import Apply, Clock, Delete, MirrorRules, Notice, Plan, count_reasons, plan_mirror
+from controller.mirror.plan import Apply, Delete, Notice, Plan, count_reasons
+from controller.mirror.planner import Clock, MirrorRules, plan_mirror
 from controller.mirror.rows import Snapshot
 from controller.resource.event import Event, event_name
 

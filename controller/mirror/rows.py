@@ -36,7 +36,7 @@ Spec = Mapping[str, Any]
 # ── what is read ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)  # read by name: the order of columns means nothing
 class ProfileRow:
     """A row of ``ai_execution_profiles``. The types are those of the driver, or junk."""
 
@@ -52,7 +52,7 @@ class ProfileRow:
     is_active: object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)  # read by name: the order of columns means nothing
 class PromptRow:
     """An active row of ``ai_prompts``. The types are those of the driver, or junk."""
 

@@ -47,5 +47,5 @@ def readiness(facts: Facts) -> list[Reason]:
 
 
 def is_alive(facts: Facts) -> bool:
-    """Return whether every loop still runs: a dead one ends the process by itself, a hanging one is found here."""
+    """Return whether every loop still runs: a dead one ends the process by itself, one that hangs is found here."""
     return facts.oldest_beat_s <= facts.longest_beat_s

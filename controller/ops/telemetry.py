@@ -39,7 +39,7 @@ class Metrics:
         )
         self.last_success = Gauge(
             "ocr_controller_last_success_timestamp_seconds",
-            "When the last pass over a namespace went well.",
+            "When the last pass over a namespace succeeded.",
             ["namespace"],
             registry=registry,
         )
@@ -51,7 +51,7 @@ class Metrics:
         )
         self.profiles = Gauge(
             "ocr_controller_profiles",
-            "Profiles by what became of them in the ConfigMap.",
+            "Profiles by their outcome in the ConfigMap.",
             ["namespace", "publication"],
             registry=registry,
         )
@@ -63,7 +63,7 @@ class Metrics:
         )
         self.isolation = Gauge(
             "ocr_controller_isolation_enforced",
-            "1: the API port is shut to the controller; 0: it is open; -1: not known.",
+            "1: the API port is closed to the controller; 0: it is open; -1: not known.",
             ["namespace"],
             registry=registry,
         )
@@ -107,14 +107,14 @@ def _timestamp(moment: datetime | None) -> float:
 
 
 class _MirrorCounts:
-    """Counts by reason and by verb. No gauge that calls a function: reasons come and go, and a counter has none."""
+    """Counts by reason and by verb. ``set_function`` cannot give them: reasons come and go, and counters lack it."""
 
     def __init__(self, read: Callable[[], MirrorFacts | None]) -> None:
         self._read = read
 
     def collect(self) -> list[Metric]:
         facts = self._read() or MirrorFacts()
-        notices = GaugeMetricFamily("ocr_controller_mirror_notices", "What is amiss, by reason.", labels=["reason"])
+        notices = GaugeMetricFamily("ocr_controller_mirror_notices", "Current problems, by reason.", labels=["reason"])
         for reason, count in facts.notices.items():
             notices.add_metric([reason], count)
         writes = CounterMetricFamily("ocr_controller_mirror_writes", "Writes, by verb.", labels=["verb"])

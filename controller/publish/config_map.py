@@ -54,7 +54,7 @@ def plan_entries(resources: Iterable[Resource], last_good: Mapping[str, str]) ->
     """Decide for every profile which payload is served.
 
     Args:
-        resources: all profiles of the namespace; those on their way out are left out.
+        resources: all profiles of the namespace; those that are being deleted are left out.
         last_good: payloads by profile name, for those whose spec is invalid now.
     """
     oldest_first = sorted((r for r in resources if not r.is_going), key=lambda r: (r.created, r.name))

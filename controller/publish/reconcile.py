@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 PARALLEL_WRITES = 8
 """Calls at a time: enough for 1,000 statuses in seconds, few enough for the API server's fairness."""
-LONGEST_TELLING_S = 2.0
+LONGEST_REPORT_S = 2.0
 """How long statuses are written, in seconds, while something newer waits to be published."""
 
 
@@ -74,7 +74,7 @@ class Cluster(Protocol):
         """Create an event."""
 
 
-class Asks(Protocol):
+class SidecarAnswers(Protocol):
     """What a pass needs of the sidecars; see ``controller.kube.sidecar_client``."""
 
     async def ask_all(self, sidecars: Iterable[Sidecar]) -> Sequence[Sidecar]:
@@ -94,7 +94,7 @@ class Proofs(Protocol):
         """Note that all profiles report this proof."""
 
 
-class Expects(Protocol):
+class ExpectedChanges(Protocol):
     """Gets each write beforehand; see ``controller.schedule.change_filter``."""
 
     def expect_config_map(self, namespace: str, manifest: Mapping[str, Any]) -> None:
@@ -114,14 +114,14 @@ class _Memory:
 
 
 class Reconciler:
-    """Makes passes. Keeps nothing that the next process could not find out again."""
+    """Makes passes. It keeps nothing that a new process could not find out again."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
         self,
         cluster: Cluster,
-        sidecars: Asks,
+        sidecars: SidecarAnswers,
         proofs: Proofs,
-        news: Expects,
+        news: ExpectedChanges,
         settings: Settings,
         metrics: Metrics,
         clock: Callable[[], datetime] = utc_now,
@@ -140,7 +140,7 @@ class Reconciler:
 
         Args:
             namespace: the namespace to look at.
-            has_news: whether something has happened since the pass began; then telling is cut short for it.
+            has_news: whether something has happened since the pass began; then reporting is cut short for it.
 
         Raises:
             ClusterError: something could not be read or written; all that could has been.
@@ -156,8 +156,8 @@ class Reconciler:
         _remember(memory, resources, desired)
         self._show(namespace, desired)
         sidecars = await self._look_at_sidecars(namespace, desired.hash)
-        is_all_told = await self._tell_all(namespace, resources, desired, sidecars, bodies, has_news)
-        return Outcome.SETTLED if is_all_told and _agree(sidecars, desired) else Outcome.UNSETTLED
+        is_all_reported = await self._report_all(namespace, resources, desired, sidecars, bodies, has_news)
+        return Outcome.SETTLED if is_all_reported and _agree(sidecars, desired) else Outcome.UNSETTLED
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace where nothing of ours is left."""
@@ -198,11 +198,11 @@ class Reconciler:
         try:
             await self._cluster.annotate_pod(namespace, sidecar.name, sidecar.uid, {names.HASH_ANNOTATION: wanted})
         except (NotFoundError, ConflictError):
-            return  # it is gone, and maybe another has its name; that one is an event of its own
+            return  # it is gone; a new pod of its name causes an event of its own
 
-    # ── telling ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _tell_all(  # noqa: PLR0913, PLR0917 - one step of a pass, which has all of this at hand
+    async def _report_all(  # noqa: PLR0913, PLR0917 - one step of a pass, which needs all of these
         self,
         namespace: str,
         resources: Sequence[Resource],
@@ -226,13 +226,13 @@ class Reconciler:
             if (entry := desired.entries.get(resource.name)) is not None:
                 status = next_status(resource, entry, around)
                 if not is_told(resource.status, status):
-                    todo.append(partial(self._tell, bodies[resource.name], resource, status, around.now))
-        is_all_told = await _all_of(todo, lambda: not has_news())
-        if is_all_told:
+                    todo.append(partial(self._report, bodies[resource.name], resource, status, around.now))
+        is_all_reported = await _all_of(todo, lambda: not has_news())
+        if is_all_reported:
             self._proofs.reported(namespace, proof)
-        return is_all_told
+        return is_all_reported
 
-    async def _tell(self, body: Manifest, resource: Resource, status: Mapping[str, Any], now: str) -> None:
+    async def _report(self, body: Manifest, resource: Resource, status: Mapping[str, Any], now: str) -> None:
         about = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": body["metadata"]}
         # Events come first, with deterministic names: a crash between the two neither loses nor repeats any.
         for event in plan_events(resource, status):
@@ -297,11 +297,11 @@ async def _all_of(todo: Iterable[Callable[[], Awaitable[None]]], may_go_on: Call
     """Do all, a few at a time, even if some fail; then raise the first error.
 
     Returns:
-        False if the rest was left because it may not go on and ``LONGEST_TELLING_S`` are over.
+        False if the rest was left because it may not go on and ``LONGEST_REPORT_S`` are over.
     """
     waiting = list(todo)[::-1]
     clock = asyncio.get_running_loop().time
-    deadline = clock() + LONGEST_TELLING_S
+    deadline = clock() + LONGEST_REPORT_S
     errors: list[ClusterError] = []
 
     async def _work() -> None:

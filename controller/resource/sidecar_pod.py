@@ -27,7 +27,7 @@ class Sidecar:
 
 
 def read_pod(body: Mapping[str, Any]) -> Sidecar | None:
-    """Read what matters of a pod; None if it is on its way out, or has run to its end."""
+    """Read what matters of a pod; None if it is being deleted, or has ended."""
     metadata, status = body["metadata"], body.get("status") or {}
     if metadata.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed"):
         return None

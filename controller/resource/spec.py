@@ -40,7 +40,7 @@ MAX_NAME_CHARS = 253 - len(names.KEY_SUFFIX)
 MAX_VERSION_NUMBER = 2**31 - 1
 
 TemperatureStep = Temperature
-"""A step has the range of what it is added to."""
+"""A step has the same range as the temperature."""
 
 
 class InvalidSpec(ValueError):  # noqa: N818 - it is the spec that is invalid, not an error of ours

@@ -15,7 +15,7 @@ DELETED = "DELETED"
 Body = Mapping[str, Any]
 
 
-class News:
+class ChangeFilter:
     """Judges the events of all namespaces. ``kind`` is None for what is listed when a watch begins."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from controller.clock import utc_now
 from controller.errors import BusyError, ClusterError
 from controller.ops.telemetry import Metrics
 from controller.publish.outcome import Outcome
-from controller.schedule.backoff import Pace
+from controller.schedule.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class _Namespace:
 
 
 @dataclass(slots=True)
-class Work:
+class PassLoop:
     """One loop for each namespace with work; a slow one does not delay the others."""
 
     make_pass: Pass
@@ -60,19 +60,19 @@ class Work:
             await asyncio.Event().wait()
 
     async def _serve(self, namespace: str, known: _Namespace) -> None:
-        pace: Pace | None = Pace(self.resync_s)
-        while pace is not None:
+        backoff: Backoff | None = Backoff(self.resync_s)
+        while backoff is not None:
             known.beat = time.monotonic()
-            await asyncio.sleep(pace.pause_s)
-            if await _is_set_within(known.news, pace.look_s):
-                pace = pace.after_news()
-            await asyncio.sleep(pace.window_s)
+            await asyncio.sleep(backoff.pause_s)
+            if await _is_set_within(known.news, backoff.look_s):
+                backoff = backoff.after_news()
+            await asyncio.sleep(backoff.window_s)
             known.news.clear()
-            pace = await self._pass(namespace, known, pace)
+            backoff = await self._pass(namespace, known, backoff)
         del self._namespaces[namespace]
         self.forget(namespace)
 
-    async def _pass(self, namespace: str, known: _Namespace, pace: Pace) -> Pace | None:
+    async def _pass(self, namespace: str, known: _Namespace, backoff: Backoff) -> Backoff | None:
         """Make one pass. Whatever it raises, the next one is made: nothing else would recover.
 
         Returns:
@@ -86,19 +86,19 @@ class Work:
             log.warning("a pass failed", extra={"namespace": namespace, "error": str(exc) or type(exc).__name__})
             self._fail(namespace, known, type(exc).__name__)
             known.news.set()
-            return pace.after_failure(exc.retry_after_s if isinstance(exc, BusyError) else 0)
+            return backoff.after_failure(exc.retry_after_s if isinstance(exc, BusyError) else 0)
         except Exception as exc:
             log.exception("a pass failed unexpectedly", extra={"namespace": namespace})
             self._fail(namespace, known, type(exc).__name__)
             known.news.set()
-            return pace.after_failure()
+            return backoff.after_failure()
         self.metrics.pass_seconds.observe(time.monotonic() - started)
         self.metrics.passes.labels(namespace, "good").inc()
         self.metrics.last_success.labels(namespace).set_to_current_time()
         known.succeeded, known.failing_since = True, None
         if outcome is Outcome.NOTHING_THERE and not known.news.is_set():
             return None
-        return pace.after_pass(is_settled=outcome is not Outcome.UNSETTLED, has_news=known.news.is_set())
+        return backoff.after_pass(is_settled=outcome is not Outcome.UNSETTLED, has_news=known.news.is_set())
 
     def _fail(self, namespace: str, known: _Namespace, problem: str) -> None:
         self.metrics.passes.labels(namespace, "failed").inc()

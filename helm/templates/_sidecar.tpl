@@ -16,6 +16,8 @@
   value: /spool/documents
 - name: OCR_MAX_SPOOL_BYTES
   value: {{ mul $sidecar.spoolMiB 1048576 | quote }}
+- name: OCR_STATE_DIR
+  value: /state/ocr-sidecar
 - name: OCR_SHUTDOWN_SECONDS
   value: {{ $sidecar.shutdownSeconds | quote }}
 - name: OCR_LOG_LEVEL

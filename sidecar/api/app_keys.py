@@ -8,6 +8,8 @@ from sidecar.api.key_ring import Caller
 from sidecar.api.lingering import Lingering
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import UploadFolder
+from sidecar.gpu.call_gate import CallGate
+from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
@@ -39,6 +41,10 @@ PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """The traits of all engines, including those that are not configured."""
 READER = web.AppKey("READER", DocumentReader)
+CALL_GATE = web.AppKey("CALL_GATE", CallGate)
+"""Only where a model server is configured."""
+STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
+"""Only where OCR_STATE_DIR is set."""
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
 EMBEDDERS: web.AppKey[dict[str, Retriever[str, Embedding]]] = web.AppKey("EMBEDDERS", dict)

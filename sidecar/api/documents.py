@@ -1,4 +1,4 @@
-"""One function per endpoint: read, parse, call, render."""
+"""Documents over HTTP, `/ocr-upload` and `/ocr`: receive, parse, call the use case, answer."""
 
 import time
 from collections.abc import Hashable
@@ -35,8 +35,6 @@ from sidecar.settings import Settings
 from sidecar.wire import common, ocr
 from sidecar.wire.common import JSON
 
-# ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 async def ocr_upload(request: web.Request) -> web.StreamResponse:
     """Read an uploaded document."""
@@ -70,7 +68,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
 
 
 def _caller(request: web.Request) -> Hashable:
-    """Tell callers apart; in network mode all are one."""
+    """Return what distinguishes callers; in network mode all are the same caller."""
     caller = request.get(CALLER)
     return caller and caller.identity
 
@@ -89,7 +87,7 @@ def _refuse_early(request: web.Request) -> Profiles:
 async def _answer(
     request: web.Request, job: ReadJob, held: ExitStack, ignored: list[str] | None = None
 ) -> web.StreamResponse:
-    """Read and answer. What is ``held`` goes when the document is read: its caller may send the next at once."""
+    """Read and answer. ``held`` is released once the document is read, so that its caller can send the next at once."""
     answer = Answer(request[REQUEST_ID], ignored or [], request.app[METRICS])
     if common.NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, job, held, answer)
@@ -125,7 +123,7 @@ async def _stream(request: web.Request, job: ReadJob, held: ExitStack, answer: A
 
 
 def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Profiles, received_s: float) -> ReadJob:
-    """Turn the wire's request, whose body had been received by then, into the use case's terms.
+    """Turn the wire's request, whose body was complete at ``received_s``, into the use case's terms.
 
     Raises:
         InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.

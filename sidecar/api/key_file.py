@@ -69,7 +69,7 @@ class KeyFile:
         try:
             self.ring = KeyRing.parse_named(path.read_text())
         except OSError:
-            return  # stat finds it, but it cannot be read now: tried again in a second
+            return  # it exists, but cannot be read now: it is tried again in a second
         except (UnicodeDecodeError, ValueError):
             log.error("api key file changed but holds no key that can be read; the last good keys stay in force")  # noqa: TRY400 - the exception's text names the path
         else:

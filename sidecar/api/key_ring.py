@@ -71,10 +71,6 @@ class KeyRing:
         matches = [hmac.compare_digest(key, candidate) for key in self.keys]
         return next((caller for caller, is_it in zip(self.callers, matches, strict=True) if is_it), None)
 
-    def accepts(self, presented: str | None) -> bool:
-        """Return whether the presented key is one of the ring's."""
-        return self.caller_of(presented) is not None
-
 
 def _split(line: str) -> tuple[str | None, str]:
     """Split a line into name and key; a line without a name is a key as a whole."""

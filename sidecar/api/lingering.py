@@ -1,4 +1,4 @@
-"""Discards what a caller still sends after its answer, for a limited time, so that the answer arrives.
+"""Discards, for a limited time, what a caller still sends after its answer, so that the answer arrives.
 
 A connection that is closed with bytes unread is reset, and the reset may overtake the answer (RFC 9112 section 9.6).
 """

@@ -158,7 +158,7 @@ def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Respon
         case web.HTTPRequestEntityTooLarge():
             return error_response(request, TooLargeError("the body is too large"))
         case _:
-            return error_response(request, BadRequestError("the request is not one that is understood here"))
+            return error_response(request, BadRequestError("the request is not understood"))
 
 
 @web.middleware

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from sidecar import __version__
 from sidecar.api.app_keys import (
+    CALL_GATE,
     DRAIN,
     ENGINE_TRAITS,
     METRICS,
@@ -13,6 +14,7 @@ from sidecar.api.app_keys import (
     PULSE,
     READER,
     SETTINGS,
+    STATE_FOLDER,
     WORKERS,
 )
 from sidecar.api.texts.choice import every_retriever
@@ -58,8 +60,24 @@ async def get_health(request: web.Request) -> web.Response:
         ocr_engine=request.app[READER].policy.default_engine,
         version=__version__,
         reasons=[readable.reason] if readable.reason else [],
+        learned_needs=_learned_needs(request.app),
     )
     return web.Response(status=200 if readable.ready else 503, body=common.render(body), content_type=JSON)
+
+
+def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
+    if CALL_GATE not in app:
+        return []
+    return [
+        status.LearnedNeedBody(
+            model=one.key.model,
+            num_ctx=one.key.num_ctx,
+            longest_side=one.key.longest_side,
+            idle_mb=one.idle.mb if one.idle else None,
+            need_mb=app[CALL_GATE].book.seen(one),
+        )
+        for one in app[CALL_GATE].book.all()
+    ]
 
 
 def public_url(url: str | None) -> str | None:
@@ -94,9 +112,32 @@ async def get_readyz(request: web.Request) -> web.Response:
         **{name: _render_capability(one) for name, one in capabilities.items()},
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
         "sandbox": sandbox.available(),
+        "state": _state(request.app),
+        "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
     return web.json_response(body, status=200 if readable.ready else 503)
+
+
+def _state(app: web.Application) -> dict[str, str | None]:
+    """Tell whether what should outlive the process is kept."""
+    if STATE_FOLDER not in app:
+        return {"state": "off", "reason": None}
+    failure = app[STATE_FOLDER].failure
+    return {"state": "failed" if failure else "ready", "reason": failure}
+
+
+def _lease(app: web.Application) -> dict[str, object]:
+    """Tell where the lease of the GPU is, and what is owed."""
+    lease = app[CALL_GATE].lease if CALL_GATE in app else None
+    if lease is None:
+        return {"phase": "off", "reason": None, "owed": [], "awaySeconds": None}
+    return {
+        "phase": lease.state.phase.value,
+        "reason": lease.obstacle or lease.state.refusal,
+        "owed": [one.name for one in lease.state.owed],
+        "awaySeconds": None if lease.away_s is None else round(lease.away_s, 1),
+    }
 
 
 def _render_capability(capability: Capability) -> dict[str, str | None]:

@@ -66,7 +66,7 @@ async def receiving(deadline_s: float) -> AsyncIterator[None]:
     except TimeoutError as exc:
         raise ReceiveTimeoutError(f"the body did not arrive within {deadline_s:g} s") from exc
     except (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as exc:
-        raise MalformedBodyError("the body is malformed or breaks off") from exc
+        raise MalformedBodyError("the body is malformed or incomplete") from exc
 
 
 class _Receiver:
@@ -140,7 +140,7 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
         count += 1
         size_bytes += len(chunk)
         if count > SMALL_CHUNKS + size_bytes // SMALL_CHUNK_BYTES:
-            raise MalformedBodyError(f"the body comes in too many chunks of less than {SMALL_CHUNK_BYTES} bytes")
+            raise MalformedBodyError(f"the body arrives in too many chunks of less than {SMALL_CHUNK_BYTES} bytes")
         yield chunk
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sidecar.environment import SettingsError
 from sidecar.retrieval.bge import agreement, hub
 from sidecar.retrieval.bge.agreement import NEIGHBOURS, Agreement
-from sidecar.retrieval.bge.loading import OpenVinoMeans
+from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
 from sidecar.retrieval.bge.models import Reranker
 from sidecar.retrieval.model import ModelLoadError
 from sidecar.runtime.cores import usable_cores
@@ -58,9 +58,11 @@ def check(options: argparse.Namespace, settings: Settings) -> bool:
 def _check_one(one: Checked, texts: Sequence[str], means: OpenVinoMeans, options: argparse.Namespace) -> bool:
     try:
         folder = hub.find_model(one.source)
-        reference = one.measure(one.model(folder, "float32"), texts)
+        reference = one.measure(one.model(folder, LoadOptions("float32")), texts)
         gc.collect()  # never both in memory
-        found = agreement.agreement(reference, one.measure(one.model(folder, options.dtype, openvino=means), texts))
+        found = agreement.agreement(
+            reference, one.measure(one.model(folder, LoadOptions(options.dtype, openvino=means)), texts)
+        )
     except ModelLoadError as exc:
         print(f"{one.name}: {exc}")
         return False

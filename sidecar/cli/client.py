@@ -68,7 +68,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
         finished = event["event"] == "done"
         yield event
     if not finished:
-        raise DocumentFailedError("the answer broke off")
+        raise DocumentFailedError("the answer is incomplete")
 
 
 def _reason(status: int, body: str) -> str:
@@ -89,8 +89,8 @@ async def connect(url: str, api_key: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def start_embedded(settings: Settings) -> AsyncIterator[Client]:
     """Start our own sidecar during the block, on a socket that only this user can reach."""
-    from sidecar.api.app_keys import READER  # noqa: PLC0415 - likewise
-    from sidecar.service.app import build_app  # noqa: PLC0415 - a client of another machine's service needs none of it
+    from sidecar.api.app_keys import READER  # noqa: PLC0415 - a client of another machine's service needs none of it
+    from sidecar.service.app import build_app  # noqa: PLC0415 - likewise
 
     app = build_app(settings.model_copy(update={"auth_mode": "network", "bge_m3_model": "", "reranker_model": ""}))
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)

@@ -90,9 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         "fetch",
         help="download the models of embed and rerank, and RapidOCR's for Thai",
         description="Download the models that BGE_M3_MODEL, RERANKER_MODEL or RETRIEVAL_MODELS name into the cache "
-        "(HF_HOME), and "
-        "RapidOCR's Thai model into OCR_RAPIDOCR_DIR, as far as what runs them is installed. serve finds them there "
-        "without a network. Exit status 1 if one cannot be had.",
+        "(HF_HOME), and RapidOCR's Thai model into OCR_RAPIDOCR_DIR, if the libraries that run them are installed. "
+        "serve finds them there without a network. Exit status 1 if one cannot be downloaded.",
     )
     return parser
 
@@ -130,7 +129,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
     ocr.add_argument("--languages", help="languages by Tesseract's names, such as tha+eng")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
-    ocr.add_argument("--jobs", type=int, default=4, help="documents in work at a time (default: 4)")
+    ocr.add_argument("--jobs", type=int, default=4, help="documents that are read at a time (default: 4)")
 
 
 def _serve(environ: Mapping[str, str]) -> int:
@@ -173,7 +172,7 @@ def _fetch(environ: Mapping[str, str]) -> int:
     from sidecar.settings import parse_settings  # noqa: PLC0415 - as above
 
     settings = parse_settings(environ)
-    from sidecar.engines.rapidocr import find_models  # noqa: PLC0415 - as above
+    from sidecar.engines.rapidocr.installation import find_models  # noqa: PLC0415 - as above
     from sidecar.retrieval.bge.hub import is_installed  # noqa: PLC0415 - as above
 
     reads = find_models(settings.thai_model_dir) is not None
@@ -186,15 +185,16 @@ def _fetch(environ: Mapping[str, str]) -> int:
 
 
 def _fetch_thai(settings: "Settings") -> bool:
-    """Download RapidOCR's Thai model, if it is not there yet; tell what became of it."""
+    """Download RapidOCR's Thai model, if it is not there yet; print the outcome."""
     from sidecar.cli import download  # noqa: PLC0415 - as above
-    from sidecar.engines.rapidocr import THAI_MAX_BYTES, THAI_RECOGNISER, THAI_SHA256  # noqa: PLC0415 - as above
+    from sidecar.engines.rapidocr import installation  # noqa: PLC0415 - as above
 
-    path = settings.thai_model_dir / THAI_RECOGNISER
+    path = settings.thai_model_dir / installation.THAI_RECOGNISER
     print("RapidOCR's Thai model: ", end="", flush=True)
     try:
-        if not download.is_file(path, THAI_SHA256):
-            download.download(settings.rapidocr_thai_url, path, THAI_SHA256, THAI_MAX_BYTES)
+        if not download.is_file(path, installation.THAI_SHA256):
+            expected = installation.THAI_SHA256, installation.THAI_MAX_BYTES
+            download.download(settings.rapidocr_thai_url, path, *expected)
     except download.DownloadError as exc:
         print(exc)
         return False

@@ -7,13 +7,17 @@ from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.ollama import Ollama
-from sidecar.engines.rapidocr import INSTALL, RapidEngine, find_models
-from sidecar.engines.tesseract import ORIENTATION_DATA, TesseractEngine, find_tessdata
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.rapidocr.installation import INSTALL, find_models
+from sidecar.engines.tesseract.engine import TesseractEngine
+from sidecar.engines.tesseract.installation import ORIENTATION_DATA, find_tessdata
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
+from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
 from sidecar.runtime import sandbox
+from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.cores import usable_cores
 from sidecar.service.engines import ENGINES, check_engines, default_engine
 from sidecar.settings import Settings, SettingsError, parse_settings
@@ -64,6 +68,8 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _sandbox()
     yield _ollama(settings, needed=readers == {MODEL})
     yield _gpu()
+    if settings.state_dir:
+        yield _state(settings.state_dir)
     yield from _retrieval(settings)
 
 
@@ -142,6 +148,20 @@ def _ollama(settings: Settings, *, needed: bool) -> Finding:
     return Finding("Ollama", ok=found, detail=detail, remedy=remedy, needed=needed)
 
 
+def _state(folder: Path) -> Finding:
+    what, remedy = "state folder", "give the service's user the right to write into OCR_STATE_DIR"
+    failure = asyncio.run(_failure_of(folder))
+    if failure:
+        return Finding(what, ok=False, detail=f"{failure}; what is learned is lost at each start", remedy=remedy)
+    return Finding(what, ok=True, detail="what is learned of the GPU outlives the process")
+
+
+async def _failure_of(folder: Path) -> str | None:
+    state = StateFolder(folder, BlockingPool("state", 1))
+    await state.open()
+    return state.failure
+
+
 async def _installed(url: str) -> frozenset[str]:
     ollama = Ollama(url, OLLAMA_S)
     async with asyncio.timeout(OLLAMA_S), ollama.open():
@@ -168,5 +188,5 @@ def _retrieval(settings: Settings) -> Iterator[Finding]:
         *(("/rerank", "RERANKER_MODEL", one.source) for one in settings.rerankers),
     ):
         there = bool(source) and hub.is_at_hand(source)
-        detail = f"{source} is " + ("at hand" if there else "not at hand") if source else f"{setting} is set to nothing"
+        detail = f"{source} is " + ("available" if there else "not available") if source else f"{setting} is empty"
         yield Finding(route, ok=there, detail=detail, remedy="python -m sidecar fetch" if source else "")

@@ -13,7 +13,7 @@ STALL_S = 60.0
 
 
 class DownloadError(Exception):
-    """The file cannot be had, or is not the one that was meant; the text says why."""
+    """The file cannot be downloaded, or is not the expected one; the text says why."""
 
 
 def is_file(path: Path, sha256: str) -> bool:
@@ -25,11 +25,11 @@ def is_file(path: Path, sha256: str) -> bool:
 
 
 def download(url: str, path: Path, sha256: str, max_bytes: int) -> None:
-    """Download a file to ``path``, whose folder is made. What is there is replaced, and only by the right file.
+    """Download a file to ``path``, whose folder is made. An existing file is replaced, and only by the right one.
 
     Raises:
-        DownloadError: there is no answer, or its content is not the one that ``sha256`` tells of, or it is longer than
-            ``max_bytes``, or it cannot be written.
+        DownloadError: there is no answer, its content does not have this ``sha256`` or is longer than ``max_bytes``,
+            or it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,13 +48,13 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
     suffix = ".json" if options.json else ".md"
     empty = [name for name in options.files if _is_empty(name)]
     for name in empty:
-        _say(console, f"{name}: no document is in this folder; read are {', '.join(sorted(SUFFIXES))}", "red")
+        _say(console, f"{name}: there is no document in this folder; accepted are {', '.join(sorted(SUFFIXES))}", "red")
     with _standard_input(options.files) as stdin:
         documents = list(find_documents(options.files, options.output, suffix, stdin))
         _check_targets(documents, options.output)
         todo = [document for document in documents if not (document.target and document.target.exists())]
         if skipped := len(documents) - len(todo):
-            _say(console, f"{skipped} of {len(documents)} documents are done already")
+            _say(console, f"{skipped} of {len(documents)} documents are already done")
         failures = asyncio.run(_read(todo, options, environ, api_key, console)) if todo else 0
     return failures + len(empty)
 
@@ -77,7 +77,7 @@ async def _read(
                 finally:
                     done = reading.done
     except asyncio.CancelledError:  # Ctrl-C
-        how = "run it again to go on" if options.output else "with --output DIR, it can be gone on with later"
+        how = "run it again to continue" if options.output else "with --output DIR, it can be continued later"
         _say(console, f"interrupted: {done} of {len(todo)} documents are done; {how}")
         raise
 

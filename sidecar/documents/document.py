@@ -1,4 +1,4 @@
-"""Documents, whatever they are: what one holds, and one page of it as a picture.
+"""Documents of any format: what one contains, and one page of it as a picture.
 
 Everything here runs in worker processes, on a file in the spool; nothing here knows HTTP or an engine.
 """
@@ -81,7 +81,7 @@ class Document(Protocol):
 def open_document(path: Path, limits: DocumentLimits) -> Iterator[Document]:
     """Open a document by its content; its name is ignored.
 
-    Nothing stays open between two pages: opening 21 MiB takes 0.3 ms, and no page is affected by state another left.
+    Nothing stays open between two pages: opening 21 MiB takes 0.3 ms, and no page depends on what another one left.
 
     Raises:
         EmptyDocumentError: it has no bytes.

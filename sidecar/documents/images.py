@@ -52,7 +52,7 @@ class Images:
 
     @property
     def is_repaired(self) -> bool:
-        """Return whether the file breaks off, and an end was added."""
+        """Return whether the file is cut off, and an end was added."""
         return self._cut is not None
 
     @property
@@ -106,7 +106,7 @@ class Images:
             with _pillow_errors():
                 share = jpeg.share_there(self._cut)
             if share < jpeg.LEAST_SHARE:
-                raise UnreadableDocumentError("the image breaks off: too little of it is there")
+                raise UnreadableDocumentError("the image is incomplete: too little of it is there")
 
     def render(self, index: int, dpi: int) -> PageImage:
         """Decode one page to grey at about ``dpi`` dots per inch, upright as its EXIF orientation says."""
@@ -145,7 +145,7 @@ class Images:
 
 
 def _cut_jpeg(file: BinaryIO) -> bytes | None:
-    """Return the content of a JPEG file that breaks off, else None."""
+    """Return the content of a JPEG file that is cut off, else None."""
     if file.read(2) == b"\xff\xd8":
         file.seek(-min(jpeg.TAIL_BYTES, file.seek(0, io.SEEK_END)), io.SEEK_END)
         if jpeg.lacks_end(file.read()):

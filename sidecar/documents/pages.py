@@ -32,7 +32,7 @@ class PagePicture:
 
 @dataclass(frozen=True)
 class PageFacts:
-    """One page to read. ``text`` is its text layer where that stands for the page; ``error`` why it cannot be read.
+    """One page to read. ``text`` is its text layer, if that replaces reading it; ``error`` is why it cannot be read.
 
     ``repaired`` names what was mended in the text layer; ``implausible_layer``: its text belongs to no language.
     """

@@ -6,16 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from sidecar.documents import pdf_ink, pdf_objects, pdf_repair, raster
-from sidecar.documents.layers import notes, pdf_text, text_layer
+from sidecar.documents.layers import notes, pdf_glyphs, pdf_text, text_layer
 from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
-from sidecar.documents.layers.thai_layer import MarkEvidence
+from sidecar.documents.layers.thai_marks import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pictures.scaling import MAX_PDF_SIDE, POINTS_PER_INCH, Drawing, plan_drawing
 from sidecar.errors import (
@@ -28,8 +28,6 @@ from sidecar.errors import (
 
 PLACEHOLDER = "please wait"
 """How the page begins that forms of Adobe LiveCycle show in other programs."""
-MAPPING_SAMPLES = 32
-"""Characters per page whose mapping is queried, one call each: enough to distinguish 2 % unmapped from 20 %."""
 IMAGES_TRIED = 16
 """On a page that was drawn blank, this many images are decoded again to see whether they are broken."""
 
@@ -106,7 +104,7 @@ class Pdf:
                 text = text_page.get_text_range()
                 found = pdf_objects.survey(page)
                 short = text_layer.is_short(text, char_threshold)
-                hidden = pdf_text.NOTHING_HIDDEN
+                hidden = pdf_glyphs.NOTHING_HIDDEN
                 found.may_hide_text = found.may_hide_text or pdf_text.reaches_outside(page, text_page, text)
                 is_doubtful = bool(text) and (short or found.needs_a_look)
                 if is_doubtful and (inch := self._points_per_inch(page, index, found)):
@@ -117,7 +115,7 @@ class Pdf:
                 reading = pdf_text.read(page, text_page, text, hidden, found.text_objects, self._evidence)
                 return TextLayer(
                     reading.text,
-                    _mapped_share(text_page, text),
+                    pdf_glyphs.mapped_share(text_page.raw, text),
                     tuple(sorted(reading.repairs)),
                     is_plausible=reading.is_plausible,
                     over_picture=found.image_share >= pdf_ink.FULL_PAGE_IMAGE_SHARE,
@@ -249,16 +247,6 @@ def _load(path: Path) -> tuple[pdfium.PdfDocument, bool]:
     elif handle:
         return pdfium.PdfDocument(handle), False
     raise UnreadableDocumentError("the PDF is broken and cannot be opened")
-
-
-def _mapped_share(text_page: Any, text: str) -> float:  # noqa: ANN401 - pypdfium2 ships no types
-    """Return the share of characters that are mapped to Unicode: of a sample, and at most the share that arrived."""
-    count: int = pdfium_c.FPDFText_CountChars(text_page)
-    if count <= 0:
-        return 1.0
-    sample = range(0, count, max(1, count // MAPPING_SAMPLES))
-    unmapped: int = sum(pdfium_c.FPDFText_HasUnicodeMapError(text_page, at) == 1 for at in sample)
-    return min(1 - unmapped / len(sample), len(text) / count)
 
 
 def _has_showing_annotations(page: pdfium.PdfPage) -> bool:

@@ -25,7 +25,7 @@ _LENGTH = re.compile(rb"/Length\s+(\d{1,12})")
 _INDIRECT_LENGTH = re.compile(rb"/Length\s+(\d{1,9})\s+\d+\s+R\b")
 _NUMBER_OBJECT = re.compile(rb"\b(\d{1,9})\s+\d+\s+obj\s+(\d{1,12})\s+endobj\b")
 _END_OF_OBJECT = re.compile(rb"(?<![^\0\t\n\f\r ()<>\[\]{}/%])endobj(?![^\0\t\n\f\r ()<>\[\]{}/%])")
-"""A word of its own, as PDFium takes it: the letters may also occur in a stream."""
+"""Only as a separate word, as for PDFium: the letters may also occur in a stream."""
 _END_BYTES = 32
 """How far ``endstream`` may be from the end that a stream claims: line ends, and a length that is off by a few."""
 _TAIL_BYTES = 4096

@@ -10,8 +10,8 @@ import pypdfium2.raw as pdfium_c
 from PIL import Image, ImageChops, ImageDraw
 
 from sidecar.documents import raster
-from sidecar.documents.layers import pdf_text, text_bands
-from sidecar.documents.layers.pdf_text import Box
+from sidecar.documents.layers import text_bands
+from sidecar.documents.layers.pdf_glyphs import NOTHING_HIDDEN, Box, Hidden
 from sidecar.documents.pdf_objects import Survey
 
 UNIT, FINENESS = 1000, 100
@@ -46,16 +46,14 @@ class Sight:
         self._boxes: list[Box] = [text_page.get_rect(at) for at in range(text_page.count_rects())]
         self._seen = page.render(scale=self._scale(raster.INK_DPI)).to_pil()
 
-    def hidden(self) -> pdf_text.Hidden:
+    def hidden(self) -> Hidden:
         """Return the boxes of invisible text: outside the page, or where nothing differs from the background."""
         place = _placing(self._page, self._seen.size)
         are_seen = [self._is_seen(box, place) for box in self._boxes]
         if all(are_seen):
-            return pdf_text.NOTHING_HIDDEN
+            return NOTHING_HIDDEN
         hidden = tuple(box for box, is_seen in zip(self._boxes, are_seen, strict=True) if not is_seen)
-        return pdf_text.Hidden(
-            hidden, tuple(box for box, is_seen in zip(self._boxes, are_seen, strict=True) if is_seen)
-        )
+        return Hidden(hidden, tuple(box for box, is_seen in zip(self._boxes, are_seen, strict=True) if is_seen))
 
     def _is_seen(self, box: Box, place: Callable[[Box], tuple[int, int, int, int]]) -> bool:
         left, top, right, bottom = place(box)

@@ -9,6 +9,7 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from sidecar.documents.layers import pdf_calls
 from sidecar.documents.pictures.scaling import POINTS_PER_INCH
 
 OBJECTS_LOOKED_AT = 5_000
@@ -56,10 +57,10 @@ def survey(page: pdfium.PdfPage) -> Survey:
     """Walk the page once."""
     found = Survey()
     width, height = page.get_size()
-    outline_segments, covered, colour = 0, 0.0, _Colour()
-    for at in range(min(pdfium_c.FPDFPage_CountObjects(page), OBJECTS_LOOKED_AT)):
-        item = pdfium_c.FPDFPage_GetObject(page, at)
-        kind = pdfium_c.FPDFPageObj_GetType(item)
+    outline_segments, covered, colour, raw = 0, 0.0, _Colour(), page.raw
+    for at in range(min(pdfium_c.FPDFPage_CountObjects(raw), OBJECTS_LOOKED_AT)):
+        item = pdf_calls.get_object(raw, at)
+        kind = pdf_calls.get_type(item)
         if kind == pdfium_c.FPDF_PAGEOBJ_TEXT:
             found.text_objects += 1
             found.may_hide_text = found.may_hide_text or _may_be_hidden(item, colour)
@@ -84,22 +85,23 @@ class _Colour:
     """Buffer for a colour that PDFium writes: made once for all objects of a page."""
 
     def __init__(self) -> None:
-        self.parts = tuple(ctypes.c_uint() for _ in range(4))
+        self._parts = tuple(ctypes.c_uint() for _ in range(4))
+        self._places = tuple(map(ctypes.byref, self._parts))
 
     def is_pale(self, text: Any) -> bool:  # noqa: ANN401 - a PDFium handle
         """Return whether a text object's colour may be white."""
-        if not pdfium_c.FPDFPageObj_GetFillColor(text, *self.parts):
+        if not pdf_calls.get_fill_colour(text, *self._places):
             return False
-        red, green, blue, alpha = self.parts
+        red, green, blue, alpha = self._parts
         is_white = red.value >= MIN_WHITE and green.value >= MIN_WHITE and blue.value >= MIN_WHITE
         return is_white or alpha.value <= MAX_FAINT_ALPHA
 
 
 def _may_be_hidden(text: Any, colour: _Colour) -> bool:  # noqa: ANN401 - a PDFium handle
     return (
-        pdfium_c.FPDFTextObj_GetTextRenderMode(text) in _UNPAINTED_MODES
+        pdf_calls.get_text_render_mode(text) in _UNPAINTED_MODES
         or colour.is_pale(text)
-        or (pdfium_c.FPDFPageObj_CountMarks(text) > 0 and _is_optional(text))
+        or (pdf_calls.count_marks(text) > 0 and _is_optional(text))
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from sidecar.errors import EncryptedDocumentError
 
-logging.getLogger("pikepdf").setLevel(logging.CRITICAL)  # it names the file, and what is wrong with it is no news
+logging.getLogger("pikepdf").setLevel(
+    logging.CRITICAL
+)  # it names the file, and that the file is broken is already known
 
 
 def repaired(path: Path) -> bytes | None:

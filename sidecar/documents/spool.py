@@ -62,7 +62,7 @@ class Spool:
                 break
             except (FileNotFoundError, FileExistsError) as exc:
                 if last:
-                    raise SpoolError("the spool folder cannot be used: it keeps going away") from exc
+                    raise SpoolError("the spool folder cannot be used: others keep removing it") from exc
             except OSError as exc:
                 raise SpoolError(f"the spool folder cannot be used: {exc.strerror}") from exc
         self._clear_abandoned()
@@ -101,7 +101,9 @@ class Spool:
         """
         with self._counting:
             if size_bytes > 0 and self.used_bytes + size_bytes > self._max_bytes:
-                raise QueueFullError(f"documents of {self.used_bytes} bytes are in work, no more fit", retry_after_s=5)
+                raise QueueFullError(
+                    f"the documents in work have {self.used_bytes} bytes, no more fit", retry_after_s=5
+                )
             self.used_bytes += size_bytes
 
     def _make_folder(self) -> None:
@@ -151,7 +153,7 @@ class SpoolFile:
         """
         with self._changing:
             if self._file.closed:
-                raise StorageError("the document was given up")
+                raise StorageError("the document was removed meanwhile")
             if self.size_bytes + len(data) > self._max_bytes:
                 raise TooLargeError(f"the document has more than {self._max_bytes} bytes, which is the limit")
             self._spool.count(len(data))

@@ -6,6 +6,7 @@ It only reports: calls are made whatever it found; only the circuit breaker stop
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from sidecar.errors import SidecarError
 from sidecar.gpu.vram import full_name
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 POLL_FAILED_S = 1.0
-"""The interval while something is wrong, so that a server's return is noticed soon."""
+"""The interval in seconds while something is wrong, so that a server's return is noticed soon."""
 
 STARTING = "model-server-starting"
 UNREACHABLE = "model-server-unreachable"
@@ -48,6 +49,12 @@ class ModelWatch:
                 log.log(level, "the model server's state changed", extra={"state": self.failure or "ready"})
             self.polled.set()
             await asyncio.sleep(POLL_FAILED_S if self.failure else POLL_S)
+
+    async def asked_once(self, within_s: float) -> None:
+        """Wait until the server has been asked once, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.polled.wait()
 
     async def _check(self) -> str | None:
         wanted = full_name(self._wanted())

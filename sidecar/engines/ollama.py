@@ -7,10 +7,13 @@ import asyncio
 import io
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +26,7 @@ from sidecar.engines.name_lookup import NameLookup
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
+    EngineRefusedError,
     EngineUnavailableError,
     SidecarError,
 )
@@ -33,12 +37,12 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 3.0
 """Deadline of the small requests: which models are loaded, which are installed."""
-AGAIN_S = ollama_error.AGAIN_S
+RETRY_AFTER_S = ollama_error.RETRY_AFTER_S
 PLAIN = {"Accept-Encoding": "identity"}
 """A gateway that compresses a stream would delay its tokens."""
 MAX_LINE_BYTES = 1024 * 1024
 MAX_ANSWER_CHARS = 400_000
-"""No page has this much text: a model that writes more has gone astray, even if it does not repeat itself."""
+"""No page has this much text: a model that writes more has lost its way, even if it does not repeat itself."""
 MAX_ERROR_BYTES = 65_536
 SHOWN_ERROR_CHARS = 200
 MIB = 1024 * 1024
@@ -65,7 +69,7 @@ class ChatStream:
 
     parts: list[str] = field(default_factory=list)
     chars: int = 0
-    """Of the text, and of what the model thought before it."""
+    """Characters of the text, and of what the model thought before it."""
     done_reason: str = model_answer.CUT
     first_token_s: float | None = None
     error: SidecarError | None = None
@@ -82,7 +86,7 @@ class ChatStream:
         self.chars += len(piece.text) + len(piece.thinking)
 
     def break_off(self, done_reason: str, error: SidecarError) -> None:
-        """Keep the text that arrived before the stream broke off."""
+        """Keep the text that arrived before the stream was interrupted."""
         self.done_reason, self.error = done_reason, error
 
 
@@ -112,7 +116,7 @@ class Ollama:
         self._session = None
 
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
-        """Stream one chat until it is done, loops, breaks off or is out of time; cancelling closes the connection.
+        """Stream one chat until it is done, loops, is interrupted or out of time; cancelling closes the connection.
 
         Raises:
             EngineUnavailableError: the server cannot be reached.
@@ -169,7 +173,8 @@ class Ollama:
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
-        return tuple(_resident(model) for model in _list_of(await self._get("/api/ps"), "models"))
+        answer, date = await self._get("/api/ps")
+        return tuple(_resident(model, date) for model in _list_of(answer, "models"))
 
     async def installed(self) -> Mapping[str, str | None]:
         """List the models that are installed on the server, with their tags; give each one's digest, if it has one.
@@ -177,21 +182,58 @@ class Ollama:
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
-        models = _list_of(await self._get("/api/tags"), "models")
+        answer, _ = await self._get("/api/tags")
+        models = _list_of(answer, "models")
         return {str(model.get("name") or model.get("model")): _text_of(model, "digest") or None for model in models}
 
-    async def _get(self, path: str) -> object:
+    async def load(self, model: str, keep_alive_s: float, num_ctx: int, deadline_s: float) -> None:
+        """Load a model, without a word for it, to stay so long after its last request; a negative number: for ever.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError, DeadlineError: it is not loaded.
+            ModelMissingError: the server does not have it.
+        """
+        asked: dict[str, object] = {"model": model, "keep_alive": _whole(keep_alive_s)}
+        options = {"options": {"num_ctx": num_ctx}} if num_ctx else {}
+        try:
+            await self._command("/api/generate", asked | options, deadline_s)
+        except EngineRefusedError:  # it makes no text, as an embedder does not
+            await self._command("/api/embed", asked | options | {"input": []}, deadline_s)
+
+    async def unload(self, model: str) -> None:
+        """Have a model leave the memory, at once if it is idle, else when its last request has ended.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError, ModelMissingError, DeadlineError: it does not obey.
+        """
+        await self._command("/api/generate", {"model": model, "keep_alive": 0}, LOOK_S)
+
+    async def _command(self, path: str, asked: Mapping[str, object], deadline_s: float) -> None:
+        body = io.BytesIO(json.dumps(asked).encode())
+        try:
+            async with asyncio.timeout(deadline_s):
+                with _gate():
+                    async with self._post(path, body) as answer:
+                        await _refuse_status(answer, str(asked["model"]))
+                        await _head(answer.content, MAX_LINE_BYTES)
+        except TimeoutError as exc:
+            raise DeadlineError(f"the model server took longer than {deadline_s:.3g} s") from exc
+        except _RepeatsItselfError as exc:
+            raise EngineFailedError("the model server's answer is not what Ollama answers") from exc
+
+    async def _get(self, path: str) -> tuple[object, str]:
+        """Get an answer, and the server's own time."""
         with _gate():
             try:
                 async with (
                     asyncio.timeout(LOOK_S),
-                    self._there().get(self._url + path, allow_redirects=False) as answer,
+                    self._opened().get(self._url + path, allow_redirects=False) as answer,
                 ):
                     if answer.status != 200:
                         raise EngineFailedError(f"the model server answered {answer.status}")
-                    return json.loads(await _head(answer.content, MAX_LINE_BYTES))
+                    return json.loads(await _head(answer.content, MAX_LINE_BYTES)), answer.headers.get("Date", "")
             except TimeoutError as exc:
-                raise EngineUnavailableError("the model server does not answer", retry_after_s=AGAIN_S) from exc
+                raise EngineUnavailableError("the model server does not answer", retry_after_s=RETRY_AFTER_S) from exc
 
     @asynccontextmanager
     async def _post(self, path: str, body: io.BytesIO) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -199,7 +241,7 @@ class Ollama:
         timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_connect=self._connect_s)
         headers = {"Content-Type": "application/json"}
         url = self._url + path
-        async with self._there().post(
+        async with self._opened().post(
             url, data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             try:
@@ -207,9 +249,9 @@ class Ollama:
             finally:
                 answer.close()  # the rest is not needed; a model that still writes stops when the connection closes
 
-    def _there(self) -> aiohttp.ClientSession:
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise EngineUnavailableError("the service is not started, or stops")
+            raise EngineUnavailableError("the service is not started yet, or stops")
         return self._session
 
 
@@ -219,7 +261,7 @@ def _gate() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as exc:
-        raise EngineUnavailableError("the model server cannot be reached", retry_after_s=AGAIN_S) from exc
+        raise EngineUnavailableError("the model server cannot be reached", retry_after_s=RETRY_AFTER_S) from exc
     except aiohttp.ClientError as exc:
         raise ollama_error.lost("the connection to the model server broke") from exc
     except (ValueError, RecursionError) as exc:
@@ -269,7 +311,7 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             if line.strip():
                 yield line
         if len(rest) > MAX_LINE_BYTES:
-            raise EngineFailedError("the model server sent a line without end")
+            raise EngineFailedError("the model server sent a line that is too long")
     if rest.strip():
         yield rest
 
@@ -296,7 +338,7 @@ def _parse_line(line: bytes) -> _Piece:
     if "error" in said:
         log.warning("the model server broke off", extra={"error": str(said["error"])[:SHOWN_ERROR_CHARS]})
         _raise_if_repeating(str(said["error"]))
-        raise ollama_error.failure(str(said["error"]), "the model server broke off with an error")
+        raise ollama_error.failure(str(said["error"]), "the model server stopped with an error")
     message = said.get("message")
     message = message if isinstance(message, dict) else {}
     done_reason = str(said.get("done_reason") or model_answer.CUT) if said.get("done") is True else None
@@ -315,9 +357,29 @@ def _list_of(answer: object, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def _resident(model: Mapping[str, Any]) -> ResidentModel:
+def _resident(model: Mapping[str, Any], date: str) -> ResidentModel:
     size_vram, context = model.get("size_vram") or 0, model.get("context_length")
     if not isinstance(size_vram, int) or size_vram < 0:
         raise EngineFailedError("the model server's answer is not what Ollama answers")
-    name = str(model.get("name") or model.get("model"))
-    return ResidentModel(name, size_vram // MIB, context if isinstance(context, int) else 0)
+    expires_at = _text_of(model, "expires_at")
+    return ResidentModel(
+        str(model.get("name") or model.get("model")),
+        size_vram // MIB,
+        context if isinstance(context, int) else 0,
+        expires_at,
+        _remaining_s(expires_at, date),
+    )
+
+
+def _remaining_s(expires_at: str, date: str) -> float | None:
+    """Return the seconds from the server's time to a time of its own, where both can be read: our clock may differ."""
+    try:
+        expires = datetime.fromisoformat(expires_at)
+        return (expires - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):  # a time without its zone is no use either
+        return None
+
+
+def _whole(seconds: float) -> int:
+    """Round up: Ollama takes no text without a unit, and a fraction of a second is nobody's wish."""
+    return -1 if seconds < 0 else math.ceil(seconds)

@@ -14,13 +14,15 @@ from sidecar.errors import (
     ModelMissingError,
 )
 
-AGAIN_S = 10
+RETRY_AFTER_S = 10
 """Retry-After when the server failed: a restart of it, or of its runner, takes about that long."""
 PASSING_STATUSES = frozenset({408, 425, 429})
 """Refusals by a gateway that say nothing about the page."""
 
 NEEDED_TOKENS = re.compile(r"n_prompt_tokens\W{1,6}(\d{1,9})")
 """In the JSON that an overflow's error text holds, as text in text: each quote may have a backslash."""
+
+CONTEXT = re.compile("(longer than|exceeds) the (available )?context", re.IGNORECASE)
 
 
 class Meaning(Enum):
@@ -40,7 +42,10 @@ _WORDS = {
     ),
     Meaning.REPEATS_ITSELF: r"token repeat|repeat(ed|ing|s)?\s+(the same )?tokens?",
     Meaning.NO_VISION: "image input is not supported|does not support (image|vision)|provide the mmproj",
-    Meaning.RUNNER_GONE: "has terminated|no longer running|core dumped|signal: (aborted|killed)|unexpected eof|: eof$",
+    Meaning.RUNNER_GONE: (
+        "has terminated|unexpectedly stopped|no longer running|core dumped|signal: (aborted|killed)|"
+        "unexpected eof|: eof$"
+    ),
 }
 _PATTERNS = {meaning: re.compile(words, re.IGNORECASE) for meaning, words in _WORDS.items()}
 
@@ -54,17 +59,19 @@ def failure(said: str, what: str) -> EngineFailedError:
     """Return the error for a failure of the server; ``what`` tells it where its words do not."""
     match meaning_of(said):
         case Meaning.OUT_OF_MEMORY:
-            return GpuOutOfMemoryError("the GPU has not enough memory for the model's call", retry_after_s=AGAIN_S)
+            return GpuOutOfMemoryError(
+                "the GPU has not enough memory for the model's call", retry_after_s=RETRY_AFTER_S
+            )
         case Meaning.RUNNER_GONE:
             return lost("the process that runs the model ended")
         case Meaning.NO_VISION:
             return EngineRefusedError("the model takes no pictures")
-    return EngineFailedError(what, retry_after_s=AGAIN_S)
+    return EngineFailedError(what, retry_after_s=RETRY_AFTER_S)
 
 
 def lost(what: str) -> EngineFailedError:
     """Return the error for a connection or a process that ended."""
-    error = EngineFailedError(what, retry_after_s=AGAIN_S)
+    error = EngineFailedError(what, retry_after_s=RETRY_AFTER_S)
     error.is_lost = True
     return error
 
@@ -77,4 +84,6 @@ def refusal(status: int, said: str | None, model: str) -> EngineFailedError | Mo
         return failure(said or "", f"the model server answered {status}")
     if needed := NEEDED_TOKENS.search(said or ""):
         return EngineRefusedError(f"the page and its prompt take {needed[1]} tokens: num_ctx must be larger than that")
+    if CONTEXT.search(said or ""):
+        return EngineRefusedError("the page and its prompt are longer than the model's context: num_ctx must be larger")
     return EngineRefusedError(f"the model server refused the page with status {status}")

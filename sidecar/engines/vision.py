@@ -4,32 +4,26 @@ Each page is drawn in a worker while the one before is read. Directly before eac
 decide whether the call may be made, and how long the model may stay.
 """
 
-import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.answers.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
-from sidecar.engines.ollama import AGAIN_S, ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
 from sidecar.engines.page_drawer import PageDrawer
 from sidecar.errors import (
     DeadlineError,
-    EngineFailedError,
     EngineRefusedError,
     EngineUnavailableError,
-    GpuOutOfMemoryError,
-    GpuPressureError,
     ModelMissingError,
     PageUnreadableError,
     SidecarError,
 )
-from sidecar.gpu import residency_policy
-from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
-from sidecar.gpu.vram import VramHeadroom, full_name
-from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.gpu.call_gate import Asked, CallGate
+from sidecar.gpu.residency_policy import OcrResidencyDecision
+from sidecar.gpu.vram import full_name
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.ocr.text import trim
 from sidecar.profiles import prompt
@@ -41,33 +35,21 @@ from sidecar.runtime.fair_slots import FairSlots
 
 AHEAD = 2
 """Pages in preparation or read, for each page read at a time: the next is drawn while this one is read."""
-PRESSURE_POLL_S = 0.25
-SETTLED_S = 5.0
-"""An evicted model's memory is reported free at most this many seconds later. Pressure seen earlier after our own call
-may be the OCR model itself, just evicted, so the GPU is read again."""
+DIGEST_WAIT_S = 3.0
+"""How long the first pages after a start wait for the model's digest, by which what it needs is known."""
 FAIR_SHARE = 0.5
 """Share of a page's time that a call must have had before its timeout counts against the model server."""
-PRESSURE_AGAIN_S = 30
-"""Retry-After when a page is refused because the GPU is full: an LLM's answer takes about that long."""
 OPTION_NAMES = {"max_tokens": "num_predict"}
 """Ollama's name of a parameter, where it differs from ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisionPolicy:
-    """What the operator decided. Times in seconds, memory in MiB.
-
-    ``required_mb`` of None: the model is called even if it evicts others. ``load_mb``: what it takes to be loaded.
-    """
+    """What the operator decided. Times in seconds."""
 
     parallel_pages: int
     connect_s: float
     first_token_s: float
-    residency: ResidencyLimits
-    required_mb: int | None
-    pressure_wait_s: float
-    active_profile: str | None
-    load_mb: int = 0
 
 
 class VisionEngine:
@@ -81,29 +63,25 @@ class VisionEngine:
         self,
         drawer: PageDrawer,
         ollama: Ollama,
-        monitor: VramMonitor,
+        gate: CallGate,
         policy: VisionPolicy,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._drawer = drawer
         self._ollama = ollama
-        self._monitor = monitor
+        self.gate = gate
         self._policy = policy
         self._clock = clock
         self.circuit = CircuitBreaker(clock)
         self.read_slots = FairSlots(policy.parallel_pages)
         self.prepare_slots = FairSlots(AHEAD * policy.parallel_pages)
-        self._running: Counter[str] = Counter()
-        self.make_room: Callable[[], Awaitable[bool]] | None = None
-        """Evicts lower-priority models; returns whether any left."""
         self.watch: ModelWatch | None = None
         """Knows whether the model server answers."""
-        self._call_ended_s = float("-inf")
 
     @property
     def calls_running(self) -> int:
         """Model calls that run now, of all models."""
-        return self._running.total()
+        return self.gate.calls_running
 
     @property
     def capability(self) -> Capability:
@@ -116,7 +94,7 @@ class VisionEngine:
         return Capability("ready")
 
     async def loaded(self) -> None:
-        """Return: it is the model server that loads."""
+        """Return: the model server does the loading."""
 
     def check_languages(self, languages: str) -> None:
         """Refuse none: the model takes no languages."""
@@ -149,79 +127,42 @@ class VisionEngine:
         if page.picture.blank:
             return PageText("", blank=True, done_reason="blank")
         ends_s = self._clock() + deadline_s
-        residency, headroom = await self._admit(order, ends_s)
+        if self.watch:
+            await self.watch.asked_once(min(DIGEST_WAIT_S, deadline_s))
+        admitted = await self.gate.admit(self._asked(order, ends_s))
+        residency = admitted.decision
         sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)
         request = _request(order.instructions, page.picture, sent, residency)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
         is_fair = timeouts.whole_s >= FAIR_SHARE * order.page_timeout_s
         is_probe = self._pass_circuit()
         try:
-            stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
+            async with self.gate.call(admitted):
+                stream = await self._call(request, timeouts, is_fair=is_fair, is_probe=is_probe)
         except SidecarError as exc:
-            raise TryFailedError(self._with_cause(exc, headroom, order), sent, residency) from exc
+            raise TryFailedError(self.gate.explain(exc, admitted), sent, residency) from exc
         answer = judge(stream.content, stream.done_reason, prompt.texts(order.instructions))
         return PageText(
             trim(answer.text),
             verdict=answer.verdict,
             done_reason=answer.done_reason,
-            error=stream.error and self._with_cause(stream.error, headroom, order),
+            error=stream.error and self.gate.explain(stream.error, admitted),
             parameters=sent,
             residency=residency,
             first_token_s=stream.first_token_s,
         )
 
-    def _with_cause(self, error: SidecarError, headroom: VramHeadroom, order: ReadOrder) -> SidecarError:
-        """Return the error; a runner that ended where memory was short ended for want of it."""
-        required_mb = self._policy.required_mb or self._policy.load_mb
-        if (
-            isinstance(error, EngineFailedError)
-            and error.is_lost
-            and residency_policy.is_short(headroom, order.instructions.model, required_mb)
-        ):
-            return GpuOutOfMemoryError(f"{error}, while the GPU was short of memory", retry_after_s=AGAIN_S)
-        return error
-
-    async def _admit(self, order: ReadOrder, ends_s: float) -> tuple[OcrResidencyDecision, VramHeadroom]:
-        """Read the GPU; wait for room within the limit and the page's deadline; decide how long the model may stay.
-
-        Raises:
-            GpuPressureError: there is no room.
-        """
-        instructions = order.instructions
-        waits_until_s = min(self._clock() + self._policy.pressure_wait_s, ends_s)
-        headroom = await self._monitor.read()
-        if self.make_room and self._lacks_room(headroom, instructions.model) and await self.make_room():
-            headroom = await self._monitor.read_anew()
-        while self._would_evict(headroom, instructions.model):
-            if self._clock() >= waits_until_s and not self._is_settling(headroom, ends_s):
-                raise GpuPressureError(
-                    "the GPU has no room for the OCR model beside what it holds now", retry_after_s=PRESSURE_AGAIN_S
-                )
-            await asyncio.sleep(PRESSURE_POLL_S)
-            headroom = await self._monitor.read()
-        decision = residency_policy.calculate_ocr_residency(
-            headroom,
-            instructions.model,
-            order.active_profile or self._policy.active_profile,
-            self._policy.residency,
-            instructions.keep_alive_cap_s,
+    def _asked(self, order: ReadOrder, ends_s: float) -> Asked:
+        """Tell the gate what it decides by."""
+        instructions, model = order.instructions, self.model(order)
+        return Asked(
+            model=model.name,
+            model_key=model.digest or full_name(model.name),
+            num_ctx=instructions.params.num_ctx or 0,
+            active_profile=order.active_profile,
+            cap_s=instructions.keep_alive_cap_s,
+            ends_s=ends_s,
         )
-        return decision, headroom
-
-    def _would_evict(self, headroom: VramHeadroom, model: str) -> bool:
-        required_mb = self._policy.required_mb
-        return required_mb is not None and residency_policy.would_evict(
-            headroom, model, required_mb, self._running[full_name(model)]
-        )
-
-    def _lacks_room(self, headroom: VramHeadroom, model: str) -> bool:
-        """Return whether the model must be loaded and does not fit: then lower-priority models are evicted."""
-        needs = residency_policy.needs_room(headroom, model, self._policy.load_mb)
-        return needs and not self._running[full_name(model)]
-
-    def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:
-        is_recent = self._clock() < min(self._call_ended_s + SETTLED_S, ends_s)
-        return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb or 0)
 
     def _pass_circuit(self) -> bool:
         """Ask the circuit breaker for permission; return whether this call is its probe."""
@@ -237,8 +178,6 @@ class VisionEngine:
         self, request: Mapping[str, object], timeouts: ChatTimeouts, *, is_fair: bool, is_probe: bool
     ) -> ChatStream:
         """Make one call and report its outcome to the circuit breaker; a timeout counts only after enough time."""
-        model = full_name(str(request["model"]))
-        self._running[model] += 1
         try:
             stream = await self._ollama.chat(request, timeouts)
         except (ModelMissingError, EngineRefusedError):
@@ -251,9 +190,6 @@ class VisionEngine:
             if is_probe:
                 self.circuit.cancelled()
             raise
-        finally:
-            self._running[model] -= 1
-            self._call_ended_s = self._clock()
         if stream.error:
             self._judge(stream.error, is_fair=is_fair, was_probe=is_probe)
         else:

@@ -1,5 +1,5 @@
 """What the fork server imports once, so that a new worker costs milliseconds. Never imported by the service itself."""
 
-from sidecar.engines import tesseract
+from sidecar.engines.tesseract import worker
 
-tesseract.preload()
+worker.preload()

@@ -1,4 +1,4 @@
-"""The GPU's memory: readings, and how long a model may stay.
+"""The GPU's memory: readings, what the OCR model needs, whether it may be called, and how long it may stay.
 
-Reads and decides; calls no model and makes no copies.
+Reads, remembers and decides; reads no page and makes no copies.
 """

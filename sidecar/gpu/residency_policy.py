@@ -4,6 +4,7 @@ The LLM comes first. keep_alive is decided here and nowhere else.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from sidecar.gpu.vram import VramHeadroom
 
@@ -11,12 +12,16 @@ LARGE_CONTEXT_PROFILES = frozenset({"deep-analysis", "large-context"})
 LARGE_CONTEXT_TOKENS = 32_768
 DEFAULT_CONTEXTS = ((47 * 1024, 262_144), (23 * 1024, 32_768))
 """From this much VRAM on, in MiB: the context, in tokens, that Ollama gives a model that nobody gave one."""
+FITS_SHARE = 0.8
+"""Ollama loads a model beside others only if it predicts that weights and context take at most this share of the free
+memory, and else evicts (`server/sched.go`, since it runs llama.cpp's server)."""
 UNKNOWN_MB = -1
 
 LARGE_CONTEXT_ACTIVE = "large-context-active"
 QUERY_FAILED = "query-failed"
 HIGH_PRESSURE = "high-pressure"
 HEADROOM_SUFFICIENT = "headroom-sufficient"
+LEASE = "lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,11 @@ def calculate_ocr_residency(
     return OcrResidencyDecision(window_s, headroom.available_mb, HEADROOM_SUFFICIENT)
 
 
+def lease_residency(headroom: VramHeadroom, left_s: float) -> OcrResidencyDecision:
+    """Let the model stay as long as the lease lasts: the LLM is away, and if we die, it leaves by itself."""
+    return OcrResidencyDecision(max(1, ceil(left_s)), headroom.available_mb, LEASE)
+
+
 def _has_large_context(headroom: VramHeadroom, model: str) -> bool:
     """Return whether an LLM has a context that somebody made large; the default of a large card says nothing."""
     default = next((tokens for from_mb, tokens in DEFAULT_CONTEXTS if headroom.total_mb >= from_mb), 0)
@@ -79,6 +89,24 @@ def would_evict(headroom: VramHeadroom, model: str, required_mb: int, calls_runn
     if not headroom.query_success or calls_running or headroom.is_resident(model):
         return False
     return headroom.available_mb < required_mb and bool(headroom.others(model))
+
+
+def would_overflow(headroom: VramHeadroom, model: str, required_mb: int, room_mb: int, calls_running: int) -> bool:
+    """Return whether one more call would take more than there is for the model and its calls, where the need is known.
+
+    A call that would be alone on the card is made all the same: nobody loses anything, and the server may move a part
+    of the model to the CPU. False if the reading failed.
+    """
+    if not headroom.query_success or not (calls_running or headroom.others(model)):
+        return False
+    return room_mb < required_mb
+
+
+def would_be_made_room_for(headroom: VramHeadroom, model: str, idle_mb: int) -> bool:
+    """Return whether the server would evict others to load the model, though there is enough; 0: nothing is known."""
+    if not headroom.query_success or headroom.is_resident(model) or not headroom.others(model):
+        return False
+    return idle_mb > FITS_SHARE * headroom.available_mb
 
 
 def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:

@@ -1,39 +1,54 @@
 """Readings of the GPU's memory, as values. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DEFAULT_REGISTRY, DEFAULT_NAMESPACE = "registry.ollama.ai/", "library/"
 
 
 @dataclass(frozen=True, slots=True)
 class ResidentModel:
-    """One model that Ollama holds. ``vram_mb`` is its part in VRAM; ``context_length`` is 0 where it is not told."""
+    """One model that Ollama holds. ``vram_mb`` is its part in VRAM; ``context_length`` is 0 where it is not told.
+
+    ``expires_at`` is Ollama's own text, which changes whenever a request of the model ends. ``remaining_s``: how long
+    until then, by Ollama's clock; negative while a request runs for longer than that, None where it is not told.
+    """
 
     name: str
     vram_mb: int
     context_length: int = 0
+    expires_at: str = field(default="", compare=False)
+    remaining_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class VramHeadroom:
-    """A reading, in MiB. ``models`` is what Ollama holds; without success the numbers mean nothing."""
+    """A reading, in MiB. ``models`` is what Ollama holds; without success the numbers mean nothing.
+
+    ``gpu`` identifies the device where the device itself was read, so that all of its users count.
+    """
 
     total_mb: int
     used_mb: int
     available_mb: int
     query_success: bool
     models: tuple[ResidentModel, ...] = ()
+    gpu: str = ""
+
+    @property
+    def gpu_key(self) -> str:
+        """What is learned of a GPU is kept under this: its own identity, or the little that is known of it."""
+        return self.gpu or f"{self.total_mb} MiB"
 
     def held_by(self, model: str) -> int:
-        """MiB that a model holds; 0 if it is not resident."""
+        """Return the MiB that a model holds; 0 if it is not resident."""
         return sum(one.vram_mb for one in self.models if same_model(one.name, model))
 
     def is_resident(self, model: str) -> bool:
-        """Tell whether Ollama holds a model."""
+        """Return whether Ollama holds a model."""
         return any(same_model(one.name, model) for one in self.models)
 
     def others(self, model: str) -> tuple[ResidentModel, ...]:
-        """Give what Ollama holds besides a model."""
+        """Return what Ollama holds besides a model."""
         return tuple(one for one in self.models if not same_model(one.name, model))
 
 

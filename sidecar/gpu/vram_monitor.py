@@ -31,11 +31,12 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """What the device reports, in MiB, over all its users."""
+    """What the device reports, in MiB, over all its users; ``gpu`` is its UUID, where it says."""
 
     total_mb: int
     used_mb: int
     free_mb: int
+    gpu: str = ""
 
 
 class Nvml:
@@ -45,6 +46,7 @@ class Nvml:
         self._index = index
         self._asked: Future[DeviceMemory | None] | None = None
         self._handle: object | None = None
+        self._uuid = ""
 
     async def read(self) -> DeviceMemory | None:
         """Read the memory; None where there is no such device, or its last answer is still awaited."""
@@ -68,11 +70,12 @@ class Nvml:
             if self._handle is None:
                 pynvml.nvmlInit()
                 self._handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
+                self._uuid = str(pynvml.nvmlDeviceGetUUID(self._handle))
             memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
         except pynvml.NVMLError:
             self._handle = None  # no driver, no device, or one that shares its memory; the next reading starts anew
             return None
-        return DeviceMemory(memory.total // MIB, memory.used // MIB, memory.free // MIB)
+        return DeviceMemory(memory.total // MIB, memory.used // MIB, memory.free // MIB, self._uuid)
 
 
 ReadDevice = Callable[[], Awaitable[DeviceMemory | None]]
@@ -141,7 +144,9 @@ def headroom(device: DeviceMemory | None, models: Sequence[ResidentModel] | None
     """Combine the readings: the device's own if there is one, else the card's total less what the models hold."""
     known = tuple(models or ())
     if device:
-        return VramHeadroom(device.total_mb, device.used_mb, device.free_mb, query_success=True, models=known)
+        return VramHeadroom(
+            device.total_mb, device.used_mb, device.free_mb, query_success=True, models=known, gpu=device.gpu
+        )
     if models is None:
         return UNREADABLE
     used_mb = sum(model.vram_mb for model in known)

@@ -18,7 +18,7 @@ def document_warnings(
     tried: Collection[EngineTraits],
     readers: Collection[EngineTraits],
 ) -> Iterator[WarningCode]:
-    """Give each code once; ``tried`` are the engines that were to read a page, ``readers`` those whose text is used."""
+    """Yield each code once; ``tried`` are the engines that were to read, ``readers`` those whose text is used."""
     if facts.limited:
         yield WarningCode.PAGES_LIMITED
     if facts.repaired:

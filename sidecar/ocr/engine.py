@@ -14,11 +14,11 @@ from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
 
 AUTO = "auto"
-"""Asks for usable text layers, and for the service's engine on all other pages."""
+"""Asks for the text layer where it is usable, and for the service's engine on all other pages."""
 FAST_PATH = "fast-path"
-"""Names, in answers, the text layer."""
+"""The name of the text layer in answers."""
 MIXED = "mixed"
-"""Names, in answers, several engines."""
+"""The name in answers for several engines."""
 
 NOTHING_SENT: Mapping[str, object] = {}
 
@@ -44,7 +44,7 @@ class EngineTraits:
 
     @property
     def follows_profiles(self) -> bool:
-        """Tell whether a profile says anything to it."""
+        """Return whether a profile sets anything that it takes."""
         return self.takes_prompt or self.takes_parameters
 
 
@@ -68,7 +68,7 @@ class RequestedOptions:
 
 
 class PageVerdict(StrEnum):
-    """What became of a page."""
+    """The outcome of a page."""
 
     GOOD = "good"
     TRUNCATED = "truncated"
@@ -103,7 +103,7 @@ class PageText:
     verdict: PageVerdict = PageVerdict.GOOD
     done_reason: str = "stop"
     error: SidecarError | None = None
-    """What broke the page off, where that is more than its verdict says."""
+    """What interrupted the page, if that is more than its verdict says."""
     parameters: Mapping[str, object] = field(default_factory=dict)
     residency: OcrResidencyDecision | None = None
     first_token_s: float | None = None
@@ -112,7 +112,7 @@ class PageText:
 
 
 class TryFailedError(Exception):
-    """A try that gave no text at all, after something had been sent for it."""
+    """A try that gave no text at all; it also tells what had been sent."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Attempt:
 
     @property
     def was_asked(self) -> bool:
-        """Tell whether the page reached what reads it: text came back, or something had been sent for it."""
+        """Return whether the engine was asked at all: text came back, or something was sent."""
         has_answered = not self.blank and self.verdict is not PageVerdict.FAILED
         return has_answered or bool(self.parameters or self.residency)
 
@@ -244,7 +244,7 @@ class OcrEngine(Protocol):
         """Name the model that reads."""
 
     def max_attempts(self, order: ReadOrder) -> int:
-        """Return how often a page is tried that comes back truncated, looping or empty."""
+        """Return how often a page is tried if its text comes back truncated, looping or empty."""
 
     async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
         """Do what can be done before the page has a read slot; pages count from 0.

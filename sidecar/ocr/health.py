@@ -1,4 +1,4 @@
-"""Liveness and readiness, from facts, with reasons. Pure."""
+"""Liveness and readiness: from facts to reasons. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sidecar.runtime.capability import Capability
 
 STILL_S = 5.0
-"""After so many seconds without a turn of the event loop the service is not ready; liveness allows longer."""
+"""If the event loop stands still for longer, in seconds, the service is not ready; liveness allows more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +19,18 @@ class Facts:
     default_engine: str
     fallback_engine: str | None
     still_s: float = 0.0
-    """Seconds since the event loop turned."""
+    """Seconds since the event loop last turned."""
     stall_s: float = 60.0
-    """So long it may stand still before the process is better started anew."""
+    """Longest time in seconds that it may stand still before the process should be restarted."""
 
 
 def missing(engine: str) -> Capability:
-    """Tell of an engine that the settings do not configure."""
+    """Return the capability of an engine that the settings do not configure."""
     return Capability("unavailable", f"engine-missing: {engine}")
 
 
 def ocr_capability(facts: Facts) -> Capability:
-    """Tell whether documents can be read: by the engine that ``auto`` falls to, or by the fallback."""
+    """Return whether documents can be read: by the engine that ``auto`` uses, or by the fallback."""
     if facts.stopping:
         return Capability("unavailable", "shutting-down")
     if facts.still_s > STILL_S:
@@ -45,7 +45,7 @@ def ocr_capability(facts: Facts) -> Capability:
 
 
 def death(facts: Facts) -> str | None:
-    """Tell why the process should be started anew, if it should; one that stops on purpose is alive."""
+    """Return why the process should be restarted, or None; one that stops on purpose is alive."""
     if facts.still_s > facts.stall_s:
         return "event-loop-stalled"
     return None if facts.workers_alive or facts.stopping else "workers-stopped"

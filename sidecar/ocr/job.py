@@ -1,4 +1,4 @@
-"""What goes into the use case and comes out of it: a document to read, what became of it, who hears of it. Pure."""
+"""What the use case takes and gives: a document to read, its result, and who is told of progress. Pure."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,7 +29,7 @@ class ReadJob:
 
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
-    """What became of a document. ``profile`` is None where no page was to go to an engine that follows profiles."""
+    """The result of a document. ``profile`` is None if no page was to go to an engine that follows profiles."""
 
     facts: DocumentFacts
     pages: tuple[PageResult, ...]
@@ -44,13 +44,13 @@ class DocumentResult:
 
 
 class Progress(Protocol):
-    """Hears of a document as it is read."""
+    """Is told of a document while it is read."""
 
     async def document(self, facts: DocumentFacts) -> None:
-        """Hear that it is open, before any page is read."""
+        """Called when it is open, before any page is read."""
 
     async def page(self, result: PageResult) -> None:
-        """Hear of a page, in page order."""
+        """Called for each page, in page order."""
 
 
 @dataclass(frozen=True, slots=True)

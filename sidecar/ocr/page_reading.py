@@ -39,7 +39,7 @@ CAUSES: Mapping[str, WarningCode] = {
     PageVerdict.ECHOED: WarningCode.PAGE_ECHOED,
     PageVerdict.EMPTY: WarningCode.PAGE_EMPTY,
 }
-"""What a caller is warned of when a try came to this, by its error's code or its verdict."""
+"""The warning for an outcome of a try: by the error's code, or by the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class PageResult:
     languages_unread: bool = False
     error: SidecarError | None = None
     is_answer: bool = True
-    """Whether this is what the engine believes is on the page; else it is what there is for want of better."""
+    """Whether the engine gave this as the page's text; else it is only the best of what came."""
     repaired: tuple[str, ...] = ()
     """What was mended in the text layer that the text comes from."""
     second_opinion: str | None = None
@@ -90,16 +90,16 @@ class PageReading:
 
     @property
     def is_doubtful(self) -> bool:
-        """Tell whether another engine should read the page, too."""
+        """Return whether another engine should read the page, too."""
         return self._settled and self._best is not None and is_doubtful(self._best[1])
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether no further try is needed."""
+        """Return whether no further try is needed."""
         return self._settled
 
     def add(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
-        """Take what a try gave; the best text is kept, a good one ends the tries."""
+        """Record what a try gave; the best text is kept, a good one ends the tries."""
         self.duration_s += took_s
         self.attempts.append(_attempt(engine.name, read, took_s))
         self.error = self.error or read.error
@@ -111,20 +111,20 @@ class PageReading:
         self._settled = good
 
     def add_second(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
-        """Take a second opinion on a doubtful page; :meth:`result` decides whose text it is."""
+        """Record a second opinion on a doubtful page; :meth:`result` decides whose text is used."""
         self.duration_s += took_s
         self.attempts.append(_attempt(engine.name, read, took_s))
         self._second = engine.name, read
 
     def fail_second(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
-        """Take that a second opinion was asked for and not given: the first reading stands."""
+        """Record that a second opinion failed: the first reading stands."""
         error = self.error
         self.fail(engine, failed, took_s)
         self.error = error
         self._second = engine.name, None
 
     def fail(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
-        """Take that a try gave nothing, and what had been sent for it."""
+        """Record a try that gave no text, and what had been sent."""
         self.duration_s += took_s
         self.attempts.append(
             Attempt(
@@ -139,7 +139,7 @@ class PageReading:
         self.error = self.error or failed.error
 
     def result(self) -> PageResult:
-        """Give what became of the page: the good text, or the most that came, or the error."""
+        """Return the outcome of the page: the good text, or the best of what came, or the error."""
         duration_ms, attempts = round(self.duration_s * 1000), tuple(self.attempts)
         if self._best is None:
             others = self.wanted if attempts and attempts[-1].engine != self.wanted else None
@@ -180,7 +180,7 @@ class PageReading:
 
 
 def _worth(read: PageText) -> tuple[bool, int]:
-    """Order what is not good: text that breaks off before text that loops, then by its length."""
+    """Rank what is not good: truncated text above looping text, then by length."""
     return read.verdict is PageVerdict.TRUNCATED, len(read.text)
 
 
@@ -207,7 +207,7 @@ NOTHING_READ = "not one page was read by the document's deadline"
 def raise_if_none_worked(pages: Sequence[PageResult], *, is_complete: bool = True) -> None:
     """Raise when no page is what an engine believes in: the first error, or that the engine gave no whole page.
 
-    Blank pages are nobody's success: scanned backs must not make an answer of a document that nobody could read.
+    A blank page is no success: the blank backs of a scan must not turn a failure into an answer.
 
     Raises:
         SidecarError: there is nothing to answer with; a DeadlineError where the deadline left pages unread.
@@ -220,11 +220,11 @@ def raise_if_none_worked(pages: Sequence[PageResult], *, is_complete: bool = Tru
     if errors := [page.error for page in not_blank if page.error]:
         raise errors[0]
     verdicts = ", ".join(sorted({page.verdict.value for page in not_blank}))
-    raise EngineFailedError(f"the engine gave no whole page; what it gave is {verdicts}")
+    raise EngineFailedError(f"the engine gave no complete page; its pages are {verdicts}")
 
 
 def engine_used(pages: Sequence[PageResult]) -> str:
-    """Name who read the document; blank pages count only where there is nothing else."""
+    """Name the engine that read the document; blank pages count only if there are no others."""
     read = [page for page in pages if page.engine]
     engines = {page.engine for page in read if not page.blank} or {page.engine for page in read}
     return MIXED if len(engines) > 1 else str(engines.pop())
@@ -247,12 +247,12 @@ def first_sent(pages: Sequence[PageResult], engine: str) -> Mapping[str, object]
 
 
 def ocr_used(pages: Sequence[PageResult]) -> bool:
-    """Tell whether any page went to an engine."""
+    """Return whether any page went to an engine."""
     return any(page.engine not in (FAST_PATH, None) for page in pages)
 
 
 def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Iterator[WarningCode]:
-    """Give the codes for what the pages went through, each once.
+    """Yield the codes for what happened to the pages, each once.
 
     Of a page that went from one engine to another, and of all tries of the engines that follow profiles, which are
     ``profiled``, the causes are reported. Otherwise only the page's own verdict is.

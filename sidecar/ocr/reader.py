@@ -1,14 +1,13 @@
 """The use case: a document in the spool becomes text, page by page; every attempt is recorded.
 
-Knows engines by their protocol and callers not at all.
+Knows engines by their protocol alone, and knows no HTTP.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from sidecar.documents import document
@@ -18,12 +17,10 @@ from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
     GpuPressureError,
-    PageUnreadableError,
-    SidecarError,
     UnreadableDocumentError,
 )
 from sidecar.gpu.residency_policy import OcrResidencyDecision
-from sidecar.ocr import page_reading
+from sidecar.ocr import page_reading, page_tries
 from sidecar.ocr.document_warnings import document_warnings
 from sidecar.ocr.engine import (
     AUTO,
@@ -31,10 +28,7 @@ from sidecar.ocr.engine import (
     EngineFacts,
     EngineTraits,
     OcrEngine,
-    PreparedPage,
-    ReadOrder,
     SecondReader,
-    TryFailedError,
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult
@@ -44,13 +38,7 @@ from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
-
-GRACE_S = 1.0
-"""How long after its deadline a call to an engine is cancelled. An engine ends by itself, with a better error; this is
-for one that does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +119,7 @@ class DocumentReader:
             return await self._open(job, use_text_layer=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
-                "the document cannot be opened: opening it ends the process that tries"
+                "the document cannot be opened: it crashes the process that opens it"
             ) from exc
 
     async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
@@ -177,48 +165,13 @@ class DocumentReader:
             return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank, repaired=page.repaired)
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
-            await self._try_engine(engine, job.order, page.index, reading)
+            await page_tries.try_engine(engine, job.order, page.index, reading, self.admission)
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
                 break
         if engine_order.second and reading.is_doubtful:
             with suppress(asyncio.CancelledError):  # at the document's deadline the first reading stands
-                await self._second_opinion(engine_order.second, job.order, page.index, reading)
+                await page_tries.give_second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
-
-    async def _second_opinion(self, engine: SecondReader, order: ReadOrder, index: int, reading: PageReading) -> None:
-        """Have a doubtful page read once more, if the engine knows what is written there; its failure costs nothing."""
-        first_text = reading.first_reading.text if reading.first_reading else ""
-        if not engine.covers(order.languages, first_text):
-            return
-        async with (
-            engine.prepare_slots.take(order.document, order.caller),
-            engine.read_slots.take(order.document, order.caller),
-        ):
-            started_s = time.monotonic()
-            try:
-                page = await _within(order.page_timeout_s, engine.prepare(order, index))
-                page = replace(page, first_text=first_text)
-                read = await _within(order.page_timeout_s, engine.read(order, page, 1, order.page_timeout_s))
-            except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
-                reading.fail_second(engine.traits, _failure(exc, index), time.monotonic() - started_s)
-                return
-            took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
-            reading.add_second(engine.traits, read, took_s)
-
-    async def _try_engine(self, engine: OcrEngine, order: ReadOrder, index: int, reading: PageReading) -> None:
-        """Let one engine try the page: prepare it, wait for a read slot, read it as often as the engine allows."""
-        async with engine.prepare_slots.take(order.document, order.caller):
-            started_s = time.monotonic()
-            try:
-                page = await _within(order.page_timeout_s, engine.prepare(order, index))
-            except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
-                reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
-                return
-            async with engine.read_slots.take(order.document, order.caller):
-                started_s = time.monotonic()
-                await _attempts(engine, order, page, reading)
-                if reading.is_settled:  # else another engine is to read it, and the page counts there
-                    self.admission.page_done(time.monotonic() - started_s, engine.read_slots.slots)
 
     def _result(
         self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...], unread: tuple[int, ...]
@@ -252,27 +205,6 @@ class DocumentReader:
         return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
 
 
-async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, reading: PageReading) -> None:
-    """Try until the page is settled; the tries share the page's deadline, an error ends them."""
-    ends_s = time.monotonic() + order.page_timeout_s - page.worked_s
-    took_before_s = page.worked_s
-    for attempt in range(1, engine.max_attempts(order) + 1):
-        started_s = time.monotonic()
-        if attempt > 1 and started_s >= ends_s:
-            return
-        try:
-            deadline_s = max(0.001, ends_s - started_s)
-            read = await _within(deadline_s, engine.read(order, page, attempt, deadline_s))
-        except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
-            reading.fail(engine.traits, _failure(exc, page.index), took_before_s + time.monotonic() - started_s)
-            return
-        took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
-        reading.add(engine.traits, read, took_before_s + took_s)
-        took_before_s = 0.0
-        if reading.is_settled or read.error:
-            return
-
-
 async def _due(job: ReadJob, call: Awaitable[T]) -> T:
     """Await a call until the job's end.
 
@@ -287,45 +219,18 @@ async def _due(job: ReadJob, call: Awaitable[T]) -> T:
 
 
 async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
-    """Wait for a task until then; tell whether it has ended."""
+    """Wait for a task until then; return whether it has ended."""
     left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
     done, _ = await asyncio.wait([task], timeout=left_s)
     return bool(done)
-
-
-async def _within(deadline_s: float, call: Awaitable[T]) -> T:
-    """Await a call to an engine; cancel it if it does not end by itself.
-
-    Raises:
-        DeadlineError: it was cancelled, or a timeout of the engine's own ended it.
-    """
-    try:
-        async with asyncio.timeout(deadline_s + GRACE_S):
-            return await call
-    except TimeoutError as exc:
-        raise DeadlineError(f"the page took longer than {deadline_s:g} s") from exc
 
 
 def _needs_engine(page: PageFacts) -> bool:
     return page.text is None and not page.blank and page.error is None
 
 
-def _failure(exc: Exception, index: int) -> TryFailedError:
-    """Turn whatever ended a try into one of our errors; a bug costs its page, not the others, and stays opaque."""
-    match exc:
-        case TryFailedError():
-            return exc
-        case SidecarError():
-            return TryFailedError(exc)
-        case WorkerDiedError():
-            what = f"page {index + 1} cannot be read: reading it ends the process that tries"
-            return TryFailedError(PageUnreadableError(what))
-    log.error("a page failed unexpectedly", exc_info=exc)
-    return TryFailedError(SidecarError())
-
-
 def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:
-    """Give the decision of the last page's last call: what the model was left with."""
+    """Return the decision of the last page's last call: it still holds for the model."""
     made = [attempt.residency for page in pages for attempt in page.attempts if attempt.residency]
     return made[-1] if made else None
 
@@ -341,7 +246,7 @@ async def _running(work: Sequence[Coroutine[None, None, T]]) -> AsyncIterator[li
 
 
 async def _stop(tasks: Sequence["asyncio.Task[T]"]) -> None:
-    """Cancel all at once, so that none begins where another ends, and wait for their ends."""
+    """Cancel all at once, so that none starts when another ends, and wait for them to end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

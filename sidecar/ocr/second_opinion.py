@@ -1,4 +1,4 @@
-"""Which pages another engine reads once more, and which of two readings is the better. Pure: it can be replayed."""
+"""Which pages another engine reads once more, and which of two readings is better. Pure."""
 
 from sidecar.documents.layers import latin_text
 from sidecar.ocr.engine import PageText, PageVerdict

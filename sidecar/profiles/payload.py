@@ -1,6 +1,6 @@
-"""A profile: the operators' settings of the model, in the ConfigMap's format, and their precedence. Pure.
+"""A profile: the operators' settings of the model, in the ConfigMap's format. Pure.
 
-Owned here for both sides: the controller renders this payload, the sidecar parses it.
+Shared by both programs: the controller renders this payload, the sidecar parses it.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ MAX_DEADLINE_S = 86_400
 MAX_TEMPERATURE = 2
 SHOWN_VALUE_CHARS = 80
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,100}\}\}")
-"""A name in double braces, as production's templates have it: ``{{ocr_text}}``. No braces in it, so that each character
-is looked at once; no more than a name's length, so that no paragraph is taken for one."""
+"""A name in double braces, as production's templates have it: ``{{ocr_text}}``. Braces inside are excluded, so that the
+search takes linear time; the length is limited, so that no paragraph counts as a name."""
 
 
 CanonicalModel = Literal["np-dms-ocr"]
@@ -37,7 +37,7 @@ CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
 
 
 LATER_FIELDS = ("deadlineSeconds", "format", "userPrompt")
-"""Fields that came after the first release: a profile without them keeps the revision it had."""
+"""Fields added after the first release: a profile without them keeps its revision."""
 
 
 AnswerFormat = Literal["json"]
@@ -261,6 +261,3 @@ def render_profile(profile: Profile) -> str:
 
 def _canonical(payload: object) -> str:
     return json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-# ── precedence ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 1024 * 1024
 """A ConfigMap holds no more in all its keys."""
 MAX_FILES = 5000
 """A ConfigMap has room for about 3,000 of the smallest profiles."""
-KUBELETS_LINK = "..data"
+DATA_LINK = "..data"
 """Link to the folder that holds a mounted ConfigMap's files; the kubelet swaps it, and with it all files at once."""
 SHOWN_PROFILES = 20
 """Names in one log line."""
@@ -168,7 +168,7 @@ def _shown(name: str) -> str:
 
 def _resolved(folder: Path) -> Path:
     """Return the files' folder: for a mounted ConfigMap the current target of the kubelet's link."""
-    link = folder / KUBELETS_LINK
+    link = folder / DATA_LINK
     return Path(os.path.realpath(link)) if link.is_symlink() else folder  # pathlib's raises for a link to itself
 
 

@@ -270,7 +270,8 @@ class ModelKeeper(Generic[M]):
                 await asyncio.wait({self._loading})
             if self.model is not None:
                 await self._means.placement.dismiss(self.name)
-                await self._unused.wait()
+                while self._users:  # a batch may begin between the end of the last one and our turn
+                    await self._unused.wait()
                 await self._drop(cause)
         finally:
             self._leaving = None

@@ -23,7 +23,7 @@ class _Batch:
 class Pace:
     """Seconds a token, for one core of a device: the median of the last batches, long ones counting more.
 
-    A mean would be spoilt for minutes by one short batch that was slow.
+    One short batch that was slow would falsify a mean for minutes.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Estimate:
 
 
 def check_estimate(estimate: Estimate, stall_s: float, total_s: float) -> None:
-    """Refuse at once what would not be answered in time, instead of computing a part of it in vain.
+    """Refuse at once what would not be answered in time, instead of computing a part of it for nothing.
 
     Args:
         estimate: what the request needs.

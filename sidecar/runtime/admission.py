@@ -1,4 +1,4 @@
-"""How many pages, texts or documents may be in work, and when who is turned away should come back."""
+"""How many pages, texts or documents may be in work, and when a refused caller should try again."""
 
 import math
 from collections import Counter
@@ -11,13 +11,13 @@ PACE_WEIGHT = 0.2
 """Share of the newest page in the running mean of seconds a page: about the last ten pages count."""
 MAX_RETRY_AFTER_S = 600
 QUOTA_RETRY_AFTER_S = 2
-"""A document takes seconds, and who comes back too early is refused before the body."""
+"""A document takes seconds, and a caller that tries too early is refused before its body is received."""
 
 
 class Admission:
     """Counts pages in and out. ``max_pages`` bounds those admitted and not yet done.
 
-    One document of each caller is let in whatever its size, so that nobody is kept out by what others sent. What is
+    One document of each caller is admitted whatever its size, so that nobody is blocked by what others sent. What is
     counted need not be pages: ``noun`` names it in errors, ``page_s`` is the first guess of its pace.
     """
 
@@ -30,7 +30,7 @@ class Admission:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether not even one page more would be admitted."""
+        """Return whether not even one more page would be admitted."""
         return self.admitted >= self._max_pages
 
     @property
@@ -39,7 +39,7 @@ class Admission:
         return max(1, min(MAX_RETRY_AFTER_S, math.ceil(self.admitted * self._page_s)))
 
     def refuse_if_full(self, caller: Hashable = None) -> None:
-        """Refuse before a body is received that would be refused after.
+        """Refuse, before its body is received, a document that would be refused afterwards.
 
         Raises:
             QueueFullError: there is no room for one page more, and the caller has some.
@@ -52,7 +52,7 @@ class Admission:
         """Count a document's pages in for as long as it is worked on.
 
         Raises:
-            QueueFullError: they do not fit. One document is let in whatever its size when its caller has no other.
+            QueueFullError: they do not fit. A caller's only document is always admitted.
         """
         self.refuse_unless_fits(pages, self._of_callers[caller])
         self._count(caller, pages)
@@ -113,7 +113,7 @@ class Growing:
         self.take_anyway(pages)
 
     def take_anyway(self, pages: int) -> None:
-        """Count in more, whether it fits or not: it is there already."""
+        """Count in more, whether it fits or not: the memory is already in use."""
         self._admission.admitted += pages
         self.count += pages
 

@@ -1,6 +1,6 @@
-"""Blocking calls that may never come back, in threads that never hold up the end of the process, and not too many.
+"""Blocking calls that may never return, in a bounded number of threads that never delay the end of the process.
 
-For what asks a file system over the network or a name server: no deadline ends such a call, it only ends the wait.
+For calls to a network file system or a name server: a deadline cannot end such a call, only the wait for it.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class BlockingPool:
             PoolFullError: as many calls are stuck as there may be threads.
         """
         if self.stuck >= self._size:
-            raise PoolFullError(f"{self.stuck} calls of {self._name} do not come back")
+            raise PoolFullError(f"{self.stuck} calls of {self._name} do not return")
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()

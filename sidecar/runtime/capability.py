@@ -12,5 +12,5 @@ class Capability:
 
     @property
     def ready(self) -> bool:
-        """Tell whether it can be asked for now."""
+        """Return whether it is available now."""
         return self.state == "ready"

@@ -42,7 +42,7 @@ def read_quota(groups: Path, membership: Path) -> float | None:
 
 
 def _folders(groups: Path, lines: list[str]) -> Iterator[Path]:
-    """Give the folders of the groups. In a container the path may be the host's: what is not there, nobody misses."""
+    """Yield the folders of the groups. In a container the path may be the host's; absent folders are skipped."""
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -54,7 +54,7 @@ def _folders(groups: Path, lines: list[str]) -> Iterator[Path]:
 
 
 def _quota_of(folder: Path) -> float | None:
-    """Give a group's quota in cores, of either version."""
+    """Return a group's quota in cores, of either version."""
     try:
         quota_us, period_us = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -70,7 +70,7 @@ def _quota_of(folder: Path) -> float | None:
 
 
 class CoreUser(Protocol):
-    """Whoever computes on cores of this process: each model has a queue that does."""
+    """Computes on cores of this process: the queue of each model."""
 
     @property
     def waiting(self) -> int:
@@ -85,7 +85,7 @@ class CoreUser(Protocol):
 
 
 class CoreLedger:
-    """Who uses the cores now: pages that are read, and the batches of every model. Nobody writes into it: it asks.
+    """Who uses the cores now: pages that are read, and the batches of every model. It asks them each time.
 
     ``pages`` returns how many cores read pages. They come first, and never wait for a batch.
     """

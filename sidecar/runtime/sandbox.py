@@ -1,7 +1,7 @@
 """What a worker process may no longer do once it reads documents: the kernel's seccomp filter and Landlock.
 
-Both need no privilege and cannot be taken off. Where the kernel or the machine has not got one, it is left out, and
-:func:`available` tells so. https://docs.kernel.org/userspace-api/seccomp_filter.html, …/landlock.html.
+Both need no privilege and cannot be undone. One that the kernel or the machine does not have is left out;
+:func:`available` reports which there are. https://docs.kernel.org/userspace-api/seccomp_filter.html, …/landlock.html.
 """
 
 import ctypes

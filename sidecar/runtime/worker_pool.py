@@ -1,6 +1,6 @@
 """The pool of worker processes: a deadline and a kill for each task, recycling, and its own supervision.
 
-Knows nothing of documents: it runs functions. The only door to pebble.
+Knows nothing of documents: it runs functions. The only module that imports pebble.
 """
 
 import asyncio
@@ -28,12 +28,13 @@ START_METHOD = "forkserver"
 """Workers fork from a small process of one thread: quick as fork, and safe beside pebble's and torch's threads."""
 PRELOAD = ["sidecar.engines.worker_preload"]
 TRIES = 2
-"""A task whose worker dies is given to another: the kernel's memory killer takes bystanders. Twice is no accident."""
+"""A task whose worker dies is given to another one: the kernel's out-of-memory killer may have hit the wrong worker. If
+that happens twice, the task is the cause."""
 LOOK_S = 1.0
-"""How often a task is looked after, in seconds: pebble may learn of a worker's death before it learns what it had taken
-on, and then waits for the deadline."""
+"""How often a running task is checked, in seconds: pebble may notice a worker's death before it knows which task the
+worker had taken, and then waits for the deadline."""
 BROKEN_IN_A_ROW = 5
-"""Pools that broke one after the other, without one task done between, before the process should be started anew."""
+"""Pools that may break in a row, without one finished task between them, before the process should be restarted."""
 
 
 class WorkerDiedError(Exception):
@@ -60,7 +61,7 @@ def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
 
 
 def _ensure_fork_server() -> None:
-    """Start what forks the workers, if it does not run, deaf to SIGINT: Ctrl-C reaches the whole process group.
+    """Start the fork server, if it does not run, with SIGINT blocked: Ctrl-C reaches the whole process group.
 
     What it forks inherits the mask. A worker that ignored the signal itself would print a traceback until it does.
     """
@@ -91,7 +92,7 @@ async def _result(pool: pebble.ProcessPool, task: "pebble.ProcessFuture[T]") -> 
 
 
 def _is_lost(pool: pebble.ProcessPool, future: "pebble.ProcessFuture[T]") -> bool:
-    """Tell whether a task that is not done is with no worker, and with no pool that would give it to one."""
+    """Return whether no worker has this unfinished task, and no pool will give it to one."""
     if not pool.active:
         return True
     manager = pool._pool_manager  # noqa: SLF001 - pebble tells it nowhere else
@@ -115,12 +116,12 @@ class WorkerPool:
 
     @property
     def alive(self) -> bool:
-        """Tell whether tasks can be run: not after the end, nor when every new pool breaks like the one before."""
+        """Return whether tasks can be run: not after the end, nor if every new pool breaks like the one before."""
         return not self._stopped and self._broken_in_a_row < BROKEN_IN_A_ROW
 
     @property
     def busy(self) -> int:
-        """Count the workers that have something to do."""
+        """Count the workers that are busy."""
         return min(self._tasks, self.limits.count)
 
     async def run_timed(self, function: Callable[..., T], *args: Any, deadline_s: float) -> tuple[T, float]:  # noqa: ANN401 - likewise

@@ -1,4 +1,4 @@
-"""What a worker process may take from the machine."""
+"""What a worker process may use of the machine."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def limit_process(memory_bytes: int, nice: int) -> None:
     """Bound this worker's address space and priority, and make sure that it never outlives the service.
 
-    A worker holds nothing that needs putting in order, so SIGTERM ends it at once even inside a C library: a page whose
+    A worker has nothing to clean up, so SIGTERM ends it at once even inside a C library: a page whose
     caller has left gives its core back in milliseconds.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -28,7 +28,7 @@ def limit_process(memory_bytes: int, nice: int) -> None:
 
 
 def _mute_libraries() -> None:
-    """Send standard error nowhere: C libraries chatter there about bad documents, amid the service's JSON lines."""
+    """Discard standard error: C libraries write about bad documents there, between the service's JSON lines."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stderr.fileno())
     os.close(nowhere)

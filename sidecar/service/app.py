@@ -6,6 +6,7 @@ from aiohttp import web
 
 from sidecar.api import documents, ops
 from sidecar.api.app_keys import (
+    CALL_GATE,
     CONNECTIONS,
     DRAIN,
     EMBEDDERS,
@@ -21,6 +22,7 @@ from sidecar.api.app_keys import (
     RERANKERS,
     SETTINGS,
     SPOOL,
+    STATE_FOLDER,
     UPLOADS,
     WORKERS,
 )
@@ -40,6 +42,7 @@ from sidecar.api.texts import embedding, models, presence, reranking
 from sidecar.documents.spool import Spool
 from sidecar.documents.upload_folder import OpenFile, UploadFolder
 from sidecar.documents.upload_paths import open_upload
+from sidecar.gpu.state_folder import StateFolder
 from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.admission import Quota
 from sidecar.runtime.background import beside
@@ -85,7 +88,7 @@ OPS_ROUTES = (
     web.get("/profiles", ops.get_profiles),
 )
 
-POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4}
+POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4, "state": 2}
 """Threads for calls that may hang, by purpose: copies from the shared volume run in parallel, polls do not."""
 
 
@@ -116,6 +119,9 @@ def build_app(
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
     app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
+    if settings.state_dir:
+        app[STATE_FOLDER] = StateFolder(settings.state_dir, pools["state"])
+        app.cleanup_ctx.append(state_life)
     add_retrieval(app, settings, gpu or GpuSeam())
     add_reader(app, settings, factories)  # adds the engines' long-lived objects
     app.cleanup_ctx.append(retrieval_life)
@@ -140,6 +146,13 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def state_life(app: web.Application) -> AsyncIterator[None]:
+    """Try the state folder before anything needs it, and give its locks back at the end."""
+    await app[STATE_FOLDER].open()
+    yield
+    app[STATE_FOLDER].close()
+
+
 def build_ops_app(api: web.Application) -> web.Application:
     """Compose the ops application, which reads the API application's state from another thread."""
     app = web.Application(middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed])
@@ -152,6 +165,10 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[WORKERS] = api[WORKERS]
     app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]
     app[PROFILE_STORE] = api[PROFILE_STORE]
+    if CALL_GATE in api:
+        app[CALL_GATE] = api[CALL_GATE]
+    if STATE_FOLDER in api:
+        app[STATE_FOLDER] = api[STATE_FOLDER]
     app[EMBEDDERS], app[RERANKERS] = api[EMBEDDERS], api[RERANKERS]
     app.add_routes(OPS_ROUTES)
     return app

@@ -5,20 +5,28 @@ that makes it and its line in `ENGINES`.
 """
 
 from collections.abc import AsyncIterator, Callable, Container, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from sidecar.api.app_keys import METRICS, PLACEMENT, POOLS, PROFILE_STORE, SETTINGS, WORKERS
+from sidecar.api.app_keys import CALL_GATE, METRICS, PLACEMENT, POOLS, PROFILE_STORE, SETTINGS, STATE_FOLDER, WORKERS
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.ollama import Ollama
 from sidecar.engines.page_drawer import PageDrawer
-from sidecar.engines.rapidocr import RapidEngine, find_models
-from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.rapidocr.installation import find_models
+from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine, VisionPolicy
+from sidecar.gpu.call_gate import CallGate, GatePolicy
+from sidecar.gpu.lease import GpuLease
+from sidecar.gpu.lease_debts import Debts
+from sidecar.gpu.lease_state import LeaseTerms
+from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.residency_policy import ResidencyLimits
-from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, VramMonitor
+from sidecar.gpu.state_folder import StateFolder
+from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, ReadDevice, VramMonitor
 from sidecar.ocr.engine import EngineTraits, OcrEngine
 from sidecar.runtime.background import beside
 from sidecar.service.gauges import watch_model
@@ -36,27 +44,39 @@ class EngineFactory:
     build: Build
 
 
-def build_vision(app: web.Application, limits: DocumentLimits) -> OcrEngine | None:
-    """Make the engine of the vision model, if a model server is configured."""
+def build_vision(
+    app: web.Application, limits: DocumentLimits, read_device: ReadDevice | None = None
+) -> OcrEngine | None:
+    """Make the engine of the vision model, if a model server is configured; ``read_device``: None means NVML."""
     settings = app[SETTINGS]
     if not settings.ollama_api_url:
         return None
     ollama = Ollama(settings.ollama_api_url, settings.connect_s, names=app[POOLS]["names"])
-    read_device = Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device
+    read_device = read_device or (Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device)
     monitor = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
     watch = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
-    vision = VisionEngine(drawer, ollama, monitor, vision_policy(settings))
+    state = app.get(STATE_FOLDER)
+    book = NeedBook(state)
+    gate = app[CALL_GATE] = CallGate(monitor, gate_policy(settings), book)
+    lease = make_lease(settings, ollama, monitor, state) if settings.on_pressure == "lease" else None
+    vision = VisionEngine(drawer, ollama, gate, vision_policy(settings))
     vision.watch = watch
     if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, without copies of our models
-        vision.make_room = app[PLACEMENT].make_room
+        gate.make_room = app[PLACEMENT].make_room
+    if lease:
+        join_lease(lease, vision)
     watch_model(app[METRICS], vision, monitor, watch)
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         """Hold the session to the model server, and watch it."""
-        async with ollama.open(), beside(watch.poll()):
-            yield
+        await book.open()
+        async with ollama.open():
+            async with beside(watch.poll()), leasing(lease):
+                yield
+            await gate.close()
             await monitor.close()
+        await book.close()
 
     app.cleanup_ctx.append(life)
     return vision
@@ -72,19 +92,56 @@ def _default_model(app: web.Application) -> str:
     return (profile and profile.model) or app[SETTINGS].ocr_model
 
 
+def make_lease(settings: Settings, ollama: Ollama, monitor: VramMonitor, state: StateFolder | None) -> GpuLease:
+    """Make the lease of the GPU, which the settings allow only with a state folder."""
+    if state is None:
+        raise SettingsError("OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set")
+    terms = LeaseTerms(settings.lease_wait_s, settings.lease_s, settings.lease_min_pages)
+    return GpuLease(ollama, monitor, Debts(state, settings.gpu_index), terms)
+
+
+def join_lease(lease: GpuLease, vision: VisionEngine) -> None:
+    """Let the gate ask for the lease, and the lease know what pages and calls there are."""
+    gate = vision.gate
+    gate.lease, lease.make_room = lease, gate.make_room
+    lease.pages = lambda: vision.prepare_slots.waiting + vision.prepare_slots.busy
+    lease.calls = lambda: gate.calls_running
+    lease.cut_calls = gate.cut_calls
+
+
+@asynccontextmanager
+async def leasing(lease: GpuLease | None) -> AsyncIterator[None]:
+    """Keep the lease, if there is one; at the end what is owed is given back."""
+    if lease is None:
+        yield
+        return
+    await lease.open()
+    async with beside(lease.keep()):
+        yield
+        await lease.close()
+
+
 def vision_policy(settings: Settings) -> VisionPolicy:
     """Select the settings of the governed engine."""
     return VisionPolicy(
         parallel_pages=settings.parallel_pages,
         connect_s=settings.connect_s,
         first_token_s=settings.first_token_s,
+    )
+
+
+def gate_policy(settings: Settings) -> GatePolicy:
+    """Select the settings of the GPU's guard."""
+    return GatePolicy(
         residency=ResidencyLimits(
             settings.residency_window_s, settings.main_model_pressure_mb, settings.headroom_threshold_mb
         ),
-        required_mb=None if settings.on_pressure == "evict" else settings.required_vram_mb,
+        required_mb=settings.required_vram_mb,
+        may_evict=settings.on_pressure == "evict",
         pressure_wait_s=settings.pressure_wait_s,
         active_profile=settings.active_profile,
-        load_mb=settings.required_vram_mb,
+        longest_side=settings.image_longest_side,
+        parallel=settings.parallel_pages,
     )
 
 

@@ -21,6 +21,8 @@ from sidecar.api.app_keys import (
 from sidecar.api.texts.choice import every_retriever
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.vision import VisionEngine
+from sidecar.gpu.lease import GpuLease
+from sidecar.gpu.lease_state import Phase
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import OcrEngine
 from sidecar.retrieval.bge.openvino_runtime import OPENVINO
@@ -37,7 +39,7 @@ def watch_all(app: web.Application) -> None:
     engines = app[READER].engines
     metrics.watch_each(
         "ocr_pages_waiting",
-        "Pages that wait for their turn.",
+        "Pages that wait for a slot.",
         "engine",
         {name: partial(_pages_waiting, engine) for name, engine in engines.items()},
     )
@@ -59,7 +61,7 @@ def watch_all(app: web.Application) -> None:
     metrics.watch("ocr_profile_files_refused", "Files that are no profile.", lambda: len(profiles.current.refused))
     metrics.watch_each(
         "ocr_stuck_calls",
-        "Calls that have not come back although nobody waits for them.",
+        "Calls that have not returned although nobody waits for them.",
         "place",
         {name: partial(_stuck, pool) for name, pool in app[POOLS].items()},
     )
@@ -82,6 +84,19 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
     """Show the model server's state, and how full the GPU is."""
     metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
     metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
+    gate = vision.gate
+    metrics.watch(
+        "ocr_required_vram_mb",
+        "What the last model call was held to, in MiB.",
+        lambda: gate.latest_required.mb if gate.latest_required else 0,
+    )
+    metrics.watch(
+        "ocr_required_vram_learned",
+        "Whether that was seen, and not estimated.",
+        lambda: bool(gate.latest_required and gate.latest_required.is_seen),
+    )
+    if gate.lease:
+        watch_lease(metrics, gate.lease)
     metrics.watch("ocr_vram_readable", "Whether the GPU's memory was read.", lambda: monitor.latest.query_success)
     metrics.watch_each(
         "ocr_vram_mb",
@@ -93,6 +108,25 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
             "available": lambda: monitor.latest.available_mb,
         },
     )
+
+
+def watch_lease(metrics: Metrics, lease: GpuLease) -> None:
+    """Show where the lease is, how long the LLM has been away, and how often what happened."""
+    metrics.watch_each(
+        "ocr_lease_phase",
+        "1 for the phase in which the lease is.",
+        "phase",
+        {phase.value: partial(_is_in, lease, phase) for phase in Phase},
+    )
+    metrics.watch("ocr_lease_owed_models", "Models to be loaded again.", lambda: len(lease.state.owed))
+    metrics.watch("ocr_lease_away_seconds", "Time since the LLM was sent away.", lambda: lease.away_s or 0)
+    metrics.watch("ocr_leases_taken", "Times the GPU was borrowed.", lambda: lease.counts.taken)
+    metrics.watch("ocr_leases_refused", "Pages that got no lease.", lambda: lease.counts.refused)
+    metrics.watch("ocr_lease_failed_loads", "Loads of what is owed that failed.", lambda: lease.counts.failed_loads)
+
+
+def _is_in(lease: GpuLease, phase: Phase) -> bool:
+    return lease.state.phase is phase
 
 
 def watch_retrieval(app: web.Application) -> None:

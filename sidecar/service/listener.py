@@ -147,7 +147,7 @@ class Listener:
 
 
 def _begin_no_more(listening: socket.socket) -> None:
-    """Let no further connection begin: who tries is told a second later that the port is closed.
+    """Let no further connection begin: a caller that tries is told a second later that the port is closed.
 
     Between the last accept and the close another could come, which the close would reset. Elsewhere than on Linux one
     still can.

@@ -11,9 +11,9 @@ from sidecar.api.app_keys import CONNECTIONS, LINGERING
 from sidecar.service.listener import HANDSHAKE_S, Listener
 
 CLOSE_S = 2.0
-"""Time to send answers already rendered, once no document is in work."""
+"""Seconds to send answers that are already rendered, once no document is in work."""
 READ_S = 0.5
-"""Time for callers that still send to read their answer, at the end: it has arrived, and they are busy."""
+"""Seconds that callers who still send have at the end to read their answer: it has arrived, but they are busy."""
 POLL_S = 0.05
 
 

@@ -31,7 +31,7 @@ from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
 from sidecar.retrieval.batch_policy import RetrievalPolicy
 from sidecar.retrieval.bge import hub, models, openvino_runtime, torch_runtime
 from sidecar.retrieval.bge.dense import DenseEmbedder
-from sidecar.retrieval.bge.loading import COLBERT, SPARSE, OpenVinoMeans
+from sidecar.retrieval.bge.loading import COLBERT, SPARSE, LoadOptions, OpenVinoMeans
 from sidecar.retrieval.cpu_threads import CpuThreads
 from sidecar.retrieval.keeper import NOT_CONFIGURED, NOT_INSTALLED, KeeperMeans, ModelKeeper
 from sidecar.retrieval.model import EMBED, RERANK
@@ -96,7 +96,7 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
             prepare()  # OpenVINO's threads inherit this one's priority
             found = gpu.find(settings.gpu_index) if wants_gpu else None
             means = openvino_means(settings, cores, has_gpu=bool(found))
-            loaded = model(folder, settings.retrieval_dtype, found, means)
+            loaded = model(folder, LoadOptions(settings.retrieval_dtype, found, means, settings.retrieval_max_tokens))
             loaded.name = name
             return loaded
 
@@ -132,10 +132,10 @@ def labels(named: Sequence[NamedModel], kind: str) -> list[str]:
     return [kind if place == 0 else f"{kind}:{one.name}" for place, one in enumerate(named)]
 
 
-def embedding_model(folder: Path, *how: Any, **more: Any) -> models.Embedder | DenseEmbedder:  # noqa: ANN401 - handed on
+def embedding_model(folder: Path, options: LoadOptions) -> models.Embedder | DenseEmbedder:
     """Load an embedder: BGE-M3 where its heads lie beside it, else one that gives dense vectors alone."""
     is_m3 = any((folder / head).is_file() for head in (SPARSE, COLBERT))
-    return models.Embedder(folder, *how, **more) if is_m3 else DenseEmbedder(folder, *how, **more)
+    return models.Embedder(folder, options) if is_m3 else DenseEmbedder(folder, options)
 
 
 def openvino_means(settings: Settings, cores: int, *, has_gpu: bool) -> OpenVinoMeans | None:

@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 OPS_CONNECTIONS = 64
 """Most connections of the ops port: a kubelet has one or two, Prometheus too; an idle one is closed for a new one."""
 LAST_ANSWER_S = 3.0
-"""How long a connection open at the end may still send its last request; then it is closed if idle."""
+"""How long, in seconds, an open connection may still send its last request when the service stops; then it is closed if
+idle."""
 LAST_REFUSAL_S = 1.0
-"""How long a connection opened at the last moment may still send a request, to be told that the service stops."""
+"""How long, in seconds, a connection opened at the last moment may still send a request, to be told of the stop."""
 PORTS = 2
 CLOSING_S = HANDSHAKE_S + LAST_REFUSAL_S + READ_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """Longest duration of the stop after the grace for documents in work, in seconds: the sum of all its phases."""

@@ -12,16 +12,14 @@ from sidecar.errors import (
     KeepAliveRefusedError,
 )
 
+JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CONVENTION_PATHS = ("/v1/", "/v2/", "/embeddings", "/models", "/score", "/info")
-"""How the paths of OpenAI's and Cohere's clients begin, which show nothing of an error but its ``error``."""
+"""How the paths begin whose clients (OpenAI's, Cohere's) show only the field ``error`` of an error."""
 OWNER = "ocr-sidecar"
 """How this service calls itself, without a version."""
-
-
 MAX_NAME_CHARS = 100
-
-
+"""Longest name of a field that is respelt or shown."""
 SHOWN_VALUE_CHARS = 80
 
 
@@ -109,6 +107,3 @@ def error_type(status: int) -> str:
 def render(body: BaseModel) -> bytes:
     """Render one body as UTF-8 JSON."""
     return body.model_dump_json(by_alias=True).encode()
-
-
-JSON = "application/json"

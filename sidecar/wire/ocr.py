@@ -1,4 +1,4 @@
-"""The wire format in both directions: the models that parse also document (``/openapi.json``). Pure.
+"""Requests to read a document, and their answers; the models that parse also describe (``/openapi.json``). Pure.
 
 Field names are camelCase on the wire; both spellings are accepted in requests.
 """
@@ -255,13 +255,13 @@ class AttemptBody(Wire):
 
 
 class TextLayerBody(Wire):
-    """What became of the text layer that a page's text comes from."""
+    """What was done to the text layer that a page's text comes from."""
 
     repaired: list[str] = Field(description="What was mended in it, such as `marks-reordered`.")
 
 
 class CorrectionBody(Wire):
-    """A piece of a page's text, between white space, that was put right."""
+    """A piece of a page's text, between white space, that was corrected."""
 
     read: str = Field(description="As the engine first read it.")
     corrected: str = Field(description="As it stands in the text.")

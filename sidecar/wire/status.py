@@ -7,6 +7,16 @@ from pydantic import Field
 from sidecar.wire.common import Wire
 
 
+class LearnedNeedBody(Wire):
+    """What the OCR model was seen to take of the GPU."""
+
+    model: str = Field(description="The model's digest, or its name where the model server tells none.")
+    num_ctx: int = Field(description="Tokens; 0 where no request or profile sets it.")
+    longest_side: int = Field(description="Of the pictures, in pixels.")
+    idle_mb: int | None = Field(description="While loaded and not reading, in MiB.")
+    need_mb: dict[int, int] = Field(description="By the number of calls at a time, in MiB.")
+
+
 class HealthBody(Wire):
     """Answer of `GET /health`."""
 
@@ -17,6 +27,7 @@ class HealthBody(Wire):
     ocr_engine: str = Field(description="What `auto` falls to.")
     version: str
     reasons: list[str] = Field([])
+    learned_needs: list[LearnedNeedBody] = Field([])
 
 
 class LoadedProfileBody(Wire):

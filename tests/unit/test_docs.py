@@ -21,7 +21,7 @@ from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch, tesseract
+from sidecar.engines import model_watch
 from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.ocr import health
@@ -45,7 +45,7 @@ DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy"
 ARCHITECTURE, COMMANDS, PROFILES = (
     ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles")
 )
-PAGES = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "README.th.md", CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 Row = tuple[str, ...]
 
@@ -122,12 +122,14 @@ SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX|BGE|RERANKER|RETRIEVAL)_[
 OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_KEEP_ALIVE", "OLLAMA_MAX_QUEUE")}
 OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
 """Settings of the model server, named where ours have to fit them."""
+SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in ("OCR_API_URL", "OCR_LANG")}
+"""The backend's own setting, and some of the service that ours replaces."""
 
 
 def test_settings_named_anywhere_in_the_documentation_exist():
     named = {(page.name, name) for page in PAGES for name in re.findall(SETTING_LIKE, page.read_text(encoding="utf-8"))}
     assert len(named) > len(environment_names())
-    assert {(page, name) for page, name in named if name not in environment_names()} - OLLAMAS_OWN == set()
+    assert {(page, name) for page, name in named if name not in environment_names()} - OLLAMAS_OWN - SWITCHED == set()
 
 
 def test_every_setting_looks_like_one_to_these_tests():
@@ -218,7 +220,9 @@ def test_every_way_a_stream_can_end_has_its_line():
 
 
 def test_every_metric_has_its_line_with_type_and_labels():
-    metrics = build_app(parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}))[METRICS]
+    environ = {"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}
+    environ |= {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere"}
+    metrics = build_app(parse_settings(environ))[METRICS]
     labels = {one._name: one._labelnames for one in metrics.registry._collector_to_names}
     expected = [
         (
@@ -247,7 +251,7 @@ def test_every_log_line_has_its_line():
 
 
 def readiness_reasons() -> set[str]:
-    engine_modules = sorted(Path(tesseract.__file__).parent.glob("*.py"))
+    engine_modules = sorted(Path(model_watch.__file__).parent.rglob("*.py"))
     sources = "".join(path.read_text(encoding="utf-8") for path in (Path(health.__file__), *engine_modules))
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', sources))

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def upward(package: str) -> list[tuple[str, str]]:
 
 STATED = [
     ("sidecar.documents.spool", "sidecar.api.middleware"),
-    ("sidecar.engines.tesseract", "aiohttp"),
+    ("sidecar.engines.tesseract.engine", "aiohttp"),
     ("sidecar.ocr.reader", "sidecar.retrieval.batcher"),
     ("controller.mirror.database", "controller.publish.reconcile"),
     ("sidecar.documents.pdf", "sidecar.engines.ollama"),
@@ -69,10 +70,10 @@ INVENTED = [
     ("sidecar.retrieval.retriever", "torch"),
     ("sidecar.api.documents", "pypdfium2"),
     ("sidecar.engines.vision", "tesserocr"),
-    ("sidecar.engines.tesseract", "sidecar.engines.vision"),
-    ("sidecar.engines.vision", "sidecar.engines.tesseract"),
-    ("sidecar.engines.vision", "sidecar.engines.tesseract_layout"),
-    ("sidecar.engines.tesseract", "sidecar.engines.answers.model_answer"),
+    ("sidecar.engines.tesseract.engine", "sidecar.engines.vision"),
+    ("sidecar.engines.vision", "sidecar.engines.tesseract.engine"),
+    ("sidecar.engines.vision", "sidecar.engines.tesseract.layout"),
+    ("sidecar.engines.tesseract.worker", "sidecar.engines.answers.model_answer"),
     ("sidecar.profiles.payload", "sidecar.errors"),
     ("sidecar.validation", "sidecar.errors"),
     ("sidecar.environment", "sidecar.settings"),
@@ -81,8 +82,12 @@ INVENTED = [
     ("sidecar.errors", "controller.errors"),
     ("controller.publish.status", "sidecar.profiles.prompt"),
     ("controller.publish.reconcile", "kopf"),
-    ("controller.mirror.plan", "controller.mirror.database"),
-    ("controller.mirror.plan", "random"),
+    ("controller.mirror.planner", "controller.mirror.database"),
+    ("controller.mirror.planner", "random"),
+    ("sidecar.ocr.text", "urllib"),
+    ("sidecar.retrieval.batch_policy", "http"),
+    ("sidecar.engines.rapidocr.engine", "sidecar.engines.tesseract.layout"),
+    ("sidecar.runtime.drain", "sidecar.cli.client"),
 ]
 
 
@@ -148,7 +153,53 @@ def test_a_folder_says_what_lives_there_and_stays_small(package):
         said = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
         assert said, room
         assert said.count(".") >= 2, f"{room}: two sentences, what lives there and what may not"
-        assert len(list(room.glob("*.py"))) - 1 <= (8 if room.parent == ROOT else 13), room
+        most = 8 if room.parent == ROOT else 13
+        assert len(list(room.glob("*.py"))) - 1 <= most, f"{room}: give what belongs together a folder of its own"
+
+
+IO_CALLS = frozenset(
+    {"read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "mkdir", "rmdir", "unlink"}
+    | {"touch", "symlink_to", "exists", "is_file", "is_dir", "stat", "now", "today", "utcnow", "open", "print", "input"}
+)
+"""What does I/O without an import that the contracts forbid: pathlib's, the clock of datetime, built-in functions."""
+IO_EXCEPTIONS = {
+    ("controller/clock.py", "now"),  # the one place where the controller takes the time
+    ("sidecar/documents/pictures/jpeg.py", "open"),  # Pillow's, of bytes in memory
+}
+
+
+def pure_modules() -> list[Path]:
+    """The modules that no list of the contracts names as doing I/O."""
+    (named,) = [one["protected_modules"] for one in config()["contracts"] if one.get("as_packages") is False]
+    does_io = re.compile("|".join(re.escape(name).replace(r"\*", r"[^.]+") for name in named))
+    paths = [path for package in ("sidecar", "controller") for path in (ROOT / package).rglob("*.py")]
+    return [path for path in paths if not does_io.fullmatch(".".join(path.relative_to(ROOT).with_suffix("").parts))]
+
+
+def test_the_lists_of_modules_that_do_io_agree():
+    """One that may import all, and that all may import, would be a door around both contracts."""
+    (named,) = [one for one in config()["contracts"] if one.get("as_packages") is False]
+    (imports,) = [one for one in config()["contracts"] if "asyncio" in one.get("forbidden_modules", ())]
+    free = {arrow.removesuffix(" -> *") for arrow in imports["ignore_imports"] if arrow.endswith(" -> *")}
+    assert named["allowed_importers"] == named["protected_modules"]
+    assert free - set(named["protected_modules"]) == set()
+
+
+def calls_of(path: Path) -> set[str]:
+    """The names of the functions and methods that a module calls."""
+    called = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    return {
+        one.attr if isinstance(one, ast.Attribute) else one.id
+        for one in called
+        if hasattr(one, "attr") or hasattr(one, "id")
+    }
+
+
+def test_a_module_that_does_no_io_calls_nothing_that_does():
+    paths = pure_modules()
+    assert len(paths) > 100
+    found = {(str(path.relative_to(ROOT)), name) for path in paths for name in calls_of(path) & IO_CALLS}
+    assert found == IO_EXCEPTIONS
 
 
 def reads_of_the_environment(path: Path) -> list[int]:

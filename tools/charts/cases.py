@@ -79,6 +79,7 @@ CASES: dict[str, Values] = {
         "sidecar": {
             "replicas": 3,
             "workers": 2,
+            "stateClaim": "what-was-learned",
             "settings": {"OCR_DPI": 200, "OCR_MAX_DOCUMENT_BYTES": 104857600, "OCR_PRESSURE_WAIT_SECONDS": 0.5},
             "extraEnv": [{"name": "TZ", "valueFrom": {"configMapKeyRef": {"name": "zone", "key": "tz"}}}],
             "uploads": {"existingClaim": "uploads", "mountPath": "/mnt/documents", "supplementalGroups": [3000]},

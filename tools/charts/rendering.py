@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from helm_python import Chart
+
+from tools.charts.helm import Chart
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
@@ -26,7 +27,7 @@ Object = dict[str, Any]
 @functools.cache
 def chart() -> Chart:
     """The chart, loaded once."""
-    return Chart.load(CHART)
+    return Chart(CHART)
 
 
 def render(values: Values | None = None, **options: Any) -> dict[str, str]:
@@ -74,9 +75,7 @@ def objects_of_the_next_version(folder: Path, values: Values | None = None, **op
     about = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     about |= {"version": "9.9.9", "appVersion": "9.9.9"}
     (folder / "next" / "Chart.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
-    rendered = Chart.load(folder / "next").render(
-        dict(values or {}), **{"name": RELEASE, "namespace": NAMESPACE} | options
-    )
+    rendered = Chart(folder / "next").render(dict(values or {}), **{"name": RELEASE, "namespace": NAMESPACE} | options)
     return [one for path, text in rendered.items() if path.endswith(".yaml") for one in parse(text)]
 
 

@@ -5,7 +5,26 @@
         …  # the code under test talks to fake.url
         assert fake.chats[0].options == {"temperature": 0.1}
 
-It has no OpenAI endpoints, pulls nothing and computes nothing. By hand: `python -m tools.fakes.ollama --help`.
+Compared with Ollama's source of 2026-08-21, between 0.32 and 0.33: `server/sched.go`, `server/routes.go`,
+`llm/llama_server.go`, `llm/status.go`, `api/types.go`. By hand: `python -m tools.fakes.ollama --help`.
+
+What it does not do:
+
+- It pulls nothing, computes nothing and embeds nothing; it has no OpenAI or Anthropic endpoints, no cloud models, no
+  `/api/pull`, `create`, `copy`, `delete`, `push` or `blobs`. `logprobs` are accepted and not answered.
+- It refuses what Ollama ignores: unknown fields and options, and values of a wrong type that Ollama would convert.
+- It counts no tokens: no context overflows by itself (script `Answer.failure(400, ...)`), `truncate` does nothing.
+- It stops no repetition: script `Trap.CUT` for Ollama up to 0.33, which ends the stream after 30 equal tokens, or
+  `Answer.failure(500, ...)` for later ones. A thinking model does not think unless the script says so.
+- A model takes `size_mb` whatever its context, `num_batch` and `OLLAMA_NUM_PARALLEL`. Ollama's own guess of it is left
+  out, and that some families (qwen3vl, mllama and others) never run in parallel. A model fits if it is no larger than
+  the free memory; Ollama wants it to be at most 0.8 of that: set `memory.fit_share`. Nothing is retried with a smaller
+  context.
+- The vision encoder's buffer is there from the beginning of a call with a picture to its end, the same for each. Out of
+  memory comes from it alone, never from a load.
+- Freed memory shows at once; Ollama waits up to 5 s for it, and NVML may lag for as long.
+- There is one GPU, and no part of a model moves to the CPU but what does not fit when it is loaded alone.
+- `OLLAMA_MAX_QUEUE` is endless (script `Answer.busy()`), `OLLAMA_KEEP_ALIVE` is 5 minutes.
 """
 
 import argparse

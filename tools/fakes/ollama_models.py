@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-DEFAULT_CONTEXT = 4096  # tokens; Ollama's default on a small card
+DEFAULT_CONTEXTS = ((47 << 10, 262_144), (23 << 10, 32_768), (0, 4096))  # from so many MiB of VRAM on: tokens
 MIN_VISION_CONTEXT = 2048  # tokens; Ollama raises num_ctx to this for vision models
 DEFAULT_KEEP_ALIVE_S = 300.0  # OLLAMA_KEEP_ALIVE
 MAX_LOADED = 3  # models; OLLAMA_MAX_LOADED_MODELS with one GPU
@@ -35,6 +35,7 @@ class Model:
     size_mb: int = 5000
     load_s: float = 0.0
     parallel: int = 1  # OLLAMA_NUM_PARALLEL
+    image_mb: int = 0  # the vision encoder's buffer while a call with a picture runs; /api/ps does not count it
     max_context: int = 131_072  # tokens the model was trained for, the maximum
     capabilities: tuple[str, ...] = ("completion", "vision")
 
@@ -54,9 +55,14 @@ class Runner:
         return same_gpu and replace(wanted, num_gpu=self.num_gpu) == self
 
 
-def plan_runner(model: Model, options: Mapping[str, object], *, shift: bool = True) -> Runner:
+def default_context(vram_mb: int) -> int:
+    """The context of a model that nobody gave one."""
+    return next(tokens for from_mb, tokens in DEFAULT_CONTEXTS if vram_mb >= from_mb)
+
+
+def plan_runner(model: Model, options: Mapping[str, object], vram_mb: int, *, shift: bool = True) -> Runner:
     """The parameters with which Ollama would load this model for these (checked) options."""
-    wanted = int(str(options.get("num_ctx", DEFAULT_CONTEXT)))
+    wanted = int(str(options.get("num_ctx", default_context(vram_mb))))
     least = MIN_VISION_CONTEXT if "vision" in model.capabilities else 4
     return Runner(
         context_length=min(max(wanted, least), model.max_context),
@@ -77,6 +83,7 @@ class Resident:
     used_s: float  # the time when its last request ended, or when it was loaded
     slots: asyncio.Semaphore
     running: int = 0
+    buffers_mb: int = 0  # of the calls with pictures that run
     expires_s: float | None = None  # on the clock; None until its first request has ended
 
     @property
@@ -92,8 +99,13 @@ class History:
     loads: list[str] = field(default_factory=list)
     aborted_loads: list[str] = field(default_factory=list)  # the client disconnected while the model was loading
     reloads: list[str] = field(default_factory=list)  # unloaded to be reloaded with another runner
+    aborts: list[str] = field(default_factory=list)  # ran out of memory
     unloads: list[str] = field(default_factory=list)  # unloaded by keep_alive or by request
     evictions: list[str] = field(default_factory=list)  # unloaded to make room for another
+
+
+class OutOfMemoryError(Exception):
+    """A runner wanted more of the GPU than there was, and aborted."""
 
 
 class Memory:
@@ -101,6 +113,9 @@ class Memory:
 
     def __init__(self, vram_mb: int, clock: Callable[[], float], max_loaded: int = MAX_LOADED) -> None:
         self.vram_mb = vram_mb
+        self.fit_share = 1.0  # of the free memory that a model may take without eviction; Ollama 0.33: 0.8 of its guess
+        self.foreign_mb = 0  # what others than Ollama hold on the GPU
+        self.most_used_mb = 0
         self.max_loaded = max_loaded
         self.history = History()
         self._clock = clock
@@ -130,6 +145,43 @@ class Memory:
             yield resident
         finally:
             self._finish(resident)
+
+    def holds(self, resident: Resident) -> bool:
+        """Whether this runner is still there."""
+        return self._residents.get(resident.model.name) is resident
+
+    @property
+    def used_mb(self) -> int:
+        """What the GPU would report as used, over all its users."""
+        return self.foreign_mb + sum(one.size_vram_mb + one.buffers_mb for one in self._residents.values())
+
+    @contextlib.contextmanager
+    def encoding(self, resident: Resident, images: int) -> Iterator[None]:
+        """Hold the vision encoder's buffer during a call with pictures; pictures of one call follow one another.
+
+        Raises:
+            OutOfMemoryError: there is no room. The runner is gone, and the others leave as soon as they are idle:
+                `expireRunnersForRuntimeOOM` in Ollama's `server/sched.go`.
+        """
+        buffer_mb = resident.model.image_mb if images else 0
+        if buffer_mb > self.vram_mb - self.used_mb:
+            self._abort(resident)
+            raise OutOfMemoryError
+        resident.buffers_mb += buffer_mb
+        self._note_use()
+        try:
+            yield
+        finally:
+            resident.buffers_mb -= buffer_mb
+
+    def _abort(self, resident: Resident) -> None:
+        resident.buffers_mb = 0
+        self._leave(resident, self.history.aborts)
+        for other in list(self._residents.values()):
+            self.unload(other.model)
+
+    def _note_use(self) -> None:
+        self.most_used_mb = max(self.most_used_mb, self.used_mb)
 
     def unload(self, model: Model) -> None:
         """Drop the model, at once if it is idle, else when its last request ends."""
@@ -181,15 +233,15 @@ class Memory:
     def _next_to_leave(self, model: Model, wanted: Runner) -> Resident | None:
         """Which model must be unloaded first: itself, if loaded with other parameters, or an idle one, or None.
 
-        Ollama takes the idle model with the shortest keep_alive, the least recently used among equals here, and a busy
-        one only when none is idle: then the request waits for it.
+        Ollama takes the idle model with the shortest keep_alive, the first by name among equals, and a busy one only
+        when none is idle: then the request waits for it.
         """
         if model.name in self._residents:
             return self._residents[model.name]
-        fits = wanted.num_gpu == 0 or model.size_mb <= self._free_mb()
+        fits = wanted.num_gpu == 0 or model.size_mb <= self.fit_share * self._free_mb()
         if not self._residents or (fits and len(self._residents) < self.max_loaded):
             return None
-        return min(self._residents.values(), key=lambda one: (one.running > 0, one.keep_alive_s, one.used_s))
+        return min(self._residents.values(), key=lambda one: (one.running > 0, one.keep_alive_s, one.model.name))
 
     async def _bring(self, model: Model, wanted: Runner) -> Resident:
         try:
@@ -206,10 +258,11 @@ class Memory:
             model, runner, on_gpu_mb, DEFAULT_KEEP_ALIVE_S, self._clock(), asyncio.Semaphore(model.parallel)
         )
         self._residents[model.name] = resident
+        self._note_use()
         return resident
 
     def _free_mb(self) -> int:
-        return self.vram_mb - sum(resident.size_vram_mb for resident in self._residents.values())
+        return self.vram_mb - self.used_mb
 
     def _finish(self, resident: Resident) -> None:
         resident.running -= 1

@@ -14,6 +14,10 @@ from tools.fakes.ollama_answers import Step, StepKind
 from tools.fakes.ollama_calls import Call, Outcome
 from tools.fakes.ollama_wire import render_line, render_message
 
+STOPPED = (
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check ollama "
+    "server logs for details"
+)
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close sends RST instead of FIN
 
 
@@ -47,11 +51,14 @@ class Reply:
     wire_bytes: int = 0
     tokens: int = 0
     thinking: list[str] = field(default_factory=list)
+    is_gone: Callable[[], bool] = lambda: False  # whether the runner has ended
 
     async def play(self, steps: Iterator[Step]) -> web.StreamResponse:
         """Do all steps; return the finished response."""
         for step in steps:
             await asyncio.sleep(step.pause_s)
+            if self.is_gone():
+                step = Step(StepKind.ERROR, content=STOPPED)  # noqa: PLW2901 - whatever was to come
             if step.kind is StepKind.SAY:
                 self.tokens += 1
                 self.call.chunks_sent.append(step.content)

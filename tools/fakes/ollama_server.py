@@ -5,18 +5,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, Self
 
 from aiohttp import web
 
 from tools.fakes.ollama_answers import Answer, Pace, plan_steps
 from tools.fakes.ollama_calls import Call, Outcome
-from tools.fakes.ollama_models import Memory, Model, Resident, plan_runner
+from tools.fakes.ollama_models import Memory, Model, OutOfMemoryError, Resident, plan_runner
 from tools.fakes.ollama_reply import StreamReply, WholeReply, break_connection, refuse
 from tools.fakes.ollama_wire import (
     NEVER_S,
     VERSION,
     ChatRequest,
+    EmbedRequest,
     GenerateRequest,
     InferenceRequest,
     RequestError,
@@ -35,6 +37,8 @@ from tools.fakes.ollama_wire import (
 
 OCR_MODEL = "np-dms-ocr:latest"
 BODY_LIMIT_BYTES = 512 << 20  # Ollama has none
+NO_VISION = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+OUT_OF_MEMORY = "llama-server process has terminated: signal: aborted (core dumped): cudaMalloc failed: out of memory"
 CALL = web.RequestKey("call", Call)
 CONTEXT_LENGTH = 8192  # tokens; of models that `occupy` puts into memory
 
@@ -63,6 +67,7 @@ class FakeOllama:
         self.port = port  # 0: a free one, known once it runs
         self.chats: list[Call] = []
         self.generates: list[Call] = []
+        self.embeds: list[Call] = []
         self.requests: list[str] = []  # "GET /api/ps" and so on, all of them
         self.ps_delay_s = 0.0
         self.ps_fails: int | None = None  # a status: /api/ps answers it, with an error
@@ -136,8 +141,13 @@ class FakeOllama:
 
     @property
     def vram_used_mb(self) -> int:
-        """GPU memory used by the models in memory."""
+        """GPU memory used by the models in memory, as `/api/ps` counts; `memory.used_mb` is what the GPU reports."""
         return sum(resident.size_vram_mb for resident in self.memory.residents())
+
+    @property
+    def aborts(self) -> list[str]:
+        """Models whose runner ran out of memory, in order."""
+        return self.memory.history.aborts
 
     @property
     def loads(self) -> list[str]:
@@ -182,6 +192,7 @@ class FakeOllama:
                 web.post("/api/show", self._show),
                 web.post("/api/chat", self._chat),
                 web.post("/api/generate", self._generate),
+                web.post("/api/embed", self._embed),
             ]
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
@@ -233,7 +244,8 @@ class FakeOllama:
         if self.ps_fails is not None:
             return web.json_response({"error": "internal error"}, status=self.ps_fails)
         residents = sorted(self.memory.residents(), key=self.memory.expires_s, reverse=True)
-        return web.json_response({"models": [self._render_resident(resident) for resident in residents]})
+        date = {"Date": format_datetime(self._wall(self._clock()), usegmt=True)}
+        return web.json_response({"models": [self._render_resident(one) for one in residents]}, headers=date)
 
     async def _show(self, request: web.Request) -> web.Response:
         asked = parse_request(ShowRequest, parse_json(await request.read()))
@@ -249,6 +261,17 @@ class FakeOllama:
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         return await self._infer(request, GenerateRequest, self.generates, self._answer_generate)
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        return await self._infer(request, EmbedRequest, self.embeds, self._answer_embed)
+
+    async def _answer_embed(self, _: web.Request, call: Call, asked: EmbedRequest, model: Model) -> web.StreamResponse:
+        if asked.input:
+            raise RequestError("the fake embeds nothing", status=501)
+        runner = plan_runner(model, asked.sent_options(), self.memory.vram_mb)
+        async with self.memory.using(model, runner, asked.keep_alive):
+            call.status = 200
+            return web.json_response({"model": asked.model, "embeddings": []})
 
     async def _infer(
         self,
@@ -288,6 +311,9 @@ class FakeOllama:
         model = self.installed(asked.model)
         if model is None:
             raise RequestError(f"model '{asked.model}' not found", status=404)
+        verb = {ChatRequest: "chat", GenerateRequest: "generate"}.get(type(asked))
+        if verb and asked.wants_runner and "completion" not in model.capabilities:
+            raise RequestError(f'"{asked.model}" does not support {verb}')
         if asked.think and "thinking" not in model.capabilities:
             raise RequestError(f'"{asked.model}" does not support thinking')
         return model
@@ -298,16 +324,22 @@ class FakeOllama:
         said = {"message": render_message("")}
         if not asked.messages:
             return await self._load_or_unload(call, asked, model, said)
+        if call.images and "vision" not in model.capabilities:
+            return refuse(call, 500, NO_VISION)
         answer = self._next_answer(call)
         if answer.status >= 400:
             await asyncio.sleep(answer.first_token_s or 0)
             return refuse(call, answer.status, answer.error)
-        runner = plan_runner(model, asked.sent_options(), shift=asked.shift)
+        runner = plan_runner(model, asked.sent_options(), self.memory.vram_mb, shift=asked.shift)
         async with self.memory.using(model, runner, asked.keep_alive) as resident:
             loaded_s = self._clock()
             async with resident.slots:
                 call.speaking_s = self._clock()
-                return await self._speak(request, call, asked, answer, loaded_s)
+                try:
+                    with self.memory.encoding(resident, len(call.images)):
+                        return await self._speak(request, call, asked, answer, loaded_s, resident)
+                except OutOfMemoryError:
+                    return refuse(call, 500, OUT_OF_MEMORY)
 
     async def _answer_generate(
         self, _: web.Request, call: Call, asked: GenerateRequest, model: Model
@@ -324,14 +356,20 @@ class FakeOllama:
             self.memory.unload(model)
             reason = "unload"
         else:
-            runner = plan_runner(model, asked.sent_options(), shift=asked.shift)
+            runner = plan_runner(model, asked.sent_options(), self.memory.vram_mb, shift=asked.shift)
             async with self.memory.using(model, runner, asked.keep_alive):
                 reason = "load"
         call.status = 200
         return web.json_response(self._head(asked) | said | {"done": True, "done_reason": reason})
 
     async def _speak(
-        self, request: web.Request, call: Call, asked: ChatRequest, answer: Answer, loaded_s: float
+        self,
+        request: web.Request,
+        call: Call,
+        asked: ChatRequest,
+        answer: Answer,
+        loaded_s: float,
+        resident: Resident,
     ) -> web.StreamResponse:
         """Play the answer, as a stream or as one object."""
         began_s = self._clock()
@@ -347,6 +385,7 @@ class FakeOllama:
 
         kind = StreamReply if asked.stream else WholeReply
         reply = kind(request, call, render, render_last, answer.wire_bytes)
+        reply.is_gone = lambda: not self.memory.holds(resident)
         pace = Pace(self.latency_s, self.per_token_s)
         return await reply.play(plan_steps(answer, pace, asked.options.num_predict))
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tools.fakes.ollama_models import Model
 
-VERSION = "0.20.0"
+VERSION = "0.33.0"
 IMAGE_TOKENS = 768  # what Ollama assumes for an image
 NEVER_S = (2**63 - 1) / 1e9  # Ollama's endless keep_alive: the longest duration that Go can say, 292 years
 IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -61,7 +61,8 @@ def _parse_duration(text: str) -> float:
     if text in {"0", "+0", "-0"}:
         return 0.0
     if not DURATION.fullmatch(text):
-        raise ValueError(f'time: invalid duration "{text}"')
+        has_no_unit = re.fullmatch(r"[+-]?\d+\.?\d*", text)
+        raise ValueError(f'time: {"missing unit in" if has_no_unit else "invalid"} duration "{text}"')
     parts = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", text)
     seconds = sum(float(number) * DURATION_UNITS_S[unit] for number, unit in parts)
     return -seconds if text.startswith("-") else seconds
@@ -142,6 +143,11 @@ class InferenceRequest(Strict):
     logprobs: bool = False
     top_logprobs: int = Field(default=0, ge=0, le=20)
 
+    @property
+    def wants_runner(self) -> bool:
+        """Whether the model is to be there for it; unloading asks no capability."""
+        return self.keep_alive != 0
+
     def sent_options(self) -> dict[str, Any]:
         """The options that were in the request."""
         return self.options.model_dump(exclude_unset=True)
@@ -164,6 +170,13 @@ class GenerateRequest(InferenceRequest):
     context: list[int] = []
     raw: bool = False
     images: list[Annotated[str, AfterValidator(check_image)]] = []
+
+
+class EmbedRequest(InferenceRequest):
+    """`POST /api/embed`."""
+
+    input: str | list[str] = ""
+    dimensions: int = 0
 
 
 class ShowRequest(Strict):
@@ -199,7 +212,9 @@ def parse_request(kind: type[Parsed], body: object) -> Parsed:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise RequestError(_render_refusal(error.errors(include_url=False)[0])) from error
+        first = error.errors(include_url=False)[0]
+        is_option = first["loc"][:1] == ("options",) and first["type"] != "extra_forbidden"
+        raise RequestError(_render_refusal(first), 500 if is_option else 400) from error
 
 
 def count_prompt(asked: ChatRequest) -> int:

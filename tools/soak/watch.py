@@ -37,7 +37,10 @@ class Watch:
         await asking.wait()
 
     async def weigh(self) -> None:
-        """Sample the memory: what is the process's own, and its share of what it has in common with others (PSS)."""
+        """Sample what the processes wrote to memory, and their share of what they have in common (anonymous PSS).
+
+        Files do not count: a process's share of a library rises when another one ends.
+        """
         while not self.crowd.stopping.is_set():
             if self.stage.is_up and self.stage.service:
                 now_s = time.monotonic()
@@ -56,4 +59,5 @@ def _pss_mb(pid: int) -> float:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0.0
-    return int(text.partition("\nPss:")[2].split()[0]) / KIB_A_MB if "\nPss:" in text else 0.0
+    kept = {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[1:]}
+    return (kept["Pss_Anon:"] + kept["Pss_Shmem:"]) / KIB_A_MB if kept else 0.0

@@ -102,7 +102,7 @@ async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) 
 
 
 async def _embeddings(request: web.Request, wanted: Wanted) -> Answers[Embedding]:
-    """Embed texts. While much is being sent, many are refused, whose vectors would be much more; a few never are."""
+    """Embed texts. While many answers are being sent, a long array is refused, since its vectors add to them."""
     embedder = _embedder(request, wanted.model)
     if len(wanted.texts) > FEW_TEXTS or wanted.most_each:
         answers = request.app[RETRIEVAL_ANSWERS]

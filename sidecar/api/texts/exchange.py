@@ -1,4 +1,4 @@
-"""One request with texts: read, parsed, computed, written; the memory it takes; the fields that it has in vain."""
+"""One request with texts: read, parsed, computed, written; the memory it takes; the fields that were ignored."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ Body = dict[str, Any]
 Compute = Callable[[web.Request, Any], Awaitable[object]]
 """Computes the answer to one form of request."""
 Forms = Mapping[type[Form], Compute]
-"""The forms that a route takes; the first is meant where nothing tells."""
+"""The forms that a route accepts; the first applies if no field tells which one it is."""
 IGNORED_HEADER = "X-Ignored-Fields"
 LOAD_HEADER, BACKEND_HEADER = "X-Model-Load-Seconds", "X-Retrieval-Backend"
 

@@ -1,4 +1,4 @@
-"""What there is to embed and rerank with, and how a text is divided into tokens."""
+"""The models that embed and rerank, and how a text is divided into tokens."""
 
 from typing import Any
 

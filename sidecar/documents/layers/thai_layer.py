@@ -14,6 +14,14 @@ from operator import itemgetter
 from statistics import median
 from typing import NamedTuple
 
+from sidecar.documents.layers.thai_marks import (
+    MARK_SET,
+    UNMAPPED,
+    Mark,
+    MarkEvidence,
+    is_drawn_as_mark,
+    is_misplaced,
+)
 from sidecar.documents.layers.thai_text import (
     CONSONANTS,
     MEANINGLESS,
@@ -46,12 +54,6 @@ STEP_BACK = 0.5
 """How far, in font heights, a line's next base may lie left of its last one's end: condensed text does."""
 
 _CONSONANT_SET = frozenset(map(chr, range(0x0E01, 0x0E2F)))
-_MARK_SET = frozenset(map(chr, (0x0E31, *range(0x0E34, 0x0E3B), *range(0x0E47, 0x0E4F))))
-_LOWER = frozenset("\u0e38\u0e39\u0e3a")
-COMMON_TONES = frozenset("\N{THAI CHARACTER MAI EK}\N{THAI CHARACTER MAI THO}")
-UNMAPPED = "\U000f0000"
-"""First code point for glyphs that the font does not map, one each: a private-use plane."""
-UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _AFTER_CONSONANT = re.compile(f"[{CONSONANTS}][{TONES}]?\\Z")
 _BASES_COMPARED = 3
 """Consonants compared on each side of a mark: ink of more does not overlap at one place."""
@@ -75,17 +77,14 @@ class Glyph(NamedTuple):
     angle: int = 0
 
     @property
+    def above(self) -> tuple[float, float]:
+        """Bottom and top of its ink above its baseline."""
+        return self.bottom - self.baseline, self.top - self.baseline
+
+    @property
     def has_ink(self) -> bool:
         """Return whether anything is drawn; spaces and tabs have boxes without height."""
         return self.right - self.left > 0.01 and self.top - self.bottom > 0.02 * self.height
-
-
-@dataclass(slots=True)
-class _Mark:
-    """A mark on a base. ``is_misplaced``: its character belongs above, but it is drawn below, or vice versa."""
-
-    char: str
-    is_misplaced: bool = False
 
 
 @dataclass(slots=True)
@@ -98,7 +97,7 @@ class _Base:
     end: float
     is_consonant: bool
     is_space: bool
-    marks: list["_Mark"] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     is_cluster: bool = False
     """Whether the font maps this one glyph to a consonant and its marks."""
     after: "Glyph | None" = None
@@ -124,29 +123,6 @@ class _Line:
         return self.consonants[max(0, at - _BASES_COMPARED) : at + _BASES_COMPARED]
 
 
-@dataclass(slots=True)
-class MarkEvidence:
-    """What a document's pages prove about its marks: one page may have too few of them."""
-
-    swaps: dict[str, str] = field(default_factory=dict)
-    """Marks that are mapped to each other's character."""
-    before_aa: set[str] = field(default_factory=set)
-    elsewhere: set[str] = field(default_factory=set)
-    """Marks seen directly before SARA AA, and elsewhere."""
-
-    def add(self, bases: Sequence[_Base]) -> None:
-        """Add the evidence in a page's bases."""
-        self.swaps |= _swapped(bases)
-        for base in bases:
-            is_before_aa = base.after is not None and base.after.char == SARA_AA
-            (self.before_aa if is_before_aa else self.elsewhere).update(mark.char for mark in base.marks)
-
-    def lost_nikhahit(self) -> set[str]:
-        """Return the unmapped characters that can only be a NIKHAHIT."""
-        knows_tones = self.before_aa | self.elsewhere >= COMMON_TONES  # else it may be a tone mark before SARA AA
-        return {char for char in self.before_aa - self.elsewhere if char >= UNMAPPED} if knows_tones else set()
-
-
 def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tuple[str, set[Repair]]:
     """Return the page's lines, and what was mended besides the order of the characters.
 
@@ -157,7 +133,7 @@ def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tu
     lines: list[_Line] = []
     marks: list[tuple[Glyph, int]] = []
     for glyph in glyphs:
-        is_mark = glyph.char in _MARK_SET
+        is_mark = glyph.char in MARK_SET
         base = lines[-1].bases[-1] if lines else None
         if is_mark and base and _is_part_of(glyph, base.glyph):
             _join(base, glyph)
@@ -191,7 +167,7 @@ def _is_part_of(mark: Glyph, base: Glyph) -> bool:
 
 
 def _join(base: _Base, mark: Glyph) -> None:
-    base.marks.append(_Mark(mark.char))
+    base.marks.append(Mark(mark.char))
     base.left, base.right, base.end = min(base.left, mark.left), max(base.right, mark.right), max(base.end, mark.end)
     base.is_cluster = base.is_consonant
 
@@ -200,7 +176,7 @@ def _may_be_mark(glyph: Glyph) -> bool:
     """Return whether a glyph that is unmapped, or mapped to a space, is drawn high or low like a mark."""
     if glyph.char.isprintable() and glyph.char not in MEANINGLESS:
         return False
-    return glyph.has_ink and (glyph.bottom > glyph.baseline + 0.2 * glyph.height or glyph.top < glyph.baseline)
+    return glyph.has_ink and is_drawn_as_mark(*glyph.above, glyph.height)
 
 
 def _follows(glyph: Glyph, base: _Base) -> bool:
@@ -216,22 +192,16 @@ def _follows(glyph: Glyph, base: _Base) -> bool:
 def _give_to_base(mark: Glyph, lines: Sequence[_Line]) -> set[Repair]:
     base = _base_under(mark, lines)
     if base is None:
-        if mark.char in _MARK_SET and lines:
-            lines[0].bases[-1].marks.append(_Mark(mark.char))
+        if mark.char in MARK_SET and lines:
+            lines[0].bases[-1].marks.append(Mark(mark.char))
         return set()
-    if mark.char not in _MARK_SET and base.is_cluster:
+    if mark.char not in MARK_SET and base.is_cluster:
         return {Repair.MARKS_DEDUPLICATED}  # the font's map of the consonant already names its marks
     if mark.char.isspace():
-        base.marks.append(_Mark(NIKHAHIT))  # the one mark that old maps turn into a space
+        base.marks.append(Mark(NIKHAHIT))  # the one mark that old maps turn into a space
         return {Repair.SARA_AM_RESTORED}
-    base.marks.append(_Mark(mark.char, _is_misplaced(mark)))
+    base.marks.append(Mark(mark.char, is_misplaced(mark.char, *mark.above, mark.height)))
     return set()
-
-
-def _is_misplaced(mark: Glyph) -> bool:
-    is_high = mark.bottom > mark.baseline + 0.2 * mark.height
-    is_low = mark.top < mark.baseline + 0.02 * mark.height
-    return is_high if mark.char in _LOWER else is_low and mark.char in _MARK_SET
 
 
 def _base_under(mark: Glyph, lines: Sequence[_Line]) -> _Base | None:
@@ -266,38 +236,11 @@ def _distance(middle: float, base: _Base) -> float:
     return middle - base.right if middle > base.right else 2 * (base.left - middle)
 
 
-# ── marks that the font maps wrongly ──────────────────────────────────────────────────────────────────────────────
-
-
 def _identify(bases: Sequence[_Base], evidence: MarkEvidence) -> bool:
-    """Correct marks as their positions prove, and put U+FFFD for those proved wrong; return whether any was corrected.
-
-    Producers that map a cluster of glyphs to its text as a whole may swap its marks: if the vowel below and the tone
-    above one consonant are swapped, they are so in the whole document. Only SARA AM is drawn as two glyphs in Thai, so
-    an unmapped glyph that is always before SARA AA is its NIKHAHIT.
-    """
-    evidence.add(bases)
-    swaps, lost = evidence.swaps, evidence.lost_nikhahit()
-    identified = False
+    """Add the bases' marks to the evidence, and correct them by it; return whether any was corrected."""
     for base in bases:
-        for mark in base.marks:
-            is_lost = mark.char in lost
-            identified = identified or is_lost or (mark.is_misplaced and mark.char in swaps)
-            if is_lost:
-                mark.char = NIKHAHIT
-            elif mark.is_misplaced or mark.char >= UNMAPPED:
-                mark.char = swaps.get(mark.char, UNKNOWN)
-    return identified
-
-
-def _swapped(bases: Sequence[_Base]) -> dict[str, str]:
-    swapped: dict[str, str] = {}
-    for base in bases:
-        misplaced = [mark.char for mark in base.marks if mark.is_misplaced]
-        if len(misplaced) == 2 and (misplaced[0] in _LOWER) != (misplaced[1] in _LOWER):
-            one, other = misplaced
-            swapped |= {one: other, other: one}
-    return swapped
+        evidence.add(base.marks, is_before_aa=base.after is not None and base.after.char == SARA_AA)
+    return evidence.identify(mark for base in bases for mark in base.marks)
 
 
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────

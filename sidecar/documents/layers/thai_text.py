@@ -134,18 +134,18 @@ _MENDINGS = (
 # ── is it Thai? ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 _IMPOSSIBLE = re.compile(
-    "|".join(
+    "|".join(  # each begins with the characters that it may begin with: others are passed over fast
         (
-            f"(?<![{CONSONANTS}{MARKS}])[{MARKS}]",  # a mark on nothing
+            f"[{MARKS}](?<![{CONSONANTS}{MARKS}].)",  # a mark on nothing
             "[ัิ-ู็][่-๋]?[ัิ-ู็]",  # two vowels on one consonant
             "[่-๋์][่-๋ัิ-ู็]",  # a second tone, or a vowel over a tone
-            f"(?:[ัื]|(?<!ก)็)[่-๋]?(?![{CONSONANTS}่-๋])",  # vowels that need a consonant after them
+            f"[ัื็](?<!ก็)[่-๋]?(?![{CONSONANTS}่-๋])",  # vowels that need a consonant after them
             f"[เ-ไ](?![เ{CONSONANTS}])",  # a vowel before nothing; many people type SARA AE as two SARA E
             "(?:[แโใไ]|[แใไ]ห)[ก-ฮ][่-๋]?[ัิ-ูาำ]",  # a vowel before and another after
             "เ[ก-ฮ][่-๋]?[ึุูำ]",
-            f"(?<![{CONSONANTS}{TONES}ๅ])[าำะ](?<![าัวอ่-๋]ะ)",  # a vowel after nothing
-            f"(?<=[{LETTERS}])[^\\W\\d_\u0000-\u007f\u0e00-\u0e7f](?=[{LETTERS}])",  # another script inside a word
-            f"(?<=[{LETTERS}])[\ufffd\ue000-\uf8ff\u0000-\u0008\u000e-\u001f]|[\ufffd\ue000-\uf8ff](?=[{LETTERS}])",
+            f"[าำะ](?<![{CONSONANTS}{TONES}ๅ].)(?<![าัวอ่-๋]ะ)",  # a vowel after nothing
+            f"[^\\W\\d_\u0000-\u007f\u0e00-\u0e7f](?<=[{LETTERS}].)(?=[{LETTERS}])",  # another script inside a word
+            f"[\ufffd\ue000-\uf8ff\u0000-\u0008\u000e-\u001f](?<=[{LETTERS}].)|[\ufffd\ue000-\uf8ff](?=[{LETTERS}])",
         )
     )
 )
@@ -175,7 +175,7 @@ def is_implausible(text: str) -> bool:
 _DISORDER = re.compile(
     f"(?=[^!-~{CONSONANTS}])(?:"  # how all others begin: decides nine of ten characters at once
     f"{_IMPOSSIBLE.pattern}|{_DOUBLED_AM.pattern}|{NIKHAHIT}|[{TONES}์][ัิ-ฺ็]|{SARA_AM}[{TONES}]"
-    f"|[\uf700-\uf720\ufffd]|(?<=[{CONSONANTS}{TONES}])[ \u00a0\u200b]+[{SARA_AA}{SARA_AM}])"
+    f"|[\uf700-\uf720\ufffd]|[ \u00a0\u200b](?<=[{CONSONANTS}{TONES}].)[ \u00a0\u200b]*[{SARA_AA}{SARA_AM}])"
 )
 
 

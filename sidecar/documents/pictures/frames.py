@@ -20,7 +20,7 @@ class Frame:
 
 
 def pages_of(frames: Sequence[Frame]) -> tuple[int, ...]:
-    """Return the numbers of the frames that are pages; all of them, if none says otherwise of itself."""
+    """Return the numbers of the frames that are pages; all of them, if otherwise none would be left."""
     named = [at for at, frame in enumerate(frames) if not frame.kind & (REDUCED | MASK)]
     pages = tuple(at for at in named if not _is_preview(frames[at], [frames[other] for other in named]))
     return pages or tuple(range(len(frames)))

@@ -1,4 +1,4 @@
-"""JPEG files that break off: whether they do, and how much of the picture is there. Pure."""
+"""JPEG files that are cut off: whether one is, and how much of the picture is there. Pure."""
 
 import hashlib
 import io
@@ -17,17 +17,17 @@ _ANYTHING = hashlib.shake_128(b"no picture").digest(TAIL_BYTES).replace(b"\xff",
 
 
 def lacks_end(tail: bytes) -> bool:
-    """Return whether a JPEG with these last bytes, at most :data:`TAIL_BYTES`, breaks off in its last scan.
+    """Return whether a JPEG with these last bytes, at most :data:`TAIL_BYTES`, is cut off in its last scan.
 
-    The marker of the end cannot occur within a scan, and that of a preview lies before the last scan's begin.
+    The end marker cannot occur within a scan, and a preview's end marker lies before the last scan begins.
     """
     return tail.rfind(END) <= tail.rfind(_SCAN)
 
 
 def share_there(content: bytes) -> float:
-    """Return the share of a picture's rows that a file which breaks off holds; pixels are decoded twice for this.
+    """Return the share of a picture's rows that a cut-off file contains; pixels are decoded twice for this.
 
-    Libjpeg fills in what is missing. So two files that go on differently differ from the first missing row on.
+    Libjpeg fills in what is missing. So two files with different continuations differ from the first missing row on.
     """
     ended, continued = (Image.open(io.BytesIO(content + more + END), formats=["JPEG"]) for more in (b"", _ANYTHING))
     if ended.info.get("progressive") and content.count(_SCAN) >= LEAST_SCANS:

@@ -1,4 +1,4 @@
-"""How high the lines of text on a picture are, where that is plain to see. Pure."""
+"""How high the lines of text on a picture are, where they are clearly separate. Pure."""
 
 import statistics
 from array import array

@@ -1,7 +1,7 @@
 """At how many pixels a page is read. Pure.
 
-What a file says of its size is believed only where paper of that size is likely. Otherwise its pixels decide: they are
-taken for a page of A4.
+The size that a file claims is used only if paper of that size is likely. Otherwise its pixels decide: they are assumed
+to show a page of A4.
 """
 
 import math

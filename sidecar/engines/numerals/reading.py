@@ -31,7 +31,7 @@ LOOSE = 0.4
 TORN = 0.95
 """Up to this distance from middle to middle, in consonant heights, no space lies between a comma and a digit."""
 TEARS = ",."
-LOOKS = (1.0, 0.88, 1.15)
+HEIGHTS = (1.0, 0.88, 1.15)
 """Heights at which a doubtful piece is read: the line's, as Tesseract measured it, a smaller and a larger one."""
 ENOUGH_DIGITS = 3
 """Fewest Thai digits of a page with Thai numerals, on which more may hide among the letters."""
@@ -76,11 +76,11 @@ def _count_digits(judged: Iterable[tuple[Token, Verdict]]) -> int:
 
 
 def _judge_all(pixels: strips.Pixels, tokens: Sequence[Token]) -> list[tuple[Token, Verdict]]:
-    judged = list(zip(tokens, _look(pixels, tokens, LOOKS[0]), strict=True))
+    judged = list(zip(tokens, _look(pixels, tokens, HEIGHTS[0]), strict=True))
     doubtful = [token for token, verdict in judged if verdict.doubtful]
     if not doubtful:
         return judged
-    again = [_look(pixels, doubtful, look) for look in LOOKS[1:]]
+    again = [_look(pixels, doubtful, height) for height in HEIGHTS[1:]]
     settled = {token.start: _settle(verdicts) for token, *verdicts in zip(doubtful, *again, strict=True)}
     return [(token, _weigh(verdict, settled.get(token.start))) for token, verdict in judged]
 

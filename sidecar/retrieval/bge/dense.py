@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sidecar.retrieval.bge.loading import OpenVinoMeans, load_dense
+from sidecar.retrieval.bge.loading import LoadOptions, load_dense
 from sidecar.retrieval.bge.models import ModelOnCpu
 from sidecar.retrieval.bge.tokenizer import Tokenizer
-from sidecar.retrieval.bge.torch_runtime import Dtype, copy_to, errors_of, gpu_errors, padding_mask, while_wanted
+from sidecar.retrieval.bge.torch_runtime import copy_to, errors_of, gpu_errors, padding_mask, while_wanted
 from sidecar.retrieval.model import CPU, EMBED, GPU, Embedding, IsWanted, ModelLoadError, Tokens
 
 Pooling = Literal["cls", "mean", "lasttoken"]
@@ -55,17 +55,15 @@ class DenseEmbedder(ModelOnCpu):
     name = EMBED
     gives_tokens = False
 
-    def __init__(
-        self, folder: Path, dtype: Dtype, gpu: str | None = None, openvino: OpenVinoMeans | None = None
-    ) -> None:
-        """Load it from its folder, as :class:`sidecar.retrieval.bge.models.Embedder`.
+    def __init__(self, folder: Path, options: LoadOptions) -> None:
+        """Load it from its folder.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
         self._pooling = pooling_of(folder)
-        loaded = load_dense(folder, dtype, openvino)
-        super().__init__(loaded, dtype, gpu, paired=False)
+        loaded = load_dense(folder, options)
+        super().__init__(loaded, options, paired=False)
         self.max_query_tokens = 0
         self.dimensions: int = loaded.config.hidden_size
         self.cpu = DenseCopy(CPU, loaded.encoder, self._pooling, self._tokenizer)

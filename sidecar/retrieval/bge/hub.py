@@ -6,27 +6,20 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sidecar.retrieval.model import (
-    ModelLoadError,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from sidecar.retrieval.model import ModelLoadError
 
 UNUSED_FILES = ["onnx/*", "*.onnx*", "openvino/*", "imgs/*"]
 """What hubs hold beside a model, and what is not downloaded."""
 
 
 def is_installed() -> bool:
-    """Tell whether the libraries are there, without importing them."""
+    """Return whether the libraries are installed, without importing them."""
     return all(importlib.util.find_spec(name) for name in ("torch", "FlagEmbedding"))
 
 
 def find_model(source: str) -> Path:
-    """Give a model's folder: a folder itself, or the hub's name of it, from the cache or else from the hub.
+    """Return a model's folder: a folder itself, or the hub's name of it, from the cache or else from the hub.
 
     Raises:
         ModelLoadError: it is neither here nor there.
@@ -42,7 +35,7 @@ def find_model(source: str) -> Path:
 
 
 def is_at_hand(source: str) -> bool:
-    """Tell whether a model's folder is there without a download."""
+    """Return whether a model's folder is there without a download."""
     try:
         _check_readable(_find_here(source))
     except ModelLoadError:
@@ -63,7 +56,7 @@ def _find_here(source: str) -> Path:
 
 
 def _find_at_hub(source: str, *, local_only: bool) -> Path:
-    """Give the folder of a model of the hub, from the cache alone or else downloaded."""
+    """Return the folder of a model of the hub, from the cache alone or else downloaded."""
     missing = "model-missing: it is not in the cache, and the hub does not give it"
     try:
         with quiet():
@@ -86,7 +79,7 @@ def _check_readable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep warnings of libraries that are about their own future off standard error; what fails raises."""
+    """Suppress the libraries' warnings about their own future; real failures raise."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

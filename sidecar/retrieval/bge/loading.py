@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sidecar.retrieval.bge.export import ENCODER, HEAD, OpenVinoError, Parts, exported, remove
 from sidecar.retrieval.bge.hub import quiet
 from sidecar.retrieval.bge.openvino_runtime import OPENVINO, OpenVinoEncoder
+from sidecar.retrieval.bge.tokenizer import MODEL_LIMIT_TOKENS
 from sidecar.retrieval.bge.torch_runtime import (
     Dtype,
     dtype_on,
@@ -47,6 +48,19 @@ class OpenVinoMeans:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a model is to compute: in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
+
+    With ``openvino`` it computes on the CPU alone. ``max_tokens``: most that are read of an input.
+    """
+
+    dtype: Dtype
+    gpu: str | None = None
+    openvino: OpenVinoMeans | None = None
+    max_tokens: int = MODEL_LIMIT_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A model's parts: its tokenizer and configuration, its encoder on the CPU, the small layers behind it.
 
@@ -61,35 +75,36 @@ class Loaded:
     gpu_mb: int
 
 
-def load_embedder(folder: Path, dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def load_embedder(folder: Path, options: LoadOptions) -> Loaded:
     """Load BGE-M3; its heads are the sparse one and ColBERT's.
 
     Raises:
         ModelLoadError: it is not what it should be.
     """
     _require(folder, COLBERT, SPARSE)  # without them FlagEmbedding makes some up
-    return _load(_Embedder(folder), dtype, openvino)
+    return _load(_Embedder(folder), options)
 
 
-def load_reranker(folder: Path, dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def load_reranker(folder: Path, options: LoadOptions) -> Loaded:
     """Load a reranker; its head gives one score.
 
     Raises:
         ModelLoadError: it is not what it should be.
     """
-    return _load(_Reranker(folder), dtype, openvino)
+    return _load(_Reranker(folder), options)
 
 
-def load_dense(folder: Path, dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def load_dense(folder: Path, options: LoadOptions) -> Loaded:
     """Load an embedder of another kind; it has no heads.
 
     Raises:
         ModelLoadError: it is not what it should be.
     """
-    return _load(_Dense(folder), dtype, openvino)
+    return _load(_Dense(folder), options)
 
 
-def _load(model: "_Folder", dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def _load(model: "_Folder", options: LoadOptions) -> Loaded:
+    dtype, openvino = options.dtype, options.openvino
     with _loading():
         if openvino:
             try:

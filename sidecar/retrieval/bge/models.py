@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sidecar.retrieval.bge.loading import TORCH, Loaded, OpenVinoMeans, load_embedder, load_reranker
+from sidecar.retrieval.bge.loading import TORCH, Loaded, LoadOptions, load_embedder, load_reranker
 from sidecar.retrieval.bge.tokenizer import Tokenizer
 from sidecar.retrieval.bge.torch_runtime import (
-    Dtype,
     copy_to,
     errors_of,
     free_gpu,
@@ -44,14 +43,14 @@ class ModelOnCpu:
 
     name = EMBED
 
-    def __init__(self, loaded: Loaded, dtype: Dtype, gpu: str | None, *, paired: bool) -> None:
-        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, paired=paired)
-        self._gpu = gpu
-        self._dtype = dtype
+    def __init__(self, loaded: Loaded, options: LoadOptions, *, paired: bool) -> None:
+        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, options.max_tokens, paired=paired)
+        self._gpu = options.gpu
+        self._dtype = options.dtype
         self.max_tokens = self._tokenizer.max_tokens
         self.backend = loaded.backend
         self.gpu_mb = loaded.gpu_mb
-        self.can_use_gpu = gpu is not None and self.backend == TORCH
+        self.can_use_gpu = options.gpu is not None and self.backend == TORCH
         self.batch_cores = 0 if self.backend == TORCH else 1
 
     def pieces(self, text: str, *, special: bool) -> list[Piece]:
@@ -68,18 +67,14 @@ class Embedder(ModelOnCpu):
 
     gives_tokens = True
 
-    def __init__(
-        self, folder: Path, dtype: Dtype, gpu: str | None = None, openvino: OpenVinoMeans | None = None
-    ) -> None:
-        """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
-
-        With ``openvino`` it computes on the CPU alone.
+    def __init__(self, folder: Path, options: LoadOptions) -> None:
+        """Load it from its folder.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
-        loaded = load_embedder(folder, dtype, openvino)
-        super().__init__(loaded, dtype, gpu, paired=False)
+        loaded = load_embedder(folder, options)
+        super().__init__(loaded, options, paired=False)
         self.max_query_tokens = 0
         self.dimensions: int = loaded.config.hidden_size
         self.cpu = EmbedderCopy(CPU, loaded.encoder, Heads(*loaded.heads), self._tokenizer)
@@ -102,18 +97,14 @@ class Reranker(ModelOnCpu):
     name = RERANK
     gives_tokens = False
 
-    def __init__(
-        self, folder: Path, dtype: Dtype, gpu: str | None = None, openvino: OpenVinoMeans | None = None
-    ) -> None:
-        """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
-
-        With ``openvino`` it computes on the CPU alone.
+    def __init__(self, folder: Path, options: LoadOptions) -> None:
+        """Load it from its folder.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
-        loaded = load_reranker(folder, dtype, openvino)
-        super().__init__(loaded, dtype, gpu, paired=True)
+        loaded = load_reranker(folder, options)
+        super().__init__(loaded, options, paired=True)
         self.max_query_tokens = min(self.max_tokens * 3 // 4, self._tokenizer.room)
         self.dimensions = 0
         self.cpu = RerankerCopy(CPU, loaded.encoder, loaded.heads[0], self._tokenizer)

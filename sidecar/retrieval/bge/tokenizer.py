@@ -28,8 +28,14 @@ SPACES = re.compile(r"\s{2,}")
 class Tokenizer:
     """The tokenizer's own library, called directly: the wrapper around it costs more than a short text does."""
 
-    def __init__(self, tokenizer: Any, config: Any, *, paired: bool) -> None:  # noqa: ANN401 - the library's types
+    def __init__(self, tokenizer: Any, config: Any, max_tokens: int, *, paired: bool) -> None:  # noqa: ANN401 - libraries' types
         """Take over a tokenizer of transformers; ``paired``: for two texts at a time.
+
+        Args:
+            tokenizer: transformers' own.
+            config: the model's, which says how many tokens it can tell the places of.
+            max_tokens: most that are read of an input, special ones included, however many the model can.
+            paired: whether inputs are two texts.
 
         Raises:
             ModelLoadError: what it puts around texts is not known here.
@@ -46,7 +52,7 @@ class Tokenizer:
         one, other = (ids for ids, _ in self.ids(["a", "b"], 8))
         whole = tokenizer("a", "b")["input_ids"] if paired else tokenizer("a")["input_ids"]
         self._before, self._between, self._after = _around(whole, one, other if paired else [])
-        self.max_tokens = min(MODEL_LIMIT_TOKENS, positions_of(config), tokenizer.model_max_length)
+        self.max_tokens = min(max_tokens, positions_of(config), tokenizer.model_max_length)
         self.room = self.max_tokens - len(self._before) - len(self._between) - len(self._after)
 
     def ids(self, texts: Sequence[str], limit: int) -> list[tuple[list[int], bool]]:

@@ -209,7 +209,7 @@ async def test_a_stranger_s_file_among_the_mirror_s_is_told(tmp_path, content):
     (out / ".ocrprofiles").mkdir(parents=True)
     (out / ".ocrprofiles" / "a.json").write_text(content)
     status, said, errors = await command(None, "mirror", "--once", "--output", out, **rows(tmp_path / "profiles.db"))
-    assert (status, "none of the mirror's" in said + errors, "Traceback" in errors) == (1, True, False)
+    assert (status, "not written by the mirror" in said + errors, "Traceback" in errors) == (1, True, False)
 
 
 async def test_mirror_tells_that_the_database_is_not_there(fake, tmp_path):

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from controller.mirror.database import Database, DatabaseError, open_database
 from controller.mirror.mirror import Mirror
-from controller.mirror.plan import MirrorRules
+from controller.mirror.planner import MirrorRules
 from controller.mirror.rows import ProfileRow
 from controller.resource.mirror_state import STATE_ANNOTATION
 from tests.conftest import until

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from controller.errors import ConflictError, RefusedError, UnavailableError
 from controller.mirror.database import Database, DatabaseError, DatabaseUrlError, open_database
 from controller.mirror.mirror import Mirror
-from controller.mirror.plan import MirrorRules
+from controller.mirror.planner import MirrorRules
 from controller.resource.mirror_state import STATE_ANNOTATION
 from tools.fakes.profile_resources import MemoryResources
 

@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
+import shutil
 import zlib
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -23,10 +25,18 @@ from tests.integration.sidecar.documents import (
     stream,
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
+
 PART = b"--x\r\nContent-Disposition: form-data"
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def still_well(service, data):
     """After whatever a test did: documents are read, the spool is empty, and nothing leaked into the answer."""
     yield
@@ -249,15 +259,15 @@ async def test_a_field_given_twice_is_refused(service):
 @pytest.mark.parametrize(
     "name", ["../../x.pdf", "/etc/passwd", "a\0b.pdf", "..\\..\\x", "x" * 5000, "\r\nX-Evil: 1", "แบบ.pdf", ""]
 )
-async def test_a_name_never_becomes_a_path(service, data, name, tmp_path):
-    before = {path for path in tmp_path.rglob("*") if "spool" not in str(path)}
+async def test_a_name_never_becomes_a_path(service, data, name):
+    before = {path for path in service.folder.rglob("*") if "spool" not in str(path)}
     disposition = f'Content-Disposition: form-data; name="file"; filename="{name}"'.encode()
     body = b"--x\r\n" + disposition + b"\r\n\r\n" + (data / "digital.pdf").read_bytes() + b"\r\n--x--\r\n"
 
     status, _ = await post(service, body, **{"Content-Type": "multipart/form-data; boundary=x"})
 
     assert status in (200, 400, 422)
-    assert {path for path in tmp_path.rglob("*") if "spool" not in str(path)} == before
+    assert {path for path in service.folder.rglob("*") if "spool" not in str(path)} == before
 
 
 @pytest.mark.parametrize(
@@ -341,6 +351,7 @@ async def test_the_limit_bites_while_bytes_arrive_without_a_length(service):
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.alone
 async def test_a_body_that_stops_half_way_is_given_up(start, data):
     service = await start(OCR_RECEIVE_SECONDS="0.5")
@@ -434,12 +445,14 @@ async def post_path(service, body: object) -> tuple[int, dict]:
 
 
 @pytest.fixture
-def uploads(tmp_path, data):
-    (tmp_path / "uploads").mkdir()
-    (tmp_path / "uploads" / "แบบ.pdf").write_bytes((data / "digital.pdf").read_bytes())
-    (tmp_path / "secret.pdf").write_bytes((data / "digital.pdf").read_bytes())
-    (tmp_path / "uploads" / "link.pdf").symlink_to(tmp_path / "secret.pdf")
-    return tmp_path / "uploads"
+def uploads(service, data):
+    folder = service.folder / "uploads"
+    folder.mkdir()
+    (folder / "แบบ.pdf").write_bytes((data / "digital.pdf").read_bytes())
+    (service.folder / "secret.pdf").write_bytes((data / "digital.pdf").read_bytes())
+    (folder / "link.pdf").symlink_to(service.folder / "secret.pdf")
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("spelling", ["pdfPath", "pdf_path"])

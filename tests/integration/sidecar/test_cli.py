@@ -83,7 +83,7 @@ async def test_a_folder_is_resumed_where_it_was_left(folder, tmp_path):
     status, _, err = await run("ocr", folder, "--output", tmp_path / "out")
 
     assert status == 0
-    assert "2 of 2 documents are done already" in err
+    assert "2 of 2 documents are already done" in err
     assert (tmp_path / "out" / "a.pdf.md").read_text() == "mine"
 
 
@@ -198,12 +198,12 @@ async def test_models_are_fetched_once_and_then_found_without_a_network(tmp_path
         status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
         again = await run("fetch", HF_ENDPOINT=url, **environ)
 
-    assert "absent   /embed: owner/embedder is not at hand\n         -> python -m sidecar fetch\n" in before[1]
+    assert "absent   /embed: owner/embedder is not available\n         -> python -m sidecar fetch\n" in before[1]
     assert (status, err) == (0, "")
     assert [line.split(":")[0] for line in out.splitlines()] == ["owner/embedder", str(models.reranker)]
     assert sorted(hub.downloaded) == sorted(path.name for path in models.embedder.iterdir())
     assert again == (0, out, "")
-    assert "ok       /embed: owner/embedder is at hand" in (await run("doctor", **environ))[1]
+    assert "ok       /embed: owner/embedder is available" in (await run("doctor", **environ))[1]
     fetched = await run("fetch", HF_HUB_OFFLINE="1", **environ)
     assert fetched == (0, out, "")
 
@@ -290,7 +290,7 @@ async def test_a_folder_without_a_document_is_told_with_the_suffixes_that_are_re
 
     assert status == 1
     suffixes = ".bmp, .jpeg, .jpg, .pdf, .png, .tif, .tiff, .webp"
-    assert err == f"{tmp_path / 'empty'}: no document is in this folder; read are {suffixes}\n"
+    assert err == f"{tmp_path / 'empty'}: there is no document in this folder; accepted are {suffixes}\n"
     assert "LCBP3-RFA-2025-9613-0" in out, "the others are read"
 
 
@@ -315,4 +315,4 @@ async def test_ctrl_c_says_in_one_line_how_far_it_came(folder, data, tmp_path, s
         _, err = await process.communicate()
 
     assert process.returncode == 130
-    assert err.decode().splitlines() == ["interrupted: 1 of 7 documents are done; run it again to go on"]
+    assert err.decode().splitlines() == ["interrupted: 1 of 7 documents are done; run it again to continue"]

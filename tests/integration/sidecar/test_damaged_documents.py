@@ -11,6 +11,15 @@ from reportlab.pdfgen.canvas import Canvas
 
 from tests.integration.sidecar.documents import PdfMaker, picture_of_text, raw_pdf, stream
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
+
 SAYS = "The contractor submits the shop drawing for approval"
 DAMAGED = ["document-repaired"]
 

@@ -7,6 +7,13 @@ from rapidfuzz.distance import Levenshtein
 
 from tests.integration.sidecar.documents import PdfMaker
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
 
 def error_rate(read: str, true: str) -> float:
     """Character error rate; runs of spaces count as one, empty lines not at all."""
@@ -96,6 +103,7 @@ async def test_max_pages_takes_the_first_and_says_so_by_its_count(service, data)
     assert (body["pageCount"], body["documentPageCount"], body["warnings"]) == (1, 4, [])
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_the_services_own_page_limit_is_told(start, data):
     service = await start(OCR_MAX_PAGES="2")
 
@@ -104,6 +112,7 @@ async def test_the_services_own_page_limit_is_told(start, data):
     assert (body["pageCount"], body["warnings"]) == (2, ["pages-limited"])
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_zero_max_pages_means_all_whatever_the_services_own_limit(start, data):
     service = await start(OCR_MAX_PAGES="2")
 
@@ -138,6 +147,7 @@ async def test_the_production_backends_request_is_answered_and_told_what_was_not
     assert body["warnings"] == ["engine-fallback", "parameters-not-applied"]
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_without_a_stand_in_a_missing_engine_is_an_error(start, data):
     service = await start(OCR_FALLBACK_ENGINE="none")
 
@@ -146,6 +156,7 @@ async def test_without_a_stand_in_a_missing_engine_is_an_error(start, data):
     assert (status, body["code"]) == (503, "engine_unavailable")
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_health_tells_that_the_default_engine_is_missing_and_nobody_stands_in(start):
     service = await start(OCR_FALLBACK_ENGINE="none", OCR_ENGINE="np-dms-ocr")
 

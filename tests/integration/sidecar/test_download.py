@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.cli.download import DownloadError, download, is_file
-from sidecar.engines.rapidocr import THAI_RECOGNISER
+from sidecar.engines.rapidocr.installation import THAI_RECOGNISER
 from tests.integration.sidecar.test_cli import run
 
 CONTENT = bytes(range(256)) * 9000

@@ -238,6 +238,8 @@ async def test_readiness_tells_each_capability(service):
                     "rapidocr": {"state": "ready", "reason": "language-missing: tha"},
                 },
                 "sandbox": list(sandbox.available()),
+                "state": {"state": "off", "reason": None},
+                "lease": {"phase": "off", "reason": None, "owed": [], "awaySeconds": None},
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )

@@ -124,6 +124,22 @@ async def test_a_text_that_is_too_long_is_cut_and_says_so_or_is_refused(retrievi
     )
 
 
+async def test_with_512_tokens_a_long_text_has_the_vectors_that_flagembedding_gives_as_it_comes(
+    start, models, flag_embedder
+):
+    """As the service called it that this one replaces: its vectors in a store stay comparable."""
+    (long,) = model_texts.texts(1, 600, 700)
+    theirs = flag_embedder.encode([long], return_dense=True, return_sparse=True)
+    same = await loaded(await start(**models.environment, RETRIEVAL_MAX_TOKENS="512"))
+    _, short = await post(same, "/embed", {"text": long})
+    assert cosine(theirs["dense_vecs"][0], short["dense"]) >= 0.99999
+    assert {str(token) for token in short["sparse"]["indices"]} == theirs["lexical_weights"][0].keys()
+    assert short["truncated"] is True
+    _, whole = await post(await loaded(await start(**models.environment)), "/embed", {"text": long})
+    assert cosine(theirs["dense_vecs"][0], whole["dense"]) < 0.99999
+    assert whole["truncated"] is False
+
+
 async def test_top_n_ranks_the_best_only(retrieving):
     body = {"query": "a", "chunks": TEXTS[:5]}
     _, every = await post(retrieving, "/rerank", body)

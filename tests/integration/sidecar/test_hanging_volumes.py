@@ -147,9 +147,9 @@ async def test_a_file_of_keys_that_hangs_holds_up_nobody(tmp_path):
     looking = asyncio.create_task(keys.poll(pool))
     await until(HangingPath.hangs.is_set)
     path.write_text("another one")
-    assert keys.ring.accepts("the first one")
+    assert keys.ring.caller_of("the first one")
 
     HangingPath.answers.set()
-    await until(lambda: keys.ring.accepts("another one"))
+    await until(lambda: keys.ring.caller_of("another one"))
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)

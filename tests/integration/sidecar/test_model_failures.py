@@ -436,13 +436,16 @@ async def test_what_is_read_by_the_documents_deadline_is_the_answer(govern):
 
 async def test_a_streamed_document_ends_with_the_pages_that_it_left(govern):
     governed = await govern(OCR_PARALLEL_PAGES="1")
-    governed.fake.latency_s = 0.33
-    fields = {"engine": "np-dms-ocr", "deadlineSeconds": "1.2"}
-    status, lines = await governed.service.upload(pages(9), headers={"Accept": NDJSON}, **fields)
+    governed.fake.latency_s = 0.2
+    fields = {"engine": "np-dms-ocr", "deadlineSeconds": "4"}
+    asking = asyncio.create_task(governed.service.upload(pages(9), headers={"Accept": NDJSON}, **fields))
+    await until(lambda: len(governed.fake.chats) >= 2)
+    governed.fake.latency_s = 60
+    status, lines = await asking
     assert status == 200
     *read, done = [event for event in lines if event["event"] != "document"]
     assert done["event"] == "done"
-    assert [event["page"] for event in read] + done["unreadPages"] == list(range(1, 10))
+    assert sorted([event["page"] for event in read] + done["unreadPages"]) == list(range(1, 10))
 
 
 async def test_a_document_of_which_nothing_is_read_in_time_is_a_timeout(govern):

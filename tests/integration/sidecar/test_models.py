@@ -11,9 +11,10 @@ from transformers import AutoModel, AutoTokenizer
 from sidecar.api.app_keys import EMBEDDERS, RERANKERS
 from sidecar.retrieval.bge import openvino_runtime
 from sidecar.retrieval.bge.dense import DenseEmbedder
-from sidecar.retrieval.bge.loading import OpenVinoMeans
+from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
 from sidecar.retrieval.bge.models import Reranker
 from sidecar.retrieval.model import ModelLoadError
+from tests.conftest import until
 from tests.integration.sidecar.retrieving import post, readyz
 from tests.integration.sidecar.test_embedding import cosine
 from tools.fakes import model_texts, tiny_models
@@ -33,12 +34,16 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture
-async def several(start, models, folders):
+def named(models, folders):
     kinds = {
         "embed": [models.embedder, folders["e5"], folders["qwen"]],
         "rerank": [models.reranker, folders["long-reranker"]],
     }
-    named = ",".join(f"{kind}:{folder}" for kind, each in kinds.items() for folder in each)
+    return ",".join(f"{kind}:{folder}" for kind, each in kinds.items() for folder in each)
+
+
+@pytest.fixture
+async def several(start, models, named):
     running = await start(**models.environment | {"RETRIEVAL_MODELS": named})
     assert (await post(running, "/bge/load", {}))[0] == 200
     return running
@@ -62,7 +67,7 @@ def test_vectors_are_those_of_the_model_in_a_batch_of_any_lengths(folders, tmp_p
     if backend == "openvino" and not openvino_runtime.is_installed():
         pytest.skip("the extra openvino is not installed")
     means = OpenVinoMeans(tmp_path, 2, required=True) if backend == "openvino" else None
-    model = DenseEmbedder(folders[name], "float32", openvino=means)
+    model = DenseEmbedder(folders[name], LoadOptions("float32", openvino=means))
     assert (model.backend, model.dimensions, model.gives_tokens) == (backend, 32, False)
     ours = model.cpu.run(model.tokenize(TEXTS), lambda: True)
     for one, theirs in zip(ours, expected(folders[name], pooling), strict=True):
@@ -71,7 +76,7 @@ def test_vectors_are_those_of_the_model_in_a_batch_of_any_lengths(folders, tmp_p
 
 
 def test_long_texts_are_cut_to_what_the_model_can_place(folders):
-    model = DenseEmbedder(folders["qwen"], "float32")
+    model = DenseEmbedder(folders["qwen"], LoadOptions("float32"))
     (long,) = model.tokenize(["word " * 3000])
     assert (model.max_tokens, len(long.ids), long.truncated) == (1024, 1024, True)
     assert long.ids[-1] == 2  # the end token, whose vector it is, is not cut off
@@ -158,6 +163,24 @@ async def test_the_first_is_loaded_at_the_start_the_others_by_their_first_call(s
     assert not any(one.keeper.model for one in embedders.values())
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+async def test_each_reads_what_it_can_up_to_the_limit_and_leaves_by_itself(start, models, named, tmp_path, backend):
+    if backend == "openvino" and not openvino_runtime.is_installed():
+        pytest.skip("the extra openvino is not installed")
+    limits = {"RETRIEVAL_MAX_TOKENS": "600", "BGE_KEEP_ALIVE_SECONDS": "0.5"}
+    where = {"RETRIEVAL_BACKEND": backend, "RETRIEVAL_CACHE_DIR": str(tmp_path)}
+    running = await start(**models.environment | {"RETRIEVAL_MODELS": named} | limits | where)
+    assert (await post(running, "/bge/load", {}))[0] == 200
+    for name in ("embedder", "e5", "qwen"):
+        assert (await post(running, "/embed", {"text": "a", "model": name}))[0] == 200
+    for name in ("reranker", "long-reranker"):
+        assert (await post(running, "/rerank", {"query": "a", "chunks": ["b"], "model": name}))[0] == 200
+    keepers = [one.keeper for key in (EMBEDDERS, RERANKERS) for one in running.service.api[key].values()]
+    assert [one.limits.max_tokens for one in keepers] == [600, 600, 600, 512, 600]
+    assert {one.limits.backend for one in keepers} == {backend}
+    await until(lambda: not any(one.model for one in keepers), 60)
+
+
 async def test_all_are_listed(several):
     async with several.client.get(f"{several.url}/v1/models") as response:
         names = [one["id"] for one in (await response.json())["data"]]
@@ -179,21 +202,21 @@ def rewrite(path, **more):
 def test_a_model_that_does_not_say_how_its_vectors_are_made_is_refused(spoilt):
     (spoilt / "1_Pooling" / "config.json").unlink()
     with pytest.raises(ModelLoadError, match=r"model-unusable: config\.json is missing or no JSON"):
-        DenseEmbedder(spoilt, "float32")
+        DenseEmbedder(spoilt, LoadOptions("float32"))
 
 
 @pytest.mark.parametrize("more", [{"pooling_mode_max_tokens": True}, {"pooling_mode_mean_tokens": False}])
 def test_a_way_to_make_vectors_that_is_not_known_is_refused(spoilt, more):
     rewrite(spoilt / "1_Pooling" / "config.json", **more)
     with pytest.raises(ModelLoadError, match="names none of cls, mean, lasttoken"):
-        DenseEmbedder(spoilt, "float32")
+        DenseEmbedder(spoilt, LoadOptions("float32"))
 
 
 def test_a_layer_that_is_not_known_is_refused(spoilt):
     modules = [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.Dense"}]
     (spoilt / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ModelLoadError, match="a layer that is not known here, Dense"):
-        DenseEmbedder(spoilt, "float32")
+        DenseEmbedder(spoilt, LoadOptions("float32"))
 
 
 def test_code_of_a_model_is_never_run(spoilt, tmp_path):
@@ -202,7 +225,7 @@ def test_code_of_a_model_is_never_run(spoilt, tmp_path):
     names = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
     rewrite(spoilt / "config.json", auto_map=names, model_type="never-heard-of")
     with pytest.raises(ModelLoadError, match="needs code of its own"):
-        DenseEmbedder(spoilt, "float32")
+        DenseEmbedder(spoilt, LoadOptions("float32"))
     assert not (tmp_path / "ran").exists()
 
 
@@ -220,7 +243,7 @@ def test_weights_of_another_shape_under_a_known_name_are_no_model(make, tmp_path
     )
     kind = DenseEmbedder if make is tiny_models.make_dense else Reranker
     with pytest.raises(ModelLoadError, match="model-unusable: weights are missing, "):
-        kind(folder, "float32")
+        kind(folder, LoadOptions("float32"))
 
 
 async def test_an_error_about_a_pair_names_the_query(several):

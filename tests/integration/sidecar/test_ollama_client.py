@@ -23,7 +23,7 @@ from sidecar.errors import (
 )
 from sidecar.gpu.vram import ResidentModel
 from tests.conftest import until
-from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, Outcome, Trap
+from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Outcome, Trap
 from tools.fakes.ollama_wire import digest
 
 THAI = "ประกาศกระทรวง เรื่อง การจัดซื้อ <จัดจ้าง> & อื่น ๆ\n"
@@ -124,7 +124,7 @@ async def test_what_the_server_says_went_wrong_reaches_no_caller():
 async def test_a_line_without_end_is_left_after_a_mebibyte():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.script([Answer("one two", trap=Trap.HUGE_LINE, after_chunks=0)])
-        with pytest.raises(EngineFailedError, match="line without end"):
+        with pytest.raises(EngineFailedError, match="line that is too long"):
             await ollama.chat(REQUEST, QUICK)
         await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
 
@@ -400,6 +400,58 @@ async def test_what_is_resident_and_what_is_installed_is_told():
         fake.occupy("np-dms-ai", 9000, 32_768)
         assert await ollama.resident() == (ResidentModel("np-dms-ai:latest", 9000, 32_768),)
         assert await ollama.installed() == {name: digest(name) for name in ("np-dms-ai:latest", OCR_MODEL)}
+
+
+async def test_how_long_a_model_stays_is_told_by_the_server_s_clock():
+    clock = ManualClock()
+    async with FakeOllama(clock=clock) as fake, client(fake.url) as ollama:
+        fake.occupy("np-dms-ai", 9000, keep_alive_s=300)
+        clock.advance(1_000_000 + 100)  # days away from ours; the model has been busy since
+        fake.occupy("np-dms-ai", 9000, keep_alive_s=300)
+        [model] = await ollama.resident()
+        assert 300 <= model.remaining_s < 301
+        clock.advance(100)
+        [later] = await ollama.resident()
+        assert (later.expires_at, 200 <= later.remaining_s < 201) == (model.expires_at, True)
+
+
+@pytest.mark.parametrize("said", [None, "", "soon", 5, "2026-11-28T05:00:00"])
+async def test_a_time_that_is_none_is_not_known(said):
+    body = json.dumps({"models": [{"name": "a", "expires_at": said}]}).encode()
+    async with server(web.get("/api/ps", answering(body))) as url, client(url) as ollama:
+        [model] = await ollama.resident()
+        assert model.remaining_s is None
+
+
+async def test_a_model_is_unloaded_and_loaded_as_it_was():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.occupy("np-dms-ai", 9000, 16_384)
+        await ollama.unload("np-dms-ai:latest")
+        assert fake.resident == []
+        await ollama.load("np-dms-ai:latest", 119.5, 16_384, 5)
+        [model] = fake.memory.residents()
+        assert (model.runner.context_length, model.keep_alive_s) == (16_384, 120)
+        await ollama.load("np-dms-ai:latest", -1, 16_384, 5)
+        assert fake.memory.residents()[0].keep_alive_s > 1e9
+        assert fake.loads == ["np-dms-ai:latest"]
+
+
+async def test_an_embedder_is_loaded_too():
+    async with FakeOllama() as fake, client(fake.url) as ollama:
+        fake.install("bge", capabilities=("embedding",))
+        await ollama.load("bge", 60, 0, 5)
+        assert fake.resident == ["bge:latest"]
+
+
+async def test_a_model_that_cannot_be_loaded_is_an_error():
+    async with FakeOllama(load_s=60) as fake, client(fake.url) as ollama:
+        with pytest.raises(ModelMissingError):
+            await ollama.load("other", 60, 0, 5)
+        with pytest.raises(DeadlineError):
+            await ollama.load(OCR_MODEL, 60, 0, 0.1)
+        await fake.go_down()
+        with pytest.raises(EngineUnavailableError):
+            await ollama.unload(OCR_MODEL)
 
 
 async def test_only_what_lies_in_vram_counts():

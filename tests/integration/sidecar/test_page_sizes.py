@@ -9,6 +9,15 @@ from reportlab.pdfgen.canvas import Canvas
 
 from tests.integration.sidecar.documents import as_png, picture_of_text, raw_pdf, stream
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
+
 SAYS = "The contractor submits the shop drawing"
 
 
@@ -92,6 +101,7 @@ def drawing_of(side: int) -> bytes:
     )
 
 
+@pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize(("side", "status"), [(14_400, 200), (14_401, 413)])
 async def test_vectors_are_drawn_up_to_the_largest_page_that_a_pdf_can_have(start, side, status):
     service = await start(OCR_MAX_PAGE_PIXELS="10000000")

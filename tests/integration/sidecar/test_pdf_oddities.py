@@ -8,6 +8,14 @@ from reportlab.pdfgen.canvas import Canvas
 
 from tests.integration.sidecar.documents import PdfMaker
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
+
 SAYS = "FREETEXT approved by engineer"
 
 

@@ -7,6 +7,15 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tests.integration.sidecar.documents import as_png, picture_of_text
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
+
 SAYS = "The contractor submits the shop drawing for approval"
 
 

@@ -6,12 +6,21 @@ import pytest
 from PIL import Image
 
 from sidecar.api.app_keys import WORKERS
-from sidecar.engines.rapidocr import RECOGNISER, THAI_RECOGNISER, RapidEngine, find_models
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.rapidocr.installation import RECOGNISER, THAI_RECOGNISER, find_models
 from sidecar.service.engines import ENGINES, EngineFactory
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text
 
 LINE = "Invoice 4711 for the new pier"
 RAPID = "rapidocr"
+ENVIRONMENT = {"OCR_SECOND_ENGINE": RAPID}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
 
 
 def picture(lines: int = 3) -> Image.Image:
@@ -52,6 +61,7 @@ async def test_a_doubtful_page_is_read_once_more_and_both_readings_are_told(serv
     assert body["modelUsed"].startswith("rapidocr-")
 
 
+@pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize("fields", [{"engine": "tesseract"}, {}])
 async def test_no_second_opinion_is_taken_where_an_engine_is_named_or_none_is_set(start, fields):
     service = await start(OCR_SECOND_ENGINE="rapidocr" if fields else "none")
@@ -86,11 +96,12 @@ async def test_thai_without_its_model_is_refused_if_asked_for_and_warned_of_by_d
     assert (await readyz(service))[RAPID] == {"state": "ready", "reason": "language-missing: tha"}
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_the_thai_model_reads_where_it_is_there_and_thai_is_asked_for(start, tmp_path):
     folder = tmp_path / "rapidocr"
     folder.mkdir()
     shutil.copy(find_models(folder).folder / RECOGNISER, folder / THAI_RECOGNISER)
-    service = await start()
+    service = await start(**ENVIRONMENT)
 
     used = []
     for languages in ("tha+eng", "eng"):
@@ -108,8 +119,9 @@ def build_missing(app, limits):
 MISSING = (*ENGINES[:-1], EngineFactory(RapidEngine.traits, build_missing))
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_without_the_extra_its_name_is_refused_with_what_to_install_and_auto_reads_on(start):
-    service = await start(None, MISSING, OCR_FALLBACK_ENGINE="none")
+    service = await start(None, MISSING, OCR_FALLBACK_ENGINE="none", **ENVIRONMENT)
     status, body = await service.upload(as_png(picture()), engine=RAPID)
     assert (status, body["code"]) == (503, "engine_unavailable")
     assert body["detail"].startswith("the engine rapidocr is not installed here: pip install")
@@ -118,8 +130,9 @@ async def test_without_the_extra_its_name_is_refused_with_what_to_install_and_au
     assert [one["engine"] for one in body["pages"][0]["attempts"]] == ["tesseract"]
 
 
+@pytest.mark.asyncio(loop_scope="function")
 async def test_its_deadline_ends_it_and_the_next_page_is_read(start):
-    service = await start(OCR_TIMEOUT="0.05", OCR_FALLBACK_ENGINE="none")
+    service = await start(OCR_TIMEOUT="0.05", OCR_FALLBACK_ENGINE="none", **ENVIRONMENT)
     status, body = await service.upload(as_png(picture()), engine=RAPID, languages="eng")
     assert (status, body["code"]) == (504, "deadline_exceeded")
     assert service.service.api[WORKERS].alive

@@ -27,7 +27,7 @@ def log(fake: FakeOllama, since: int) -> list[tuple[int, str | None, dict[str, o
 
 async def fresh(governed) -> None:
     """Wait until a reading newer than now would be taken: readings are shared for a quarter of a second."""
-    monitor = governed.service.engine("np-dms-ocr")._monitor
+    monitor = governed.service.engine("np-dms-ocr").gate.monitor
     before = monitor._read_at_s
     async with asyncio.timeout(5):
         while monitor._read_at_s == before:

@@ -71,7 +71,7 @@ async def test_a_place_is_free_as_soon_as_its_caller_leaves(keyed):
 
 async def test_pages_of_one_key_do_not_wait_for_all_that_another_has_sent(keyed):
     governed = await keyed(OCR_PARALLEL_PAGES="2")
-    governed.fake.latency_s = 0.2
+    governed.fake.latency_s = 0.5
     reports = [send(governed, ONE, pages(6)) for _ in range(5)]
     await until(lambda: len(governed.fake.chats) == 2)
 

@@ -7,6 +7,14 @@ import pytest
 
 from tests.integration.sidecar.documents import LINE, PdfMaker, as_png, as_tiff, picture_of_text, raw_pdf, stream
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
+
+
+@pytest.fixture
+def service(shared_service):
+    return shared_service
+
 
 async def engines(service, content: bytes) -> list[str | None]:
     status, body = await service.upload(content)
@@ -228,7 +236,7 @@ async def test_thai_that_its_producer_mapped_wrongly_is_put_right_where_the_docu
 
 
 async def test_thai_whose_proof_is_missing_is_read_by_an_engine(service, data):
-    _, body = await service.upload(data / "digital.pdf", pages="3")
+    _, body = await service.upload(data / "digital.pdf", pages="3", languages="tha+eng")
 
     assert (body["engineUsed"], body["warnings"]) == ("tesseract", ["text-layer-implausible"])
 

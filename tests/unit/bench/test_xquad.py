@@ -47,12 +47,13 @@ def test_a_file_s_paragraphs_are_counted_once_and_its_questions_all(file):
 
 
 def test_the_whole_way_gives_what_plain_loops_give(file, tmp_path):
+    from sidecar.retrieval.bge.loading import LoadOptions  # noqa: PLC0415 - torch
     from sidecar.retrieval.bge.models import Embedder, Reranker  # noqa: PLC0415 - torch
     from tools.fakes import tiny_models  # noqa: PLC0415
 
     asked = read(file)
-    embedder = Embedder(tiny_models.make_embedder(tmp_path / "embedder"), "float32")
-    reranker = Reranker(tiny_models.make_reranker(tmp_path / "reranker"), "float32")
+    embedder = Embedder(tiny_models.make_embedder(tmp_path / "embedder"), LoadOptions("float32"))
+    reranker = Reranker(tiny_models.make_reranker(tmp_path / "reranker"), LoadOptions("float32"))
     measured = dict(measure(asked, embedder, reranker))
     assert list(measured) == ["dense", "sparse", "hybrid", "reranked"]
 

@@ -17,7 +17,7 @@ from tests.unit.test_docs import COMMANDS, CONFIGURATION, OPERATIONS, PROFILES, 
 
 STATUS = tuple(
     ROOT / "controller" / f"{name}.py"
-    for name in ("publish/status", "publish/config_map", "isolation/probe", "mirror/plan", "mirror/rows")
+    for name in ("publish/status", "publish/config_map", "isolation/probe", "mirror/planner", "mirror/rows")
 )
 
 

@@ -74,7 +74,9 @@ def test_files_named_are_there(page):
 
 def test_the_version_in_the_commands_is_the_one_there_is():
     tags = {
-        tag for page in PAGES for tag in re.findall(r"ocr-(?:sidecar|controller):(\d[\w.]*)", page.read_text("utf-8"))
+        tag
+        for page in PAGES
+        for tag in re.findall(r"(?<!//)ocr-(?:sidecar|controller):(\d[\w.]*)", page.read_text("utf-8"))
     }
     assert tags == {chart().metadata["appVersion"]}
 

@@ -23,7 +23,8 @@ OF_PROMETHEUS = {"namespace", "le"}
 
 def metrics() -> dict[str, set[str]]:
     """Every name that Prometheus gets, with its labels."""
-    settings = parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"})
+    environ = {"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}
+    settings = parse_settings(environ | {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere"})
     controller = ControllerMetrics()
     controller.watch_mirror(lambda: None)
     labels: dict[str, set[str]] = {}

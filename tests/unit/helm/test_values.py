@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_python import Chart, HelmError
 
 from tools.charts.cases import CASES, PEER
+from tools.charts.helm import Chart, ChartError
 from tools.charts.rendering import CHART, chart, merge, parse, render, texts
 
 TEXT = (CHART / "values.yaml").read_text(encoding="utf-8")
@@ -123,7 +123,7 @@ def fixed_objects(schema: Any = SCHEMA, path: Path = ()) -> Iterator[Path]:
 
 @pytest.mark.parametrize("path", list(fixed_objects()), ids=lambda path: ".".join(path) or "(top)")
 def test_a_name_that_is_none_is_refused(path):
-    with pytest.raises(HelmError, match="additional properties 'tyop' not allowed"):
+    with pytest.raises(ChartError, match="additional properties 'tyop' not allowed"):
         chart().render(with_value((*path, "tyop"), 1))
 
 
@@ -170,7 +170,7 @@ def test_only_what_is_kubernetes_own_is_left_open():
     ids=str,
 )
 def test_values_that_would_do_harm_are_refused(values):
-    with pytest.raises(HelmError):
+    with pytest.raises(ChartError):
         chart().validate_schema(values)
 
 
@@ -182,7 +182,7 @@ def test_the_chart_can_be_part_of_another_one(tmp_path):
     (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent), encoding="utf-8")
     values = {"global": {"team": "documents"}, "ocr-sidecar": {"enabled": True, "sidecar": {"replicas": 2}}}
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    rendered = Chart.load(tmp_path).render({}, name="documents", namespace="ocr")
+    rendered = Chart(tmp_path).render({}, name="documents", namespace="ocr")
     text = next(text for path, text in rendered.items() if path.endswith("sidecar-deployment.yaml"))
     (deployment,) = [one for one in parse(text) if one["kind"] == "Deployment"]
     assert deployment["spec"]["replicas"] == 2
@@ -243,7 +243,7 @@ def shown(values: Mapping[str, Any]) -> str:
     """What is rendered, or the sentence that refuses it."""
     try:
         return json.dumps(render(values))
-    except HelmError as exc:
+    except ChartError as exc:
         return str(exc)
 
 

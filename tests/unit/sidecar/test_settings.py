@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sidecar.settings import MAY_BE_NOTHING, Settings, SettingsError, environment_names, parse_settings
+from sidecar.settings import MAY_BE_EMPTY, Settings, SettingsError, environment_names, parse_settings
 
 MIB = 1024 * 1024
 THAI_URL = (
@@ -71,7 +71,11 @@ SETTINGS = [
     ("OCR_GPU_INDEX", "gpu_index", 0, "7", 7),
     ("OCR_ON_PRESSURE", "on_pressure", "tesseract", "evict", "evict"),
     ("OCR_PRESSURE_WAIT_SECONDS", "pressure_wait_s", 0, "0.25", 0.25),
+    ("OCR_LEASE_WAIT_SECONDS", "lease_wait_s", 60, "0.5", 0.5),
+    ("OCR_LEASE_SECONDS", "lease_s", 120, "1", 1),
+    ("OCR_LEASE_MIN_PAGES", "lease_min_pages", 1, "3", 3),
     ("OCR_REQUIRED_VRAM_MB", "required_vram_mb", 4000, "0", 0),
+    ("OCR_STATE_DIR", "state_dir", None, "/state", Path("/state")),
     ("OCR_PROFILE_DIR", "profile_dir", None, "/profiles", Path("/profiles")),
     ("OCR_DEFAULT_PROFILE", "default_profile", "ocr-extract", "drawings", "drawings"),
     ("BGE_M3_MODEL", "bge_m3_model", "BAAI/bge-m3", "/models/bge-m3", "/models/bge-m3"),
@@ -97,6 +101,7 @@ SETTINGS = [
     ("RETRIEVAL_DEVICE", "retrieval_device", "auto", "cpu", "cpu"),
     ("RETRIEVAL_THREADS", "retrieval_threads", 0, "256", 256),
     ("RETRIEVAL_MAX_WAIT_MS", "retrieval_max_wait_ms", 20, "0", 0),
+    ("RETRIEVAL_MAX_TOKENS", "retrieval_max_tokens", 8192, "512", 512),
     ("RETRIEVAL_BATCH_TOKENS", "retrieval_batch_tokens", 1024, "16", 16),
     ("RETRIEVAL_GPU_BATCH_TOKENS", "retrieval_gpu_batch_tokens", 16_384, "1000000", 1_000_000),
     ("RETRIEVAL_MAX_PADDING", "retrieval_max_padding", 0.1, "0", 0),
@@ -164,6 +169,9 @@ REFUSED = [
     ("OCR_GPU_INDEX", ["-1", "all"]),
     ("OCR_ON_PRESSURE", ["wait", "EVICT", "none"]),
     ("OCR_PRESSURE_WAIT_SECONDS", ["-0.1", "3600.1", "nan"]),
+    ("OCR_LEASE_WAIT_SECONDS", ["0", "86400.1", "nan"]),
+    ("OCR_LEASE_SECONDS", ["0.5", "3600.1", "nan"]),
+    ("OCR_LEASE_MIN_PAGES", ["0", "1.5"]),
     ("OCR_REQUIRED_VRAM_MB", ["-1"]),
     ("RETRIEVAL_MODELS", ["a/b", "ocr:a", "embed:", "embed:a/b,embed:a/b"]),
     ("BGE_KEEP_ALIVE_SECONDS", ["-1", "31622401", "nan"]),
@@ -173,6 +181,7 @@ REFUSED = [
     ("RETRIEVAL_DEVICE", ["cuda", "gpu"]),
     ("RETRIEVAL_THREADS", ["-1", "257"]),
     ("RETRIEVAL_MAX_WAIT_MS", ["-1", "1000.1", "nan"]),
+    ("RETRIEVAL_MAX_TOKENS", ["15", "8193"]),
     ("RETRIEVAL_BATCH_TOKENS", ["15", "1000001"]),
     ("RETRIEVAL_GPU_BATCH_TOKENS", ["15", "1000001"]),
     ("RETRIEVAL_MAX_PADDING", ["-0.1", "1", "nan"]),
@@ -218,7 +227,7 @@ def test_every_value_that_is_refused_is_named():
     assert "OCR_WORKERS is 999: " in text
 
 
-@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_NOTHING))
+@pytest.mark.parametrize("name", sorted(environment_names().keys() - MAY_BE_EMPTY))
 @pytest.mark.parametrize("nothing", ["", "  ", "\t\n"])
 def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
     assert parse_settings({name: nothing}) == parse_settings({})
@@ -235,7 +244,7 @@ def test_a_variable_set_to_nothing_counts_as_unset(name, nothing):
 @pytest.mark.parametrize("nothing", ["", "  "])
 def test_a_model_set_to_nothing_is_switched_off(name, field, nothing):
     assert getattr(parse_settings({name: nothing}), field) == ""
-    assert name in MAY_BE_NOTHING
+    assert name in MAY_BE_EMPTY
 
 
 @pytest.mark.parametrize(
@@ -353,6 +362,15 @@ def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         settings.port = 1
     assert settings == Settings()
+
+
+def test_a_lease_needs_a_folder_to_remember_the_llm_in():
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({"OCR_ON_PRESSURE": "lease"})
+    assert str(refused.value) == (
+        "OCR_ON_PRESSURE is lease: OCR_STATE_DIR must be set, to remember which model to load again"
+    )
+    assert parse_settings({"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/state"}).on_pressure == "lease"
 
 
 def test_weights_of_8_bits_need_openvino():

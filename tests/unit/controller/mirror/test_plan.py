@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.mirror.plan import Apply, Clock, Delete, MirrorRules, Plan, plan_mirror, render_plan
+from controller.mirror.plan import Apply, Delete, Plan, render_plan
+from controller.mirror.planner import Clock, MirrorRules, plan_mirror
 from controller.mirror.rows import Snapshot
 from controller.resource.mirror_state import STATE_ANNOTATION, State, parse_state, render_state, warnings_of
 from tests.unit.controller.mirror.row_makers import NOTHING, OTHERS_ONLY, profile, prompt, rows

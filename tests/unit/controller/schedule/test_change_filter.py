@@ -6,7 +6,7 @@ from controller.publish.config_map import plan_entries, render_config_map
 from controller.resource.mirror_state import STATE_ANNOTATION
 from controller.resource.sidecar_pod import parse_loaded, read_pod
 from controller.resource.spec import read_resource
-from controller.schedule.change_filter import News
+from controller.schedule.change_filter import ChangeFilter
 from tests.unit.controller.bodies import body
 
 
@@ -20,7 +20,7 @@ def pod(**changes):
 
 
 def test_a_new_spec_is_news_and_a_status_is_none():
-    news = News()
+    news = ChangeFilter()
     assert news.is_news("ocrprofiles", None, body())
     assert not news.is_news("ocrprofiles", "MODIFIED", body(status={"revision": "x"}))
     assert news.is_news("ocrprofiles", "MODIFIED", body(generation=2))
@@ -30,7 +30,7 @@ def test_a_new_spec_is_news_and_a_status_is_none():
 
 
 def test_something_amiss_with_its_row_is_news():
-    news = News()
+    news = ChangeFilter()
     news.is_news("ocrprofiles", None, body(annotations={STATE_ANNOTATION: "{}"}))
     assert news.is_news(
         "ocrprofiles", "MODIFIED", body(annotations={STATE_ANNOTATION: '{"warnings": ["RowInvalid: x"]}'})
@@ -44,7 +44,7 @@ def test_something_amiss_with_its_row_is_news():
 
 
 def test_the_config_map_is_news_when_it_is_not_what_was_written():
-    news = News()
+    news = ChangeFilter()
     live = render_config_map("ocr", plan_entries([read_resource(body())], {}))
     assert news.is_news("configmaps", None, live), "nothing is known yet"
     news.expect_config_map("ocr", live)
@@ -71,7 +71,7 @@ def test_the_config_map_is_news_when_it_is_not_what_was_written():
     ],
 )
 def test_a_pod_is_news_when_it_comes_goes_or_changes_what_matters(event, change, is_news):
-    news = News()
+    news = ChangeFilter()
     news.expect_sidecars("ocr", [read_pod(pod())])
     assert news.is_news("pods", event, pod(**change)) is is_news
 

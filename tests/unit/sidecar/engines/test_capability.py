@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.engines.model_watch import MISSING, STARTING, ModelWatch
-from sidecar.engines.tesseract import Installed, TesseractEngine
+from sidecar.engines.tesseract.engine import TesseractEngine
+from sidecar.engines.tesseract.installation import Installed
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import EngineFailedError
 from sidecar.runtime.capability import Capability

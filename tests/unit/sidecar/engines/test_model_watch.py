@@ -106,3 +106,14 @@ async def test_the_gpu_is_read_in_each_round():
     beside = Beside()
     async with watching(Server("np-dms-ocr:latest"), beside=beside):
         assert beside.reads == 1
+
+
+async def test_whoever_needs_a_digest_waits_for_the_first_answer_and_no_longer_than_it_may():
+    watch = ModelWatch(Server("np-dms-ocr").installed, lambda: "np-dms-ocr", Beside().read)
+    await watch.asked_once(0.01)
+    assert watch.digests == {}
+    task = asyncio.create_task(watch.poll())
+    await watch.asked_once(20)
+    assert watch.digests == {"np-dms-ocr:latest": "f00d"}
+    task.cancel()
+    await asyncio.wait([task])

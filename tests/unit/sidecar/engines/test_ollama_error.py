@@ -24,6 +24,7 @@ OVERFLOW += '"type":"exceed_context_size_error","n_prompt_tokens":9120,"n_ctx":8
         ("prediction aborted, token repeat limit reached", Meaning.REPEATS_ITSELF),
         ("model generated a repeated token", Meaning.REPEATS_ITSELF),
         ("image input is not supported - hint: you may need to provide the mmproj", Meaning.NO_VISION),
+        ("model runner has unexpectedly stopped, this may be due to resource limitations", Meaning.RUNNER_GONE),
         ("something else", Meaning.OTHER),
         ("", Meaning.OTHER),
     ],
@@ -63,3 +64,14 @@ def test_an_overflow_says_how_large_the_context_must_be(said):
     told = refusal(400, said, "m")
     assert type(told) is EngineRefusedError
     assert str(told.detail) == "the page and its prompt take 9120 tokens: num_ctx must be larger than that"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the prompt is longer than the context length currently available to the model; shorten the prompt",
+        "the input length exceeds the context length",
+    ],
+)
+def test_an_overflow_without_a_number_is_told_as_one(said):
+    assert "num_ctx must be larger" in refusal(400, said, "m").detail

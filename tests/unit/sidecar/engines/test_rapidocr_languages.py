@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.engines.rapidocr_languages import WHEEL_LANGUAGES, covers, missing_languages, needs_thai
+from sidecar.engines.rapidocr.languages import WHEEL_LANGUAGES, covers, missing_languages, needs_thai
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sidecar.engines.rapidocr_lines import FoundLine, arrange, confidence, degrees_to_upright
+from sidecar.engines.rapidocr.lines import FoundLine, arrange, confidence, degrees_to_upright
 
 HIGH = 40
 

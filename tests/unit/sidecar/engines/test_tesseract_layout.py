@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
+from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 
 WIDTH, DPI = 2480, 300
 TEXT = BlockKind.TEXT

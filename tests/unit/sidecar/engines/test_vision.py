@@ -19,6 +19,7 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
+from sidecar.gpu.call_gate import CallGate, GatePolicy
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
 from sidecar.gpu.vram import VramHeadroom
 from sidecar.ocr.engine import PageText, PageVerdict, PreparedPage, ReadOrder, TryFailedError
@@ -28,7 +29,8 @@ from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
 
-POLICY = VisionPolicy(2, 5.0, 60.0, ResidencyLimits(120, 12_000, 3000), 4000, 0.0, None)
+POLICY = VisionPolicy(2, 5.0, 60.0)
+GUARD = GatePolicy(ResidencyLimits(120, 12_000, 3000), required_mb=4000)
 EMPTY_CARD = VramHeadroom(16_000, 0, 16_000, query_success=True)
 
 
@@ -74,7 +76,9 @@ def said(text: str, done_reason: str = "stop", error: SidecarError | None = None
 
 
 def engine_with(model: Model, clock: ManualClock | None = None) -> VisionEngine:
-    return VisionEngine(Drawer(PagePicture("UE5H")), model, Card(), POLICY, clock or ManualClock())
+    clock = clock or ManualClock()
+    gate = CallGate(Card(), GUARD, clock=clock)
+    return VisionEngine(Drawer(PagePicture("UE5H")), model, gate, POLICY, clock)
 
 
 PAGE = PreparedPage(0, PagePicture("UE5H"))
@@ -183,7 +187,7 @@ async def test_a_page_is_drawn_before_its_turn():
 
 
 async def test_an_error_of_drawing_is_the_page_s():
-    engine = VisionEngine(Drawer(DeadlineError("slow")), Model(), Card(), POLICY)
+    engine = VisionEngine(Drawer(DeadlineError("slow")), Model(), CallGate(Card(), GUARD), POLICY)
     with pytest.raises(DeadlineError, match="slow"):
         await engine.prepare(order(), 0)
 

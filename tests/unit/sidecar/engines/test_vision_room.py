@@ -9,13 +9,14 @@ from sidecar.documents.pages import PagePicture
 from sidecar.engines.ollama import ChatStream
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.errors import GpuPressureError
+from sidecar.gpu.call_gate import CallGate, GatePolicy
 from sidecar.gpu.residency_policy import ResidencyLimits
 from sidecar.gpu.vram import ResidentModel, VramHeadroom
 from sidecar.ocr.engine import PreparedPage, ReadOrder
 from sidecar.profiles.precedence import instruct
 from tools.fakes.ollama import ManualClock
 
-POLICY = VisionPolicy(2, 5.0, 60.0, ResidencyLimits(120, 12_000, 3000), 4000, 0.0, None, load_mb=4000)
+POLICY = GatePolicy(ResidencyLimits(120, 12_000, 3000), required_mb=4000)
 LLM = ResidentModel("np-dms-ai:latest", 9000)
 OCR = ResidentModel("m:latest", 4500)
 
@@ -51,8 +52,10 @@ class Model:
 
 async def read(card, policy=POLICY):
     model = Model()
-    engine = VisionEngine(None, model, card, policy, ManualClock())
-    engine.make_room = card.make_room
+    clock = ManualClock()
+    gate = CallGate(card, policy, clock=clock)
+    gate.make_room = card.make_room
+    engine = VisionEngine(None, model, gate, VisionPolicy(2, 5.0, 60.0), clock)
     order = ReadOrder(Path("a.pdf"), 60, "eng", instruct(None, "m"))
     await engine.read(order, PreparedPage(0, PagePicture("UE5H")), 1, 60)
     return model
@@ -92,5 +95,5 @@ async def test_they_are_asked_only_where_the_model_has_to_be_loaded_and_does_not
 
 async def test_they_leave_also_where_the_llm_may_be_evicted():
     card = Card(free_mb=3000, copies_mb=2000)
-    assert (await read(card, replace(POLICY, required_mb=None))).calls == 1
+    assert (await read(card, replace(POLICY, may_evict=True))).calls == 1
     assert card.asked == 1

@@ -15,12 +15,13 @@ from sidecar.documents.pages import PagePicture
 from sidecar.engines.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import DeadlineError, GpuPressureError, PageUnreadableError, SidecarError
+from sidecar.gpu.call_gate import CallGate
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
 from sidecar.ocr.engine import PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import instruct
-from sidecar.service.engines import vision_policy
+from sidecar.service.engines import gate_policy, vision_policy
 from sidecar.settings import parse_settings
 from tests.conftest import until
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Trap
@@ -56,7 +57,8 @@ class Rig:
         self.fake, self.card, self.clock = fake, Card(), ManualClock()
         self.ollama = Ollama(fake.url, settings.connect_s)
         self.monitor = VramMonitor(self.card.read, self.ollama.resident, settings.gpu_total_mb, clock or self.clock)
-        self.engine = VisionEngine(Drawer(), self.ollama, self.monitor, vision_policy(settings))
+        self.gate = CallGate(self.monitor, gate_policy(settings))
+        self.engine = VisionEngine(Drawer(), self.ollama, self.gate, vision_policy(settings))
 
     async def read(
         self,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sidecar.engines.rapidocr import RapidEngine
-from sidecar.engines.tesseract import TesseractEngine
+from sidecar.engines.rapidocr.engine import RapidEngine
+from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import (
     DeadlineError,
@@ -244,7 +244,7 @@ def test_what_was_sent_is_told_even_where_nothing_came_back():
 
 def test_pages_that_are_not_whole_and_had_no_error_are_an_engine_s_failure():
     pages = [reading(text("part", TRUNCATED)).result(), reading(text("x", LOOPED)).result()]
-    with pytest.raises(EngineFailedError, match="no whole page; what it gave is looped, truncated"):
+    with pytest.raises(EngineFailedError, match="no complete page; its pages are looped, truncated"):
         raise_if_none_worked(pages)
 
 

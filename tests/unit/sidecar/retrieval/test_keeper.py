@@ -265,3 +265,15 @@ async def test_without_a_time_a_model_stays_for_ever(make):
     clock.now_s += 10**9
     await keeper.keep_releasing()
     assert keeper.model is not None
+
+
+async def test_a_model_does_not_leave_under_a_batch_that_follows_another_at_once(keeper):
+    with keeper.held():
+        leaving = asyncio.create_task(keeper.release(BY_REQUEST))
+        await until(lambda: keeper._leaving)
+        await asyncio.sleep(0.05)
+    with keeper.held() as model:  # before whoever waits for the end of the first has had its turn
+        await asyncio.sleep(0.05)
+        assert keeper.model is model
+    assert await leaving
+    assert keeper.model is None

@@ -1,12 +1,6 @@
-"""The embedded engine: Tesseract through tesserocr, in the worker processes. The only user of tesserocr.
+"""Reads a page with Tesseract, in a worker process, which loads each language set's model once."""
 
-The upper half runs in workers, which load each language set's model once; the lower half is the engine as the use case
-sees it.
-"""
-
-import asyncio
 import functools
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,35 +14,15 @@ from sidecar.documents.pictures.light import even_out, is_uneven
 from sidecar.documents.pictures.pieces import pieces
 from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
-from sidecar.engines.tesseract_layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
-from sidecar.errors import (
-    EngineFailedError,
-    EngineUnavailableError,
-)
-from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
-from sidecar.ocr.languages import refuse_missing
+from sidecar.engines.tesseract.installation import ORIENTATION_DATA
+from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
+from sidecar.errors import EngineFailedError
+from sidecar.ocr.engine import PageText
 from sidecar.ocr.text import compose_sara_am, trim
-from sidecar.runtime.capability import Capability
-from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from tesserocr import PyTessBaseAPI
 
-log = logging.getLogger(__name__)
-
-TESSDATA_PLACES = (
-    "/usr/share/tesseract-ocr/5/tessdata",
-    "/usr/share/tesseract-ocr/4.00/tessdata",
-    "/usr/share/tessdata",
-    "/usr/local/share/tessdata",
-    "/opt/homebrew/share/tessdata",
-)
-"""Where distributions install Tesseract's data: Debian and Ubuntu, Fedora and Alpine, a build from source, Homebrew."""
-
-ORIENTATION_DATA = "osd"
-LOAD_DEADLINE_S = 30.0
-LOAD_AGAIN_S = 5.0
 THAI = "tha"
 LEAST_CONSONANT = 6.0
 """In pixels: nothing lower can be read, and a line's measurements may have any value."""
@@ -57,21 +31,8 @@ MODELS_KEPT = 3
 DOUBTFUL_CONFIDENCE = 82
 """Mean word confidence below which a page may be the wrong way up: upright pages gave 93 and 94 where the same pages
 upside down gave 70 to 74 and sideways ones 0 to 62. For noisy upright pages the check costs 0.3 s."""
-
 CHANCE_CONFIDENCE = 50
 """Confidence up to which a word counts for nothing when two readings of a page are compared: noise has it, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """What is installed of Tesseract: its version, and the languages whose data was found."""
-
-    version: str
-    tessdata_dir: Path
-    languages: frozenset[str]
-
-
-# ── in the worker processes ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def preload() -> None:
@@ -82,23 +43,6 @@ def preload() -> None:
     from sidecar.engines.numerals import network  # noqa: PLC0415 - likewise: it brings NumPy
 
     network.load_weights()
-
-
-def describe(tessdata_dir: Path | None) -> Installed | None:
-    """Return what is installed; None without any data."""
-    import tesserocr  # noqa: PLC0415 - as above
-
-    folder = find_tessdata(tessdata_dir)
-    if folder is None:
-        return None
-    version = tesserocr.tesseract_version().split()[1]
-    return Installed(version, folder, frozenset(data.stem for data in folder.glob("*.traineddata")))
-
-
-def find_tessdata(configured: Path | None) -> Path | None:
-    """Find the folder of ``*.traineddata``; TESSDATA_PREFIX may name it or, as in Tesseract 3, its parent."""
-    places = (configured, configured / "tessdata") if configured else map(Path, TESSDATA_PLACES)
-    return next((place for place in places if any(place.glob("*.traineddata"))), None)
 
 
 def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
@@ -262,103 +206,3 @@ def _model(languages: str, tessdata_dir: Path) -> "PyTessBaseAPI":
         return PyTessBaseAPI(path=str(tessdata_dir), lang=languages, oem=engine_mode)
     except RuntimeError as exc:
         raise EngineFailedError(f"Tesseract cannot load its data for {languages}") from exc
-
-
-# ── as the use case sees it ───────────────────────────────────────────────────────────────────────────────────────
-
-
-class TesseractEngine:
-    """An :class:`sidecar.ocr.engine.OcrEngine` that draws and reads each page in one worker task."""
-
-    traits = EngineTraits("tesseract", takes_languages=True)
-
-    def __init__(
-        self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None, default_languages: str
-    ) -> None:
-        self._default_languages = default_languages.split("+")
-        self._workers = workers
-        self._limits = limits
-        self._tessdata_dir = tessdata_dir
-        self.read_slots = FairSlots(workers.limits.count)
-        self.prepare_slots = FairSlots(workers.limits.count)  # nothing is prepared, so no more pages need to be ready
-        self.installed: Installed | None = None
-        self.failure: str | None = None
-        """Why nothing can be read, if that is known."""
-        self._looked = asyncio.Event()
-        """Set once it is known what is installed, or that nothing is."""
-
-    @property
-    def capability(self) -> Capability:
-        """Return whether it can read; of several reasons why not, the one that explains the others."""
-        if self.failure:
-            return Capability("unavailable", self.failure)
-        if self.installed is None:
-            return Capability("loading", "workers-starting")
-        missing = [name for name in self._default_languages if name not in self.installed.languages]
-        return Capability("unavailable", f"language-missing: {', '.join(missing)}") if missing else Capability("ready")
-
-    async def loaded(self) -> None:
-        """Wait until it is known what is installed, or that nothing is."""
-        await self._looked.wait()
-
-    async def keep_loading(self) -> None:
-        """Find out what is installed, in a worker, which also proves that workers start; retry until it works."""
-        while self.installed is None:
-            try:
-                self.installed = await self._workers.run(describe, self._tessdata_dir, deadline_s=LOAD_DEADLINE_S)
-                self.failure = None if self.installed else "tesseract-data-missing"
-            except Exception:  # this loop is the supervisor: any error is reported, and tried again
-                self.failure = "workers-do-not-start"
-                log.exception("Tesseract cannot be loaded")
-            self._looked.set()
-            if self.failure:
-                await asyncio.sleep(LOAD_AGAIN_S)
-
-    def check(self, order: ReadOrder) -> None:
-        """Refuse languages that are not installed; see :meth:`check_languages`."""
-        self.check_languages(order.languages)
-
-    def check_languages(self, languages: str) -> None:
-        """Refuse languages that are not installed.
-
-        Raises:
-            EngineUnavailableError: there is no Tesseract data at all.
-            InvalidValueError: not a list of languages, or too many.
-            LanguageMissingError: one is not installed.
-        """
-        refuse_missing(languages, self._there().languages - {ORIENTATION_DATA}, "installed are")
-
-    def model(self, order: ReadOrder) -> EngineModel:  # noqa: ARG002 - an engine's common shape
-        """Return the version."""
-        return EngineModel(f"tesseract-{self._there().version}")
-
-    def max_attempts(self, order: ReadOrder) -> int:  # noqa: ARG002 - an engine's common shape
-        """One attempt: the same page gives the same text."""
-        return 1
-
-    async def prepare(self, order: ReadOrder, index: int) -> PreparedPage:
-        """Do nothing: a page is drawn and read in one task, so that its pixels need no transfer."""
-        self.check(order)
-        return PreparedPage(index)
-
-    async def read(self, order: ReadOrder, page: PreparedPage, attempt: int, deadline_s: float) -> PageText:  # noqa: ARG002 - common shape
-        """Draw and read one page in a worker."""
-        read, worked_s = await self._workers.run_timed(
-            read_page,
-            order.document,
-            page.index,
-            self._limits,
-            order.languages,
-            self._there().tessdata_dir,
-            deadline_s=deadline_s,
-        )
-        verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
-        done_reason = "blank" if read.blank else "stop"
-        parameters = {"languages": order.languages, "dpi": self._limits.dpi}
-        return replace(read, verdict=verdict, done_reason=done_reason, parameters=parameters, worked_s=worked_s)
-
-    def _there(self) -> Installed:
-        if self.installed is None:
-            why = "is still loading" if self.failure is None else f"cannot be used: {self.failure}"
-            raise EngineUnavailableError(f"Tesseract {why}", retry_after_s=round(LOAD_AGAIN_S))
-        return self.installed

@@ -1,0 +1,305 @@
+"""Carries out what :mod:`sidecar.gpu.lease_policy` decides: unloads and loads models, and answers pages that wait.
+
+What is owed is on disk (:mod:`sidecar.gpu.lease_debts`) before anything is unloaded.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sidecar.errors import GpuPressureError, ModelMissingError, SidecarError
+from sidecar.gpu import lease_policy
+from sidecar.gpu.lease_debts import Debts
+from sidecar.gpu.lease_policy import next_lease
+from sidecar.gpu.lease_state import Act, Facts, LeaseState, LeaseTerms, Owed, Phase
+from sidecar.gpu.vram import ResidentModel, VramHeadroom
+from sidecar.gpu.vram_monitor import VramMonitor
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+LOAD_S = 120.0
+"""Deadline of one load: an LLM from a cold disk takes a minute."""
+CLOSE_S = 10.0
+"""How long the end of the process waits for what is owed; what is not back by then is given back at the next start."""
+AGAIN_S = 30
+SLACK_S = 1.0
+"""How much longer than the lease itself a page waits, so that the lease's own reason comes first."""
+STOPS = "the service stops"
+
+
+class ModelServer(Protocol):
+    """What the lease asks of the model server; see :class:`sidecar.engines.ollama.Ollama`."""
+
+    async def load(self, model: str, keep_alive_s: float, num_ctx: int, deadline_s: float) -> None:
+        """Load a model, to stay for so long after its last request."""
+
+    async def unload(self, model: str) -> None:
+        """Have a model leave, when its last request has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a page asks the lease for: room for one call of a model, and at best for all that may run at a time."""
+
+    model: str
+    least_mb: int
+    need_mb: int
+    own_mb: int = 0
+
+
+@dataclass(slots=True)
+class LeaseCounts:
+    """How often, since the start."""
+
+    taken: int = 0
+    refused: int = 0
+    failed_loads: int = 0
+
+
+class GpuLease:
+    """The lease of one GPU. :meth:`keep` runs as long as the service; pages :meth:`enter`."""
+
+    def __init__(
+        self,
+        server: ModelServer,
+        monitor: VramMonitor,
+        debts: Debts,
+        terms: LeaseTerms,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._server = server
+        self._monitor = monitor
+        self._debts = debts
+        self._terms = terms
+        self._clock = clock
+        self.state = LeaseState()
+        self.counts = LeaseCounts()
+        self._is_closing = False
+        self._is_anothers = False
+        self._ours: set[str] = set()
+        self._asking: dict[asyncio.Future[str | None], Wish] = {}
+        self._latest_wish = Wish("", 0, 0)
+        self._lost: tuple[Owed, ...] = ()
+        self._wanted = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._away_since_s: float | None = None
+        self.pages: Callable[[], int] = lambda: 0
+        """How many pages wait for the GPU or are read."""
+        self.calls: Callable[[], int] = lambda: 0
+        """How many model calls run."""
+        self.cut_calls: Callable[[], None] = lambda: None
+        """Ends the model calls that run."""
+        self.make_room: Callable[[], Awaitable[bool]] | None = None
+        """Evicts the models that come after OCR in rank."""
+
+    @property
+    def obstacle(self) -> str | None:
+        """Say why no lease can be taken, if so."""
+        return STOPS if self._is_closing else self._debts.obstacle
+
+    @property
+    def is_taken(self) -> bool:
+        """Tell whether only the lease lets calls through, ours or another process's."""
+        return self.state.is_taken or self._is_anothers
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether calls may begin."""
+        return self.state.phase is Phase.HELD and self.left_s > 0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the lease ends."""
+        return self.state.ends_s - self._clock()
+
+    @property
+    def away_s(self) -> float | None:
+        """Seconds since the LLM was sent away; None if it was not."""
+        return None if self._away_since_s is None else self._clock() - self._away_since_s
+
+    async def open(self) -> None:
+        """Become the lessor, if nobody else is, and take over what a process before owed."""
+        await self._claim()
+
+    async def keep(self) -> None:
+        """Decide and act until cancelled; sleep while nobody wants the GPU."""
+        while True:
+            if self.state.phase is Phase.FREE and not (self._asking or self._lost):
+                await self._rest()
+            try:
+                await self._step()
+            except Exception:  # this loop supervises itself: what is owed must be given back whatever happens here
+                log.exception("the lease of the GPU failed")
+            await asyncio.sleep(POLL_S)
+
+    async def _rest(self) -> None:
+        """Sleep until somebody wants the GPU, or the process that leases it may have died with the LLM away."""
+        self._wanted.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self._debts.is_ours else self._terms.claim_s):
+                await self._wanted.wait()
+
+    async def close(self) -> None:
+        """Have :meth:`keep` give back what is owed, for so long as the end of a process may take."""
+        self._is_closing = True
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._settled.wait()
+        except TimeoutError:
+            log.warning("the LLM is not back yet, the next start brings it", extra={"models": _names(self.state.owed)})
+
+    async def look(self) -> None:
+        """Find out whether another process leases the GPU now: what is free then is not for us."""
+        self._is_anothers = await self._debts.others_owe()
+
+    async def enter(self, wish: Wish, ends_s: float) -> None:
+        """Wait until calls may begin, or until the GPU should be looked at again.
+
+        Raises:
+            GpuPressureError: the lease cannot be had, or not in time; the text says what it waited for.
+        """
+        self._ours.add(wish.model)
+        self._latest_wish = wish
+        if self.is_held:
+            return
+        news: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._asking[news] = wish
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(max(0.0, min(self._terms.wait_s + SLACK_S, ends_s - self._clock()))):
+                refusal = await news
+        except TimeoutError:
+            refusal = f"it was {self.state.phase} when the page could wait no longer"
+        finally:
+            self._asking.pop(news, None)
+        if refusal is not None:
+            self.counts.refused += 1
+            raise GpuPressureError(f"the GPU cannot be borrowed: {refusal}", retry_after_s=AGAIN_S)
+
+    def note_loss(self, lost: Iterable[ResidentModel]) -> None:
+        """Take that a call of ours ran out of memory: the model server then unloads every model, the LLM too."""
+        if self._debts.is_ours:
+            self._lost = lease_policy.join(self._lost, (lease_policy.owe(one) for one in lost))
+            self._wanted.set()
+
+    # ── deciding and acting ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def _step(self) -> None:
+        """Take one reading, decide, remember and act."""
+        if not self._debts.is_ours:
+            await self._claim()
+        self._take_over_loss()
+        facts = self._facts(await self._monitor.read_anew())
+        state, act = next_lease(self.state, facts, self._terms)
+        failure = await self._debts.remember(state.owed, facts.ours)
+        if failure and act is Act.UNLOAD:
+            state, act = LeaseState(refusal=failure, barred_until_s=facts.now_s + self._terms.bar_s), Act.REFUSE
+        self._tell(state)
+        self.state = state
+        await self._do(act)
+
+    def _facts(self, headroom: VramHeadroom) -> Facts:
+        wish = self._latest_wish
+        return Facts(
+            now_s=self._clock(),
+            headroom=headroom,
+            ours=frozenset(self._ours),
+            least_mb=wish.least_mb,
+            need_mb=wish.need_mb,
+            own_mb=wish.own_mb,
+            asking=len(self._asking),
+            pages=self.pages(),
+            calls=self.calls(),
+            obstacle=self.obstacle,
+        )
+
+    def _take_over_loss(self) -> None:
+        lost, self._lost = self._lost, ()
+        if self.state.phase in (Phase.HELD, Phase.RELEASING):  # what stayed beside the lease has gone, too
+            self.state = replace(self.state, owed=lease_policy.join(self.state.owed, lost))
+        elif lost and not self.state.is_taken:
+            self._owe(lost)
+
+    def _owe(self, owed: tuple[Owed, ...]) -> None:
+        self.state = lease_policy.restore(owed, self._clock())
+        self._away_since_s = self._clock()
+        self._settled.clear()
+        self._wanted.set()
+
+    async def _do(self, act: Act) -> None:
+        match act:
+            case Act.REFUSE:
+                self._answer(self.state.refusal or "there is no room")
+            case Act.LOOK_AGAIN:
+                self._answer(None)
+            case Act.UNLOAD:
+                await self._unload(one.name for one in self.state.owed)
+                if self.make_room:
+                    await self.make_room()
+            case Act.CUT:
+                self.cut_calls()
+            case Act.RELEASE:
+                await self._unload(self._ours)
+            case Act.LOAD:
+                for one in self.state.owed:
+                    await self._load(one)
+
+    def _answer(self, refusal: str | None) -> None:
+        for news in self._asking:
+            if not news.done():
+                news.set_result(refusal)
+
+    async def _unload(self, models: Iterable[str]) -> None:
+        for model in models:
+            try:
+                await self._server.unload(model)
+            except SidecarError as exc:
+                log.warning("a model cannot be unloaded", extra={"model": model, "error": exc.code})
+
+    async def _load(self, owed: Owed) -> None:
+        """Load a model as it was; one that is there only in part leaves first."""
+        headroom = self._monitor.latest
+        if headroom.is_resident(owed.name) and not lease_policy.is_whole(owed, headroom):
+            await self._unload([owed.name])
+        try:
+            await self._server.load(owed.name, owed.keep_alive_s, owed.context_length, LOAD_S)
+        except ModelMissingError:  # it was removed meanwhile, and will never be back
+            log.warning("a model that is owed is not installed any more", extra={"model": owed.name})
+            self.state = lease_policy.forgive(self.state, owed)
+        except SidecarError as exc:
+            self.counts.failed_loads += 1
+            tried = {"model": owed.name, "tries": self.state.tries, "error": exc.code}
+            log.error("the LLM could not be loaded again", extra=tried)  # noqa: TRY400 - an expected error
+
+    async def _claim(self) -> None:
+        """Become the lessor, if nobody else is; then what was owed before is owed by this process."""
+        known = await self._debts.claim()
+        self._is_anothers = self._is_anothers and not self._debts.is_ours
+        if known.owed:
+            log.warning("a process before this one left the LLM away", extra={"models": _names(known.owed)})
+            self._ours |= set(known.ours)
+            self._owe(known.owed)
+
+    def _tell(self, state: LeaseState) -> None:
+        """Log the phases that matter, and count."""
+        if state.phase is self.state.phase:
+            return
+        if state.phase is Phase.TAKING:
+            self.counts.taken += 1
+            self._away_since_s = self._clock()
+            self._settled.clear()
+            log.info("the GPU is borrowed", extra={"models": _names(state.owed), "pages": self.pages()})
+        if state.phase is Phase.FREE and self.state.is_taken:
+            log.info("the GPU is given back", extra={"models": _names(self.state.owed), "seconds": self.away_s})
+            self._away_since_s = None
+            self._settled.set()
+
+
+def _names(owed: Iterable[Owed]) -> list[str]:
+    return [one.name for one in owed]

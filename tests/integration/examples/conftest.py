@@ -1,0 +1,1 @@
+from tests.integration.sidecar.conftest import fake, govern, governed  # noqa: F401 - fixtures
