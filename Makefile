@@ -140,8 +140,8 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
 
-soak: packages  ## Run the service under everything at once for MINUTES (20), and print what must hold; more as root
-	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
+soak: packages  ## Run the service under everything at once for MINUTES (20), or TEXTS=torch|openvino alone; more as root
+	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(if $(TEXTS),--texts $(TEXTS))
 
 # DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
 bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files

@@ -47,6 +47,9 @@ STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
 """Only where OCR_STATE_DIR is set."""
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
+EMBEDDERS: web.AppKey[dict[str, Retriever[str, Embedding]]] = web.AppKey("EMBEDDERS", dict)
+"""All by their names for callers; EMBEDDER is the first."""
+RERANKERS: web.AppKey[dict[str, Retriever[tuple[str, str], float]]] = web.AppKey("RERANKERS", dict)
 PLACEMENT = web.AppKey("PLACEMENT", Placement)
 RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
 RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)

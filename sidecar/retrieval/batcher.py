@@ -87,6 +87,8 @@ class Batcher(Generic[R]):
         self._last_ended_s = 0.0
         self.running: list[_Batch[R]] = []
         """The batches that are being computed."""
+        self.what = "text"
+        """What errors call an input."""
         self.alive = True
         """Whether the worker runs; while it does not, nothing is accepted."""
 
@@ -226,7 +228,9 @@ class Batcher(Generic[R]):
             if len(batch.texts) == 1:
                 log.warning("a model failed on a text", exc_info=exc)
                 (text,) = batch.texts
-                text.call.fail(EngineFailedError(f"the model failed on text {text.place} of the request, from 0"))
+                text.call.fail(
+                    EngineFailedError(f"the model failed on {self.what} {text.place} of the request, from 0")
+                )
                 return
         else:
             self._tell(batch, answers)

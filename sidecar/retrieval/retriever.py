@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
+    InvalidValueError,
 )
 from sidecar.retrieval.batch_policy import BatchLimits, RetrievalPolicy
 from sidecar.retrieval.batcher import Batcher, PutBackError
@@ -99,8 +100,12 @@ class Divided:
 class Retriever(Generic[I, R]):
     """One model's inputs and answers."""
 
-    def __init__(self, keeper: ModelKeeper[RetrievalModel[I, R]], means: RetrievalMeans) -> None:
+    def __init__(
+        self, keeper: ModelKeeper[RetrievalModel[I, R]], public_name: str, means: RetrievalMeans, what: str = "text"
+    ) -> None:
         self.name = keeper.name
+        self.public_name = public_name
+        """What callers call it."""
         self.keeper = keeper
         self._policy = means.policy
         self._threads = means.threads
@@ -111,6 +116,7 @@ class Retriever(Generic[I, R]):
         self.batcher: Batcher[R] = Batcher(
             self._run, self.limits, self.admission.page_done, given_back=lambda: self._cores.given_back(self.batcher)
         )
+        self.batcher.what = what
         self._cores.join(self.batcher)
 
     @property
@@ -122,19 +128,25 @@ class Retriever(Generic[I, R]):
 
     # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, inputs: Sequence[I], *, truncate: bool, most_each: int = 0) -> Answers[R]:
+    async def answer(
+        self, inputs: Sequence[I], *, truncate: bool, most_each: int = 0, of_tokens: bool = False
+    ) -> Answers[R]:
         """Compute a result for each input; with ``most_each`` a vector of each token, too, of so many at most.
+
+        ``of_tokens``: what the model says of single tokens is needed.
 
         Raises:
             EngineUnavailableError: there is no model, or it is still being loaded.
             QueueFullError: too many texts are in work.
-            InvalidValueError: an input is too long and may not be cut.
+            InvalidValueError: an input is too long and may not be cut, or the model says nothing of tokens.
             InvalidValueError, QueueFullError: at the known pace it would take too long.
             DeadlineError: it took too long; the inputs that still waited are given up.
             EngineFailedError: the model failed on an input.
         """
         with self.admission.admit(len(inputs)):
             async with self.keeper.using(self._policy.patience.total_s) as (model, load_s):
+                if (of_tokens or most_each) and not model.gives_tokens:
+                    raise InvalidValueError(f"{self.public_name} gives one dense vector for a text, and nothing else")
                 tokens = await self._tokenize(model, inputs)
                 if not truncate:
                     refuse_truncated(tokens, model)
@@ -168,7 +180,7 @@ class Retriever(Generic[I, R]):
         results = [one.result for one in answered if one.result is not None]
         if len(results) < len(answered):
             raise EngineFailedError(
-                without_numbers([place for place, one in enumerate(answered) if one.result is None])
+                without_numbers(self.batcher.what, [place for place, one in enumerate(answered) if one.result is None])
             )
         for one in answered:
             self._metrics.retrieval_texts.labels(self.name, one.device, one.reason).inc()

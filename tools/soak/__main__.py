@@ -2,6 +2,9 @@
 
 The service is ended and restarted during the first quarter; its memory counts over the last two thirds, in which it
 runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it.
+
+With ``--texts torch`` or ``--texts openvino`` there are but texts of all lengths, embedded and ranked by that backend
+in half precision, and nothing befalls the service: what its memory does then is the models' doing.
 """
 
 import argparse
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import machine
+from tools.fakes.model_texts import Shape
 from tools.soak import requests
 from tools.soak.callers import Crowd
 from tools.soak.ledger import Ledger, figures
@@ -22,6 +26,8 @@ from tools.soak.misfortunes import Misfortunes
 from tools.soak.stage import Stage, disk
 from tools.soak.watch import Watch
 
+EVERYTHING = {"RETRIEVAL_DTYPE": "float32"}
+TEXTS_SHAPE = Shape(hidden=384, layers=6, heads=12, vocabulary=3000)
 SETTLE_S = 5.0
 """After the last caller, before the spool is looked at."""
 
@@ -45,7 +51,12 @@ def _work(crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float) 
     return [*honest, *leaving, *hostile, *fate, watch.ask_livez(), watch.weigh()]
 
 
-async def _soak(stage: Stage, minutes: float) -> bool:
+def _texts_alone(crowd: Crowd, watch: Watch) -> list[Coroutine[Any, Any, None]]:
+    honest = [crowd.honest(requests.text_of_any_length, 4, seed) for seed in range(2)]
+    return [*honest, crowd.leaving(requests.text_of_any_length, 10, 2), watch.ask_livez(), watch.weigh()]
+
+
+async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
     seconds = 60 * minutes
     ledger = Ledger()
     crowd = Crowd(stage, ledger)
@@ -53,7 +64,7 @@ async def _soak(stage: Stage, minutes: float) -> bool:
     stage.start_model()
     await stage.start()
     async with asyncio.TaskGroup() as tasks:
-        for one in _work(crowd, misfortunes, watch, seconds):
+        for one in _texts_alone(crowd, watch) if texts_alone else _work(crowd, misfortunes, watch, seconds):
             tasks.create_task(one)
         await asyncio.sleep(seconds / 3)
         watch.forget_memory()
@@ -72,9 +83,17 @@ async def _soak(stage: Stage, minutes: float) -> bool:
     return all(figure.held for figure in found)
 
 
+def _stage(folder: Path, backend: str | None) -> Stage:
+    if backend is None:
+        return Stage(folder, EVERYTHING, Shape())
+    settings = {"RETRIEVAL_BACKEND": backend, "RETRIEVAL_CACHE_DIR": str(folder / "exports")}
+    return Stage(folder, settings, TEXTS_SHAPE)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Soak the service.")
     parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--texts", choices=("torch", "openvino"), help="texts alone, computed by this backend")
     parser.add_argument("--folder", type=Path, help="where its files lie and stay, the service's log among them")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -82,7 +101,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-soak-") as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        stage = Stage(folder)
+        stage = _stage(folder, options.texts)
         try:
             stage.prepare()
             with disk(stage.spool) as spool:
@@ -91,7 +110,7 @@ def main() -> int:
                     f"{machine.describe()}; {options.minutes:g} minutes; {spool}; load before: {before[0]:.1f}",
                     flush=True,
                 )
-                held = asyncio.run(_soak(stage, options.minutes))
+                held = asyncio.run(_soak(stage, options.minutes, texts_alone=bool(options.texts)))
                 print(f"load at the end: {os.getloadavg()[1]:.1f} (mean of 5 minutes)")
                 return 0 if held else 1
         finally:

@@ -11,12 +11,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from bench.harness.service import HOST, ROOT, base_environment, free_ports
 from tools.fakes import small_disk, tiny_models
+from tools.fakes.model_texts import Shape
 
 START_S = 240.0
 STOP_S = 45.0
@@ -25,10 +27,14 @@ KEPT_KEYS = 3
 
 
 class Stage:
-    """Starts and stops the processes; ``epoch`` counts the kills, so that what was in the air can be told."""
+    """Starts and stops the processes; ``epoch`` counts the kills, so that what was in the air can be told.
 
-    def __init__(self, folder: Path) -> None:
+    ``settings``: of the service, beside those that every soak needs; ``shape``: of both models.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], shape: Shape) -> None:
         self.folder = folder
+        self._settings, self._shape = settings, shape
         self.port, self.ops_port, self.model_port = free_ports(3)
         self.spool = folder / "spool"
         self.keys = [secrets.token_urlsafe(24)]
@@ -45,8 +51,8 @@ class Stage:
         """Make what lies on the disk."""
         self.spool.mkdir()
         (self.folder / "uploads").mkdir()
-        tiny_models.make_embedder(self.folder / "embedder")
-        tiny_models.make_reranker(self.folder / "reranker")
+        tiny_models.make_embedder(self.folder / "embedder", self._shape)
+        tiny_models.make_reranker(self.folder / "reranker", self._shape)
         self.write_keys()
 
     @property
@@ -81,9 +87,9 @@ class Stage:
             "OCR_SHUTDOWN_SECONDS": "10",
             "BGE_M3_MODEL": str(self.folder / "embedder"),
             "RERANKER_MODEL": str(self.folder / "reranker"),
-            "RETRIEVAL_DTYPE": "float32",
             "RETRIEVAL_DEVICE": "cpu",
             "HF_HUB_OFFLINE": "1",
+            **self._settings,
         }
         command = [sys.executable, "-m", "sidecar", "serve"]
         self.service = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log)

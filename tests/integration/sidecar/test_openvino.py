@@ -12,7 +12,7 @@ import torch
 from sidecar.api.app_keys import EMBEDDER, RERANKER
 from sidecar.retrieval.bge import openvino_runtime
 from sidecar.retrieval.bge.export import ENCODER, FOLDER, exported
-from sidecar.retrieval.bge.loading import OpenVinoMeans
+from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
 from sidecar.retrieval.bge.models import Embedder
 from sidecar.retrieval.model import AbandonedError, ModelLoadError
 from tests.integration.sidecar.retrieving import Models, loaded, post
@@ -85,7 +85,7 @@ async def test_a_text_that_gives_no_numbers_or_fails_is_told(start, models):
 
 
 def test_what_nobody_waits_for_is_not_computed_to_its_end(copied, means):
-    model = Embedder(copied.embedder, "float32", openvino=means)
+    model = Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     batch = model.tokenize(["long " * 8000])
     asked = []
     with pytest.raises(AbandonedError):
@@ -140,38 +140,38 @@ def exports(folder):
 
 
 def test_it_is_made_once_beside_the_weights_and_known_by_their_content(copied, means):
-    Embedder(copied.embedder, "float32", openvino=means)
+    Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     (first,) = exports(copied.embedder)
     (copied.embedder / FOLDER / first / ENCODER).touch()
     made_at = (copied.embedder / FOLDER / first / ENCODER).stat().st_mtime_ns
-    Embedder(copied.embedder, "float32", openvino=means)
+    Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert (copied.embedder / FOLDER / first / ENCODER).stat().st_mtime_ns == made_at
-    Embedder(copied.embedder, "int8", openvino=means)
+    Embedder(copied.embedder, LoadOptions("int8", openvino=means))
     assert len(exports(copied.embedder)) == 2
     weights = copied.embedder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
-    Embedder(copied.embedder, "float32", openvino=means)
+    Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert len(exports(copied.embedder)) == 3
 
 
 def test_it_is_kept_elsewhere_where_the_folder_cannot_be_written(copied, means):
     (copied.embedder / FOLDER).touch()  # as a folder that cannot be made; root may write everywhere
-    Embedder(copied.embedder, "float32", openvino=means)
+    Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert len(exports(means.caches)) == 1
 
 
 def test_it_is_made_each_time_where_nothing_can_be_written(copied, means):
     (copied.embedder / FOLDER).touch()
     means.caches.touch()
-    model = Embedder(copied.embedder, "float32", openvino=means)
+    model = Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert model.cpu.run(model.tokenize(["still there"]), lambda: True)[0] is not None
 
 
 def test_one_that_is_broken_is_made_again(copied, means):
-    Embedder(copied.embedder, "float32", openvino=means)
+    Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     (name,) = exports(copied.embedder)
     (copied.embedder / FOLDER / name / ENCODER).write_text("<net")
-    model = Embedder(copied.embedder, "float32", openvino=means)
+    model = Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert model.backend == "openvino"
     assert exports(copied.embedder) == [name]
 
@@ -206,5 +206,5 @@ def test_it_is_an_error_where_it_was_asked_for_and_else_torch_s(copied, means, r
     means.caches.touch()
     means = OpenVinoMeans(means.caches, 2, required)
     with pytest.raises(ModelLoadError) if required else contextlib.nullcontext():
-        model = Embedder(copied.embedder, "float32", openvino=means)
+        model = Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert required or model.backend == "torch"
