@@ -199,11 +199,14 @@ def _releasing(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _restoring(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     if not facts.headroom.query_success and facts.now_s < state.next_try_s:
         return state, Act.NONE
-    pending = [one for one in state.owed if not is_back(one, facts.headroom, state.tries)]
-    pending = [one for one in pending if not _is_void(state, one, facts)]
+    missing = [one for one in state.owed if not is_back(one, facts.headroom, state.tries)]
+    is_kept_out = facts.headroom.query_success and not _has_room(missing, facts) and _is_blocked(state, facts)
+    void = [one for one in missing if is_kept_out and facts.now_s - state.since_s > _kept_s(one, terms)]
+    pending = [one for one in missing if one not in void]
+    state = replace(state, owed=tuple(pending), forgiven=(*state.forgiven, *void))
     if not pending:
-        return replace(LeaseState(), refusal=state.refusal, barred_until_s=state.barred_until_s), Act.LOOK_AGAIN
-    state = replace(state, owed=tuple(pending))
+        end = LeaseState(forgiven=state.forgiven, refusal=state.refusal, barred_until_s=state.barred_until_s)
+        return end, Act.LOOK_AGAIN
     if any(facts.headroom.is_resident(name) for name in facts.ours) and facts.now_s >= state.next_try_s:
         backoff_s = min(terms.settle_s, 1.0)
         if facts.now_s - state.since_s < terms.settle_s:
@@ -236,10 +239,13 @@ def _is_blocked(state: LeaseState, facts: Facts) -> bool:
     return any(full_name(one.name) not in owed and one.name not in state.stays for one in others)
 
 
-def _is_void(state: LeaseState, owed: Owed, facts: Facts) -> bool:
-    """Tell whether a model that others keep out would have left by itself by now."""
-    is_over = 0 <= owed.keep_alive_s < facts.now_s - state.since_s
-    return is_over and facts.headroom.query_success and _is_blocked(state, facts)
+def _kept_s(owed: Owed, terms: LeaseTerms) -> float:
+    """Say for how long a model is owed while another has its room: until it would have left by itself, at most.
+
+    A model that was to stay for ever is no exception: without a lease, the server would have evicted it for the other.
+    """
+    longest_s = terms.hold_s + terms.late_s
+    return min(owed.keep_alive_s, longest_s) if owed.keep_alive_s >= 0 else longest_s
 
 
 def is_back(owed: Owed, headroom: VramHeadroom, tries: int) -> bool:

@@ -56,6 +56,7 @@ class LeaseTerms:
 
     ``quiet_s``: how long the LLM must look idle. ``linger_s``: how long a lease that nobody uses is kept for the next
     document. ``grace_s``: how long running pages may go on after its end. ``settle_s``: until freed memory shows.
+    ``late_s``: how much longer than ``hold_s`` it may take until the LLM is back, where others let it.
     ``bar_s``: nobody waits anew for so long after a wait in vain, or each page would. ``claim_s``: how often a process
     that may not lease looks whether the one that may has died.
     """
@@ -69,6 +70,7 @@ class LeaseTerms:
     settle_s: float = 5.0
     bar_s: float = 30.0
     claim_s: float = 5.0
+    late_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,14 @@ class LeaseState:
 
     ``signs``: what Ollama showed of the models that would leave, and ``quiet_since_s``: since when it is the same.
     ``stays``: the models that need not leave. ``refusal``: why the last one that asked was refused.
+    ``forgiven``: what was owed and is not loaded any more, since another model has its room.
     """
 
     phase: Phase = Phase.FREE
     since_s: float = NEVER_S
     ends_s: float = NEVER_S
     owed: tuple[Owed, ...] = ()
+    forgiven: tuple[Owed, ...] = ()
     stays: frozenset[str] = frozenset()
     signs: tuple[ResidentModel, ...] = ()
     quiet_since_s: float = NEVER_S

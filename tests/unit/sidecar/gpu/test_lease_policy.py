@@ -361,11 +361,25 @@ def test_a_model_partly_on_the_cpu_is_not_back_for_three_tries():
 
 def test_what_is_owed_evicts_nobody_and_is_void_once_it_would_have_left():
     other = reading(ResidentModel("another-llm", 12_000))
-    assert restoring(other)[1] is Act.NONE
-    state, act = restoring(other, now_s=301)
+    assert restoring(other, keep_alive_s=100, now_s=100)[1] is Act.NONE
+    state, act = restoring(other, keep_alive_s=100, now_s=101)
     assert (state.phase, act) == (Phase.FREE, Act.LOOK_AGAIN)
-    assert restoring(other, keep_alive_s=-1, now_s=1e6)[0].phase is Phase.RESTORING
+    assert [one.name for one in state.forgiven] == ["llm"]
     assert restoring(reading(ResidentModel("another-llm", 4000)))[1] is Act.LOAD
+
+
+@pytest.mark.parametrize("keep_alive_s", [-1, 24 * 3600])
+def test_what_is_owed_for_long_is_void_after_the_longest_lease_where_another_has_its_room(keep_alive_s):
+    """Without a lease, Ollama would have evicted it for the other; and OCR must not be refused for ever."""
+    other = reading(ResidentModel("another-llm", 12_000))
+    assert restoring(other, keep_alive_s=keep_alive_s, now_s=150)[0].phase is Phase.RESTORING
+    state, _ = restoring(other, keep_alive_s=keep_alive_s, now_s=151)
+    assert (state.phase, [one.name for one in state.forgiven]) == (Phase.FREE, ["llm"])
+
+
+def test_what_is_owed_is_tried_as_long_as_there_is_room_for_it():
+    assert restoring(reading(ResidentModel("small", 4000)), keep_alive_s=-1, now_s=1e6)[1] is Act.LOAD
+    assert restoring(UNREADABLE, keep_alive_s=-1, now_s=1e6)[1] is Act.LOAD
 
 
 def test_while_nothing_can_be_read_loads_are_tried_all_the_same():
