@@ -46,11 +46,15 @@ class ModelServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a page asks the lease for: room for one call of a model, and at best for all that may run at a time."""
+    """What a page asks the lease for: room for one call of a model, and at best for all that may run at a time.
+
+    See :class:`sidecar.gpu.lease_state.Facts` for the numbers.
+    """
 
     model: str
     least_mb: int
     need_mb: int
+    beside_mb: int = 0
     own_mb: int = 0
 
 
@@ -217,6 +221,7 @@ class GpuLease:
             ours=frozenset(self._ours),
             least_mb=wish.least_mb,
             need_mb=wish.need_mb,
+            beside_mb=wish.beside_mb,
             own_mb=wish.own_mb,
             asking=len(self._asking),
             pages=self.pages(),

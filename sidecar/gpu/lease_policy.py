@@ -73,18 +73,24 @@ def owe(model: ResidentModel) -> Owed:
     return Owed(name=model.name, vram_mb=model.vram_mb, context_length=model.context_length, keep_alive_s=keep_alive_s)
 
 
-def plan_leaving(headroom: VramHeadroom, facts: Facts) -> tuple[ResidentModel, ...]:
+def plan_leaving(facts: Facts) -> tuple[ResidentModel, ...]:
     """Choose the models that must leave, the largest first, until all calls have room or nobody is left."""
-    room_mb = headroom.available_mb + facts.own_mb
-    if room_mb >= facts.least_mb:
+    if _is_enough(facts):
         return ()
+    room_mb = facts.headroom.available_mb + facts.own_mb
     leaving: list[ResidentModel] = []
-    for model in sorted(_others(headroom, facts.ours), key=lambda one: -one.vram_mb):
-        if room_mb >= facts.need_mb:
+    for model in sorted(_others(facts.headroom, facts.ours), key=lambda one: -one.vram_mb):
+        if room_mb >= max(facts.need_mb, facts.beside_mb):
             break
         leaving.append(model)
         room_mb += model.vram_mb
     return tuple(leaving)
+
+
+def _is_enough(facts: Facts) -> bool:
+    """Tell whether one call has room as it is, without eviction of whoever is there."""
+    beside_mb = facts.beside_mb if _others(facts.headroom, facts.ours) else 0
+    return facts.headroom.available_mb + facts.own_mb >= max(facts.least_mb, beside_mb)
 
 
 # ── the phases ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +119,7 @@ def _waiting(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
         return LeaseState(), Act.NONE
     if facts.obstacle:
         return _refuse(facts.obstacle, NEVER_S), Act.REFUSE
-    leaving = plan_leaving(facts.headroom, facts) if facts.headroom.query_success else ()
+    leaving = plan_leaving(facts) if facts.headroom.query_success else ()
     if not leaving:  # there is room now, or nobody can tell
         return LeaseState(), Act.LOOK_AGAIN
     state = _watch(state, leaving, facts.now_s)
@@ -166,7 +172,7 @@ def _taking(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _gone(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     """Take what the models left behind, once it shows."""
     gone_since_s = facts.now_s if state.gone_since_s is None else state.gone_since_s
-    if facts.headroom.available_mb + facts.own_mb >= facts.least_mb:
+    if _is_enough(facts):
         held = replace(state, phase=Phase.HELD, since_s=facts.now_s, ends_s=gone_since_s + terms.hold_s)
         return held, Act.LOOK_AGAIN
     if facts.now_s - gone_since_s >= terms.settle_s:

@@ -77,6 +77,7 @@ class LeaseTerms:
 class Facts:
     """What is known at a moment. ``least_mb`` is one call's need, ``need_mb`` that of all that may run at a time.
 
+    ``beside_mb``: what must be free, too, as long as another model stays, or the server evicts it to load ours.
     ``asking``: pages that wait for the lease; ``pages``: all that wait for the GPU or are read; ``calls``: model calls
     that run. ``ours``: our models, which leave at the end. ``obstacle``: why no lease can be taken at all.
     """
@@ -86,6 +87,7 @@ class Facts:
     ours: frozenset[str] = frozenset()
     least_mb: int = 0
     need_mb: int = 0
+    beside_mb: int = 0
     own_mb: int = 0
     asking: int = 0
     pages: int = 0

@@ -131,6 +131,16 @@ async def test_a_model_too_large_for_the_card_is_refused_at_once(fake, rig):
     assert unloads_of_llm(fake) == 1
 
 
+async def test_an_llm_leaves_that_the_server_would_evict_though_there_is_room(fake, rig):
+    """Ollama loads a model beside others only if it takes at most 0.8 of what is free."""
+    await rig.document(1)
+    await until(lambda: is_back(fake, rig))
+    fake.occupy(LLM, 10_384)  # 6000 MiB are free: enough for 5500 with a call, but not 5000 / 0.8
+    assert texts(await rig.document(2)) == ["page text"] * 2
+    await until(lambda: is_back(fake, rig))
+    assert (rig.lease.counts.taken, fake.evictions) == (2, [])
+
+
 async def test_out_of_memory_in_the_middle_costs_pages_not_the_llm(tmp_path):
     async with card(image_mb=3000) as fake, Rig(fake, tmp_path / "state").open() as rig:
         results = await asyncio.gather(*(rig.document(2) for _ in range(4)))

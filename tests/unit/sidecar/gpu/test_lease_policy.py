@@ -70,6 +70,7 @@ class World:
             frozenset({"ocr"}),
             self.least_mb,
             self.least_mb,
+            0,
             OCR_MB if self.ocr_there else 0,
             self.asking,
             self.pages,
@@ -340,11 +341,23 @@ def test_what_is_left_of_keep_alive_is_noted(remaining_s, keep_alive_s):
 def test_no_more_models_leave_than_must_the_largest_first():
     small, large = ResidentModel("bge", 1000), ResidentModel("llm", 9000)
     facts = Facts(0, reading(small, large), frozenset({"ocr"}), least_mb=8000, need_mb=14_000)
-    assert plan_leaving(facts.headroom, facts) == (large,)
+    assert plan_leaving(facts) == (large,)
     facts = replace(facts, need_mb=16_000)
-    assert plan_leaving(facts.headroom, facts) == (large, small)
+    assert plan_leaving(facts) == (large, small)
     facts = replace(facts, least_mb=6384, need_mb=6384)
-    assert plan_leaving(facts.headroom, facts) == ()
+    assert plan_leaving(facts) == ()
+    facts = replace(facts, beside_mb=7000)  # else the server evicts somebody to load ours
+    assert plan_leaving(facts) == (large,)
+    assert plan_leaving(replace(facts, beside_mb=16_000)) == (large, small)
+
+
+def test_what_the_server_wants_free_beside_others_counts_only_beside_others():
+    taking = LeaseState(Phase.TAKING, 0, 60, owed=(owe(ResidentModel("llm", 9000)),))
+    facts = Facts(1, reading(), frozenset({"ocr"}), least_mb=14_000, need_mb=14_000, beside_mb=17_000, asking=1)
+    assert next_lease(taking, facts, TERMS)[0].phase is Phase.HELD
+    facts = replace(facts, headroom=reading(ResidentModel("bge", 1000)))
+    assert next_lease(replace(taking, stays=frozenset({"bge"})), facts, TERMS)[0].phase is Phase.TAKING
+    assert next_lease(LeaseState(), replace(facts, headroom=reading()), TERMS)[0].phase is Phase.WAITING
 
 
 def restoring(headroom: VramHeadroom, tries: int = 1, keep_alive_s: float = 300, now_s: float = 60):
