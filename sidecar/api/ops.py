@@ -131,11 +131,12 @@ def _lease(app: web.Application) -> dict[str, object]:
     """Tell where the lease of the GPU is, and what is owed."""
     lease = app[CALL_GATE].lease if CALL_GATE in app else None
     if lease is None:
-        return {"phase": "off", "reason": None, "owed": [], "awaySeconds": None}
+        return {"phase": "off", "reason": None, "owed": [], "forgiven": [], "awaySeconds": None}
     return {
         "phase": lease.state.phase.value,
         "reason": lease.obstacle or lease.state.refusal,
         "owed": [one.name for one in lease.state.owed],
+        "forgiven": list(lease.forgiven),
         "awaySeconds": None if lease.away_s is None else round(lease.away_s, 1),
     }
 

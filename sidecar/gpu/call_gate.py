@@ -221,6 +221,7 @@ class CallGate:
             full_name(asked.model),
             least_mb=self.requirement(key, 1).mb,
             need_mb=self.requirement(key, self._policy.parallel).mb,
+            beside_mb=residency_policy.free_to_load_mb(headroom, asked.model, self.book.idle_mb(key)),
             own_mb=need.own_mb(self.book.get(key), headroom.held_by(asked.model)),
         )
 

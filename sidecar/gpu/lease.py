@@ -6,7 +6,7 @@ What is owed is on disk (:mod:`sidecar.gpu.lease_debts`) before anything is unlo
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -30,6 +30,8 @@ AGAIN_S = 30
 SLACK_S = 1.0
 """How much longer than the lease itself a page waits, so that the lease's own reason comes first."""
 STOPS = "the service stops"
+NOT_INSTALLED = "it is not installed any more"
+PLACE_TAKEN = "another model has its room"
 
 
 class ModelServer(Protocol):
@@ -44,11 +46,15 @@ class ModelServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a page asks the lease for: room for one call of a model, and at best for all that may run at a time."""
+    """What a page asks the lease for: room for one call of a model, and at best for all that may run at a time.
+
+    See :class:`sidecar.gpu.lease_state.Facts` for the numbers.
+    """
 
     model: str
     least_mb: int
     need_mb: int
+    beside_mb: int = 0
     own_mb: int = 0
 
 
@@ -59,6 +65,7 @@ class LeaseCounts:
     taken: int = 0
     refused: int = 0
     failed_loads: int = 0
+    forgiven: int = 0
 
 
 class GpuLease:
@@ -89,6 +96,8 @@ class GpuLease:
         self._settled = asyncio.Event()
         self._settled.set()
         self._away_since_s: float | None = None
+        self.forgiven: tuple[str, ...] = ()
+        """Models that were owed since the last lease began, and are not loaded any more."""
         self.pages: Callable[[], int] = lambda: 0
         """How many pages wait for the GPU or are read."""
         self.calls: Callable[[], int] = lambda: 0
@@ -212,6 +221,7 @@ class GpuLease:
             ours=frozenset(self._ours),
             least_mb=wish.least_mb,
             need_mb=wish.need_mb,
+            beside_mb=wish.beside_mb,
             own_mb=wish.own_mb,
             asking=len(self._asking),
             pages=self.pages(),
@@ -270,8 +280,8 @@ class GpuLease:
         try:
             await self._server.load(owed.name, owed.keep_alive_s, owed.context_length, LOAD_S)
         except ModelMissingError:  # it was removed meanwhile, and will never be back
-            log.warning("a model that is owed is not installed any more", extra={"model": owed.name})
             self.state = lease_policy.forgive(self.state, owed)
+            self._note_forgiven([owed], NOT_INSTALLED)
         except SidecarError as exc:
             self.counts.failed_loads += 1
             tried = {"model": owed.name, "tries": self.state.tries, "error": exc.code}
@@ -286,11 +296,19 @@ class GpuLease:
             self._ours |= set(known.ours)
             self._owe(known.owed)
 
+    def _note_forgiven(self, owed: Sequence[Owed], reason: str) -> None:
+        if owed:
+            log.warning("a model that is owed is not loaded any more", extra={"models": _names(owed), "reason": reason})
+            self.counts.forgiven += len(owed)
+            self.forgiven += tuple(_names(owed))
+
     def _tell(self, state: LeaseState) -> None:
         """Log the phases that matter, and count."""
+        self._note_forgiven([one for one in state.forgiven if one not in self.state.forgiven], PLACE_TAKEN)
         if state.phase is self.state.phase:
             return
         if state.phase is Phase.TAKING:
+            self.forgiven = ()
             self.counts.taken += 1
             self._away_since_s = self._clock()
             self._settled.clear()

@@ -73,18 +73,24 @@ def owe(model: ResidentModel) -> Owed:
     return Owed(name=model.name, vram_mb=model.vram_mb, context_length=model.context_length, keep_alive_s=keep_alive_s)
 
 
-def plan_leaving(headroom: VramHeadroom, facts: Facts) -> tuple[ResidentModel, ...]:
+def plan_leaving(facts: Facts) -> tuple[ResidentModel, ...]:
     """Choose the models that must leave, the largest first, until all calls have room or nobody is left."""
-    room_mb = headroom.available_mb + facts.own_mb
-    if room_mb >= facts.least_mb:
+    if _is_enough(facts):
         return ()
+    room_mb = facts.headroom.available_mb + facts.own_mb
     leaving: list[ResidentModel] = []
-    for model in sorted(_others(headroom, facts.ours), key=lambda one: -one.vram_mb):
-        if room_mb >= facts.need_mb:
+    for model in sorted(_others(facts.headroom, facts.ours), key=lambda one: -one.vram_mb):
+        if room_mb >= max(facts.need_mb, facts.beside_mb):
             break
         leaving.append(model)
         room_mb += model.vram_mb
     return tuple(leaving)
+
+
+def _is_enough(facts: Facts) -> bool:
+    """Tell whether one call has room as it is, without eviction of whoever is there."""
+    beside_mb = facts.beside_mb if _others(facts.headroom, facts.ours) else 0
+    return facts.headroom.available_mb + facts.own_mb >= max(facts.least_mb, beside_mb)
 
 
 # ── the phases ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +119,7 @@ def _waiting(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
         return LeaseState(), Act.NONE
     if facts.obstacle:
         return _refuse(facts.obstacle, NEVER_S), Act.REFUSE
-    leaving = plan_leaving(facts.headroom, facts) if facts.headroom.query_success else ()
+    leaving = plan_leaving(facts) if facts.headroom.query_success else ()
     if not leaving:  # there is room now, or nobody can tell
         return LeaseState(), Act.LOOK_AGAIN
     state = _watch(state, leaving, facts.now_s)
@@ -166,7 +172,7 @@ def _taking(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _gone(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     """Take what the models left behind, once it shows."""
     gone_since_s = facts.now_s if state.gone_since_s is None else state.gone_since_s
-    if facts.headroom.available_mb + facts.own_mb >= facts.least_mb:
+    if _is_enough(facts):
         held = replace(state, phase=Phase.HELD, since_s=facts.now_s, ends_s=gone_since_s + terms.hold_s)
         return held, Act.LOOK_AGAIN
     if facts.now_s - gone_since_s >= terms.settle_s:
@@ -199,11 +205,14 @@ def _releasing(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _restoring(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     if not facts.headroom.query_success and facts.now_s < state.next_try_s:
         return state, Act.NONE
-    pending = [one for one in state.owed if not is_back(one, facts.headroom, state.tries)]
-    pending = [one for one in pending if not _is_void(state, one, facts)]
+    missing = [one for one in state.owed if not is_back(one, facts.headroom, state.tries)]
+    is_kept_out = facts.headroom.query_success and not _has_room(missing, facts) and _is_blocked(state, facts)
+    void = [one for one in missing if is_kept_out and facts.now_s - state.since_s > _kept_s(one, terms)]
+    pending = [one for one in missing if one not in void]
+    state = replace(state, owed=tuple(pending), forgiven=(*state.forgiven, *void))
     if not pending:
-        return replace(LeaseState(), refusal=state.refusal, barred_until_s=state.barred_until_s), Act.LOOK_AGAIN
-    state = replace(state, owed=tuple(pending))
+        end = LeaseState(forgiven=state.forgiven, refusal=state.refusal, barred_until_s=state.barred_until_s)
+        return end, Act.LOOK_AGAIN
     if any(facts.headroom.is_resident(name) for name in facts.ours) and facts.now_s >= state.next_try_s:
         backoff_s = min(terms.settle_s, 1.0)
         if facts.now_s - state.since_s < terms.settle_s:
@@ -236,10 +245,13 @@ def _is_blocked(state: LeaseState, facts: Facts) -> bool:
     return any(full_name(one.name) not in owed and one.name not in state.stays for one in others)
 
 
-def _is_void(state: LeaseState, owed: Owed, facts: Facts) -> bool:
-    """Tell whether a model that others keep out would have left by itself by now."""
-    is_over = 0 <= owed.keep_alive_s < facts.now_s - state.since_s
-    return is_over and facts.headroom.query_success and _is_blocked(state, facts)
+def _kept_s(owed: Owed, terms: LeaseTerms) -> float:
+    """Say for how long a model is owed while another has its room: until it would have left by itself, at most.
+
+    A model that was to stay for ever is no exception: without a lease, the server would have evicted it for the other.
+    """
+    longest_s = terms.hold_s + terms.late_s
+    return min(owed.keep_alive_s, longest_s) if owed.keep_alive_s >= 0 else longest_s
 
 
 def is_back(owed: Owed, headroom: VramHeadroom, tries: int) -> bool:

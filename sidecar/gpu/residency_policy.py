@@ -104,9 +104,14 @@ def would_overflow(headroom: VramHeadroom, model: str, required_mb: int, room_mb
 
 def would_be_made_room_for(headroom: VramHeadroom, model: str, idle_mb: int) -> bool:
     """Return whether the server would evict others to load the model, though there is enough; 0: nothing is known."""
-    if not headroom.query_success or headroom.is_resident(model) or not headroom.others(model):
+    if not headroom.query_success or not headroom.others(model):
         return False
-    return idle_mb > FITS_SHARE * headroom.available_mb
+    return headroom.available_mb < free_to_load_mb(headroom, model, idle_mb)
+
+
+def free_to_load_mb(headroom: VramHeadroom, model: str, idle_mb: int) -> int:
+    """Say what must be free, in MiB, for the server to load the model beside others; 0 where it is loaded already."""
+    return 0 if headroom.is_resident(model) else ceil(idle_mb / FITS_SHARE)
 
 
 def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:

@@ -123,6 +123,7 @@ def watch_lease(metrics: Metrics, lease: GpuLease) -> None:
     metrics.watch("ocr_leases_taken", "Times the GPU was borrowed.", lambda: lease.counts.taken)
     metrics.watch("ocr_leases_refused", "Pages that got no lease.", lambda: lease.counts.refused)
     metrics.watch("ocr_lease_failed_loads", "Loads of what is owed that failed.", lambda: lease.counts.failed_loads)
+    metrics.watch("ocr_lease_forgiven_models", "Models owed and not loaded any more.", lambda: lease.counts.forgiven)
 
 
 def _is_in(lease: GpuLease, phase: Phase) -> bool:

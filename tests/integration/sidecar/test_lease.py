@@ -131,6 +131,16 @@ async def test_a_model_too_large_for_the_card_is_refused_at_once(fake, rig):
     assert unloads_of_llm(fake) == 1
 
 
+async def test_an_llm_leaves_that_the_server_would_evict_though_there_is_room(fake, rig):
+    """Ollama loads a model beside others only if it takes at most 0.8 of what is free."""
+    await rig.document(1)
+    await until(lambda: is_back(fake, rig))
+    fake.occupy(LLM, 10_384)  # 6000 MiB are free: enough for 5500 with a call, but not 5000 / 0.8
+    assert texts(await rig.document(2)) == ["page text"] * 2
+    await until(lambda: is_back(fake, rig))
+    assert (rig.lease.counts.taken, fake.evictions) == (2, [])
+
+
 async def test_out_of_memory_in_the_middle_costs_pages_not_the_llm(tmp_path):
     async with card(image_mb=3000) as fake, Rig(fake, tmp_path / "state").open() as rig:
         results = await asyncio.gather(*(rig.document(2) for _ in range(4)))
@@ -272,9 +282,31 @@ async def test_debts_that_cannot_be_read_at_the_start_are_given_back_once_they_c
         assert rig.lease.obstacle is None
 
 
-def debt() -> bytes:
-    owed = {"name": LLM, "vram_mb": 13_000, "context_length": 8192, "keep_alive_s": 240}
+def debt(keep_alive_s: int = 240) -> bytes:
+    owed = {"name": LLM, "vram_mb": 13_000, "context_length": 8192, "keep_alive_s": keep_alive_s}
     return json.dumps({"version": 1, "owed": [owed], "ours": [OCR_MODEL]}).encode()
+
+
+async def test_an_llm_whose_room_another_has_is_not_owed_for_ever(fake, tmp_path):
+    """It was to stay for ever; a process before died in its lease, and another LLM came."""
+    fake.free(LLM)
+    fake.occupy("another:latest", 13_000, 8192, keep_alive_s=600)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "owed-gpu0.json").write_bytes(debt(keep_alive_s=-1))
+    async with Rig(fake, tmp_path / "state", replace(QUICK, hold_s=1, late_s=1)).open() as rig:
+        await until(lambda: rig.lease.state.phase is Phase.FREE)
+        assert (rig.lease.forgiven, rig.lease.counts.forgiven, fake.loads) == ((LLM,), 1, [])
+        assert json.loads((tmp_path / "state" / "owed-gpu0.json").read_text())["owed"] == []
+        assert texts(await rig.document(1)) == ["page text"]
+        await until(lambda: fake.resident == ["another:latest"])
+        assert rig.lease.forgiven == ()
+
+
+async def test_an_llm_that_was_removed_meanwhile_is_not_owed_any_more(fake, rig):
+    rig.lease.note_loss([ResidentModel("removed:latest", 1000)])
+    await until(lambda: rig.lease.counts.forgiven)
+    await until(lambda: rig.lease.state.phase is Phase.FREE)
+    assert rig.lease.forgiven == ("removed:latest",)
 
 
 async def test_a_call_that_saw_no_llm_does_not_forget_what_one_before_it_lost(fake, rig):

@@ -70,6 +70,7 @@ class World:
             frozenset({"ocr"}),
             self.least_mb,
             self.least_mb,
+            0,
             OCR_MB if self.ocr_there else 0,
             self.asking,
             self.pages,
@@ -340,11 +341,23 @@ def test_what_is_left_of_keep_alive_is_noted(remaining_s, keep_alive_s):
 def test_no_more_models_leave_than_must_the_largest_first():
     small, large = ResidentModel("bge", 1000), ResidentModel("llm", 9000)
     facts = Facts(0, reading(small, large), frozenset({"ocr"}), least_mb=8000, need_mb=14_000)
-    assert plan_leaving(facts.headroom, facts) == (large,)
+    assert plan_leaving(facts) == (large,)
     facts = replace(facts, need_mb=16_000)
-    assert plan_leaving(facts.headroom, facts) == (large, small)
+    assert plan_leaving(facts) == (large, small)
     facts = replace(facts, least_mb=6384, need_mb=6384)
-    assert plan_leaving(facts.headroom, facts) == ()
+    assert plan_leaving(facts) == ()
+    facts = replace(facts, beside_mb=7000)  # else the server evicts somebody to load ours
+    assert plan_leaving(facts) == (large,)
+    assert plan_leaving(replace(facts, beside_mb=16_000)) == (large, small)
+
+
+def test_what_the_server_wants_free_beside_others_counts_only_beside_others():
+    taking = LeaseState(Phase.TAKING, 0, 60, owed=(owe(ResidentModel("llm", 9000)),))
+    facts = Facts(1, reading(), frozenset({"ocr"}), least_mb=14_000, need_mb=14_000, beside_mb=17_000, asking=1)
+    assert next_lease(taking, facts, TERMS)[0].phase is Phase.HELD
+    facts = replace(facts, headroom=reading(ResidentModel("bge", 1000)))
+    assert next_lease(replace(taking, stays=frozenset({"bge"})), facts, TERMS)[0].phase is Phase.TAKING
+    assert next_lease(LeaseState(), replace(facts, headroom=reading()), TERMS)[0].phase is Phase.WAITING
 
 
 def restoring(headroom: VramHeadroom, tries: int = 1, keep_alive_s: float = 300, now_s: float = 60):
@@ -361,11 +374,25 @@ def test_a_model_partly_on_the_cpu_is_not_back_for_three_tries():
 
 def test_what_is_owed_evicts_nobody_and_is_void_once_it_would_have_left():
     other = reading(ResidentModel("another-llm", 12_000))
-    assert restoring(other)[1] is Act.NONE
-    state, act = restoring(other, now_s=301)
+    assert restoring(other, keep_alive_s=100, now_s=100)[1] is Act.NONE
+    state, act = restoring(other, keep_alive_s=100, now_s=101)
     assert (state.phase, act) == (Phase.FREE, Act.LOOK_AGAIN)
-    assert restoring(other, keep_alive_s=-1, now_s=1e6)[0].phase is Phase.RESTORING
+    assert [one.name for one in state.forgiven] == ["llm"]
     assert restoring(reading(ResidentModel("another-llm", 4000)))[1] is Act.LOAD
+
+
+@pytest.mark.parametrize("keep_alive_s", [-1, 24 * 3600])
+def test_what_is_owed_for_long_is_void_after_the_longest_lease_where_another_has_its_room(keep_alive_s):
+    """Without a lease, Ollama would have evicted it for the other; and OCR must not be refused for ever."""
+    other = reading(ResidentModel("another-llm", 12_000))
+    assert restoring(other, keep_alive_s=keep_alive_s, now_s=150)[0].phase is Phase.RESTORING
+    state, _ = restoring(other, keep_alive_s=keep_alive_s, now_s=151)
+    assert (state.phase, [one.name for one in state.forgiven]) == (Phase.FREE, ["llm"])
+
+
+def test_what_is_owed_is_tried_as_long_as_there_is_room_for_it():
+    assert restoring(reading(ResidentModel("small", 4000)), keep_alive_s=-1, now_s=1e6)[1] is Act.LOAD
+    assert restoring(UNREADABLE, keep_alive_s=-1, now_s=1e6)[1] is Act.LOAD
 
 
 def test_while_nothing_can_be_read_loads_are_tried_all_the_same():
