@@ -1,7 +1,8 @@
 """``python -m tools.soak --minutes 20``: everything at once, then the figures; exit status 1 if one is not held.
 
 The service is ended and restarted during the first quarter; its memory counts over the last two thirds, in which it
-runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it.
+runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it. ``--only texts``
+and ``--only documents`` send one kind and do no harm.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 
 from bench.harness import machine
 from tools.soak import requests
-from tools.soak.callers import Crowd
+from tools.soak.callers import Crowd, Make
 from tools.soak.ledger import Ledger, figures
 from tools.soak.misfortunes import Misfortunes
 from tools.soak.stage import Stage, disk
@@ -26,9 +27,24 @@ SETTLE_S = 5.0
 """After the last caller, before the spool is looked at."""
 
 
-def _work(crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float) -> list[Coroutine[Any, Any, None]]:
-    honest = [crowd.honest(requests.document, 0.3, seed) for seed in range(6)]
-    honest += [crowd.honest(requests.text, 0.2, seed) for seed in range(4)]
+KINDS: dict[str, tuple[Make, float, int]] = {
+    "documents": (requests.document, 0.3, 6),
+    "texts": (requests.text, 0.2, 4),
+}
+"""What honest callers send, how many seconds they pause, and how many there are."""
+
+
+def work(
+    crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float, only: str | None
+) -> list[Coroutine[Any, Any, None]]:
+    """List what happens at once: everything, or honest callers of one kind alone, so that its memory can be told."""
+    kinds = KINDS.values() if only is None else [KINDS[only]]
+    honest = [crowd.honest(make, pause_s, seed) for make, pause_s, count in kinds for seed in range(count)]
+    looking = [watch.ask_livez(), watch.weigh()]
+    return [*honest, *looking, *([] if only else _harm(crowd, misfortunes, seconds))]
+
+
+def _harm(crowd: Crowd, misfortunes: Misfortunes, seconds: float) -> list[Coroutine[Any, Any, None]]:
     leaving = [crowd.leaving(requests.document, 1, seed) for seed in range(2)]
     leaving += [crowd.leaving(requests.text, 1, seed) for seed in range(2)]
     hostile = [crowd.honest(make, 2, 0) for make in (requests.packed, requests.preamble, requests.crumbs)]
@@ -42,10 +58,10 @@ def _work(crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float) 
         misfortunes.fill_disk(minute / 2),
         misfortunes.restart(seconds / 4, minute / 3),
     ]
-    return [*honest, *leaving, *hostile, *fate, watch.ask_livez(), watch.weigh()]
+    return [*leaving, *hostile, *fate]
 
 
-async def _soak(stage: Stage, minutes: float) -> bool:
+async def _soak(stage: Stage, minutes: float, only: str | None) -> bool:
     seconds = 60 * minutes
     ledger = Ledger()
     crowd = Crowd(stage, ledger)
@@ -53,7 +69,7 @@ async def _soak(stage: Stage, minutes: float) -> bool:
     stage.start_model()
     await stage.start()
     async with asyncio.TaskGroup() as tasks:
-        for one in _work(crowd, misfortunes, watch, seconds):
+        for one in work(crowd, misfortunes, watch, seconds, only):
             tasks.create_task(one)
         await asyncio.sleep(seconds / 3)
         watch.forget_memory()
@@ -64,7 +80,8 @@ async def _soak(stage: Stage, minutes: float) -> bool:
     exit_status = await stage.terminate()
     left += stage.left_in_spool()
     found = figures(ledger, watch.memory, watch.livez_s, watch.livez_failed, left, exit_status)
-    print("befell:", ", ".join(f"{count} x {what}" for what, count in sorted(misfortunes.count.items())))
+    befell = ", ".join(f"{count} x {what}" for what, count in sorted(misfortunes.count.items()))
+    print("befell:", befell or "nothing")
     for (what, status), count in sorted(ledger.statuses.items()):
         print(f"  {what:12} {status}: {count}")
     for figure in found:
@@ -75,6 +92,7 @@ async def _soak(stage: Stage, minutes: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Soak the service.")
     parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--only", choices=KINDS, help="callers of this kind alone, nothing that does harm")
     parser.add_argument("--folder", type=Path, help="where its files lie and stay, the service's log among them")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -87,11 +105,9 @@ def main() -> int:
             stage.prepare()
             with disk(stage.spool) as spool:
                 before = os.getloadavg()
-                print(
-                    f"{machine.describe()}; {options.minutes:g} minutes; {spool}; load before: {before[0]:.1f}",
-                    flush=True,
-                )
-                held = asyncio.run(_soak(stage, options.minutes))
+                what = f"{options.minutes:g} minutes of {options.only or 'everything'}"
+                print(f"{machine.describe()}; {what}; {spool}; load before: {before[0]:.1f}", flush=True)
+                held = asyncio.run(_soak(stage, options.minutes, options.only))
                 print(f"load at the end: {os.getloadavg()[1]:.1f} (mean of 5 minutes)")
                 return 0 if held else 1
         finally:
