@@ -62,7 +62,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
-	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
 # Tesseract's language data, and what Debian splits off Python; then what some of the tests want, without which they are
@@ -140,8 +140,8 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
 
-soak: packages  ## Run the service under everything at once for MINUTES (20), or TEXTS=torch|openvino alone; more as root
-	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(if $(TEXTS),--texts $(TEXTS))
+soak: packages  ## Run the service under everything at once for MINUTES (20); more as root. ONLY=documents|texts|lengths, BACKEND=openvino
+	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(addprefix --only ,$(ONLY)) $(addprefix --backend ,$(BACKEND))
 
 # DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
 bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files

@@ -1,10 +1,9 @@
 """``python -m tools.soak --minutes 20``: everything at once, then the figures; exit status 1 if one is not held.
 
 The service is ended and restarted during the first quarter; its memory counts over the last two thirds, in which it
-runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it.
-
-With ``--texts torch`` or ``--texts openvino`` there are but texts of all lengths, embedded and ranked by that backend
-in half precision, and nothing befalls the service: what its memory does then is the models' doing.
+runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it. ``--only KIND``
+sends one kind and does no harm. With ``--backend`` the models are larger, of half precision, and computed by it:
+``--only lengths`` then shows what many shapes of batches cost in memory.
 """
 
 import argparse
@@ -20,21 +19,36 @@ from typing import Any
 from bench.harness import machine
 from tools.fakes.model_texts import Shape
 from tools.soak import requests
-from tools.soak.callers import Crowd
+from tools.soak.callers import Crowd, Make
 from tools.soak.ledger import Ledger, figures
 from tools.soak.misfortunes import Misfortunes
 from tools.soak.stage import Stage, disk
 from tools.soak.watch import Watch
 
-EVERYTHING = {"RETRIEVAL_DTYPE": "float32"}
-TEXTS_SHAPE = Shape(hidden=384, layers=6, heads=12, vocabulary=3000)
 SETTLE_S = 5.0
 """After the last caller, before the spool is looked at."""
+BACKENDS = ("torch", "openvino")
+LARGER = Shape(hidden=384, layers=6, heads=12, vocabulary=3000)
+KINDS: dict[str, tuple[Make, float, int]] = {
+    "documents": (requests.document, 0.3, 6),
+    "texts": (requests.text, 0.2, 4),
+}
+"""What honest callers send, how many seconds they pause, and how many there are."""
+ALONE = KINDS | {"lengths": (requests.text_of_any_length, 4.0, 2)}
+"""What may be sent alone."""
 
 
-def _work(crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float) -> list[Coroutine[Any, Any, None]]:
-    honest = [crowd.honest(requests.document, 0.3, seed) for seed in range(6)]
-    honest += [crowd.honest(requests.text, 0.2, seed) for seed in range(4)]
+def work(
+    crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float, only: str | None
+) -> list[Coroutine[Any, Any, None]]:
+    """List what happens at once: everything, or honest callers of one kind alone, so that its memory can be told."""
+    kinds = KINDS.values() if only is None else [ALONE[only]]
+    honest = [crowd.honest(make, pause_s, seed) for make, pause_s, count in kinds for seed in range(count)]
+    looking = [watch.ask_livez(), watch.weigh()]
+    return [*honest, *looking, *([] if only else _harm(crowd, misfortunes, seconds))]
+
+
+def _harm(crowd: Crowd, misfortunes: Misfortunes, seconds: float) -> list[Coroutine[Any, Any, None]]:
     leaving = [crowd.leaving(requests.document, 1, seed) for seed in range(2)]
     leaving += [crowd.leaving(requests.text, 1, seed) for seed in range(2)]
     hostile = [crowd.honest(make, 2, 0) for make in (requests.packed, requests.preamble, requests.crumbs)]
@@ -48,15 +62,10 @@ def _work(crowd: Crowd, misfortunes: Misfortunes, watch: Watch, seconds: float) 
         misfortunes.fill_disk(minute / 2),
         misfortunes.restart(seconds / 4, minute / 3),
     ]
-    return [*honest, *leaving, *hostile, *fate, watch.ask_livez(), watch.weigh()]
+    return [*leaving, *hostile, *fate]
 
 
-def _texts_alone(crowd: Crowd, watch: Watch) -> list[Coroutine[Any, Any, None]]:
-    honest = [crowd.honest(requests.text_of_any_length, 4, seed) for seed in range(2)]
-    return [*honest, crowd.leaving(requests.text_of_any_length, 10, 2), watch.ask_livez(), watch.weigh()]
-
-
-async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
+async def _soak(stage: Stage, minutes: float, only: str | None) -> bool:
     seconds = 60 * minutes
     ledger = Ledger()
     crowd = Crowd(stage, ledger)
@@ -64,7 +73,7 @@ async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
     stage.start_model()
     await stage.start()
     async with asyncio.TaskGroup() as tasks:
-        for one in _texts_alone(crowd, watch) if texts_alone else _work(crowd, misfortunes, watch, seconds):
+        for one in work(crowd, misfortunes, watch, seconds, only):
             tasks.create_task(one)
         await asyncio.sleep(seconds / 3)
         watch.forget_memory()
@@ -75,7 +84,8 @@ async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
     exit_status = await stage.terminate()
     left += stage.left_in_spool()
     found = figures(ledger, watch.memory, watch.livez_s, watch.livez_failed, left, exit_status)
-    print("befell:", ", ".join(f"{count} x {what}" for what, count in sorted(misfortunes.count.items())))
+    befell = ", ".join(f"{count} x {what}" for what, count in sorted(misfortunes.count.items()))
+    print("befell:", befell or "nothing")
     for (what, status), count in sorted(ledger.statuses.items()):
         print(f"  {what:12} {status}: {count}")
     for figure in found:
@@ -85,15 +95,16 @@ async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
 
 def _stage(folder: Path, backend: str | None) -> Stage:
     if backend is None:
-        return Stage(folder, EVERYTHING, Shape())
+        return Stage(folder, {"RETRIEVAL_DTYPE": "float32"}, Shape())
     settings = {"RETRIEVAL_BACKEND": backend, "RETRIEVAL_CACHE_DIR": str(folder / "exports")}
-    return Stage(folder, settings, TEXTS_SHAPE)
+    return Stage(folder, settings, LARGER)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Soak the service.")
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--texts", choices=("torch", "openvino"), help="texts alone, computed by this backend")
+    parser.add_argument("--only", choices=ALONE, help="callers of this kind alone, nothing that does harm")
+    parser.add_argument("--backend", choices=BACKENDS, help="what computes larger models of texts")
     parser.add_argument("--folder", type=Path, help="where its files lie and stay, the service's log among them")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -101,16 +112,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-soak-") as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        stage = _stage(folder, options.texts)
+        stage = _stage(folder, options.backend)
         try:
             stage.prepare()
             with disk(stage.spool) as spool:
                 before = os.getloadavg()
-                print(
-                    f"{machine.describe()}; {options.minutes:g} minutes; {spool}; load before: {before[0]:.1f}",
-                    flush=True,
-                )
-                held = asyncio.run(_soak(stage, options.minutes, texts_alone=bool(options.texts)))
+                what = f"{options.minutes:g} minutes of {options.only or 'everything'}"
+                print(f"{machine.describe()}; {what}; {spool}; load before: {before[0]:.1f}", flush=True)
+                held = asyncio.run(_soak(stage, options.minutes, options.only))
                 print(f"load at the end: {os.getloadavg()[1]:.1f} (mean of 5 minutes)")
                 return 0 if held else 1
         finally:

@@ -84,9 +84,9 @@ def figures(
     for name, samples in memory.items():
         slope = slope_mb_a_minute(samples)
         megabytes = [size for _, size in samples] or [0.0]
-        value = f"{slope:+.3f} MB/min, {min(megabytes):.0f} to {max(megabytes):.0f} MB"
+        value = f"{slope:+.3f} MB/min, {megabytes[0]:.1f} to {megabytes[-1]:.1f} MB, highest {max(megabytes):.1f}"
         is_held = bool(samples) and slope < MAX_SLOPE_MB_A_MINUTE
-        found.append(Figure(f"memory of {name} (< {MAX_SLOPE_MB_A_MINUTE})", value, is_held))
+        found.append(Figure(f"anonymous memory of {name} (< {MAX_SLOPE_MB_A_MINUTE})", value, is_held))
     return [
         *found,
         Figure(

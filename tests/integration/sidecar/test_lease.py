@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bench.harness.service import free_ports
 from sidecar.errors import GpuOutOfMemoryError, GpuPressureError
 from sidecar.gpu.call_gate import Asked
 from sidecar.gpu.lease_state import Phase
@@ -379,11 +379,6 @@ async def test_a_broken_file_of_debts_is_begun_anew(fake, tmp_path):
 # ── through the whole service ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
-
-
 def environment(fake: FakeOllama, tmp_path: Path, port: int) -> dict[str, str]:
     return os.environ | {
         "OLLAMA_API_URL": fake.url,
@@ -423,7 +418,7 @@ async def send_a_page(session: aiohttp.ClientSession, port: int) -> None:
 
 async def test_a_kill_with_the_llm_away_is_made_good_at_the_next_start(tmp_path):
     async with card(latency_s=60, load_s=1) as fake, aiohttp.ClientSession() as session:
-        port = free_port()
+        (port,) = free_ports(1)
         first = await serve(fake, tmp_path, port)
         sending = asyncio.create_task(send_a_page(session, port))
         await until(lambda: fake.chats)
