@@ -21,6 +21,7 @@ from sidecar.api.app_keys import (
     RETRIEVAL_BODIES,
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
+    TEXT_QUOTA,
     WORKERS,
 )
 from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
@@ -36,10 +37,11 @@ from sidecar.retrieval.retriever import (
     Retriever,
     Threads,
 )
-from sidecar.runtime.admission import Admission
+from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import CoreLedger, usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread, stop_all
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.settings import Settings
 
 M = TypeVar("M", models.Embedder, models.Reranker)
@@ -96,9 +98,12 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     most = settings.retrieval_max_bodies_bytes
     app[RETRIEVAL_BODIES] = Admission(most, "bytes of requests", SECONDS_A_BYTE)
     app[RETRIEVAL_ANSWERS] = Admission(most, "bytes of answers that are being sent", SECONDS_A_BYTE)
+    app[TEXT_QUOTA] = Quota(settings.retrieval_key_max_items, "texts")
     workers = app[WORKERS]
     ledger = CoreLedger(usable_cores(), lambda: workers.busy)
-    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger)
+    means = RetrievalMeans(
+        retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger, app[TEXT_QUOTA], FairSlots(1)
+    )
     keeping = KeeperMeans(placement, app[METRICS], settings.bge_keep_alive_s, torch_runtime.reclaim_memory)
     embedder, reranker = settings.bge_m3_model, settings.reranker_model
     app[EMBEDDER] = Retriever(

@@ -4,7 +4,15 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import BACKEND, EMBEDDER, LOAD_SECONDS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import (
+    BACKEND,
+    EMBEDDER,
+    LOAD_SECONDS,
+    RETRIEVAL_ANSWERS,
+    RETRIEVAL_BODIES,
+    SETTINGS,
+    caller_of,
+)
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.model import Embedding
@@ -89,9 +97,10 @@ async def _embeddings(
     request: web.Request, texts: list[str], *, truncate: bool, most_each: int = 0
 ) -> Answers[Embedding]:
     """Embed texts. While many answers are being sent, a long array is refused, since its vectors add to them."""
+    caller = caller_of(request)
     if len(texts) > FEW_TEXTS or most_each:
         answers = request.app[RETRIEVAL_ANSWERS]
-        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
-    found = await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each)
+        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.held_by(caller))
+    found = await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each, caller=caller)
     request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found

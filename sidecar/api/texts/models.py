@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar import __version__
-from sidecar.api.app_keys import EMBEDDER, LOAD_SECONDS, SETTINGS
+from sidecar.api.app_keys import EMBEDDER, LOAD_SECONDS, SETTINGS, caller_of
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.retriever import Divided
@@ -29,7 +29,7 @@ async def _tokens(request: web.Request, asked: vllm.PromptRequest) -> Body:
 
 
 async def _divided(request: web.Request, texts: list[str], *, special: bool) -> Divided:
-    found = await request.app[EMBEDDER].pieces(texts, special=special)
+    found = await request.app[EMBEDDER].pieces(texts, special=special, caller=caller_of(request))
     request[LOAD_SECONDS] = found.load_s
     return found
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKER, SETTINGS
+from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKER, SETTINGS, caller_of
 from sidecar.api.texts import exchange
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.retriever import Answers
@@ -102,6 +102,6 @@ async def _scores(request: web.Request, pairs: list[tuple[str, str]], *, truncat
     reranker = request.app[RERANKER]
     if not pairs:
         return Answers([], [], 0, *reranker.where())
-    found = await reranker.answer(pairs, truncate=truncate)
+    found = await reranker.answer(pairs, truncate=truncate, caller=caller_of(request))
     request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found
