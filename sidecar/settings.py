@@ -420,7 +420,14 @@ class Settings(BaseModel):
         alias="RETRIEVAL_MAX_QUEUED_ITEMS",
         ge=1,
         description="Texts that may wait or be computed at a time, for each model; beyond that a request gets 429"
-        " with Retry-After. One request is always accepted if nothing waits.",
+        " with Retry-After. One request of each key is always accepted if none of that key is in work.",
+    )
+    retrieval_key_max_items: int = Field(
+        0,
+        alias="RETRIEVAL_KEY_MAX_ITEMS",
+        ge=0,
+        description="Texts of one API key in work at a time, to embed, rerank or tokenise; beyond that it gets 429 "
+        "`quota_exhausted`. A key's only request is always accepted. Keys of the same name share it. 0: no limit.",
     )
     retrieval_max_body_bytes: int = Field(
         8 * MIB,

@@ -1,5 +1,7 @@
 """The application's typed keys: each long-lived object has one key here, and no other name."""
 
+from collections.abc import Hashable
+
 from aiohttp import web
 
 from sidecar.api.connections import Connections
@@ -54,6 +56,7 @@ PLACEMENT = web.AppKey("PLACEMENT", Placement)
 RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
 RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
 RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
+TEXT_QUOTA = web.AppKey("TEXT_QUOTA", Quota)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
@@ -63,3 +66,9 @@ BACKEND = web.RequestKey("BACKEND", str)
 """Which library computed the answer."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""
+
+
+def caller_of(request: web.Request) -> Hashable:
+    """Return what distinguishes callers; in network mode all are the same caller."""
+    caller = request.get(CALLER)
+    return caller and caller.identity

@@ -24,6 +24,7 @@ from sidecar.api.app_keys import (
     RETRIEVAL_BODIES,
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
+    TEXT_QUOTA,
     WORKERS,
 )
 from sidecar.api.texts.choice import every_retriever
@@ -41,10 +42,11 @@ from sidecar.retrieval.retriever import (
     Retriever,
     Threads,
 )
-from sidecar.runtime.admission import Admission
+from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import CoreLedger, usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread, stop_all
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.settings import NamedModel, Settings
 
 M = TypeVar("M", bound=models.ModelOnCpu)
@@ -105,9 +107,12 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     most = settings.retrieval_max_bodies_bytes
     app[RETRIEVAL_BODIES] = Admission(most, "bytes of requests", SECONDS_A_BYTE)
     app[RETRIEVAL_ANSWERS] = Admission(most, "bytes of answers that are being sent", SECONDS_A_BYTE)
+    app[TEXT_QUOTA] = Quota(settings.retrieval_key_max_items, "texts")
     workers = app[WORKERS]
     ledger = CoreLedger(usable_cores(), lambda: workers.busy)
-    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger)
+    means = RetrievalMeans(
+        retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger, app[TEXT_QUOTA], FairSlots(1)
+    )
     keeping = KeeperMeans(placement, app[METRICS], settings.bge_keep_alive_s, torch_runtime.reclaim_memory)
 
     def retrievers(named: Sequence[NamedModel], kind: str, model: Callable[..., Any]) -> dict[str, Retriever[Any, Any]]:

@@ -5,7 +5,15 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import BACKEND, EMBEDDERS, LOAD_SECONDS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import (
+    BACKEND,
+    EMBEDDERS,
+    LOAD_SECONDS,
+    RETRIEVAL_ANSWERS,
+    RETRIEVAL_BODIES,
+    SETTINGS,
+    caller_of,
+)
 from sidecar.api.texts import exchange
 from sidecar.api.texts.choice import choose
 from sidecar.api.texts.exchange import Body
@@ -103,12 +111,12 @@ async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) 
 
 async def _embeddings(request: web.Request, wanted: Wanted) -> Answers[Embedding]:
     """Embed texts. While many answers are being sent, a long array is refused, since its vectors add to them."""
-    embedder = _embedder(request, wanted.model)
+    embedder, caller = _embedder(request, wanted.model), caller_of(request)
     if len(wanted.texts) > FEW_TEXTS or wanted.most_each:
         answers = request.app[RETRIEVAL_ANSWERS]
-        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
+        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.held_by(caller))
     found = await embedder.answer(
-        wanted.texts, truncate=wanted.truncate, most_each=wanted.most_each, of_tokens=wanted.of_tokens
+        wanted.texts, truncate=wanted.truncate, most_each=wanted.most_each, of_tokens=wanted.of_tokens, caller=caller
     )
     request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar import __version__
-from sidecar.api.app_keys import EMBEDDER, EMBEDDERS, LOAD_SECONDS, SETTINGS
+from sidecar.api.app_keys import EMBEDDER, EMBEDDERS, LOAD_SECONDS, SETTINGS, caller_of
 from sidecar.api.texts import exchange
 from sidecar.api.texts.choice import choose
 from sidecar.api.texts.exchange import Body
@@ -32,7 +32,7 @@ async def _tokens(request: web.Request, asked: vllm.PromptRequest) -> Body:
 async def _divided(request: web.Request, model: str | None, texts: list[str], *, special: bool) -> Divided:
     embedders = request.app[EMBEDDERS]
     embedder = choose(embedders, model, named=bool(request.app[SETTINGS].retrieval_models))
-    found = await embedder.pieces(texts, special=special)
+    found = await embedder.pieces(texts, special=special, caller=caller_of(request))
     request[LOAD_SECONDS] = found.load_s
     return found
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKERS, SETTINGS
+from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKERS, SETTINGS, caller_of
 from sidecar.api.texts import exchange
 from sidecar.api.texts.choice import choose
 from sidecar.api.texts.exchange import Body
@@ -105,7 +105,7 @@ async def _scores(
     reranker = _reranker(request, model)
     if not pairs:
         return Answers([], [], 0, *reranker.where())
-    found = await reranker.answer(pairs, truncate=truncate)
+    found = await reranker.answer(pairs, truncate=truncate, caller=caller_of(request))
     request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found
 

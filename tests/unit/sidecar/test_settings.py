@@ -108,6 +108,7 @@ SETTINGS = [
     ("RETRIEVAL_GPU_OVERHEAD_MB", "retrieval_gpu_overhead_mb", 1500, "0", 0),
     ("RETRIEVAL_MAX_ITEMS", "retrieval_max_items", 2048, "1", 1),
     ("RETRIEVAL_MAX_QUEUED_ITEMS", "retrieval_max_queued_items", 4096, "1", 1),
+    ("RETRIEVAL_KEY_MAX_ITEMS", "retrieval_key_max_items", 0, "4", 4),
     ("RETRIEVAL_MAX_BODY_BYTES", "retrieval_max_body_bytes", 8 * MIB, "1024", 1024),
     ("RETRIEVAL_MAX_BODIES_BYTES", "retrieval_max_bodies_bytes", 256 * MIB, "1024", 1024),
 ]
@@ -188,6 +189,7 @@ REFUSED = [
     ("RETRIEVAL_GPU_OVERHEAD_MB", ["-1"]),
     ("RETRIEVAL_MAX_ITEMS", ["0"]),
     ("RETRIEVAL_MAX_QUEUED_ITEMS", ["0"]),
+    ("RETRIEVAL_KEY_MAX_ITEMS", ["-1"]),
     ("RETRIEVAL_MAX_BODY_BYTES", ["1023"]),
     ("RETRIEVAL_MAX_BODIES_BYTES", ["1023"]),
 ]
