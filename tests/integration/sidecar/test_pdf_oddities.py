@@ -6,7 +6,7 @@ import pikepdf
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.integration.sidecar.documents import PdfMaker
+from tests.integration.sidecar.documents import LINE, PdfMaker, picture_of_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -95,6 +95,33 @@ async def test_a_note_is_added_to_the_text_of_its_page_in_lines(service):
     assert SAYS in body["text"]
     assert "second (line) \\ \u00e9" in body["text"]
     assert LONG in body["text"].replace("\n", " ")
+
+
+THAI = "อนุมัติโดยวิศวกร ๕๕๑๒"
+
+
+@pytest.mark.parametrize("engine", ["auto", "tesseract"])
+@pytest.mark.parametrize(
+    ("page", "before"),
+    [
+        pytest.param(PdfMaker().empty_page().finish(), [], id="an empty page"),
+        pytest.param(PdfMaker().text_page(2).finish(), [LINE, LINE], id="a digital page"),
+        pytest.param(PdfMaker().scan_page(picture_of_text(2)).finish(), [LINE, LINE], id="a scan"),
+    ],
+)
+async def test_a_note_that_no_font_here_can_draw_is_added_to_the_text_of_its_page(service, engine, page, before):
+    content = with_note(page, Contents=f"{THAI}\rOK")
+
+    status, body = await service.upload(content, engine=engine)
+
+    assert (status, [line for line in body["text"].split("\n") if line]) == (200, [*before, THAI, "OK"])
+    assert body["warnings"] == []
+
+
+async def test_a_hidden_note_that_no_font_here_can_draw_stays_hidden(service):
+    status, body = await service.upload(with_note(PdfMaker().text_page(2).finish(), Contents=THAI, F=2))
+
+    assert (status, body["text"]) == (200, f"{LINE}\n{LINE}")
 
 
 @pytest.mark.parametrize("entries", [{"F": 2}, {"F": 32}, {"Subtype": pikepdf.Name.Text}, {"Contents": " "}])
