@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from sidecar.gpu.lease import CLOSE_S
+from sidecar.gpu.lease.lease import CLOSE_S
 from sidecar.settings import parse_settings
 from tests.conftest import PATIENCE_S, until
 from tests.integration.host import compose_file
