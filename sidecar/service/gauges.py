@@ -21,8 +21,8 @@ from sidecar.api.app_keys import (
 from sidecar.api.texts.choice import every_retriever
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.vision import VisionEngine
-from sidecar.gpu.lease import GpuLease
-from sidecar.gpu.lease_state import Phase
+from sidecar.gpu.lease.lease import GpuLease
+from sidecar.gpu.lease.state import Phase
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import OcrEngine
 from sidecar.retrieval.bge.openvino_runtime import OPENVINO

@@ -24,7 +24,7 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.api, self.ops = free_ports(2)
+        self.api, self.ops, self.mirror_ops = free_ports(3)
         self._processes: list[asyncio.subprocess.Process] = []
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.gpu.vram import ResidentModel, VramHeadroom
+from sidecar.gpu.wish import Wish
 
 NEVER_S = float("-inf")
 
@@ -75,9 +76,8 @@ class LeaseTerms:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at a moment. ``least_mb`` is one call's need, ``need_mb`` that of all that may run at a time.
+    """What is known at a moment. ``wishes``: what those who ask, or asked last, want to have room for.
 
-    ``beside_mb``: what must be free, too, as long as another model stays, or the server evicts it to load ours.
     ``asking``: pages that wait for the lease; ``pages``: all that wait for the GPU or are read; ``calls``: model calls
     that run. ``ours``: our models, which leave at the end. ``obstacle``: why no lease can be taken at all.
     """
@@ -85,10 +85,7 @@ class Facts:
     now_s: float
     headroom: VramHeadroom
     ours: frozenset[str] = frozenset()
-    least_mb: int = 0
-    need_mb: int = 0
-    beside_mb: int = 0
-    own_mb: int = 0
+    wishes: tuple[Wish, ...] = ()
     asking: int = 0
     pages: int = 0
     calls: int = 0

@@ -14,8 +14,9 @@ that lets its running answer end, and whoever calls it meanwhile ends the lease.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sidecar.gpu.lease_state import NEVER_S, Act, Facts, LeaseState, LeaseTerms, Owed, Phase
+from sidecar.gpu.lease.state import NEVER_S, Act, Facts, LeaseState, LeaseTerms, Owed, Phase
 from sidecar.gpu.vram import ResidentModel, VramHeadroom, full_name
+from sidecar.gpu.wish import Wish, lacking_mb, own_mb
 
 FOREVER_S = 100 * 365 * 24 * 3600.0
 """Ollama's word for "never leaves" is a date some 292 years ahead."""
@@ -75,22 +76,30 @@ def owe(model: ResidentModel) -> Owed:
 
 def plan_leaving(facts: Facts) -> tuple[ResidentModel, ...]:
     """Choose the models that must leave, the largest first, until all calls have room or nobody is left."""
-    if _is_enough(facts):
+    headroom = facts.headroom
+    if all(has_room(wish, headroom, facts.ours) for wish in facts.wishes):
         return ()
-    room_mb = facts.headroom.available_mb + facts.own_mb
     leaving: list[ResidentModel] = []
-    for model in sorted(_others(facts.headroom, facts.ours), key=lambda one: -one.vram_mb):
-        if room_mb >= max(facts.need_mb, facts.beside_mb):
+    for model in sorted(headroom.others(*facts.ours), key=lambda one: -one.vram_mb):
+        if _all_fit(facts.wishes, headroom, facts.ours):
             break
         leaving.append(model)
-        room_mb += model.vram_mb
+        headroom = headroom.without(model)
     return tuple(leaving)
 
 
-def _is_enough(facts: Facts) -> bool:
+def _all_fit(wishes: Sequence[Wish], headroom: VramHeadroom, ours: frozenset[str]) -> bool:
+    """Tell whether all calls of all models have room: together, where another stays that the server could evict."""
+    if headroom.others(*ours):
+        together_mb = headroom.available_mb + sum(own_mb(wish, headroom) for wish in wishes)
+        if sum(wish.need_mb for wish in wishes) > together_mb:
+            return False
+    return all(lacking_mb(wish, headroom, ours, wish.need_mb) <= 0 for wish in wishes)
+
+
+def has_room(wish: Wish, headroom: VramHeadroom, ours: frozenset[str]) -> bool:
     """Tell whether one call has room as it is, without eviction of whoever is there."""
-    beside_mb = facts.beside_mb if _others(facts.headroom, facts.ours) else 0
-    return facts.headroom.available_mb + facts.own_mb >= max(facts.least_mb, beside_mb)
+    return lacking_mb(wish, headroom, ours, wish.least_mb) <= 0
 
 
 # ── the phases ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,17 +110,10 @@ def _free(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
         return state, Act.NONE
     if facts.now_s < state.barred_until_s:
         return state, Act.REFUSE
-    if refusal := facts.obstacle or _too_large(facts):
-        return replace(state, refusal=refusal), Act.REFUSE
+    if facts.obstacle:
+        return replace(state, refusal=facts.obstacle), Act.REFUSE
     ends_s = facts.now_s + terms.wait_s
     return LeaseState(Phase.WAITING, facts.now_s, ends_s, quiet_since_s=facts.now_s), Act.NONE
-
-
-def _too_large(facts: Facts) -> str | None:
-    total_mb = facts.headroom.total_mb
-    if not facts.headroom.query_success or facts.least_mb <= total_mb:
-        return None
-    return f"the OCR model needs {facts.least_mb} MiB for a page, the GPU has {total_mb}"
 
 
 def _waiting(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
@@ -152,7 +154,7 @@ def _take(state: LeaseState, leaving: tuple[ResidentModel, ...], facts: Facts, t
         facts.now_s,
         max(state.ends_s, facts.now_s + terms.settle_s),
         owed=tuple(owe(one) for one in leaving),
-        stays=frozenset(one.name for one in _others(facts.headroom, facts.ours) if one.name not in names),
+        stays=frozenset(one.name for one in facts.headroom.others(*facts.ours) if one.name not in names),
     )
 
 
@@ -172,10 +174,12 @@ def _taking(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _gone(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     """Take what the models left behind, once it shows."""
     gone_since_s = facts.now_s if state.gone_since_s is None else state.gone_since_s
-    if _is_enough(facts):
+    have_room = [has_room(wish, facts.headroom, facts.ours) for wish in facts.wishes]
+    is_settled = facts.now_s - gone_since_s >= terms.settle_s
+    if all(have_room) or (is_settled and any(have_room)):
         held = replace(state, phase=Phase.HELD, since_s=facts.now_s, ends_s=gone_since_s + terms.hold_s)
         return held, Act.LOOK_AGAIN
-    if facts.now_s - gone_since_s >= terms.settle_s:
+    if is_settled:
         refusal = f"the GPU has no room for the OCR model even without {_names(state.owed)}"
         return _back(state, facts, refusal, HOPELESS_BARS * terms.bar_s), Act.REFUSE
     return replace(state, gone_since_s=gone_since_s), Act.NONE
@@ -193,7 +197,7 @@ def _held(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 
 def _is_recalled(state: LeaseState, facts: Facts) -> bool:
     """Tell whether somebody called another model, which Ollama then loads: the LLM comes first."""
-    return any(one.name not in state.stays for one in _others(facts.headroom, facts.ours))
+    return any(one.name not in state.stays for one in facts.headroom.others(*facts.ours))
 
 
 def _releasing(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
@@ -241,7 +245,7 @@ def _has_room(pending: Sequence[Owed], facts: Facts) -> bool:
 def _is_blocked(state: LeaseState, facts: Facts) -> bool:
     """Tell whether somebody else uses the GPU by now: loading what is owed would evict that model."""
     owed = {full_name(one.name) for one in state.owed}
-    others = _others(facts.headroom, facts.ours)
+    others = facts.headroom.others(*facts.ours)
     return any(full_name(one.name) not in owed and one.name not in state.stays for one in others)
 
 
@@ -283,11 +287,6 @@ def _back(state: LeaseState, facts: Facts, refusal: str | None = None, bar_s: fl
 
 def _refuse(refusal: str, barred_until_s: float) -> LeaseState:
     return LeaseState(refusal=refusal, barred_until_s=barred_until_s)
-
-
-def _others(headroom: VramHeadroom, ours: frozenset[str]) -> list[ResidentModel]:
-    own = {full_name(name) for name in ours}
-    return [one for one in headroom.models if full_name(one.name) not in own]
 
 
 def _names(models: Iterable[ResidentModel | Owed]) -> str:
