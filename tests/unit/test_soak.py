@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.soak.ledger import End, Ledger, figures, quantile, slope_mb_a_minute
+from tools.soak.ledger import End, Ledger, ModelMemory, figures, quantile, slope_mb_a_minute
 
 FLAT = [(float(second), 100.0) for second in range(600)]
 RISING = [(float(second), 100 + 0.2 * second / 60) for second in range(600)]
@@ -68,3 +68,12 @@ def test_a_slope_is_a_line_s_rise_in_a_minute():
 
 def test_a_quantile_is_one_of_the_values():
     assert quantile([float(one) for one in range(100)], 0.99) == 99
+
+
+@pytest.mark.parametrize(
+    ("full_mb", "is_judged", "held"), [(1250, True, True), (1251, True, False), (2000, False, True)]
+)
+def test_models_may_take_little_more_than_their_weights(full_mb, is_judged, held):
+    found = ModelMemory(empty_mb=100, full_mb=full_mb, weights_mb=1000).figure(is_judged=is_judged)
+    assert found.held == held
+    assert f"({full_mb} less 100, of 1000 MB)" in found.value

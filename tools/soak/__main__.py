@@ -4,7 +4,8 @@ The service is ended and restarted during the first quarter; its memory counts o
 runs on, with all other misfortunes. The load is bounded, so that two cores suffice, others beside it.
 
 With ``--texts torch`` or ``--texts openvino`` there are but texts of all lengths, embedded and ranked by that backend
-in half precision, and nothing befalls the service: what its memory does then is the models' doing.
+in bfloat16, and nothing befalls the service: what its memory does then is the models' doing. ``--shape m3`` gives both
+models BGE-M3's layers, and judges how much more than their weights they take.
 """
 
 import argparse
@@ -21,13 +22,17 @@ from bench.harness import machine
 from tools.fakes.model_texts import Shape
 from tools.soak import requests
 from tools.soak.callers import Crowd
-from tools.soak.ledger import Ledger, figures
+from tools.soak.ledger import Ledger, ModelMemory, figures
 from tools.soak.misfortunes import Misfortunes
 from tools.soak.stage import Stage, disk
-from tools.soak.watch import Watch
+from tools.soak.watch import Watch, resident_mb
 
 EVERYTHING = {"RETRIEVAL_DTYPE": "float32"}
-TEXTS_SHAPE = Shape(hidden=384, layers=6, heads=12, vocabulary=3000)
+SHAPES = {
+    "small": Shape(hidden=384, layers=6, heads=12, vocabulary=3000),
+    "m3": Shape(hidden=1024, layers=24, heads=16, vocabulary=3000),
+}
+"""Of the models where texts are alone. A vocabulary of 250,000 tokens would only weigh: it is not computed with."""
 SETTLE_S = 5.0
 """After the last caller, before the spool is looked at."""
 
@@ -56,15 +61,16 @@ def _texts_alone(crowd: Crowd, watch: Watch) -> list[Coroutine[Any, Any, None]]:
     return [*honest, crowd.leaving(requests.text_of_any_length, 10, 2), watch.ask_livez(), watch.weigh()]
 
 
-async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
+async def _soak(stage: Stage, minutes: float, options: argparse.Namespace) -> bool:
     seconds = 60 * minutes
     ledger = Ledger()
     crowd = Crowd(stage, ledger)
     misfortunes, watch = Misfortunes(stage, crowd), Watch(stage, crowd)
     stage.start_model()
     await stage.start()
+    empty_mb = await stage.without_models(resident_mb) if options.texts else 0.0
     async with asyncio.TaskGroup() as tasks:
-        for one in _texts_alone(crowd, watch) if texts_alone else _work(crowd, misfortunes, watch, seconds):
+        for one in _texts_alone(crowd, watch) if options.texts else _work(crowd, misfortunes, watch, seconds):
             tasks.create_task(one)
         await asyncio.sleep(seconds / 3)
         watch.forget_memory()
@@ -72,9 +78,12 @@ async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
         crowd.stopping.set()
     await asyncio.sleep(SETTLE_S)
     left = stage.left_in_spool()
+    weighed = ModelMemory(empty_mb, stage.weigh(resident_mb), stage.weights_mb)
     exit_status = await stage.terminate()
     left += stage.left_in_spool()
     found = figures(ledger, watch.memory, watch.livez_s, watch.livez_failed, left, exit_status)
+    if options.texts:
+        found.append(weighed.figure(is_judged=options.shape == "m3"))
     print("befell:", ", ".join(f"{count} x {what}" for what, count in sorted(misfortunes.count.items())))
     for (what, status), count in sorted(ledger.statuses.items()):
         print(f"  {what:12} {status}: {count}")
@@ -83,17 +92,22 @@ async def _soak(stage: Stage, minutes: float, *, texts_alone: bool) -> bool:
     return all(figure.held for figure in found)
 
 
-def _stage(folder: Path, backend: str | None) -> Stage:
-    if backend is None:
+def _stage(folder: Path, options: argparse.Namespace) -> Stage:
+    if options.texts is None:
         return Stage(folder, EVERYTHING, Shape())
-    settings = {"RETRIEVAL_BACKEND": backend, "RETRIEVAL_CACHE_DIR": str(folder / "exports")}
-    return Stage(folder, settings, TEXTS_SHAPE)
+    settings = {
+        "RETRIEVAL_BACKEND": options.texts,
+        "RETRIEVAL_DTYPE": "bfloat16",
+        "RETRIEVAL_CACHE_DIR": str(folder / "exports"),
+    }
+    return Stage(folder, settings, SHAPES[options.shape])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description="Soak the service.")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--texts", choices=("torch", "openvino"), help="texts alone, computed by this backend")
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="small", help="of both models, with --texts")
     parser.add_argument("--folder", type=Path, help="where its files lie and stay, the service's log among them")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -101,7 +115,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-soak-") as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        stage = _stage(folder, options.texts)
+        stage = _stage(folder, options)
         try:
             stage.prepare()
             with disk(stage.spool) as spool:
@@ -110,7 +124,7 @@ def main() -> int:
                     f"{machine.describe()}; {options.minutes:g} minutes; {spool}; load before: {before[0]:.1f}",
                     flush=True,
                 )
-                held = asyncio.run(_soak(stage, options.minutes, texts_alone=bool(options.texts)))
+                held = asyncio.run(_soak(stage, options.minutes, options))
                 print(f"load at the end: {os.getloadavg()[1]:.1f} (mean of 5 minutes)")
                 return 0 if held else 1
         finally:
