@@ -39,6 +39,7 @@ IMAGE_FOLDER ?= build/image
 # How many tests run at once: two on each of two cores, since most of them wait.
 TEST_WORKERS ?= 4
 MINUTES ?= 20
+SHAPE ?= small
 # A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
 PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # pip compiles with one core; all of them do it below.
@@ -140,8 +141,8 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
 
-soak: packages  ## Run the service under everything at once for MINUTES (20); more as root. ONLY=documents|texts|lengths, BACKEND=openvino
-	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(addprefix --only ,$(ONLY)) $(addprefix --backend ,$(BACKEND))
+soak: packages  ## Run the service under everything at once for MINUTES (20), ONLY=documents|texts, or TEXTS=torch|openvino; more as root
+	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(addprefix --only ,$(ONLY)) $(if $(TEXTS),--texts $(TEXTS) --shape $(SHAPE))
 
 # DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
 bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files

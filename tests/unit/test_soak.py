@@ -8,7 +8,7 @@ import pytest
 
 from tools.soak import requests
 from tools.soak.__main__ import KINDS, work
-from tools.soak.ledger import End, Ledger, figures, quantile, slope_mb_a_minute
+from tools.soak.ledger import End, Ledger, ModelMemory, figures, quantile, slope_mb_a_minute
 from tools.soak.watch import anonymous_mb
 
 FLAT = [(float(second), 100.0) for second in range(600)]
@@ -128,3 +128,12 @@ def test_what_is_weighed_is_what_was_written_and_no_file(tmp_path):
     assert with_file_mb - before_mb < 8
     assert anonymous_mb(os.getpid()) - before_mb > 56
     assert len(written) == size
+
+
+@pytest.mark.parametrize(
+    ("full_mb", "is_judged", "held"), [(1250, True, True), (1251, True, False), (2000, False, True)]
+)
+def test_models_may_take_little_more_than_their_weights(full_mb, is_judged, held):
+    found = ModelMemory(empty_mb=100, full_mb=full_mb, weights_mb=1000).figure(is_judged=is_judged)
+    assert found.held == held
+    assert f"({full_mb} less 100, of 1000 MB)" in found.value

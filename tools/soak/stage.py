@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ from tools.fakes.model_texts import Shape
 
 START_S = 240.0
 STOP_S = 45.0
+BYTES_A_MB = 1 << 20
 KEPT_KEYS = 3
 """As many keys are accepted: a caller that took one just before it rotated is not refused."""
 
@@ -115,6 +116,30 @@ class Stage:
                 return answer.read().count(b'"state": "loading"') == 0
         except (OSError, urllib.error.URLError):
             return False
+
+    async def without_models(self, weigh: Callable[[int], float]) -> float:
+        """Weigh the service between two uses of its models, when nothing of them is in memory, and load them again."""
+        await asyncio.to_thread(self._post, "/bge/unload")
+        empty = self.weigh(weigh)
+        await asyncio.to_thread(self._post, "/bge/load")
+        return empty
+
+    def weigh(self, weigh: Callable[[int], float]) -> float:
+        """Weigh the service's process."""
+        assert self.service
+        return weigh(self.service.pid)
+
+    @property
+    def weights_mb(self) -> float:
+        """What the weights of both models take in half precision; in their files they have 32 bits."""
+        return sum(path.stat().st_size for path in self.folder.glob("*/model.safetensors")) / 2 / BYTES_A_MB
+
+    def _post(self, path: str) -> None:
+        asked = urllib.request.Request(
+            f"http://{HOST}:{self.port}{path}", method="POST", headers={"X-API-Key": self.key}
+        )
+        with urllib.request.urlopen(asked, timeout=START_S) as answer:
+            answer.read()
 
     async def terminate(self) -> int | None:
         """SIGTERM, and wait for the end; returns the exit status, None if it had to be killed."""

@@ -56,9 +56,18 @@ def anonymous_mb(pid: int) -> float:
 
     Pages of files do not count: a process's share of a library rises when another process ends.
     """
+    kept = _rollup(pid)
+    return (kept["Pss_Anon:"] + kept["Pss_Shmem:"]) / KIB_A_MB if kept else 0.0
+
+
+def resident_mb(pid: int) -> float:
+    """Weigh a process with all files that it has mapped: what is called RSS."""
+    return _rollup(pid).get("Rss:", 0) / KIB_A_MB
+
+
+def _rollup(pid: int) -> dict[str, int]:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return 0.0
-    kept = {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[1:]}
-    return (kept["Pss_Anon:"] + kept["Pss_Shmem:"]) / KIB_A_MB if kept else 0.0
+        return {}
+    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[1:]}

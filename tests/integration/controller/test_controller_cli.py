@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import yaml
 
+from bench.harness.service import free_ports
 from controller.__main__ import main
 from controller.publish.config_map import plan_entries
 from controller.resource.spec import read_resource
@@ -22,7 +23,6 @@ from sidecar.profiles.payload import parse_profile
 from tests import conftest
 from tests.integration.controller.cluster_under_test import ROOT, SPEC, until
 from tests.integration.controller.test_rights import TABLES
-from tests.integration.sidecar.test_process import free_port
 
 
 def manifest(name="ocr-extract", **spec):
@@ -195,7 +195,7 @@ async def test_a_mirror_into_a_folder_goes_on_until_it_is_stopped(tmp_path):
 
 
 async def test_a_mirror_into_a_folder_tells_its_health_and_metrics_where_it_is_asked_to(tmp_path):
-    out, port = tmp_path / "profiles", free_port()
+    out, (port,) = tmp_path / "profiles", free_ports(1)
     told = rows(tmp_path / "profiles.db") | {"MIRROR_OPS_PORT": str(port)}
     async with running(None, "mirror", "--output", out, **told) as process, aiohttp.ClientSession() as client:
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import mmap
 import shutil
+import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from sidecar.retrieval.bge.models import Embedder
 from sidecar.retrieval.model import AbandonedError, ModelLoadError
 from tests.integration.sidecar.retrieving import Models, loaded, post
 from tests.integration.sidecar.test_embedding import TEXTS, THAI, cosine
-from tools.fakes import model_texts
+from tools.fakes import model_texts, tiny_models
 
 pytestmark = pytest.mark.skipif(not openvino_runtime.is_installed(), reason="the extra openvino is not installed")
 
@@ -130,6 +133,41 @@ async def test_a_released_model_comes_back_in_it(start, models):
     before = await post(running, "/rerank", {"query": "a", "chunks": ["b"]})
     await post(running, "/bge/unload", {})
     assert await post(running, "/rerank", {"query": "a", "chunks": ["b"]}) == before
+
+
+def mapped(path):
+    """Tell how much of a file is mapped, and how much of that is in memory, in KiB."""
+    found, ours = [0, 0], False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if "-" in line.split()[0]:
+            ours = line.endswith(str(path))
+        elif ours and line.startswith(("Size:", "Rss:")):
+            found[line.startswith("Rss:")] += int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_weights_that_were_copied_leave_memory_with_their_file(tmp_path, means):
+    """Their file, mapped, was there a second time: 580 MiB beside 717."""
+    folder = tiny_models.make_embedder(tmp_path / "wide model", model_texts.Shape(hidden=256, heads=4, positions=514))
+    model = Embedder(folder, LoadOptions("float32", openvino=means))
+    (name,) = exports(folder)
+    whole, in_memory = mapped((folder / FOLDER / name / ENCODER).with_suffix(".bin"))
+    assert whole > 6000
+    assert in_memory < 500
+    again = Embedder(folder, LoadOptions("float32"))
+    for ours, torch_s in zip(*(one.cpu.run(one.tokenize(TEXTS), lambda: True) for one in (model, again)), strict=True):
+        assert cosine(ours.dense, torch_s.dense) >= 0.99999
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="advises Linux")
+def test_a_file_that_is_mapped_to_be_written_stays_in_memory(tmp_path):
+    path = tmp_path / "ours"
+    path.write_bytes(bytes(mmap.PAGESIZE))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE) as memory:
+        memory[:4] = b"kept"
+        openvino_runtime.drop_mapped(path)
+        assert memory[:4] == b"kept"
 
 
 # ── the export ────────────────────────────────────────────────────────────────────────────────────────────────────
