@@ -48,7 +48,7 @@ def expressions() -> list[str]:
         one["pods"]["metric"]["name"]
         for one in find(rendered, "HorizontalPodAutoscaler", "ocr-sidecar")["spec"]["metrics"]
     ]
-    asked += [find(rendered, "ScaledObject", "ocr-sidecar")["spec"]["triggers"][0]["metadata"]["query"]]
+    asked += [one["metadata"]["query"] for one in find(rendered, "ScaledObject", "ocr-sidecar")["spec"]["triggers"]]
     return asked
 
 
