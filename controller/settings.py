@@ -62,7 +62,7 @@ class Settings(BaseModel):
     sidecar_api_port: Port = Field(
         8765,
         alias="SIDECAR_API_PORT",
-        description="API port of the sidecars, to which the proof of isolation tries to connect.",
+        description="API port of the sidecars, at which the proof of isolation knocks.",
     )
     sidecar_ops_port: Port = Field(
         9090, alias="SIDECAR_OPS_PORT", description="Ops port of the sidecars, where `/profiles` is read."
@@ -106,12 +106,13 @@ class Settings(BaseModel):
         240,
         alias="CONTROLLER_ISOLATION_SECONDS",
         description="How often the isolation is proved, in seconds; also at the start and for each new sidecar. "
-        "An open port is reported within five minutes.",
+        "Every 10 s while the port is open or nobody knows. An open port is reported within five minutes.",
     )
     isolation_timeout_s: Seconds = Field(
         3,
         alias="CONTROLLER_ISOLATION_TIMEOUT_SECONDS",
-        description="How long a connection may take before it counts as refused, in seconds: two retransmissions.",
+        description="How long a connection may take before it counts as refused, in seconds: two retransmissions. Once "
+        "more for an answer.",
     )
 
     # ── the mirror ────────────────────────────────────────────────────────────────────────────────────────────
@@ -123,6 +124,13 @@ class Settings(BaseModel):
     )
     mirror_interval_s: Seconds = Field(
         2, alias="MIRROR_INTERVAL_SECONDS", description="How often the rows are read, in seconds."
+    )
+    mirror_ops_port: Port | None = Field(
+        None,
+        alias="MIRROR_OPS_PORT",
+        description="Port of `/livez`, `/readyz` and `/metrics` of `mirror --output`, at `CONTROLLER_HOST`. Unset: "
+        "none, so that nothing is opened on a host that does not ask for it; `compose.yaml` sets it. 0 takes a free "
+        "one.",
     )
     mirror_models: str = Field(
         names.OCR_MODEL,

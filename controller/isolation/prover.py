@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,9 @@ from controller.settings import Settings
 log = logging.getLogger(__name__)
 
 GAUGE = {"True": 1, "False": 0, "Unknown": -1}
+AGAIN_S = 10.0
+"""How soon it is proved again, in seconds, while the door is open or nobody knows, so that neither is told for longer
+than it is true."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class IsolationProver:
     on_news: Callable[[str], None]
     """Called with a namespace whose proof has changed."""
     clock: Callable[[], datetime] = utc_now
+    pause_s: float = probe.PAUSE_S
+    again_s: float = AGAIN_S
     _namespaces: dict[str, _Watched] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,12 +85,8 @@ class IsolationProver:
             await asyncio.Event().wait()
         now = asyncio.get_running_loop().time
         while True:
-            for namespace, watched in list(self._namespaces.items()):
-                if watched.due <= now():
-                    watched.due = (
-                        now() + self.settings.isolation_interval_s
-                    )  # set before probing, as a new sidecar makes it due at once
-                    await self._prove(namespace, watched)
+            due = [(namespace, one) for namespace, one in self._namespaces.items() if one.due <= now()]
+            await asyncio.gather(*(self._prove(namespace, watched) for namespace, watched in due))
             wait_s = min((watched.due for watched in self._namespaces.values()), default=now() + 1) - now()
             try:
                 async with asyncio.timeout(max(wait_s, 0)):
@@ -94,10 +96,14 @@ class IsolationProver:
             self._wake.clear()
 
     async def _prove(self, namespace: str, watched: _Watched) -> None:
+        now = asyncio.get_running_loop().time
+        watched.due = math.inf  # set before probing: a new sidecar makes it due at once
         watched.proved = self._ready(watched)
         before = watched.proof
         port, ops_port = self.settings.sidecar_api_port, self.settings.sidecar_ops_port
-        watched.proof, exposed = await probe.prove(watched.sidecars, port, ops_port, self.settings.isolation_timeout_s)
+        timeout_s = self.settings.isolation_timeout_s
+        watched.proof, exposed = await probe.prove(watched.sidecars, port, ops_port, timeout_s, self.pause_s)
+        watched.due = min(watched.due, now() + self._next_in_s(watched.proof))
         if self._namespaces.get(namespace) is not watched:  # it was forgotten meanwhile
             return
         self.metrics.isolation.labels(namespace).set(GAUGE[watched.proof.status])
@@ -108,6 +114,12 @@ class IsolationProver:
         if exposed:
             log.error("the network policy is not enforced", extra={"namespace": namespace, "port": port})
             await self._warn(namespace, exposed, watched.proof)
+
+    def _next_in_s(self, proof: Condition) -> float:
+        is_at_rest = proof.status == "True" or proof is probe.NO_SIDECARS
+        return (
+            self.settings.isolation_interval_s if is_at_rest else min(self.again_s, self.settings.isolation_interval_s)
+        )
 
     async def _warn(self, namespace: str, exposed: Sequence[Sidecar], proof: Condition) -> None:
         now = self.clock()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import aiohttp
 
 from controller.kube.answer import JSON
+from controller.kube.knocker import url_of
 from controller.resource.sidecar_pod import Sidecar, parse_loaded
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -44,8 +45,7 @@ class SidecarClient:
         return replace(sidecar, loaded=answer[0], refused=answer[1]) if answer else sidecar
 
     def _url(self, sidecar: Sidecar) -> str:
-        host = f"[{sidecar.address}]" if ":" in sidecar.address else sidecar.address
-        return f"http://{host}:{self._ops_port}/profiles"
+        return url_of(sidecar, self._ops_port, "/profiles")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -63,7 +63,7 @@ class Metrics:
         )
         self.isolation = Gauge(
             "ocr_controller_isolation_enforced",
-            "1: the API port is closed to the controller; 0: it is open; -1: not known.",
+            "1: no sidecar's API answers the controller; 0: one does; -1: not known.",
             ["namespace"],
             registry=registry,
         )

@@ -25,6 +25,7 @@ class Publication(StrEnum):
     OTHER_MODEL = "OtherModel"
     INVALID = "Invalid"
     TOO_LARGE = "TooLarge"
+    CHANGE_TOO_LARGE = "ChangeTooLarge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +51,46 @@ class Desired:
         return hashlib.sha256(canonical).hexdigest()[:HASH_DIGITS]
 
 
-def plan_entries(resources: Iterable[Resource], last_good: Mapping[str, str]) -> Desired:
+def plan_entries(resources: Iterable[Resource], served: Mapping[str, str]) -> Desired:
     """Decide for every profile which payload is served.
 
     Args:
         resources: all profiles of the namespace; those that are being deleted are left out.
-        last_good: payloads by profile name, for those whose spec is invalid now.
+        served: payloads by profile name, as they were last published. One is served on if its profile's spec is invalid
+            now, or does not fit beside the others any more: a profile that grows takes no other's place.
     """
     oldest_first = sorted((r for r in resources if not r.is_going), key=lambda r: (r.created, r.name))
-    entries: dict[str, Entry] = {}
-    data: dict[str, str] = {}
-    used = 0
-    for resource in oldest_first:
-        entry = _entry(resource, last_good.get(resource.name))
-        if (payload := entry.payload) is not None:
-            used += len(names.key_of(resource.name)) + len(payload.encode())
+    wanted = {resource.name: _entry(resource, served.get(resource.name)) for resource in oldest_first}
+    entries = _fit(wanted, served)
+    data = {names.key_of(name): entry.payload for name, entry in sorted(entries.items()) if entry.payload is not None}
+    return Desired(data, entries)
+
+
+def _fit(wanted: Mapping[str, Entry], served: Mapping[str, str]) -> dict[str, Entry]:
+    """Let in what fits: what is served has its room, then come changes of it, then what is new, oldest first."""
+    entries = dict(wanted)
+    staying = [name for name, entry in wanted.items() if entry.payload is not None and name in served]
+    used = sum(_bytes_of(name, served[name]) for name in staying)
+    for name in staying:
+        grown = used - _bytes_of(name, served[name]) + _bytes_of(name, entries[name].payload or "")
+        if grown > MAX_DATA_BYTES and grown > used:  # one that shrinks may always
+            entries[name] = _still(Publication.CHANGE_TOO_LARGE, name, served[name])
+        else:
+            used = grown
+    for name, entry in wanted.items():
+        if entry.payload is not None and name not in served:
+            used += _bytes_of(name, entry.payload)
             if used > MAX_DATA_BYTES:  # from here on all are refused: the newest, not merely the largest
-                entry = Entry(Publication.TOO_LARGE)
-            else:
-                data[names.key_of(resource.name)] = payload
-        entries[resource.name] = entry
-    return Desired(dict(sorted(data.items())), entries)
+                entries[name] = Entry(Publication.TOO_LARGE)
+    return entries
+
+
+def _bytes_of(name: str, payload: str) -> int:
+    return len(names.key_of(name)) + len(payload.encode())
+
+
+def _still(publication: Publication, name: str, payload: str) -> Entry:
+    return Entry(publication, payload, parse_profile(payload.encode(), name).revision)
 
 
 def _entry(resource: Resource, last_good: str | None) -> Entry:
@@ -81,7 +101,7 @@ def _entry(resource: Resource, last_good: str | None) -> Entry:
     if resource.payload is not None:
         return Entry(Publication.PUBLISHED, render_profile(resource.payload), resource.payload.revision)
     if last_good is not None:
-        return Entry(Publication.LAST_GOOD, last_good, parse_profile(last_good.encode(), resource.name).revision)
+        return _still(Publication.LAST_GOOD, resource.name, last_good)
     return Entry(Publication.INVALID)
 
 

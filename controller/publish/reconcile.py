@@ -151,7 +151,7 @@ class Reconciler:
             return Outcome.NOTHING_THERE
         memory = self._memories.setdefault(namespace, _Memory())
         resources = _read_all(memory, bodies.values())
-        desired = plan_entries(resources, _last_good(memory, resources, live))
+        desired = plan_entries(resources, _served(memory, resources, live))
         await self._publish(namespace, live, desired)
         _remember(memory, resources, desired)
         self._show(namespace, desired)
@@ -263,15 +263,14 @@ def _read_all(memory: _Memory, bodies: Iterable[Manifest]) -> list[Resource]:
     return [resource for _, resource in read.values()]
 
 
-def _last_good(memory: _Memory, resources: Iterable[Resource], live: Manifest | None) -> dict[str, str]:
+def _served(memory: _Memory, resources: Iterable[Resource], live: Manifest | None) -> dict[str, str]:
     data = (live or {}).get("data") or {}
     found = {}
     for resource in resources:
-        if resource.payload is None:
-            uid, payload = memory.last_good.get(resource.name, ("", ""))
-            good = payload if uid == resource.uid else good_payload(resource, data.get(names.key_of(resource.name)))
-            if good is not None:
-                found[resource.name] = good
+        uid, payload = memory.last_good.get(resource.name, ("", ""))
+        good = payload if uid == resource.uid else good_payload(resource, data.get(names.key_of(resource.name)))
+        if good is not None:
+            found[resource.name] = good
     return found
 
 

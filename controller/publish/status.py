@@ -86,7 +86,9 @@ def published(entry: Entry) -> Condition:
         Publication.INACTIVE: "isActive is false: it is withdrawn from the sidecars",
         Publication.OTHER_MODEL: "only np-dms-ocr profiles reach the sidecars",
         Publication.INVALID: "the spec is invalid and no good revision is known",
-        Publication.TOO_LARGE: "the profiles have more than 900 KiB together; the newest are not served",
+        Publication.TOO_LARGE: "the profiles have more than 900 KiB together; this one does not fit beside the others",
+        Publication.CHANGE_TOO_LARGE: f"as changed, it does not fit beside the other profiles, which have 900 KiB "
+        f"together; revision {entry.revision} is still served",
     }[kind]
     return Condition("Published", truth, kind.value, message)
 
@@ -118,7 +120,7 @@ def is_ready(resource: Resource, entry: Entry, is_applied: Condition) -> Conditi
     """Sum up: do the sidecars follow the spec? A withdrawn profile is ready when none of them has it any more."""
     if resource.problem is not None and entry.publication not in (Publication.INACTIVE, Publication.OTHER_MODEL):
         return Condition("Ready", "False", "Invalid", "see the condition Accepted")
-    if entry.publication is Publication.TOO_LARGE:
+    if entry.publication in (Publication.TOO_LARGE, Publication.CHANGE_TOO_LARGE):
         return Condition("Ready", "False", "TooLarge", "see the condition Published")
     return Condition("Ready", is_applied.status, is_applied.reason, is_applied.message)
 
@@ -250,7 +252,7 @@ def _event(
     since = old["lastTransitionTime"] if old else ""
     told = (resource.uid, str(resource.generation), new["type"], new["status"], new["reason"], str(revision), since)
     is_bad = new["status"] != good and new["reason"] not in (Publication.INACTIVE, Publication.OTHER_MODEL)
-    is_bad = is_bad or new["reason"] == Publication.LAST_GOOD
+    is_bad = is_bad or new["reason"] in (Publication.LAST_GOOD, Publication.CHANGE_TOO_LARGE)
     return Event(
         name=event_name(resource.name, *told),
         type="Warning" if is_bad else "Normal",

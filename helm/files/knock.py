@@ -6,9 +6,12 @@ It is patient with what does not get through: some network plugins let nothing o
 which takes them seconds.
 """
 
+import http.client
+import json
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 
@@ -49,17 +52,39 @@ def patiently(check: Callable[[], str], patience_s: float) -> str:
             time.sleep(PAUSE_S)
 
 
+def ask(address: str, port: int) -> tuple[int, bool]:
+    """Ask for /health; give the status, and whether it is the service that answered: in a mesh a proxy accepts all."""
+    shown = f"[{address}]" if ":" in address else address
+    try:
+        with urllib.request.urlopen(f"http://{shown}:{port}/health", timeout=TIMEOUT_S) as answer:
+            return answer.status, is_service(answer)
+    except urllib.error.HTTPError as answer:
+        return answer.code, is_service(answer)
+
+
+def is_service(answer: http.client.HTTPResponse | urllib.error.HTTPError) -> bool:
+    """Tell by its name, or, where a proxy put its own there, by what it says."""
+    try:
+        body = json.loads(answer.read(1048576))
+    except (ValueError, OSError):
+        body = None
+    return answer.headers.get("Server") == "ocr-sidecar" or (isinstance(body, dict) and "ocrEngine" in body)
+
+
 def check_open(host: str, port: int) -> str:
     """See that this pod gets through, and that the service is well."""
     address = resolve(host)
     if why := refusal(address, port):
         raise AmissError(f"no connection to {host}:{port}: {why}. Is this pod among networkPolicy.callers?")
-    shown = f"[{address}]" if ":" in address else address
     try:
-        with urllib.request.urlopen(f"http://{shown}:{port}/health", timeout=TIMEOUT_S) as answer:
-            return f"{host}:{port} answers {answer.status}"
-    except OSError as exc:
-        raise AmissError(f"connected, but /health says: {exc}") from exc
+        status, is_ours = ask(address, port)
+    except (OSError, http.client.HTTPException) as exc:
+        raise AmissError(f"connected, but /health does not answer: {exc!r}") from exc
+    if status != 200 or not is_ours:
+        raise AmissError(
+            f"connected, but /health says {status}{'' if is_ours else ', and it is not ours that says so'}"
+        )
+    return f"{host}:{port} answers {status}"
 
 
 def check_shut(host: str, port: int, control: tuple[str, int], patience_s: float) -> str:
@@ -69,10 +94,24 @@ def check_shut(host: str, port: int, control: tuple[str, int], patience_s: float
     a service that is down, so the pod that must get through asks just before.
     """
     patiently(lambda: check_reached(*control), patience_s)
-    why = refusal(resolve(host), port)
-    if why is None:
-        raise AmissError(f"{host}:{port} lets in a pod that no policy names: NetworkPolicies are not enforced here")
+    why = patiently(lambda: check_kept_out(host, port), patience_s)
     return f"{host}:{port} is shut ({why}), while {control[0]}:{control[1]} is reached"
+
+
+def check_kept_out(host: str, port: int) -> str:
+    """See that the service does not answer; give what was met instead."""
+    address = resolve(host)
+    if why := refusal(address, port):
+        return why
+    try:
+        status, is_ours = ask(address, port)
+    except (OSError, http.client.HTTPException) as exc:
+        if isinstance(getattr(exc, "reason", exc), TimeoutError):
+            raise AmissError(f"{host}:{port} accepts connections and says nothing, which proves nothing") from exc
+        return f"accepted by something else, which hung up: {exc!r}"
+    if is_ours:
+        raise AmissError(f"{host}:{port} lets in a pod that no policy names: NetworkPolicies are not enforced here")
+    return f"something else answers {status}"
 
 
 def check_reached(host: str, port: int) -> str:

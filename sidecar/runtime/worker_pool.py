@@ -100,6 +100,13 @@ def _is_lost(pool: pebble.ProcessPool, future: "pebble.ProcessFuture[T]") -> boo
     return task is not None and task.started and task.worker_id not in manager.worker_manager.workers
 
 
+def _end_workers(pool: pebble.ProcessPool) -> None:
+    """End the workers of a stopped pool before it unlinks their lock: one that still starts would print a traceback."""
+    if pool._pool_manager_loop is not None:  # noqa: SLF001 - pebble's own end takes away the lock first
+        pool._pool_manager_loop.join()  # noqa: SLF001 - it starts workers
+    pool._pool_manager.worker_manager.force_stop_workers()  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+
 class WorkerPool:
     """Runs functions in worker processes. Started by the first task; a pool that breaks is replaced."""
 
@@ -193,4 +200,5 @@ class WorkerPool:
     @staticmethod
     def _end(pool: pebble.ProcessPool) -> None:
         pool.stop()  # type: ignore[no-untyped-call]
+        _end_workers(pool)
         pool.join()

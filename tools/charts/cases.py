@@ -37,8 +37,15 @@ CASES: dict[str, Values] = {
         "controller": {"database": {"existingSecret": "ocr-database"}, "clusterWide": True},
         "networkPolicy": {"database": {"to": [PEER]}},
     },
-    "scaled by an adapter": {"autoscaling": {"kind": "hpa"}},
-    "scaled by KEDA": {"autoscaling": {"kind": "keda", "keda": {"serverAddress": "http://prometheus:9090"}}},
+    "scaled by an adapter": {"autoscaling": {"kind": "hpa"}, "networkPolicy": {"prometheus": [PEER]}},
+    "scaled by KEDA": {
+        "autoscaling": {
+            "kind": "keda",
+            "keda": {"serverAddress": "http://prometheus:9090", "authenticationRef": {"name": "prometheus"}},
+        },
+        "networkPolicy": {"prometheus": [PEER]},
+        "retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}},
+    },
     "watched": {
         "networkPolicy": {"prometheus": [PEER]},
         "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.harness.service import free_ports
 from controller.isolation.prover import IsolationProver
 from controller.ops.telemetry import Metrics
 from controller.resource.sidecar_pod import Sidecar
 from controller.settings import parse_settings
-from tests.integration.controller import envtest
 from tests.integration.controller.cluster_under_test import until
+from tests.integration.controller.doors import API_ANSWER, OPS_ANSWER, answering, serving
 
 SLOW, QUICK = "127.0.0.2", "127.0.0.3"
 
@@ -20,12 +21,22 @@ SLOW, QUICK = "127.0.0.2", "127.0.0.3"
 @pytest.fixture
 def ports() -> Iterator[dict[str, int]]:
     """The API port hangs at one address, where nobody accepts, and is shut at the other, which can be reached."""
-    api_port, ops_port = envtest.free_port(), envtest.free_port()
+    api_port, ops_port = free_ports(2)
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.create_server((SLOW, api_port), backlog=0))
         stack.enter_context(socket.create_connection(full.getsockname()))
-        stack.enter_context(socket.create_server((QUICK, ops_port)))
-        yield {"SIDECAR_API_PORT": str(api_port), "SIDECAR_OPS_PORT": str(ops_port)}
+        with serving(QUICK, ops_port, answering(OPS_ANSWER)):
+            yield {"SIDECAR_API_PORT": str(api_port), "SIDECAR_OPS_PORT": str(ops_port)}
+
+
+class Events:
+    """Of the API server, the part that a proof needs."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def emit_event(self, _about, event, _component, _now) -> None:
+        self.told.append(event.reason)
 
 
 def ready(address: str) -> Sidecar:
@@ -33,10 +44,10 @@ def ready(address: str) -> Sidecar:
 
 
 @contextlib.asynccontextmanager
-async def running(ports: dict[str, int]):
+async def running(ports: dict[str, int], **rhythm: float):
     settings = parse_settings({"OCR_AUTH_MODE": "network", "CONTROLLER_ISOLATION_TIMEOUT_SECONDS": "0.5"} | ports)
     told = []
-    prover = IsolationProver(settings, None, Metrics(), told.append)
+    prover = IsolationProver(settings, Events(), Metrics(), told.append, **rhythm)
     task = asyncio.create_task(prover.run())
     yield prover, told
     task.cancel()
@@ -90,3 +101,27 @@ async def test_a_namespace_that_is_forgotten_during_its_proof_leaves_nothing(por
         assert prover.latest("gone") == (None, False)
         assert told == ["ocr"]
         assert b'namespace="gone"' not in prover.metrics.render()
+
+
+async def test_an_open_door_is_told_and_so_is_that_it_is_shut_soon_after(ports):
+    async with running(ports, pause_s=0.05, again_s=0.2) as (prover, told):
+
+        async def reason():
+            proof, _ = prover.latest("ocr")
+            return proof and proof.reason
+
+        with serving(QUICK, int(ports["SIDECAR_API_PORT"]), answering(API_ANSWER)):
+            prover.observe("ocr", [ready(QUICK)])
+            await until(reason, lambda seen: seen == "ConnectionAccepted")
+            assert prover.cluster.told == ["IsolationNotEnforced"]
+        # Nothing new is observed, and the interval is four minutes.
+        await until(reason, lambda seen: seen == "ConnectionRefused", seconds=10)
+        assert told == ["ocr", "ocr"]
+
+
+async def test_one_namespace_whose_doors_hang_holds_up_no_other(ports):
+    async with running(ports) as (prover, _):
+        prover.observe("slow", [ready(SLOW)])
+        prover.observe("ocr", [ready(QUICK)])
+        await until(lambda: is_begun(prover, "slow"))
+        assert await is_begun(prover, "ocr")

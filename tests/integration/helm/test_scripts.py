@@ -1,5 +1,6 @@
 """The scripts that the chart and the Makefile run: what they do, and what they say when they cannot."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -20,19 +21,35 @@ K3D = ROOT / "scripts" / "k3d.sh"
 DEADLINE_S = 60
 
 
-class Healthy(BaseHTTPRequestHandler):
+class Proxy(BaseHTTPRequestHandler):
+    """What a mesh puts in front of a pod: it accepts every connection, and answers in its place."""
+
+    status = 403
+    body = b"RBAC: access denied"
+
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" else 404)
+        self.send_response(self.status if self.path == "/health" else 404)
         self.end_headers()
+        self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
+class Healthy(Proxy):
+    """The service, behind such a proxy: the answer is ours, the name in the header is not."""
+
+    status = 200
+    body = b'{"status": "ok", "ocrEngine": "tesseract"}'
+
+
 class Ailing(Healthy):
+    status = 503
+
+
+class HangsUp(Proxy):
     def do_GET(self) -> None:
-        self.send_response(503)
-        self.end_headers()
+        self.close_connection = True
 
 
 def serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
@@ -110,6 +127,27 @@ def test_a_caller_of_a_service_that_is_not_well_fails(ailing, healthy):
     status, said = knock("open", ailing, healthy)
     assert status == 1
     assert "503" in said
+
+
+def test_a_caller_whom_something_else_answers_fails():
+    with contextlib.contextmanager(serve)(Proxy) as proxy, contextlib.contextmanager(serve)(Healthy) as healthy:
+        status, said = knock("open", proxy, healthy)
+    assert status == 1
+    assert "not ours" in said
+
+
+@pytest.mark.parametrize("handler", [Proxy, HangsUp])
+def test_an_outsider_whom_a_mesh_accepts_and_keeps_out_is_well(handler, healthy):
+    with contextlib.contextmanager(serve)(handler) as proxy:
+        status, said = knock("shut", proxy, healthy)
+    assert (status, "something else" in said) == (0, True)
+
+
+def test_an_outsider_that_is_accepted_in_silence_proves_nothing(healthy):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        status, said = knock("shut", silent.getsockname()[1], healthy)
+    assert status == 1
+    assert "proves nothing" in said
 
 
 def test_an_outsider_that_gets_nowhere_but_to_the_control_is_well(shut, healthy):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -146,6 +147,26 @@ async def test_stopping_ends_every_worker(make_pool):
     assert not pool.alive
     hanging.cancel()
     await asyncio.gather(hanging, return_exceptions=True)
+
+
+ENDS_WHILE_ITS_WORKERS_START = """
+import asyncio
+from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
+from tests.integration.sidecar import misdeeds
+
+pool = WorkerPool(WorkerLimits(count=24, memory_bytes=2**30, tasks=100, nice=5))
+asyncio.run(pool.run(misdeeds.pid, deadline_s=60))
+pool.stop()
+"""
+
+
+async def test_a_worker_that_still_starts_ends_without_a_word():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ENDS_WHILE_ITS_WORKERS_START), stderr=asyncio.subprocess.PIPE
+    )
+
+    assert (await process.communicate())[1] == b""
+    assert process.returncode == 0
 
 
 async def test_workers_do_not_load_the_service(make_pool):

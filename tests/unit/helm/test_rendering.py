@@ -106,6 +106,21 @@ CUSTOM: dict[str, Any] = {
         "required": ["scaleTargetRef", "triggers"],
         "properties": {
             "scaleTargetRef": {"additionalProperties": False, "properties": {"name": {"type": "string"}}},
+            "cooldownPeriod": {"type": "integer"},
+            "advanced": {
+                "additionalProperties": False,
+                "properties": {
+                    "horizontalPodAutoscalerConfig": {
+                        "additionalProperties": False,
+                        "properties": {"behavior": {"type": "object"}},
+                    }
+                },
+            },
+            "fallback": {
+                "additionalProperties": False,
+                "required": ["failureThreshold", "replicas"],
+                "properties": {"failureThreshold": {"type": "integer"}, "replicas": {"type": "integer", "minimum": 1}},
+            },
             "minReplicaCount": {"type": "integer"},
             "maxReplicaCount": {"type": "integer"},
             "triggers": {
@@ -116,6 +131,7 @@ CUSTOM: dict[str, Any] = {
                     "properties": {
                         "type": {"const": "prometheus"},
                         "metricType": {"enum": ["AverageValue", "Value"]},
+                        "authenticationRef": LABELS | {"required": ["name"]},
                         "metadata": LABELS | {"required": ["serverAddress", "query", "threshold"]},
                     },
                 },
@@ -238,6 +254,25 @@ def test_names_follow_no_release():
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "Prometheus could not get in"),
         ({"autoscaling": {"kind": "keda"}}, "keda.serverAddress is empty"),
         ({"autoscaling": {"minReplicas": 5}}, "more than maxReplicas, 4"),
+        ({"autoscaling": {"kind": "hpa"}}, "hpa, but networkPolicy.prometheus is empty"),
+        (
+            {"autoscaling": {"kind": "keda", "keda": {"serverAddress": "http://prometheus:9090"}}},
+            "keda, but networkPolicy.prometheus is empty",
+        ),
+        (
+            {"sidecar": {"replicas": 2}, "retrieval": {"enabled": True}},
+            "up to 2 sidecars, but retrieval.storage.accessModes",
+        ),
+        (
+            {
+                "autoscaling": {"kind": "hpa"},
+                "networkPolicy": {"prometheus": [PEER]},
+                "ollama": {"inPod": {"enabled": True}},
+            },
+            "up to 4 sidecars, but ollama.inPod.storage.accessModes",
+        ),
+        ({"gpu": {"enabled": True, "perNode": 4}}, "a node has 4 GPUs"),
+        ({"gpu": {"enabled": True, "count": 2}}, "a node has 2 GPUs"),
         ({"controller": {"database": {"existingSecret": "a"}}}, "networkPolicy.database.to is empty"),
         ({"controller": {"enabled": False, "database": {"existingSecret": "a"}}}, "nobody would read the database"),
         ({"gpu": {"enabled": True, "sidecar": "none"}}, "no container uses the GPU"),
@@ -252,6 +287,24 @@ def test_names_follow_no_release():
 def test_values_that_do_not_fit_together_are_refused(values, sentence):
     with pytest.raises(ChartError, match=sentence):
         chart().render(values, name="ocr-sidecar")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {
+            "sidecar": {"replicas": 2},
+            "retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteOnce", "ReadWriteMany"]}},
+        },
+        {"sidecar": {"replicas": 2}},
+        {"gpu": {"enabled": True, "perNode": 4, "visibleDevices": "2"}},
+        {"gpu": {"enabled": True, "perNode": 4, "sidecar": "request"}},
+        {"autoscaling": {"kind": "hpa"}, "networkPolicy": {"enabled": False, "external": True}},
+    ],
+    ids=str,
+)
+def test_values_that_do_fit_together_are_not_refused(values):
+    assert objects(values)
 
 
 def test_api_key_mode_does_without_the_policy():
@@ -288,7 +341,7 @@ def test_another_task_for_the_loader_is_another_job():
         return one["metadata"]["name"]
 
     first = job(retrieval={"enabled": True})
-    assert job(retrieval={"enabled": True}, sidecar={"replicas": 2}) == first
+    assert job(retrieval={"enabled": True}, sidecar={"podLabels": {"a": "b"}}) == first
     assert job(retrieval={"enabled": True, "rerankModel": "other"}) != first
     assert job(retrieval={"enabled": True}, ollama={"inPod": {"enabled": True, "pull": ["a"]}}) != first
 

@@ -50,6 +50,8 @@ WHOLE = {
     ("modelLoader", "resources"),
     ("controller", "resources"),
     ("exampleProfile", "spec"),
+    ("autoscaling", "behavior"),
+    ("autoscaling", "keda", "authenticationRef"),
 }
 """Values whose shape is Kubernetes' or the CRD's: documented and tried as one."""
 OF_PARENTS: set[Path] = {("global",), ("enabled",)}
@@ -203,6 +205,9 @@ OTHER: dict[Path, Any] = {
     ("ollama", "inPod", "storage", "accessModes"): ["ReadWriteMany"],
     ("retrieval", "storage", "accessModes"): ["ReadWriteMany"],
     ("imagePullSecrets",): [{"name": "other"}],
+    ("autoscaling", "behavior"): {"scaleDown": {"selectPolicy": "Disabled"}},
+    ("autoscaling", "keda", "authenticationRef"): {"name": "other"},
+    ("gpu", "perNode"): 2,
 }
 """Values other than the default, where the schema alone does not give one."""
 

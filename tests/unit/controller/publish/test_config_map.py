@@ -1,3 +1,4 @@
+import functools
 import json
 
 import pytest
@@ -90,6 +91,65 @@ def test_a_small_profile_does_not_slip_in_behind_a_refused_one():
     many = [big(f"p{number:02}", f"2026-01-01T00:00:{number:02}Z") for number in range(40)]
     desired = plan(*many, body("small", creationTimestamp="2026-01-02T00:00:00Z"))
     assert desired.entries["small"].publication is Publication.TOO_LARGE
+
+
+# ── who stays when there is no room ───────────────────────────────────────────────────────────────────────────────
+
+
+def crowd(count):
+    return [big(f"p{number:03}", f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z", 800) for number in range(count)]
+
+
+@functools.cache
+def as_many_as_fit():
+    publications = [entry.publication for entry in plan(*crowd(450)).entries.values()]
+    return publications.index(Publication.TOO_LARGE)
+
+
+def full(growth=0):
+    """As many profiles as fit; the oldest may have a longer prompt."""
+    oldest, *others = crowd(as_many_as_fit())
+    return [big("p000", "2026-01-01T00:00:00Z", 800 + growth) if growth else oldest, *others]
+
+
+def publications(desired):
+    return {name: entry.publication for name, entry in desired.entries.items()}
+
+
+def served_by(desired):
+    return {name: entry.payload for name, entry in desired.entries.items() if entry.payload is not None}
+
+
+def test_a_profile_that_grows_withdraws_no_healthy_one_and_keeps_what_it_had():
+    before = plan(*full())
+    after = plan(*full(growth=5_000), last_good=served_by(before))
+    assert set(publications(before).values()) == {Publication.PUBLISHED}
+    assert publications(after) == publications(before) | {"p000": Publication.CHANGE_TOO_LARGE}
+    assert (after.data, after.entries["p000"].revision) == (before.data, before.entries["p000"].revision)
+
+
+def test_the_change_is_published_as_soon_as_it_fits():
+    before = plan(*full())
+    fewer = full(growth=500)[:-1]
+    assert set(publications(plan(*fewer, last_good=served_by(before))).values()) == {Publication.PUBLISHED}
+
+
+def test_what_is_new_takes_no_place_of_what_is_served_however_old_it_says_it_is():
+    before = plan(*full())
+    after = plan(big("ancient", "2020-01-01T00:00:00Z"), *full(), last_good=served_by(before))
+    assert after.entries["ancient"].publication is Publication.TOO_LARGE
+    assert after.data == before.data
+
+
+def test_one_that_shrinks_may_do_so_in_a_map_that_is_already_too_full():
+    """The limit of a later version may be lower than what an earlier one published."""
+    crowded = {name: payload_of(one) for one in crowd(450) for name in [one["metadata"]["name"]]}
+    smaller = [big("p000", "2026-01-01T00:00:00Z", 10), *crowd(450)[1:]]
+    assert plan(*smaller, last_good=crowded).entries["p000"].publication is Publication.PUBLISHED
+
+
+def payload_of(one):
+    return next(iter(plan(one).data.values()))
 
 
 # ── what can be trusted of a ConfigMap that hands were at ─────────────────────────────────────────────────────────
