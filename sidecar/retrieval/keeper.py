@@ -1,7 +1,7 @@
-"""Keeps one model: loads it, lets it go when it is asked to or idle for long, brings it back with the next call.
+"""Keeps one model: loads it, releases it when it is asked to or idle for long, loads it again with the next call.
 
 Whoever uses the model holds it for as long, so that it never leaves under a call or a batch. There is one load at a
-time, whoever asked for it. A model that left on purpose is as ready as before: only its next call waits.
+time, whoever asked for it. A released model is as ready as before: only its next call waits.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class ModelKeeper(Generic[M]):
         self._unused = asyncio.Event()
         self._unused.set()
         self._loading: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None
+        self._releasing: asyncio.Task[None] | None = None
 
     # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,8 +134,8 @@ class ModelKeeper(Generic[M]):
         """Count as a user for the block; while the model leaves, wait: it does so once those before have ended."""
         try:
             async with asyncio.timeout(within_s):
-                while self._leaving:
-                    await asyncio.wait({self._leaving})
+                while self._releasing:
+                    await asyncio.wait({self._releasing})
         except TimeoutError:
             raise self._late() from None
         with self._counted():
@@ -168,7 +168,7 @@ class ModelKeeper(Generic[M]):
     # ── loading it ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def keep_loading(self) -> None:
-        """Load the model at the start, with growing pauses between the tries, until it is there or was asked to go."""
+        """Load the model at the start, with growing pauses between the tries, until it is there or was released."""
         pause_s = self.first_retry_s
         while self._is_awaited:
             await asyncio.wait({self._begin_loading(AT_START)})
@@ -180,7 +180,7 @@ class ModelKeeper(Generic[M]):
     def _is_awaited(self) -> bool:
         return not self.absent and self.model is None and not self._released
 
-    async def bring(self, within_s: float) -> None:
+    async def load_now(self, within_s: float) -> None:
         """Load the model now, unless it is there.
 
         Raises:
@@ -242,7 +242,7 @@ class ModelKeeper(Generic[M]):
         self.loaded.set()
         log.info("a model is loaded", extra={"model": self.name})
 
-    # ── letting it go ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── releasing it ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def keep_releasing(self) -> None:
         """Release the model whenever nobody has used it for so long."""
@@ -256,15 +256,15 @@ class ModelKeeper(Generic[M]):
                 await self.release(IDLE)
 
     async def release(self, cause: str, within_s: float | None = None) -> bool:
-        """Let the model go once its users have ended, the GPU's copy before; tell whether it is gone in time.
+        """Release the model once its users have ended, the GPU's copy before; tell whether it is gone in time.
 
         Calls that come meanwhile wait for that, and then for the next load. One that is being loaded goes after that.
         """
-        leaving = self._leaving = self._leaving or asyncio.create_task(self._leave(cause))
-        await asyncio.wait({leaving}, timeout=within_s)
-        return leaving.done()
+        releasing = self._releasing = self._releasing or asyncio.create_task(self._release(cause))
+        await asyncio.wait({releasing}, timeout=within_s)
+        return releasing.done()
 
-    async def _leave(self, cause: str) -> None:
+    async def _release(self, cause: str) -> None:
         try:
             if self._loading:
                 await asyncio.wait({self._loading})
@@ -273,8 +273,9 @@ class ModelKeeper(Generic[M]):
                 while self._users:  # a batch may begin between the end of the last one and our turn
                     await self._unused.wait()
                 await self._drop(cause)
+            self._released = not self.absent  # one that could not be loaded is not tried again before its next call
         finally:
-            self._leaving = None
+            self._releasing = None
 
     async def _drop(self, cause: str) -> None:
         self.model, self._released = None, True
@@ -289,6 +290,6 @@ class ModelKeeper(Generic[M]):
 
     def close(self) -> None:
         """Stop waiting for what a thread still does: the service ends."""
-        for task in (self._loading, self._leaving):
+        for task in (self._loading, self._releasing):
             if task:
                 task.cancel()

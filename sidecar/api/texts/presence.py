@@ -33,7 +33,7 @@ async def load(request: web.Request) -> web.Response:
 
 async def _failure(keeper: ModelKeeper[Any], within_s: float) -> EngineUnavailableError | None:
     try:
-        await keeper.bring(within_s)
+        await keeper.load_now(within_s)
     except EngineUnavailableError as error:
         return error
     return None

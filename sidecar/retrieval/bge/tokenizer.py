@@ -63,8 +63,11 @@ class Tokenizer:
         return [(one.ids, len(text) > max_chars) for one, text in zip(found, short, strict=True)]
 
     def pieces(self, text: str, limit: int, *, special: bool) -> list[Piece]:
-        """Give the tokens of a text, cut to so many, with the special ones around it or without."""
-        found = self._backend.encode(text[: limit * MAX_CHARS_PER_TOKEN], add_special_tokens=False)
+        """Give the tokens of a text, cut to so many, with the special ones around it or without.
+
+        White space stays where it is, since they say where in the text they are.
+        """
+        found = self._backend.encode(_within(text, limit * MAX_CHARS_PER_TOKEN), add_special_tokens=False)
         spans = zip(found.ids[:limit], found.offsets[:limit], strict=True)
         pieces = [Piece(number, text[start:stop], False, start, stop) for number, (start, stop) in spans]
         if not special:
@@ -101,6 +104,16 @@ class Tokenizer:
         if ids.max() >= self._known_ids:  # a GPU that meets one computes nothing more in this process
             raise ValueError("a token that the model does not know")
         return ids
+
+
+def _within(text: str, max_chars: int) -> str:
+    """Cut a text behind so many characters, white space counted as one of them."""
+    end = max_chars
+    for space in SPACES.finditer(text):
+        if space.start() >= end or end >= len(text):
+            break
+        end += len(space[0]) - 1
+    return text[:end]
 
 
 def _around(whole: Sequence[int], one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int], list[int]]:

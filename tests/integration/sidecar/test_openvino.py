@@ -170,6 +170,29 @@ def test_a_file_that_is_mapped_to_be_written_stays_in_memory(tmp_path):
         assert memory[:4] == b"kept"
 
 
+class Failing:
+    """A request of OpenVINO that fails, as one in thousands does beside another."""
+
+    def start_async(self, *_args, **_more):
+        raise RuntimeError("Failed to broadcast-merge input shapes")
+
+
+@pytest.mark.parametrize(("failures", "is_answered"), [(1, True), (2, False)])
+def test_a_batch_that_fails_is_computed_once_more(copied, means, failures, is_answered):
+    model = Embedder(copied.embedder, LoadOptions("float32", openvino=means))
+    batch = model.tokenize(TEXTS[:2])
+    expected = model.cpu.run(batch, lambda: True)
+    model.cpu.encoder._requests.get_nowait()
+    for _ in range(failures):
+        model.cpu.encoder._requests.put(Failing())
+    if not is_answered:
+        with pytest.raises(RuntimeError, match="broadcast-merge"):
+            model.cpu.run(batch, lambda: True)
+        return
+    found = model.cpu.run(batch, lambda: True)
+    assert [cosine(one.dense, other.dense) for one, other in zip(found, expected, strict=True)] == pytest.approx([1, 1])
+
+
 # ── the export ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -134,7 +134,7 @@ async def test_to_unload_while_they_are_loaded_for_the_first_time_is_accepted(un
         embedder = service.api[EMBEDDER].keeper
         await until(lambda: embedder._loading)
         unloading = asyncio.create_task(post(running, "/bge/unload", {}))
-        await until(lambda: embedder._leaving)
+        await until(lambda: embedder._releasing)
         gate.opened.set()
         assert (await unloading)[0] == 200
         assert embedder.model is None
@@ -146,7 +146,7 @@ async def test_what_runs_when_they_are_unloaded_is_answered(retrieving):
     calls = [asyncio.create_task(post(retrieving, "/embed", {"text": "a"})) for _ in range(3)]
     await until(lambda: slow.batches)
     unloading = asyncio.create_task(post(retrieving, "/bge/unload", {}))
-    await until(lambda: retrieving.service.api[EMBEDDER].keeper._leaving)
+    await until(lambda: retrieving.service.api[EMBEDDER].keeper._releasing)
     late = asyncio.create_task(post(retrieving, "/embed", {"text": "late"}))
     slow.go.set()
     assert [status for status, _ in await asyncio.gather(*calls, late)] == [200] * 4

@@ -12,7 +12,7 @@ import pytest
 from sidecar.api.app_keys import EMBEDDER, RETRIEVAL_ANSWERS
 from sidecar.api.deliver import READ_BYTES_PER_S, time_for_slice_s
 from tests.conftest import until
-from tests.integration.sidecar.retrieving import loaded, post
+from tests.integration.sidecar.retrieving import loaded, post, slowed
 from tools.fakes import model_texts
 from tools.fakes.model_texts import NAN_TOKEN
 
@@ -132,6 +132,28 @@ async def test_an_answer_that_is_read_slowly_refuses_no_small_request(start, mod
         ):
             assert (await post(running, path, asked))[0] == status
     await until(lambda: answers.admitted == 0, 30)
+
+
+async def test_white_space_hides_no_words_from_tokenize_and_places_are_those_in_the_text(retrieving):
+    spaces = " " * 600_000
+    _, ((*pieces,),) = await post(retrieving, "/tokenize", {"inputs": spaces + "word", "add_special_tokens": False})
+    assert "".join(piece["text"] for piece in pieces).strip() == "word"
+    assert pieces[-1]["stop"] == len(spaces) + 4
+
+
+async def test_a_caller_that_closes_its_sending_side_has_left_and_is_not_answered(retrieving):
+    """As the documentation says: nothing tells the two apart until something is written."""
+    slow = await slowed(retrieving)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(retrieving.url.rpartition(":")[2]))
+    writer.write(b'POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"text": "a"}')
+    await until(lambda: slow.batches)
+    writer.write_eof()
+    assert await reader.read() == b""
+    embedder = retrieving.service.api[EMBEDDER]
+    await until(lambda: not embedder.admission.admitted)
+    assert not any(batch.is_wanted() for batch in embedder.batcher.running)
+    slow.go.set()
+    writer.close()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from sidecar.errors import EngineUnavailableError, ModelLoadingError
 from sidecar.retrieval.keeper import BY_REQUEST, NOT_CONFIGURED, KeeperMeans, ModelKeeper
 from sidecar.retrieval.model import EMBED, AbandonedError, ModelLimits, ModelLoadError
 from sidecar.retrieval.placement import Placement, PlacementLimits
+from sidecar.runtime.capability import Capability
 from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.telemetry import Metrics
 from tests.conftest import PATIENCE_S, until
@@ -86,7 +87,7 @@ async def make(loads, metrics, reclaimed):
 @pytest.fixture
 async def keeper(make):
     one = make()
-    await one.bring(PATIENCE_S)
+    await one.load_now(PATIENCE_S)
     return one
 
 
@@ -177,7 +178,7 @@ async def test_a_call_that_comes_while_the_model_leaves_gets_the_next_one(keeper
     """Else it would never leave under a stream of calls, and whoever asked needs its memory."""
     async with keeper.using(PATIENCE_S):
         leaving = asyncio.create_task(keeper.release(BY_REQUEST))
-        await until(lambda: keeper._leaving)
+        await until(lambda: keeper._releasing)
         late = asyncio.create_task(use(keeper))
     assert await late > 0
     await leaving
@@ -219,28 +220,41 @@ async def test_without_a_model_there_is_nothing_to_release_and_nothing_to_load(m
     keeper = make(absent=NOT_CONFIGURED)
     assert await keeper.release(BY_REQUEST)
     with pytest.raises(EngineUnavailableError) as caught:
-        await keeper.bring(PATIENCE_S)
+        await keeper.load_now(PATIENCE_S)
     assert (caught.value.detail, caught.value.retry_after_s) == ("the embed model is not there: not-configured", None)
     assert keeper.capability.state == "unavailable"
     assert loads.begun == 0
 
 
-async def test_to_release_a_model_that_cannot_be_loaded_does_not_end_the_tries(make, loads):
+async def test_to_release_a_model_that_cannot_be_loaded_ends_the_tries_until_its_next_call(make, loads):
+    """Else it came, with the next try, into the memory that somebody had just asked for."""
     keeper = make()
     keeper.first_retry_s = 0.01
     loads.error = ModelLoadError("model-missing: not yet")
     starting = asyncio.create_task(keeper.keep_loading())
     await until(lambda: loads.begun)
     assert await keeper.release(BY_REQUEST)
+    assert keeper.capability == Capability("unavailable", "model-missing: not yet")
     loads.error = None
     await starting
-    assert keeper.model is not None
+    assert keeper.model is None
+    await use(keeper)
+    assert keeper.capability.ready
+
+
+async def test_to_release_a_model_before_its_first_load_leaves_that_to_its_next_call(make, loads):
+    keeper = make()
+    assert await keeper.release(BY_REQUEST)
+    await keeper.keep_loading()
+    assert (keeper.capability.state, loads.begun) == ("ready", 0)
+    await use(keeper)
+    assert loads.begun == 1
 
 
 async def test_an_idle_model_leaves_and_one_in_use_stays(make, metrics):
     clock = Clock()
     keeper = make(keep_alive_s=0.01, clock=clock)
-    await keeper.bring(PATIENCE_S)
+    await keeper.load_now(PATIENCE_S)
     watching = asyncio.create_task(keeper.keep_releasing())
     async with keeper.using(PATIENCE_S):
         clock.now_s += 1000
@@ -261,7 +275,7 @@ async def test_an_idle_model_leaves_and_one_in_use_stays(make, metrics):
 
 async def test_without_a_time_a_model_stays_for_ever(make):
     keeper = make(keep_alive_s=0, clock=(clock := ManualClock()))
-    await keeper.bring(PATIENCE_S)
+    await keeper.load_now(PATIENCE_S)
     clock.now_s += 10**9
     await keeper.keep_releasing()
     assert keeper.model is not None
@@ -270,7 +284,7 @@ async def test_without_a_time_a_model_stays_for_ever(make):
 async def test_a_model_does_not_leave_under_a_batch_that_follows_another_at_once(keeper):
     with keeper.held():
         leaving = asyncio.create_task(keeper.release(BY_REQUEST))
-        await until(lambda: keeper._leaving)
+        await until(lambda: keeper._releasing)
         await asyncio.sleep(0.05)
     with keeper.held() as model:  # before whoever waits for the end of the first has had its turn
         await asyncio.sleep(0.05)
