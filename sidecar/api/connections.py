@@ -9,10 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary, WeakSet
 
-SPARED_S = 1.0
-"""How long a connection may be idle before it can be closed for another, in seconds: the time to send a request's head,
-so that a rush of connections does not end those that have just come."""
-
 
 class Connections:
     """Keeps the idle connections in the order in which they became idle."""
@@ -48,7 +44,7 @@ class Connections:
             if not transport.is_closing():
                 self._idle[transport] = time.monotonic()
 
-    def longest_idle(self) -> asyncio.BaseTransport | None:
-        """Return the connection that has been idle for longest, if that is long enough to close it."""
+    def longest_idle(self, spared_s: float) -> asyncio.BaseTransport | None:
+        """Return the connection that has been idle for longest, if that is as long as one is spared."""
         oldest = next(((one, since_s) for one, since_s in self._idle.items() if not one.is_closing()), None)
-        return oldest[0] if oldest and time.monotonic() - oldest[1] >= SPARED_S else None
+        return oldest[0] if oldest and time.monotonic() - oldest[1] >= spared_s else None

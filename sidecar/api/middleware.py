@@ -4,8 +4,10 @@ import asyncio
 import logging
 import time
 import uuid
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 
 from sidecar.api import deliver
@@ -17,6 +19,7 @@ from sidecar.errors import (
     UnauthorizedError,
     UnsupportedMediaError,
 )
+from sidecar.telemetry import Metrics
 from sidecar.wire import common
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ access_log = logging.getLogger("sidecar.access")
 API_KEY_HEADER = "X-API-Key"
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_CHARS = 128
+MALFORMED = "this is not HTTP/1.1: a header, the request's first line or the body's framing is malformed"
+TOO_LONG = "the path or a header is too long, 8190 bytes are accepted"
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 """Paths of the API port that reveal nothing confidential."""
 
@@ -77,22 +82,32 @@ def _record(request: web.Request, request_id: str, status: int, duration_s: floa
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unknown"
     metrics = request.config_dict[METRICS]
-    metrics.requests.labels(route, _known_method(request.method), str(status)).inc()
-    metrics.request_seconds.labels(route).observe(duration_s)
     caller = request.get(CALLER)
     if caller:
         metrics.key_requests.labels(metrics.key_label(caller.name), str(status)).inc()
-    access_log.info(
-        "request",
-        extra={
-            "requestId": request_id,
-            "method": request.method,
-            "route": route,
-            "status": status,
-            "key": caller and caller.name,
-            "durationMs": round(duration_s * 1000),
-        },
-    )
+    line = {"requestId": request_id, "method": request.method, "route": route, "status": status}
+    _count(metrics, line | {"key": caller and caller.name}, duration_s)
+
+
+def _count(metrics: Metrics, line: dict[str, Any], duration_s: float) -> None:
+    """Count a request, and log one line for it."""
+    metrics.requests.labels(line["route"], _known_method(line["method"]), str(line["status"])).inc()
+    metrics.request_seconds.labels(line["route"]).observe(duration_s)
+    access_log.info("request", extra=line | {"durationMs": round(duration_s * 1000)})
+
+
+def refuse_malformed(metrics: Metrics, exc: BaseException | None) -> web.Response:
+    """Answer what is no request: no handler has seen it, so it is counted and logged here."""
+    error = BadRequestError(TOO_LONG if isinstance(exc, LineTooLong) else MALFORMED)
+    request_id = request_id_of(None)
+    metrics.errors.labels(error.code).inc()
+    line = {"requestId": request_id, "method": "other", "route": "unknown", "status": error.status, "key": None}
+    _count(metrics, line | {"refused": type(exc).__name__}, 0.0)
+    body = common.render(common.ErrorBody(detail=error.detail, code=error.code, request_id=request_id))
+    headers = {REQUEST_ID_HEADER: request_id, "Server": common.OWNER}
+    response = web.Response(status=error.status, body=body, content_type=common.JSON, headers=headers)
+    response.force_close()
+    return response
 
 
 def _known_method(method: str) -> str:
@@ -164,21 +179,44 @@ def _framework_error(request: web.Request, exc: web.HTTPException) -> web.Respon
 @web.middleware
 async def refuse_packed(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse compressed bodies: their size is unknown before they are decompressed."""
-    encodings = ", ".join(request.headers.getall("Content-Encoding", ())).lower()
-    if request.can_read_body and encodings not in {"", "identity"}:
+    if request.can_read_body and _is_packed(request):
         raise UnsupportedMediaError("the body is compressed, which is not accepted here")
     return await handler(request)
+
+
+def _is_packed(request: web.Request) -> bool:
+    encodings = ", ".join(request.headers.getall("Content-Encoding", ())).lower()
+    transfer = ", ".join(request.headers.getall("Transfer-Encoding", ())).lower()
+    return encodings not in {"", "identity"} or transfer not in {"", "chunked"}
+
+
+async def invite(request: web.Request) -> None:
+    """Ask a caller that waits for it to send its body, unless it would be refused anyway; other expectations are met.
+
+    aiohttp calls it before the middleware.
+    """
+    is_asked_for = request.headers.get("Expect", "").lower() == "100-continue"
+    if is_asked_for and not _is_packed(request) and _may_call(request):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
 
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Require a key in api-key mode; an unknown path is refused like any other."""
-    if request.config_dict[SETTINGS].auth_mode == "api-key" and request.path not in OPEN_PATHS:
-        caller = request.config_dict[KEY_FILE].ring.caller_of(_presented_key(request))
-        if caller is None:
-            raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
-        request[CALLER] = caller
+    if not _may_call(request):
+        raise UnauthorizedError("a valid API key is needed in the header X-API-Key")
     return await handler(request)
+
+
+def _may_call(request: web.Request) -> bool:
+    """Tell whether the request may come in, and note whose key it has."""
+    if request.config_dict[SETTINGS].auth_mode != "api-key" or request.path in OPEN_PATHS:
+        return True
+    caller = request.config_dict[KEY_FILE].ring.caller_of(_presented_key(request))
+    if caller:
+        request[CALLER] = caller
+    return caller is not None
 
 
 @web.middleware

@@ -1,6 +1,7 @@
 """The composition root: the route lists, the middleware order, and objects that live as long as the service."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from aiohttp import web
 
@@ -34,6 +35,7 @@ from sidecar.api.middleware import (
     deliver_in_time,
     errors_as_json,
     identify,
+    invite,
     refuse_new_connections,
     refuse_packed,
     sign,
@@ -58,27 +60,28 @@ from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_l
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
 
+_post = partial(web.post, expect_handler=invite)
 API_ROUTES = (
-    web.post("/ocr-upload", documents.ocr_upload),
-    web.post("/ocr", documents.ocr_path),
-    web.post("/embed", embedding.embed),
-    web.post("/embed_sparse", embedding.embed_sparse),
-    web.post("/embed_all", embedding.embed_all),
-    web.post("/embeddings", embedding.v1_embeddings),
-    web.post("/v1/embeddings", embedding.v1_embeddings),
-    web.post("/rerank", reranking.rerank),
-    web.post("/v1/rerank", reranking.v1_rerank),
-    web.post("/v2/rerank", reranking.v1_rerank),
-    web.post("/score", reranking.score),
-    web.post("/v1/score", reranking.score),
-    web.post("/tokenize", models.tokenize),
+    _post("/ocr-upload", documents.ocr_upload),
+    _post("/ocr", documents.ocr_path),
+    _post("/embed", embedding.embed),
+    _post("/embed_sparse", embedding.embed_sparse),
+    _post("/embed_all", embedding.embed_all),
+    _post("/embeddings", embedding.v1_embeddings),
+    _post("/v1/embeddings", embedding.v1_embeddings),
+    _post("/rerank", reranking.rerank),
+    _post("/v1/rerank", reranking.v1_rerank),
+    _post("/v2/rerank", reranking.v1_rerank),
+    _post("/score", reranking.score),
+    _post("/v1/score", reranking.score),
+    _post("/tokenize", models.tokenize),
     web.get("/info", models.get_info),
     web.get("/models", models.get_models),
     web.get("/v1/models", models.get_models),
-    web.post("/bge/load", presence.load),
-    web.post("/bge/unload", presence.unload),
+    _post("/bge/load", presence.load),
+    _post("/bge/unload", presence.unload),
     web.get("/bge/status", presence.get_status),
-    web.get("/health", ops.get_health),
+    web.get("/health", ops.get_health, expect_handler=invite),
     web.get("/openapi.json", ops.get_openapi),
 )
 OPS_ROUTES = (

@@ -12,6 +12,8 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -50,16 +52,34 @@ def affordable(wanted: int) -> int:
     return max(1, min(wanted, (soft - DESCRIPTORS_APART) // DESCRIPTORS_EACH))
 
 
+@dataclass(frozen=True, slots=True)
+class PortLimits:
+    """How many connections a port may have, and how long, in seconds, one may wait for the head of a request.
+
+    ``spared_s``: how long, in seconds, one may be idle before it can be closed for another.
+    """
+
+    max_connections: int
+    head_s: float
+    spared_s: float
+
+
 class Listener:
-    """One port. Open it once, close it once; ``server`` serves what it accepts."""
+    """One port. Open it once, close it once; ``speak`` makes what talks on a connection, which ``server`` counts."""
 
     def __init__(
-        self, server: web.Server, connections: Connections, lingering: Lingering, max_connections: int
+        self,
+        server: web.Server,
+        speak: Callable[[], asyncio.Protocol],
+        connections: Connections,
+        lingering: Lingering,
+        limits: PortLimits,
     ) -> None:
         self._server = server
+        self._speak = speak
         self._connections = connections
         self._lingering = lingering
-        self._max_connections = max_connections
+        self._limits = limits
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._logged_at_s = -LOG_EVERY_S
@@ -99,7 +119,7 @@ class Listener:
             _begin_no_more(listening)
         await asyncio.sleep(handshake_s)
         for listening in self._sockets:
-            waiting = list(_waiting(listening, self._max_connections))
+            waiting = list(_waiting(listening, self._limits.max_connections))
             listening.close()  # directly after: a connection between the two would be reset
             for accepted in waiting:
                 await self._serve(accepted)
@@ -120,19 +140,19 @@ class Listener:
 
     async def _make_room(self) -> None:
         """Wait until there is room for one more; an idle connection is closed for it."""
-        while self.open_connections >= self._max_connections:
+        while self.open_connections >= self._limits.max_connections:
             self._log_full()
-            idle = self._connections.longest_idle()
+            idle = self._connections.longest_idle(self._limits.spared_s)
             if isinstance(idle, asyncio.Transport):
                 self._connections.shed += 1
                 idle.abort()
                 return  # the count drops a moment later
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(min(POLL_S, self._limits.spared_s))
 
     async def _serve(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         try:
-            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(self._server, accepted)
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(self._speak, accepted)
         except OSError:
             accepted.close()
             return

@@ -3,12 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import CONNECTIONS, LINGERING
-from sidecar.service.listener import HANDSHAKE_S, Listener
+from sidecar.api.app_keys import CONNECTIONS, LINGERING, METRICS
+from sidecar.service.listener import HANDSHAKE_S, Listener, PortLimits
+from sidecar.service.protocol import Protocol
 
 CLOSE_S = 2.0
 """Seconds to send answers that are already rendered, once no document is in work."""
@@ -17,28 +19,23 @@ READ_S = 0.5
 POLL_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class PortLimits:
-    """How many connections a port may have, and how long, in seconds, one may wait for the head of a request."""
-
-    max_connections: int
-    head_s: float
-
-
 class Port:
     """An application that listens. Open it once, close it once, in the same event loop."""
 
     def __init__(self, app: web.Application, limits: PortLimits) -> None:
         self._app = app
         self._limits = limits
+        self._options: dict[str, Any] = {
+            "access_log": None,  # the middleware writes one line a request, with the request's id
+            "keepalive_timeout": limits.head_s,
+            "auto_decompress": False,  # compressed bodies are refused, and must not be decompressed before that
+            "lingering_time": 0,  # the rest of a body is discarded unparsed: sidecar.api.lingering
+        }
         self._runner = web.AppRunner(
             app,
-            access_log=None,  # the middleware writes one line a request, with the request's id
             handler_cancellation=True,  # a caller that disconnects ends its document's work
-            keepalive_timeout=limits.head_s,
             shutdown_timeout=CLOSE_S,
-            auto_decompress=False,  # compressed bodies are refused, and must not be decompressed before that
-            lingering_time=0,  # the rest of a body is discarded unparsed: sidecar.api.lingering
+            **self._options,
         )
         self._listener: Listener | None = None
 
@@ -63,7 +60,8 @@ class Port:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
-        self._listener = Listener(server, self._app[CONNECTIONS], self._app[LINGERING], self._limits.max_connections)
+        speak = partial(Protocol, server, self._app[METRICS], **self._options)
+        self._listener = Listener(server, speak, self._app[CONNECTIONS], self._app[LINGERING], self._limits)
         await self._listener.open(host, port)
 
     async def close(self, left: frozenset[object] = frozenset(), last_s: float = 0.0) -> None:

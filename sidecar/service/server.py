@@ -10,9 +10,9 @@ from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.engines import ENGINES, EngineFactory
-from sidecar.service.listener import HANDSHAKE_S, affordable, raise_descriptors
+from sidecar.service.listener import HANDSHAKE_S, PortLimits, affordable, raise_descriptors
 from sidecar.service.ocr_wiring import WORKERS_END_S
-from sidecar.service.port import CLOSE_S, READ_S, Port, PortLimits, PortThread
+from sidecar.service.port import CLOSE_S, READ_S, Port, PortThread
 from sidecar.service.retrieval_wiring import LAST_BATCH_S, GpuSeam
 from sidecar.settings import Settings, SettingsError
 
@@ -20,6 +20,12 @@ log = logging.getLogger(__name__)
 
 OPS_CONNECTIONS = 64
 """Most connections of the ops port: a kubelet has one or two, Prometheus too; an idle one is closed for a new one."""
+SPARED_S = 1.0
+"""How long a connection may be idle before it can be closed for another, in seconds: the time to send a request's head,
+so that a rush of connections does not end those that have just come."""
+OPS_SPARED_S = 0.02
+"""The same for the ops port, whose callers are near: 64 connections in so long are more than anybody opens, and a probe
+that waits behind a thousand is answered in a third of a second."""
 LAST_ANSWER_S = 3.0
 """How long, in seconds, an open connection may still send its last request when the service stops; then it is closed if
 idle."""
@@ -42,8 +48,8 @@ class Service:
     ) -> None:
         self._settings = settings
         self.api = build_app(settings, gpu, factories, open_file)
-        self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s))
-        ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s))
+        self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s, SPARED_S))
+        ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s, OPS_SPARED_S))
         self._ops_port = PortThread(ops, "ops")
 
     @property

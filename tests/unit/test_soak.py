@@ -8,7 +8,7 @@ import pytest
 
 from tools.soak import requests
 from tools.soak.__main__ import KINDS, work
-from tools.soak.ledger import End, Ledger, ModelMemory, figures, quantile, slope_mb_a_minute
+from tools.soak.ledger import End, Ledger, ModelMemory, figures, quantile, slope_mb_a_minute, slopes
 from tools.soak.watch import anonymous_mb
 
 FLAT = [(float(second), 100.0) for second in range(600)]
@@ -71,6 +71,12 @@ def test_an_internal_error_is_missed_wherever_it_shows(status, body):
 def test_a_slope_is_a_line_s_rise_in_a_minute():
     assert slope_mb_a_minute(RISING) == pytest.approx(0.2)
     assert slope_mb_a_minute(FLAT[:2]) == 0
+
+
+def test_the_slope_of_each_part_tells_what_fills_from_what_leaks():
+    filling = [(one, min(megabytes, 101.0)) for one, megabytes in RISING]
+    assert slopes(RISING, 4) == pytest.approx([0.2] * 4)
+    assert slopes(filling, 2) == pytest.approx([0.2, 0.0])
 
 
 def test_a_quantile_is_one_of_the_values():

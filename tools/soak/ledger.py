@@ -1,5 +1,6 @@
 """Counts what became of each request, and says which figures were not held. Pure: it is told all."""
 
+import itertools
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -77,6 +78,12 @@ def slope_mb_a_minute(samples: Sequence[tuple[float, float]]) -> float:
     return 60 * statistics.linear_regression(*zip(*samples, strict=True)).slope
 
 
+def slopes(samples: Sequence[tuple[float, float]], parts: int) -> list[float]:
+    """Return the slope of each part: a cache that fills rises less and less, a leak does not."""
+    edges = [len(samples) * part // parts for part in range(parts + 1)]
+    return [slope_mb_a_minute(samples[begin:end]) for begin, end in itertools.pairwise(edges)]
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
@@ -103,6 +110,7 @@ def figures(
         slope = slope_mb_a_minute(samples)
         megabytes = [size for _, size in samples] or [0.0]
         value = f"{slope:+.3f} MB/min, {megabytes[0]:.1f} to {megabytes[-1]:.1f} MB, highest {max(megabytes):.1f}"
+        value += "; by quarter" + "".join(f" {one:+.2f}" for one in slopes(samples, 4))
         is_held = bool(samples) and slope < MAX_SLOPE_MB_A_MINUTE
         found.append(Figure(f"anonymous memory of {name} (< {MAX_SLOPE_MB_A_MINUTE})", value, is_held))
     return [

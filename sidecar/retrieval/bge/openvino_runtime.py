@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import importlib.util
 import mmap
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 OPENVINO = "openvino"
+_FIRST_USE = threading.Lock()
 ASK_EACH_MS = 50
 """How often a batch asks whether anybody still waits for it."""
 INT8_GROUP = 128
@@ -37,11 +39,25 @@ def is_installed() -> bool:
     return importlib.util.find_spec(OPENVINO) is not None
 
 
+def library() -> Any:  # noqa: ANN401 - a module
+    """Import it, and have it make its tables of types.
+
+    It makes them at the first use, and lets go of the interpreter's lock meanwhile (2026.4.1): where two threads use it
+    first at the same time, one waits for the table with that lock, the other for the lock, and all stand still.
+    """
+    import numpy as np
+
+    with _FIRST_USE:
+        import openvino
+
+        tensor = openvino.Tensor(np.zeros((1, 1), np.int64), shared_memory=True)
+        assert tensor.data.dtype == tensor.get_element_type().to_dtype()
+        return openvino
+
+
 def version() -> str:
     """Give its version: another one writes other files."""
-    import openvino
-
-    found: str = openvino.__version__
+    found: str = library().__version__
     return found
 
 
@@ -62,6 +78,8 @@ def convert(encoder: "torch.nn.Module", dtype: Dtype) -> Any:  # noqa: ANN401 - 
         OpenVinoError: it cannot be converted.
     """
     import torch
+
+    library()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -83,11 +101,9 @@ def save(model: Any, path: Path, dtype: Dtype) -> None:  # noqa: ANN401 - as abo
     Raises:
         OSError: it cannot be written.
     """
-    import openvino
-
     try:
         # In half precision weights of 16 bits lose nothing: float16 has more digits than bfloat16.
-        openvino.save_model(model, str(path), compress_to_fp16=is_half(dtype))
+        library().save_model(model, str(path), compress_to_fp16=is_half(dtype))
     except RuntimeError as exc:
         raise OSError(str(exc)) from exc
 
@@ -145,7 +161,6 @@ class OpenVinoEncoder:
         Raises:
             OpenVinoError: the file is not one of OpenVINO's, or not whole, or cannot be computed.
         """
-        import openvino
         import torch
 
         settings = {
@@ -157,7 +172,7 @@ class OpenVinoEncoder:
             **({"DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP} if dtype == "int8" else {}),
         }
         with _errors():
-            self._compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+            self._compiled = library().Core().compile_model(str(path), "CPU", settings)
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self.device = torch.device(CPU)
         with _errors():

@@ -18,9 +18,11 @@ MODEL_LIMIT_TOKENS = 8192
 """Most tokens of an input, whatever a model says it can read."""
 
 
+TOKEN_CHARS = 16
+"""No token of XLM-R is longer: so many characters for each token that is read usually hold enough of them. The rest of
+a text is looked at only where they do not, since one character may become eighteen (U+FDFA)."""
 MAX_CHARS_PER_TOKEN = 64
-"""A text is cut at so many characters for each token that is read, so that the time for one has a bound: no token of
-XLM-R is longer than 16 characters."""
+"""A text is cut at so many characters for each token that is read, so that the time for one has a bound."""
 SPACES = re.compile(r"\s{2,}")
 """What tokenizers of this family read as one space: it must not take the room of words."""
 
@@ -59,15 +61,28 @@ class Tokenizer:
         """Give texts as ids without special ones, and whether they were cut before that."""
         max_chars = limit * MAX_CHARS_PER_TOKEN
         short = [text if len(text) <= max_chars else SPACES.sub(" ", text) for text in texts]
-        found = self._backend.encode_batch_fast([text[:max_chars] for text in short], add_special_tokens=False)
-        return [(one.ids, len(text) > max_chars) for one, text in zip(found, short, strict=True)]
+        begun = [text[: limit * TOKEN_CHARS] for text in short]
+        found = self._backend.encode_batch_fast(begun, add_special_tokens=False)
+        return [self._whole(text, one.ids, limit) for text, one in zip(short, found, strict=True)]
+
+    def _whole(self, text: str, begun: list[int], limit: int) -> tuple[list[int], bool]:
+        """Give the ids of a text whose beginning is known, and whether it was cut before that."""
+        if len(text) <= limit * TOKEN_CHARS:
+            return begun, False
+        if len(begun) >= limit:
+            return begun, True
+        max_chars = limit * MAX_CHARS_PER_TOKEN
+        return self._backend.encode(text[:max_chars], add_special_tokens=False).ids, len(text) > max_chars
 
     def pieces(self, text: str, limit: int, *, special: bool) -> list[Piece]:
         """Give the tokens of a text, cut to so many, with the special ones around it or without.
 
         White space stays where it is, since they say where in the text they are.
         """
-        found = self._backend.encode(_within(text, limit * MAX_CHARS_PER_TOKEN), add_special_tokens=False)
+        begun = _within(text, limit * TOKEN_CHARS)
+        found = self._backend.encode(begun, add_special_tokens=False)
+        if len(found.ids) < limit and len(begun) < len(text):
+            found = self._backend.encode(_within(text, limit * MAX_CHARS_PER_TOKEN), add_special_tokens=False)
         spans = zip(found.ids[:limit], found.offsets[:limit], strict=True)
         pieces = [Piece(number, text[start:stop], False, start, stop) for number, (start, stop) in spans]
         if not special:

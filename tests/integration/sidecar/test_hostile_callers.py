@@ -101,6 +101,14 @@ async def test_who_has_no_key_hears_so_while_still_sending_and_is_not_parsed(gua
     await until(lambda: not guarded.service._api_port.connections, 10)
 
 
+async def test_the_description_which_needs_no_key_costs_next_to_nothing(guarded):
+    asked = head("GET", "/openapi.json", {"Connection": "close"})
+    await ask(guarded.url, asked)
+    with cpu_seconds(0.5):  # made anew each time, 2
+        for _ in range(20):
+            assert status_of(await ask(guarded.url, asked)) == 200
+
+
 # ── multipart ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 LINES = b"a\r\n" * 700_000
@@ -219,6 +227,17 @@ async def test_the_ops_port_makes_room_too(service):
             await idle.enter_async_context(connected(service.ops))
         for path in OPS_PATHS:
             assert status_of(await ask(service.ops, head("GET", path, {"Connection": "close"}))) == 200
+
+
+async def test_a_rush_on_the_ops_port_holds_no_probe_up(service):
+    host, port = service.ops.removeprefix("http://").split(":")
+    async with contextlib.AsyncExitStack() as rush:
+        for _ in range(900):  # as many as wait in the kernel
+            one = rush.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, int(port)))
+        answer = await ask(service.ops, head("GET", "/livez", {"Connection": "close"}), seconds=5)
+    assert status_of(answer) == 200  # if each were spared for a second: after 14
 
 
 async def test_a_head_that_does_not_come_ends_the_connection(start):

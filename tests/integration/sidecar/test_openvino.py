@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import mmap
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from sidecar.retrieval.bge.models import Embedder
 from sidecar.retrieval.model import AbandonedError, ModelLoadError
 from tests.integration.sidecar.retrieving import Models, loaded, post
 from tests.integration.sidecar.test_embedding import TEXTS, THAI, cosine
+from tests.unit.test_docs import ROOT
 from tools.fakes import model_texts, tiny_models
 
 pytestmark = pytest.mark.skipif(not openvino_runtime.is_installed(), reason="the extra openvino is not installed")
@@ -269,3 +271,36 @@ def test_it_is_an_error_where_it_was_asked_for_and_else_torch_s(copied, means, r
     with pytest.raises(ModelLoadError) if required else contextlib.nullcontext():
         model = Embedder(copied.embedder, LoadOptions("float32", openvino=means))
     assert required or model.backend == "torch"
+
+
+FIRST_USE = """
+import sys, threading
+import numpy as np
+from sidecar.retrieval.bge import openvino_runtime
+
+def use():
+    together.wait()
+    openvino = openvino_runtime.library()
+    openvino.Type.i64.to_dtype()
+    openvino.Tensor(np.zeros((1, 2), np.int64), shared_memory=True).data
+
+import openvino  # takes a second; without it the threads come one after the other
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(8)
+threads = [threading.Thread(target=use) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_that_use_the_library_first_at_the_same_time_do_not_stand_still():
+    """Without a lock a third of these processes stood still for ever, with all their threads."""
+    started = [subprocess.Popen([sys.executable, "-c", FIRST_USE], cwd=ROOT) for _ in range(8)]
+    try:
+        assert [one.wait(60) for one in started] == [0] * 8
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from sidecar.api.app_keys import EMBEDDER, RETRIEVAL_ANSWERS
 from sidecar.api.deliver import READ_BYTES_PER_S, time_for_slice_s
+from sidecar.retrieval.bge.tokenizer import TOKEN_CHARS
 from tests.conftest import until
 from tests.integration.sidecar.retrieving import loaded, post, slowed
 from tools.fakes import model_texts
@@ -188,3 +190,35 @@ def test_a_reranker_in_half_precision_leaves_its_file(models):
     command = [sys.executable, "-c", MAPPED, str(models.reranker)]
     told = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
     assert told.stdout == "0\n"
+
+
+LONG = {
+    "words": "the contract is signed " * 2000,
+    "one word": "a" * 20_000,
+    "Thai": "ขอส่งเอกสารเพื่อพิจารณาอนุมัติ" * 500,
+    "marks that join their letters": "e\u0302\u0301" * 1000,
+    "white space": "a" + " " * 3000 + "b",
+    "a few words after white space": "\n \t" * 5000 + "the end",
+    "invisible characters": "a\u200b" * 600,
+    "short": "a b c",
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=list(LONG))
+async def test_a_text_of_which_the_beginning_is_looked_at_has_the_tokens_of_the_whole(retrieving, text):
+    tokenizer, limit = retrieving.service.api[EMBEDDER].keeper.model._tokenizer, 50
+    whole = tokenizer._backend.encode(re.sub(r"\s{2,}", " ", text), add_special_tokens=False).ids
+    ((ids, is_cut),) = tokenizer.ids([text], limit)
+    assert ids[:limit] == whole[:limit]
+    assert (is_cut or len(ids) > limit) == (len(whole) > limit)
+    assert [one.id for one in tokenizer.pieces(text, limit, special=False)] == (
+        tokenizer._backend.encode(text, add_special_tokens=False).ids[:limit]
+    )
+
+
+async def test_characters_that_become_eighteen_are_not_all_made_tokens(retrieving):
+    """Eight megabytes of them took a gigabyte, which the process kept."""
+    tokenizer, limit = retrieving.service.api[EMBEDDER].keeper.model._tokenizer, 50
+    ((ids, is_cut),) = tokenizer.ids(["\ufdfa" * 1_000_000], limit)
+    assert is_cut
+    assert limit < len(ids) <= limit * TOKEN_CHARS * 18
