@@ -39,6 +39,7 @@ IMAGE_FOLDER ?= build/image
 # How many tests run at once: two on each of two cores, since most of them wait.
 TEST_WORKERS ?= 4
 MINUTES ?= 20
+SHAPE ?= small
 # A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
 PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # pip compiles with one core; all of them do it below.
@@ -62,7 +63,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
-	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib  # torch holds a file that Python 3.12 alone can compile
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
 # Tesseract's language data, and what Debian splits off Python; then what some of the tests want, without which they are
@@ -140,8 +141,8 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
 
-soak: packages  ## Run the service under everything at once for MINUTES (20), and print what must hold; more as root
-	@$(BIN)/python -m tools.soak --minutes $(MINUTES)
+soak: packages  ## Run the service under everything at once for MINUTES (20), ONLY=documents|texts, or TEXTS=torch|openvino; more as root
+	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(addprefix --only ,$(ONLY)) $(if $(TEXTS),--texts $(TEXTS) --shape $(SHAPE))
 
 # DATA: a folder with other people's files, docs/quality.md says which; without it, made pages and the repository's own.
 bench-quality: numeral-fonts  ## Measure the text's quality beside bare Tesseract; DATA=folder adds other people's files

@@ -137,7 +137,7 @@ async def _mirror_folder(settings: Settings, options: argparse.Namespace) -> int
             async with open_mirror(settings, ProfileFolder(options.output, write_profiles), "") as mirror:
                 if options.once:
                     return await _mirror_once(mirror, is_dry=options.dry_run)
-                await _mirror_until_stopped(mirror, settings)
+                await _mirror_until_stopped(mirror, settings, str(options.output))
                 return 0
     except BlockingIOError:
         raise SettingsError(f"another mirror writes to the folder {options.output}") from None
@@ -145,15 +145,17 @@ async def _mirror_folder(settings: Settings, options: argparse.Namespace) -> int
         raise SettingsError(f"the folder {options.output} cannot be written: {exc.strerror}") from exc
 
 
-async def _mirror_until_stopped(mirror: "Mirror", settings: Settings) -> None:
+async def _mirror_until_stopped(mirror: "Mirror", settings: Settings, folder: str) -> None:
+    from controller.app import open_mirror_ops  # noqa: PLC0415 - as above
     from controller.ops.telemetry import configure_logging  # noqa: PLC0415 - as above
 
     configure_logging(settings.log_level)
-    running = asyncio.create_task(mirror.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with suppress(asyncio.CancelledError):
-        await running
+    async with open_mirror_ops(settings, mirror, folder):
+        running = asyncio.create_task(mirror.run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 async def _mirror_once(mirror: "Mirror", *, is_dry: bool) -> int:

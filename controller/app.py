@@ -17,8 +17,8 @@ from controller.kube.sidecar_client import SidecarClient
 from controller.mirror.kept_list import KeptList
 from controller.mirror.mirror import Mirror, ProfileResources
 from controller.mirror.planner import MirrorRules
-from controller.ops.health import Facts
-from controller.ops.server import open_ops
+from controller.ops.health import Facts, mirror_alone
+from controller.ops.server import OpsPort, open_ops
 from controller.ops.telemetry import Metrics
 from controller.ops.watch_ages import WatchAges
 from controller.publish.reconcile import Reconciler
@@ -32,6 +32,10 @@ CRD_LOOK_S = 1.0
 """How often to check for the CRD while it is missing, in seconds; the same command often installs it."""
 MAX_STILL_S = 30.0
 """How much longer than a resync and a pass, in seconds, a loop may be silent before ``/livez`` fails."""
+
+MIRROR_STILL_S = 120.0
+"""How much longer than its interval a pass of a mirror that runs alone may take before ``/livez`` fails: its database
+and its folder may be on a network that hangs."""
 
 
 LOST_WATCHES = 3
@@ -189,6 +193,24 @@ async def open_mirror(settings: Settings, resources: ProfileResources, namespace
 
 
 @asynccontextmanager
+async def open_mirror_ops(settings: Settings, mirror: Mirror, folder: str) -> AsyncIterator[int | None]:
+    """Serve the ops port of a mirror that runs by itself, if the settings name one; yields the port.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    if settings.mirror_ops_port is None:
+        yield None
+        return
+    metrics = Metrics()
+    metrics.watch_mirror(lambda: mirror.facts)
+    at = OpsPort(settings.host, settings.mirror_ops_port, "MIRROR_OPS_PORT")
+    longest_s = settings.mirror_interval_s + MIRROR_STILL_S
+    async with open_ops(at, lambda: mirror_alone(mirror.facts, folder, mirror.still_s, longest_s), metrics) as port:
+        yield port
+
+
+@asynccontextmanager
 async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIterator[tuple[Controller, int]]:
     """Make a controller whose ops port is open; also yield the port.
 
@@ -211,4 +233,5 @@ async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIt
             else None
         )
         controller = Controller(settings, cluster, sidecars, mirror, kept_list, ages, metrics)
-        yield controller, await stack.enter_async_context(open_ops(settings, controller.facts, metrics))
+        at = OpsPort(settings.host, settings.ops_port, "CONTROLLER_OPS_PORT")
+        yield controller, await stack.enter_async_context(open_ops(at, controller.facts, metrics))

@@ -125,6 +125,13 @@ class Settings(BaseModel):
     mirror_interval_s: Seconds = Field(
         2, alias="MIRROR_INTERVAL_SECONDS", description="How often the rows are read, in seconds."
     )
+    mirror_ops_port: Port | None = Field(
+        None,
+        alias="MIRROR_OPS_PORT",
+        description="Port of `/livez`, `/readyz` and `/metrics` of `mirror --output`, at `CONTROLLER_HOST`. Unset: "
+        "none, so that nothing is opened on a host that does not ask for it; `compose.yaml` sets it. 0 takes a free "
+        "one.",
+    )
     mirror_models: str = Field(
         names.OCR_MODEL,
         alias="MIRROR_MODELS",

@@ -7,7 +7,7 @@ for the home folder that ``~`` stands for.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -28,6 +28,14 @@ NO_FALLBACK = "none"
 
 MAY_BE_EMPTY = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
 """Settings that have a default, and that an empty value switches off."""
+
+
+class NamedModel(NamedTuple):
+    """A model to embed or rerank with: what it does, where it is, and its name for callers."""
+
+    kind: str
+    source: str
+    name: str
 
 
 class Settings(BaseModel):
@@ -298,6 +306,13 @@ class Settings(BaseModel):
         alias="RERANKER_MODEL",
         description="Model of `/rerank`, likewise.",
     )
+    retrieval_models: str = Field(
+        "",
+        alias="RETRIEVAL_MODELS",
+        description="Models that requests choose by `model`, in place of the two above: `embed:` or `rerank:` and a "
+        "folder or a name on the hub, with commas between them. The first of a kind is the default; the others are "
+        "loaded by their first call. A kind that is not named keeps its setting above. Empty: `model` is ignored.",
+    )
     bge_keep_alive_s: float = Field(
         0,
         alias="BGE_KEEP_ALIVE_SECONDS",
@@ -405,7 +420,14 @@ class Settings(BaseModel):
         alias="RETRIEVAL_MAX_QUEUED_ITEMS",
         ge=1,
         description="Texts that may wait or be computed at a time, for each model; beyond that a request gets 429"
-        " with Retry-After. One request is always accepted if nothing waits.",
+        " with Retry-After. One request of each key is always accepted if none of that key is in work.",
+    )
+    retrieval_key_max_items: int = Field(
+        0,
+        alias="RETRIEVAL_KEY_MAX_ITEMS",
+        ge=0,
+        description="Texts of one API key in work at a time, to embed, rerank or tokenise; beyond that it gets 429 "
+        "`quota_exhausted`. A key's only request is always accepted. Keys of the same name share it. 0: no limit.",
     )
     retrieval_max_body_bytes: int = Field(
         8 * MIB,
@@ -601,6 +623,15 @@ class Settings(BaseModel):
             raise ValueError(f"OCR_PORT and OCR_OPS_PORT are both {self.port}: they must differ")
         return self
 
+    @field_validator("retrieval_models")
+    @classmethod
+    def _names_models(cls, given: str) -> str:
+        named = [_named(one) for one in given.split(",") if one.strip()]
+        names = [(one.kind, one.name) for one in named]
+        if twice := [name for kind, name in names if names.count((kind, name)) > 1]:
+            raise ValueError(f"{twice[0]} is named twice: requests could not choose between them")
+        return given
+
     @model_validator(mode="after")
     def _lease_is_remembered(self) -> Self:
         if self.on_pressure == "lease" and not self.state_dir:
@@ -610,14 +641,18 @@ class Settings(BaseModel):
         return self
 
     @property
-    def bge_m3_name(self) -> str:
-        """The embedder's name for callers: of a folder only the last part."""
-        return _public_name(self.bge_m3_model)
+    def embedders(self) -> tuple[NamedModel, ...]:
+        """The embedders, the default first; one with an empty source means that there is none."""
+        return self._models("embed") or (NamedModel("embed", self.bge_m3_model, _public_name(self.bge_m3_model)),)
 
     @property
-    def reranker_name(self) -> str:
-        """The reranker's name for callers, likewise."""
-        return _public_name(self.reranker_model)
+    def rerankers(self) -> tuple[NamedModel, ...]:
+        """The rerankers, likewise."""
+        return self._models("rerank") or (NamedModel("rerank", self.reranker_model, _public_name(self.reranker_model)),)
+
+    def _models(self, kind: str) -> tuple[NamedModel, ...]:
+        named = [_named(one) for one in self.retrieval_models.split(",") if one.strip()]
+        return tuple(one for one in named if one.kind == kind)
 
     @property
     def thai_model_dir(self) -> Path:
@@ -633,6 +668,15 @@ class Settings(BaseModel):
     def fallback(self) -> str | None:
         """The engine that reads if the one asked for cannot; None: no engine."""
         return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
+
+
+def _named(entry: str) -> NamedModel:
+    kind, _, source = entry.strip().partition(":")
+    if kind not in ("embed", "rerank") or not source.strip():
+        raise ValueError(
+            f"{entry.strip()} is no model, accepted is embed: or rerank: and a folder or a name on the hub"
+        )
+    return NamedModel(kind, source.strip(), _public_name(source.strip()))
 
 
 def _public_name(model: str) -> str:

@@ -119,13 +119,14 @@ def measure(count: int, rounds: int) -> Measured | None:
 
     if not torch.cuda.is_available():
         return None
+    from sidecar.retrieval.bge.loading import LoadOptions
     from sidecar.retrieval.bge.models import Embedder
     from sidecar.retrieval.bge.torch_runtime import find_gpu
     from tools.fakes import model_texts, tiny_models
 
     shape = model_texts.Shape(hidden=1024, layers=24, heads=16, vocabulary=3000)
     with tempfile.TemporaryDirectory() as folder:
-        embedder = Embedder(tiny_models.make_embedder(Path(folder), shape), "auto", find_gpu(0))
+        embedder = Embedder(tiny_models.make_embedder(Path(folder), shape), LoadOptions("auto", find_gpu(0)))
     held = [embedder.copy_to_gpu()]
     line = embedder.tokenize(model_texts.texts(count))
 

@@ -81,6 +81,7 @@ class Mirror:
         self._up_since: datetime | None = None
         self._told: frozenset[Notice] = frozenset()
         self._facts = MirrorFacts()
+        self._began_s: float | None = None
         self._settled: tuple[Inputs, Plan] | None = None
         """The last plan and its input, if the same input needs no new plan: at rest, nothing is computed."""
 
@@ -89,10 +90,15 @@ class Mirror:
         """The mirror's state after the last pass."""
         return self._facts
 
+    @property
+    def still_s(self) -> float:
+        """Seconds since the latest pass began; 0 before the first."""
+        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
+
     async def run(self) -> None:
         """Mirror every interval, counted from the start of one pass to that of the next, until cancelled."""
         while True:
-            began = time.monotonic()
+            began = self._began_s = time.monotonic()
             await self.run_once()
             await asyncio.sleep(max(0.0, began + self._interval_s - time.monotonic()))
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from controller.mirror.facts import MirrorFacts
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -28,7 +30,7 @@ class Facts:
     is_crd_there: bool
     waiting: Sequence[str] = ()
     """Namespaces without a successful pass so far."""
-    failing: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    failing: Mapping[str, tuple[str, datetime | None]] = field(default_factory=dict)
     """Namespaces whose passes fail: why, and since when."""
     database_down_since: datetime | None = None
     oldest_beat_s: float = 0
@@ -36,6 +38,18 @@ class Facts:
     watch_ages_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds since something was heard of each watched kind."""
     longest_watch_s: float = 0
+
+
+def mirror_alone(mirror: MirrorFacts, folder: str, still_s: float, longest_still_s: float) -> Facts:
+    """Give the facts of a mirror that runs without a controller, and writes into a folder."""
+    return Facts(
+        is_crd_there=True,
+        waiting=[] if mirror.last_read else [folder],
+        failing={folder: (mirror.cluster_reason, None)} if mirror.cluster_reason else {},
+        database_down_since=mirror.down_since,
+        oldest_beat_s=still_s,
+        longest_beat_s=longest_still_s,
+    )
 
 
 def readiness(facts: Facts) -> list[Reason]:

@@ -3,14 +3,24 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from controller.ops.health import Facts, is_alive, readiness
 from controller.ops.telemetry import Metrics
-from controller.settings import Settings, SettingsError
+from controller.settings import SettingsError
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpsPort:
+    """Where to serve, 0 for a free port, and the setting that says so."""
+
+    host: str
+    port: int
+    setting: str
 
 
 def build_app(facts: Callable[[], Facts], metrics: Metrics) -> web.Application:
@@ -39,7 +49,7 @@ def build_app(facts: Callable[[], Facts], metrics: Metrics) -> web.Application:
 
 
 @asynccontextmanager
-async def open_ops(settings: Settings, facts: Callable[[], Facts], metrics: Metrics) -> AsyncIterator[int]:
+async def open_ops(at: OpsPort, facts: Callable[[], Facts], metrics: Metrics) -> AsyncIterator[int]:
     """Serve the ops port; yields the port.
 
     Raises:
@@ -49,11 +59,11 @@ async def open_ops(settings: Settings, facts: Callable[[], Facts], metrics: Metr
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, settings.host, settings.ops_port).start()
+            await web.TCPSite(runner, at.host, at.port).start()
         except OSError as exc:
-            raise SettingsError(f"CONTROLLER_OPS_PORT is {settings.ops_port}: {exc.strerror}") from exc
+            raise SettingsError(f"{at.setting} is {at.port}: {exc.strerror}") from exc
         port: int = runner.addresses[0][1]
-        log.info("serving", extra={"ops": f"{settings.host}:{port}"})
+        log.info("serving", extra={"ops": f"{at.host}:{port}"})
         yield port
     finally:
         await runner.cleanup()

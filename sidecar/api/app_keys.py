@@ -1,5 +1,7 @@
 """The application's typed keys: each long-lived object has one key here, and no other name."""
 
+from collections.abc import Hashable
+
 from aiohttp import web
 
 from sidecar.api.connections import Connections
@@ -47,10 +49,14 @@ STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
 """Only where OCR_STATE_DIR is set."""
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
+EMBEDDERS: web.AppKey[dict[str, Retriever[str, Embedding]]] = web.AppKey("EMBEDDERS", dict)
+"""All by their names for callers; EMBEDDER is the first."""
+RERANKERS: web.AppKey[dict[str, Retriever[tuple[str, str], float]]] = web.AppKey("RERANKERS", dict)
 PLACEMENT = web.AppKey("PLACEMENT", Placement)
 RETRIEVAL_VRAM = web.AppKey("RETRIEVAL_VRAM", VramMonitor)
 RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
 RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
+TEXT_QUOTA = web.AppKey("TEXT_QUOTA", Quota)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
@@ -60,3 +66,9 @@ BACKEND = web.RequestKey("BACKEND", str)
 """Which library computed the answer."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""
+
+
+def caller_of(request: web.Request) -> Hashable:
+    """Return what distinguishes callers; in network mode all are the same caller."""
+    caller = request.get(CALLER)
+    return caller and caller.identity

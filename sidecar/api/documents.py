@@ -1,7 +1,6 @@
 """Documents over HTTP, `/ocr-upload` and `/ocr`: receive, parse, call the use case, answer."""
 
 import time
-from collections.abc import Hashable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from aiohttp import web
 from sidecar.api import deliver, receive
 from sidecar.api.answer import Answer, StreamedAnswer
 from sidecar.api.app_keys import (
-    CALLER,
     DRAIN,
     ENGINE_TRAITS,
     METRICS,
@@ -21,6 +19,7 @@ from sidecar.api.app_keys import (
     SETTINGS,
     SPOOL,
     UPLOADS,
+    caller_of,
 )
 from sidecar.api.middleware import error_of
 from sidecar.api.receive import read_body
@@ -41,7 +40,7 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     profiles = _refuse_early(request)
     with ExitStack() as held:
-        held.enter_context(request.app[QUOTA].place(_caller(request)))
+        held.enter_context(request.app[QUOTA].place(caller_of(request)))
         file = held.enter_context(request.app[SPOOL].file(settings.max_document_bytes))
         async with request.app[DRAIN].arriving():
             fields = await receive.receive_upload(request, file, settings)
@@ -56,7 +55,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
     profiles = _refuse_early(request)
     receive.refuse_length(request, settings.max_field_bytes, settings.max_field_bytes)
     with ExitStack() as held:
-        held.enter_context(request.app[QUOTA].place(_caller(request)))
+        held.enter_context(request.app[QUOTA].place(caller_of(request)))
         file = held.enter_context(request.app[SPOOL].file(settings.max_document_bytes))
         async with request.app[DRAIN].arriving():
             async with receive.receiving(settings.receive_timeout_s):
@@ -67,12 +66,6 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
         return await _answer(request, _job(request, asked, file.path, profiles, received_s), held)
 
 
-def _caller(request: web.Request) -> Hashable:
-    """Return what distinguishes callers; in network mode all are the same caller."""
-    caller = request.get(CALLER)
-    return caller and caller.identity
-
-
 def _accepted(app: web.Application) -> ocr.Accepted:
     return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINE_TRAITS]])
 
@@ -80,7 +73,7 @@ def _accepted(app: web.Application) -> ocr.Accepted:
 def _refuse_early(request: web.Request) -> Profiles:
     """Refuse early, before the body is received, what would be refused anyway; use the current profiles."""
     common.refuse_keep_alive(request.query)
-    request.app[READER].admission.refuse_if_full(_caller(request))
+    request.app[READER].admission.refuse_if_full(caller_of(request))
     return request.app[PROFILE_STORE].current
 
 
@@ -145,7 +138,7 @@ def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Pro
         Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
     )
     languages = asked.languages or settings.languages
-    order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, _caller(request))
+    order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, caller_of(request))
     deadline_s = instructions.deadline_s or settings.deadline_s
     return ReadJob(
         asked.engine, page_request, order, asked.requested_options, received_s + deadline_s if deadline_s else None

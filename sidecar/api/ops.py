@@ -8,17 +8,16 @@ from sidecar import __version__
 from sidecar.api.app_keys import (
     CALL_GATE,
     DRAIN,
-    EMBEDDER,
     ENGINE_TRAITS,
     METRICS,
     PROFILE_STORE,
     PULSE,
     READER,
-    RERANKER,
     SETTINGS,
     STATE_FOLDER,
     WORKERS,
 )
+from sidecar.api.texts.choice import every_retriever
 from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
 from sidecar.runtime import sandbox
@@ -107,8 +106,8 @@ async def get_readyz(request: web.Request) -> web.Response:
     """Tell for each capability whether it is available; 200 if documents can be read."""
     facts, profiles = facts_of(request.app), request.app[PROFILE_STORE].current
     readable = health.ocr_capability(facts)
-    embedder, reranker = request.app[EMBEDDER], request.app[RERANKER]
-    capabilities = {"ocr": readable, embedder.name: embedder.capability, reranker.name: reranker.capability}
+    retrievers = every_retriever(request.app)
+    capabilities = {"ocr": readable, **{one.name: one.capability for one in retrievers}}
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
@@ -132,11 +131,12 @@ def _lease(app: web.Application) -> dict[str, object]:
     """Tell where the lease of the GPU is, and what is owed."""
     lease = app[CALL_GATE].lease if CALL_GATE in app else None
     if lease is None:
-        return {"phase": "off", "reason": None, "owed": [], "awaySeconds": None}
+        return {"phase": "off", "reason": None, "owed": [], "forgiven": [], "awaySeconds": None}
     return {
         "phase": lease.state.phase.value,
         "reason": lease.obstacle or lease.state.refusal,
         "owed": [one.name for one in lease.state.owed],
+        "forgiven": list(lease.forgiven),
         "awaySeconds": None if lease.away_s is None else round(lease.away_s, 1),
     }
 

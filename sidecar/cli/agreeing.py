@@ -10,10 +10,11 @@ from typing import Any
 from sidecar.environment import SettingsError
 from sidecar.retrieval.bge import agreement, hub
 from sidecar.retrieval.bge.agreement import NEIGHBOURS, Agreement
-from sidecar.retrieval.bge.loading import OpenVinoMeans
-from sidecar.retrieval.bge.models import Embedder, Reranker
+from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
+from sidecar.retrieval.bge.models import Reranker
 from sidecar.retrieval.model import ModelLoadError
 from sidecar.runtime.cores import usable_cores
+from sidecar.service.retrieval_wiring import embedding_model
 from sidecar.settings import Settings
 
 MIN_TEXTS = 2 * NEIGHBOURS
@@ -26,7 +27,7 @@ class Checked:
     """A model that is checked: by what name, from where, and what is compared of it."""
 
     name: str
-    model: type[Embedder] | type[Reranker]
+    model: Callable[..., Any]
     source: str
     measure: Callable[[Any, Sequence[str]], Any]
 
@@ -39,8 +40,11 @@ def check(options: argparse.Namespace, settings: Settings) -> bool:
     """
     texts = _texts(options.files)
     models = (
-        Checked("embed", Embedder, settings.bge_m3_model, agreement.similarities),
-        Checked("rerank", Reranker, settings.reranker_model, agreement.scores),
+        *(
+            Checked(f"embed {one.name}", embedding_model, one.source, agreement.similarities)
+            for one in settings.embedders
+        ),
+        *(Checked(f"rerank {one.name}", Reranker, one.source, agreement.scores) for one in settings.rerankers),
     )
     configured = [one for one in models if one.source]
     if not configured:
@@ -54,9 +58,11 @@ def check(options: argparse.Namespace, settings: Settings) -> bool:
 def _check_one(one: Checked, texts: Sequence[str], means: OpenVinoMeans, options: argparse.Namespace) -> bool:
     try:
         folder = hub.find_model(one.source)
-        reference = one.measure(one.model(folder, "float32"), texts)
+        reference = one.measure(one.model(folder, LoadOptions("float32")), texts)
         gc.collect()  # never both in memory
-        found = agreement.agreement(reference, one.measure(one.model(folder, options.dtype, openvino=means), texts))
+        found = agreement.agreement(
+            reference, one.measure(one.model(folder, LoadOptions(options.dtype, openvino=means)), texts)
+        )
     except ModelLoadError as exc:
         print(f"{one.name}: {exc}")
         return False

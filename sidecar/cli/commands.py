@@ -89,9 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "fetch",
         help="download the models of embed and rerank, and RapidOCR's for Thai",
-        description="Download the models that BGE_M3_MODEL and RERANKER_MODEL name into the cache (HF_HOME), and "
-        "RapidOCR's Thai model into OCR_RAPIDOCR_DIR, if the libraries that run them are installed. serve finds them "
-        "there without a network. Exit status 1 if one cannot be downloaded.",
+        description="Download the models that BGE_M3_MODEL, RERANKER_MODEL or RETRIEVAL_MODELS name into the cache "
+        "(HF_HOME), and RapidOCR's Thai model into OCR_RAPIDOCR_DIR, if the libraries that run them are installed. "
+        "serve finds them there without a network. Exit status 1 if one cannot be downloaded.",
     )
     return parser
 
@@ -180,7 +180,7 @@ def _fetch(environ: Mapping[str, str]) -> int:
         return _tell(missing("FlagEmbedding" if find_spec("torch") else "torch"))
     fetched = [_fetch_thai(settings)] if reads and settings.rapidocr_thai_url else []
     if is_installed():
-        fetched += [_fetch_model(source) for source in (settings.bge_m3_model, settings.reranker_model) if source]
+        fetched += [_fetch_model(one.source) for one in (*settings.embedders, *settings.rerankers) if one.source]
     return 0 if all(fetched) else EXIT_FAILED
 
 

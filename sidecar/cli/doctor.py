@@ -184,8 +184,8 @@ def _retrieval(settings: Settings) -> Iterator[Finding]:
         yield Finding("embed and rerank", ok=False, detail="torch or FlagEmbedding is not installed", remedy=remedy)
         return
     for route, setting, source in (
-        ("/embed", "BGE_M3_MODEL", settings.bge_m3_model),
-        ("/rerank", "RERANKER_MODEL", settings.reranker_model),
+        *(("/embed", "BGE_M3_MODEL", one.source) for one in settings.embedders),
+        *(("/rerank", "RERANKER_MODEL", one.source) for one in settings.rerankers),
     ):
         there = bool(source) and hub.is_at_hand(source)
         detail = f"{source} is " + ("available" if there else "not available") if source else f"{setting} is empty"

@@ -64,6 +64,9 @@ class Document(Protocol):
     def is_empty(self, index: int) -> bool:
         """Return whether nothing is drawn on the page."""
 
+    def undrawn_notes(self, index: int) -> tuple[str, ...]:
+        """Return the texts of notes on a page that cannot be drawn, once the page has been looked at."""
+
     def check_page(self, index: int, dpi: int) -> None:
         """Refuse a page that is too large to render."""
 
@@ -150,9 +153,12 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
         layer = document.text_layer(index, inquiry.char_threshold) if inquiry.use_text_layer else None
         says_something = layer is not None and bool(layer.text.strip())
         if layer and says_something and reads_like_text(layer):
-            return PageFacts(index, clean(layer.text), repaired=layer.repaired)
+            notes = document.undrawn_notes(index)
+            return PageFacts(index, clean(layer.text), repaired=layer.repaired, notes=notes)
         document.check_page(index, limits.dpi)
-        return PageFacts(index, blank=document.is_empty(index), implausible_layer=says_something)
+        is_empty = document.is_empty(index)
+        notes = document.undrawn_notes(index)
+        return PageFacts(index, blank=is_empty, implausible_layer=says_something, notes=notes)
     except SidecarError as error:
         return PageFacts(index, error=error)
 

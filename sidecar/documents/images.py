@@ -92,6 +92,10 @@ class Images:
         """Always False: unknown before decoding."""
         return False
 
+    def undrawn_notes(self, index: int) -> tuple[str, ...]:  # noqa: ARG002 - a document's common shape
+        """Return nothing: pictures have no notes."""
+        return ()
+
     def check_page(self, index: int, dpi: int) -> None:  # noqa: ARG002 - a picture has the pixels it has
         """Refuse a picture with more pixels than the limit, from its header alone; and one that is mostly missing."""
         with _pillow_errors():

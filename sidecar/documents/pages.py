@@ -43,6 +43,8 @@ class PageFacts:
     error: SidecarError | None = None
     repaired: tuple[Repair, ...] = ()
     implausible_layer: bool = False
+    notes: tuple[str, ...] = ()
+    """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
 
 
 @dataclass(frozen=True)

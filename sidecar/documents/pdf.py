@@ -49,6 +49,7 @@ class Pdf:
         self._max_page_pixels = max_page_pixels
         self.page_count = len(document)
         self._evidence = MarkEvidence()
+        self._undrawn: dict[int, tuple[str, ...]] = {}
 
     @classmethod
     @contextmanager
@@ -141,6 +142,10 @@ class Pdf:
         with self._page(index) as page:
             return not (pdfium_c.FPDFPage_CountObjects(page) or pdfium_c.FPDFPage_GetAnnotCount(page))
 
+    def undrawn_notes(self, index: int) -> tuple[str, ...]:
+        """Return the texts of a page's notes that cannot be drawn, once the page has been looked at."""
+        return self._undrawn.get(index, ())
+
     def check_page(self, index: int, dpi: int) -> None:
         """Refuse a page that cannot be drawn, or contains an image with too many pixels."""
         with self._page(index) as page:
@@ -174,7 +179,9 @@ class Pdf:
     def _page(self, index: int) -> Iterator[pdfium.PdfPage]:
         try:
             page = self._document[index]
-            if _has_showing_annotations(page):
+            is_to_flatten, undrawn = _annotations(page)
+            self._undrawn.setdefault(index, undrawn)  # afterwards they are gone
+            if is_to_flatten:
                 page = self._flattened(page, index)
             try:
                 yield page
@@ -249,17 +256,20 @@ def _load(path: Path) -> tuple[pdfium.PdfDocument, bool]:
     raise UnreadableDocumentError("the PDF is broken and cannot be opened")
 
 
-def _has_showing_annotations(page: pdfium.PdfPage) -> bool:
-    """Return whether annotations show something on the page; notes without an appearance get one."""
-    found = False
+def _annotations(page: pdfium.PdfPage) -> tuple[bool, tuple[str, ...]]:
+    """Return whether annotations show something on the page, and the texts of notes that cannot be drawn.
+
+    Notes without an appearance get one.
+    """
+    found, undrawn = False, list[str]()
     for at in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), pdf_objects.OBJECTS_LOOKED_AT)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, at)
         subtype = pdfium_c.FPDFAnnot_GetSubtype(annotation)
         if subtype == pdfium_c.FPDF_ANNOT_FREETEXT:
-            notes.give_appearance(annotation)
+            undrawn.append(notes.give_appearance(annotation))
         pdfium_c.FPDFPage_CloseAnnot(annotation)
         found = found or subtype in _SHOWING_ANNOTATIONS
-    return found
+    return found, tuple(filter(None, undrawn))
 
 
 def _has_broken_image(page: pdfium.PdfPage) -> bool:

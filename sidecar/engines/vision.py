@@ -81,7 +81,7 @@ class VisionEngine:
     @property
     def calls_running(self) -> int:
         """Model calls that run now, of all models."""
-        return self.gate.calls_running
+        return self.gate.calls.total
 
     @property
     def capability(self) -> Capability:

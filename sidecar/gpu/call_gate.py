@@ -5,25 +5,21 @@ Reads the GPU directly before each call, waits for room within limits, and watch
 """
 
 import asyncio
-import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sidecar.errors import EngineFailedError, GpuOutOfMemoryError, GpuPressureError, SidecarError
-from sidecar.gpu import burst as bursts
 from sidecar.gpu import need, residency_policy
-from sidecar.gpu.burst import Burst
-from sidecar.gpu.lease import GpuLease, Wish
+from sidecar.gpu.lease.lease import GpuLease
 from sidecar.gpu.need import NeedKey, Requirement
 from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.residency_policy import OcrResidencyDecision, ResidencyLimits
-from sidecar.gpu.vram import VramHeadroom, full_name
+from sidecar.gpu.running_calls import RunningCalls
+from sidecar.gpu.vram import ResidentModel, VramHeadroom, full_name
 from sidecar.gpu.vram_monitor import VramMonitor
-
-log = logging.getLogger(__name__)
+from sidecar.gpu.wish import Wish, lacking_mb
 
 PRESSURE_POLL_S = 0.25
 SETTLED_S = 5.0
@@ -91,23 +87,14 @@ class CallGate:
         self._policy = policy
         self._clock = clock
         self.book = book or NeedBook()
-        self._running: Counter[str] = Counter()
-        self._most: Counter[str] = Counter()
-        self._bursts: dict[str, Burst] = {}
-        self._watching: dict[str, asyncio.Task[None]] = {}
+        self.calls = RunningCalls(monitor, self.book)
         self._call_ended_s = float("-inf")
-        self._cuts: set[asyncio.Timeout] = set()
         self.lease: GpuLease | None = None
         """Borrows the GPU for pages that do not fit, if the operator wants that."""
         self.latest_required: Requirement | None = None
         """What the last call that asked was held to, for itself and those that ran."""
         self.make_room: Callable[[], Awaitable[bool]] | None = None
         """Evicts lower-priority models; returns whether any left."""
-
-    @property
-    def calls_running(self) -> int:
-        """Model calls that run now, of all models."""
-        return self._running.total()
 
     async def admit(self, asked: Asked) -> Admitted:
         """Read the GPU; wait for room within the limit and the page's deadline; decide how long the model may stay.
@@ -126,12 +113,8 @@ class CallGate:
         Raises:
             GpuPressureError: it ran beyond the end of the lease, and was ended.
         """
-        model = full_name(admitted.asked.model)
-        self._begin(model, admitted)
-        self._running[model] += 1
-        self._most[model] = max(self._most[model], self._running[model])
-        cut = asyncio.timeout(None)
-        self._cuts.add(cut)
+        model = admitted.asked.model
+        cut = self.calls.begin(model, admitted.key, admitted.headroom)
         try:
             async with cut:
                 yield
@@ -140,15 +123,8 @@ class CallGate:
                 raise
             raise GpuPressureError(TAKEN_BACK, retry_after_s=PRESSURE_AGAIN_S) from exc
         finally:
-            self._cuts.discard(cut)
-            self._running[model] -= 1
+            self.calls.end(model, cut)
             self._call_ended_s = self._clock()
-
-    def cut_calls(self) -> None:
-        """End all calls that run."""
-        for cut in self._cuts:
-            if not cut.expired():  # it may take a call some time to end
-                cut.reschedule(asyncio.get_running_loop().time())
 
     def explain(self, error: SidecarError, admitted: Admitted) -> SidecarError:
         """Return why a call failed: a runner that ended where memory was short ended for want of it. Learns from it."""
@@ -157,10 +133,10 @@ class CallGate:
         if is_lost and residency_policy.is_short(admitted.headroom, admitted.asked.model, required):
             error = GpuOutOfMemoryError(f"{error}, while the GPU was short of memory", retry_after_s=FAILED_AGAIN_S)
         if isinstance(error, GpuOutOfMemoryError) and admitted.headroom.query_success:
-            calls = max(1, self._most[full_name(admitted.asked.model)])
+            calls = self.calls.most_of(admitted.asked.model)
             self.book.change(admitted.key, lambda one, now_s: need.learn_lack(one, calls, admitted.room_mb, now_s))
             if self.lease:
-                self.lease.note_loss(admitted.headroom.others(admitted.asked.model))
+                self.lease.note_loss(self._strangers(admitted.headroom, admitted.asked))
         return error
 
     def requirement(self, key: NeedKey, calls: int) -> Requirement:
@@ -176,12 +152,6 @@ class CallGate:
             longest_side=self._policy.longest_side,
         )
 
-    async def close(self) -> None:
-        """End watching."""
-        for task in list(self._watching.values()):
-            task.cancel()
-        await asyncio.gather(*self._watching.values(), return_exceptions=True)
-
     async def _wait_for_room(self, asked: Asked) -> VramHeadroom:
         waits_until_s = min(self._clock() + self._policy.pressure_wait_s, asked.ends_s)
         if self.lease:
@@ -194,7 +164,7 @@ class CallGate:
                 await self.lease.enter(self._wish(asked, headroom), asked.ends_s)
                 headroom = await self.monitor.read_anew()
                 continue
-            is_ours = self._running[full_name(asked.model)] and self._clock() < asked.ends_s
+            is_ours = self.calls.of(asked.model) and self._clock() < asked.ends_s
             if not is_ours and self._clock() >= waits_until_s and not self._is_settling(headroom, asked.ends_s):
                 raise GpuPressureError(NO_ROOM, retry_after_s=PRESSURE_AGAIN_S)
             await asyncio.sleep(PRESSURE_POLL_S)
@@ -211,8 +181,7 @@ class CallGate:
         if self._is_closed:
             return True
         is_held = self.lease is not None and self.lease.is_held
-        is_ours = bool(self._running[full_name(asked.model)])
-        return not (is_held or is_ours or self._is_settling(headroom, asked.ends_s))
+        return not (is_held or self.calls.of(asked.model) or self._is_settling(headroom, asked.ends_s))
 
     def _wish(self, asked: Asked, headroom: VramHeadroom) -> Wish:
         """Tell the lease how much room is needed."""
@@ -221,8 +190,12 @@ class CallGate:
             full_name(asked.model),
             least_mb=self.requirement(key, 1).mb,
             need_mb=self.requirement(key, self._policy.parallel).mb,
-            own_mb=need.own_mb(self.book.get(key), headroom.held_by(asked.model)),
+            idle_mb=self.book.idle_mb(key),
         )
+
+    def _strangers(self, headroom: VramHeadroom, asked: Asked) -> tuple[ResidentModel, ...]:
+        """Return the models that the call must not evict; with a lease, other models of ours are none of them."""
+        return headroom.others(asked.model, *(self.calls.loaded if self.lease else ()))
 
     def _decide(self, asked: Asked, headroom: VramHeadroom) -> OcrResidencyDecision:
         if self.lease and self.lease.is_held:
@@ -239,65 +212,33 @@ class CallGate:
         """Return whether the call would evict another model, or take more than there is beside it."""
         if self._policy.may_evict:
             return False
-        running = self._running[full_name(asked.model)]
+        self.calls.note(headroom)
+        running = self.calls.of(asked.model)
         key = self.key(asked, headroom)
         required = self.latest_required = self.requirement(key, running + 1)
+        if not running and not self._strangers(headroom, asked):
+            return False
         if not required.is_seen:
             return residency_policy.would_evict(headroom, asked.model, required.mb, running)
-        if not running and residency_policy.would_be_made_room_for(headroom, asked.model, self.book.idle_mb(key)):
-            return True
-        room_mb = self._room_mb(asked, key, headroom)
-        return residency_policy.would_overflow(headroom, asked.model, required.mb, room_mb, running)
+        if running:
+            room_mb = self._room_mb(asked, key, headroom)
+            return residency_policy.would_overflow(headroom, asked.model, required.mb, room_mb, running)
+        ours = self.calls.loaded if self.lease else frozenset()
+        return headroom.query_success and lacking_mb(self._wish(asked, headroom), headroom, ours, required.mb) > 0
 
     def _room_mb(self, asked: Asked, key: NeedKey, headroom: VramHeadroom) -> int:
         """Return what there is for the model and its calls, in MiB, with what they hold already."""
-        burst = self._bursts.get(full_name(asked.model))
-        if burst and self._running[full_name(asked.model)]:
-            return bursts.room_mb(burst, headroom)
+        during_mb = self.calls.room_mb(asked.model, headroom)
+        if during_mb is not None:
+            return during_mb
         return headroom.available_mb + need.own_mb(self.book.get(key), headroom.held_by(asked.model))
 
     def _lacks_room(self, headroom: VramHeadroom, asked: Asked) -> bool:
         """Return whether the model must be loaded and does not fit: then lower-priority models are evicted."""
         required_mb = self.requirement(self.key(asked, headroom), 1).mb
         needs = residency_policy.needs_room(headroom, asked.model, required_mb)
-        return needs and not self._running[full_name(asked.model)]
+        return needs and not self.calls.of(asked.model)
 
     def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:
         is_recent = self._clock() < min(self._call_ended_s + SETTLED_S, ends_s)
         return is_recent and residency_policy.may_still_be_freed(headroom, self._policy.required_mb)
-
-    # ── what calls take ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def _begin(self, model: str, admitted: Admitted) -> None:
-        """Begin a burst, if none goes on."""
-        if self._running[model] or model in self._watching:
-            return
-        own_mb = need.own_mb(self.book.get(admitted.key), admitted.headroom.held_by(model))
-        self._bursts[model] = bursts.begin(admitted.headroom, model, own_mb)
-        self._most[model] = 0
-        if self._bursts[model].is_clean:
-            self._watching[model] = asyncio.create_task(self._watch(model, admitted.key))
-
-    async def _watch(self, model: str, key: NeedKey) -> None:
-        """Read the GPU while calls run, and once more after the last; learn from what was seen."""
-        try:
-            while True:
-                if await self._look(model):
-                    break
-                await asyncio.sleep(PRESSURE_POLL_S)
-            burst = self._bursts[model]
-            self.book.change(key, lambda one, now_s: bursts.learn(one, burst, now_s))
-        except Exception:  # a bug here must cost a measurement, not a page
-            log.exception("what the model takes cannot be watched")
-        finally:
-            self._watching.pop(model, None)
-
-    async def _look(self, model: str) -> bool:
-        """Take one reading; return whether no call runs any more."""
-        before = self._running[model]
-        headroom = await (self.monitor.read() if before else self.monitor.read_anew())
-        calls = min(before, self._running[model])
-        is_over = not before and not self._running[model]
-        if calls or is_over:
-            self._bursts[model] = bursts.next_burst(self._bursts[model], headroom, calls)
-        return is_over

@@ -12,9 +12,6 @@ LARGE_CONTEXT_PROFILES = frozenset({"deep-analysis", "large-context"})
 LARGE_CONTEXT_TOKENS = 32_768
 DEFAULT_CONTEXTS = ((47 * 1024, 262_144), (23 * 1024, 32_768))
 """From this much VRAM on, in MiB: the context, in tokens, that Ollama gives a model that nobody gave one."""
-FITS_SHARE = 0.8
-"""Ollama loads a model beside others only if it predicts that weights and context take at most this share of the free
-memory, and else evicts (`server/sched.go`, since it runs llama.cpp's server)."""
 UNKNOWN_MB = -1
 
 LARGE_CONTEXT_ACTIVE = "large-context-active"
@@ -100,13 +97,6 @@ def would_overflow(headroom: VramHeadroom, model: str, required_mb: int, room_mb
     if not headroom.query_success or not (calls_running or headroom.others(model)):
         return False
     return room_mb < required_mb
-
-
-def would_be_made_room_for(headroom: VramHeadroom, model: str, idle_mb: int) -> bool:
-    """Return whether the server would evict others to load the model, though there is enough; 0: nothing is known."""
-    if not headroom.query_success or headroom.is_resident(model) or not headroom.others(model):
-        return False
-    return idle_mb > FITS_SHARE * headroom.available_mb
 
 
 def needs_room(headroom: VramHeadroom, model: str, required_mb: int) -> bool:

@@ -1,6 +1,6 @@
 """Readings of the GPU's memory, as values. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DEFAULT_REGISTRY, DEFAULT_NAMESPACE = "registry.ollama.ai/", "library/"
 
@@ -47,9 +47,16 @@ class VramHeadroom:
         """Return whether Ollama holds a model."""
         return any(same_model(one.name, model) for one in self.models)
 
-    def others(self, model: str) -> tuple[ResidentModel, ...]:
-        """Return what Ollama holds besides a model."""
-        return tuple(one for one in self.models if not same_model(one.name, model))
+    def others(self, *models: str) -> tuple[ResidentModel, ...]:
+        """Return what Ollama holds besides these models."""
+        names = {full_name(model) for model in models}
+        return tuple(one for one in self.models if full_name(one.name) not in names)
+
+    def without(self, model: ResidentModel) -> "VramHeadroom":
+        """Return what the reading would be if a model left."""
+        models = tuple(one for one in self.models if one != model)
+        freed_mb = model.vram_mb
+        return replace(self, used_mb=self.used_mb - freed_mb, available_mb=self.available_mb + freed_mb, models=models)
 
 
 UNREADABLE = VramHeadroom(0, 0, 0, query_success=False)

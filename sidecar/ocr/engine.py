@@ -93,6 +93,8 @@ class PageText:
     text: str
     blank: bool = False
     confidence: int | None = None
+    sure_text: str | None = None
+    """The words that the engine is sure of, told of a page that may have a second opinion."""
     rotation: float = 0
     """Degrees, clockwise, by which the page had to be turned to read upright, beyond what the file itself says."""
     corrections: tuple[Correction, ...] = ()
@@ -173,7 +175,7 @@ class PreparedPage:
     worked_s: float = 0.0
     """How long it took to prepare, its wait for a worker not counted."""
     first_text: str = ""
-    """What another engine read on it, where this is to be a second opinion."""
+    """What another engine read on it, strays left out, where this is to be a second opinion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The outcome of one page over all attempts of all engines, and of a document over its pages. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sidecar.errors import (
     DeadlineError,
@@ -177,6 +177,13 @@ class PageReading:
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,
         )
+
+
+def with_notes(page: PageResult, notes: Sequence[str]) -> PageResult:
+    """Add the texts of notes that no engine could see to a page that was read."""
+    if not notes or not page.is_answer:
+        return page
+    return replace(page, text="\n".join(filter(None, (page.text, *notes))), blank=False)
 
 
 def _worth(read: PageText) -> tuple[bool, int]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from sidecar.errors import DeadlineError, PageUnreadableError, SidecarError
 from sidecar.ocr.engine import OcrEngine, PreparedPage, ReadOrder, SecondReader, TryFailedError
 from sidecar.ocr.page_reading import PageReading
+from sidecar.ocr.second_opinion import without_strays
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.worker_pool import WorkerDiedError
 
@@ -42,7 +43,7 @@ async def try_engine(
 
 async def give_second_opinion(engine: SecondReader, order: ReadOrder, index: int, reading: PageReading) -> None:
     """Let another engine read a doubtful page, if it knows its languages; a failure leaves the first reading."""
-    first_text = reading.first_reading.text if reading.first_reading else ""
+    first_text = without_strays(reading.first_reading) if reading.first_reading else ""
     if not engine.covers(order.languages, first_text):
         return
     async with (

@@ -31,7 +31,7 @@ from sidecar.ocr.engine import (
     SecondReader,
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
-from sidecar.ocr.page_reading import PageReading, PageResult
+from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
@@ -158,6 +158,9 @@ class DocumentReader:
         return cast(SecondReader, second) if second.capability.ready else None
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
+        return with_notes(await self._page_itself(job, page, engine_order), page.notes)
+
+    async def _page_itself(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)

@@ -55,7 +55,7 @@ def _refuse_bool(value: object) -> object:
 
 
 def check_system_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS, otherwise: str = "the model's own") -> str:
-    """Return a system prompt unchanged, with the white space around it.
+    """Return a system prompt with LF as its line ends, and with the white space around it.
 
     ``otherwise`` says what is used where there is none.
 
@@ -64,23 +64,29 @@ def check_system_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS, oth
     """
     if not isinstance(value, str) or not value.strip() or not _is_unicode(value):
         raise ValueError(f"systemPrompt is empty or no text; leave it out to use {otherwise}")
-    _check_length(value, "systemPrompt", max_chars)
-    return value
+    folded = fold_lines(value)
+    _check_length(folded, "systemPrompt", max_chars)
+    return folded
 
 
 def fold_user_prompt(value: object, *, max_chars: int = MAX_PROMPT_CHARS) -> str | None:
     """Return a user prompt with LF as its line ends and no white space around it; None if nothing is left of it.
 
-    Forms send CR LF, and an empty field where nothing is set. Kept from production.
+    Forms send an empty field where nothing is set. Kept from production.
 
     Raises:
         ValueError: it is no Unicode text, or has more than ``max_chars`` characters.
     """
     if not isinstance(value, str) or not _is_unicode(value):
         raise ValueError("userPrompt is no text; leave it out to use the model's own")
-    folded = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    folded = fold_lines(value).strip()
     _check_length(folded, "userPrompt", max_chars)
     return folded or None
+
+
+def fold_lines(text: str) -> str:
+    """Return a text with LF as its line ends: forms send CR LF whatever was written, as the HTML standard asks."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check_length(text: str, name: str, max_chars: int) -> None:

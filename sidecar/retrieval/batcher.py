@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -87,6 +87,8 @@ class Batcher(Generic[R]):
         self._last_ended_s = 0.0
         self.running: list[_Batch[R]] = []
         """The batches that are being computed."""
+        self.what = "text"
+        """What errors call an input."""
         self.alive = True
         """Whether the worker runs; while it does not, nothing is accepted."""
 
@@ -104,10 +106,10 @@ class Batcher(Generic[R]):
         """Look again whether a batch can start: another model gave cores back."""
         self._changed.set()
 
-    def estimate(self, texts: Sequence[Tokens]) -> Estimate:
+    def estimate(self, texts: Sequence[Tokens], caller: Hashable = None) -> Estimate:
         """Estimate, at the known pace, when a request would begin and how long it would take; zeros while unknown."""
         limits, tokens = self._limits(), sum(len(one.ids) for one in texts)
-        ahead = self._queue.tokens_before(tokens)
+        ahead = self._queue.tokens_before(tokens, caller)
         ahead_s = self._pace.core_s(limits.device, ahead) / limits.cores
         return Estimate(self._busy_s(limits) + ahead_s, self._pace.core_s(limits.device, tokens) / limits.cores)
 
@@ -122,8 +124,10 @@ class Batcher(Generic[R]):
         takes_s = self._pace.core_s(batch.device, batch.padded_tokens) / batch.cores
         return max(0.0, takes_s - (self._clock() - batch.started_s))
 
-    async def submit(self, texts: Sequence[Tokens], patience: Patience = FOREVER) -> list[Answered[R]]:
-        """Wait for the answers, in the texts' order.
+    async def submit(
+        self, texts: Sequence[Tokens], patience: Patience = FOREVER, caller: Hashable = None
+    ) -> list[Answered[R]]:
+        """Wait for the answers, in the texts' order; callers take turns.
 
         Raises:
             EngineFailedError: the model failed on one of them, or the worker died.
@@ -133,7 +137,7 @@ class Batcher(Generic[R]):
         if not self.alive:
             raise EngineUnavailableError("the worker of this model is being started again", retry_after_s=2)
         call: Call[R] = Call(len(texts))
-        self._queue.add(call, texts)
+        self._queue.add(call, texts, caller)
         self._changed.set()
         call.watch(patience, self._clock, lambda: self._progressed_s)
         try:
@@ -226,7 +230,9 @@ class Batcher(Generic[R]):
             if len(batch.texts) == 1:
                 log.warning("a model failed on a text", exc_info=exc)
                 (text,) = batch.texts
-                text.call.fail(EngineFailedError(f"the model failed on text {text.place} of the request, from 0"))
+                text.call.fail(
+                    EngineFailedError(f"the model failed on {self.what} {text.place} of the request, from 0")
+                )
                 return
         else:
             self._tell(batch, answers)

@@ -48,9 +48,14 @@ class KeeperMeans:
 
 
 class ModelKeeper(Generic[M]):
-    """One model. ``load`` blocks and returns it; ``absent``: why there is none to load."""
+    """One model. ``load`` blocks and returns it; ``absent``: why there is none to load.
 
-    def __init__(self, name: str, load: Callable[[], M], absent: str | None, means: KeeperMeans) -> None:
+    One that is loaded ``on_demand`` begins as if it had been released: its first call loads it.
+    """
+
+    def __init__(
+        self, name: str, load: Callable[[], M], absent: str | None, means: KeeperMeans, *, on_demand: bool = False
+    ) -> None:
         self.name = name
         self.load = load
         self.absent = absent
@@ -62,7 +67,7 @@ class ModelKeeper(Generic[M]):
         self.loaded = asyncio.Event()
         self.first_retry_s = FIRST_RETRY_S
         self._failure: str | None = None
-        self._released = False
+        self._released = on_demand
         self._users = 0
         self._used_at_s = means.clock()
         self._unused = asyncio.Event()

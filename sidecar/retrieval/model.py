@@ -55,12 +55,13 @@ class Piece:
 class Embedding:
     """One text as vectors: ``dense`` has length 1; ``values`` are the weights of the token ids ``indices``.
 
-    ``each``: a vector of length 1 for each token after the first, in rows, if they were asked for.
+    Both are None where a model gives no weights. ``each``: a vector of length 1 for each token after the first, in
+    rows, if they were asked for.
     """
 
     dense: Vector
-    indices: Vector
-    values: Vector
+    indices: Vector | None = None
+    values: Vector | None = None
     each: Vector | None = None
 
 
@@ -111,6 +112,8 @@ class RetrievalModel(Protocol[Input_contra, Result_co]):
     """How many numbers a vector has; 0 where there is none."""
     gpu_mb: int
     """MiB of GPU memory that a copy's weights take."""
+    gives_tokens: bool
+    """Whether it gives weights and vectors of tokens, beside a text's dense vector."""
     batch_cores: int
     """How many cores may compute one batch on the CPU; 0: any number."""
     backend: str

@@ -6,8 +6,8 @@ is decided when the batch starts; a batch that fails on the GPU is computed by t
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
+    InvalidValueError,
 )
 from sidecar.retrieval.batch_policy import BatchLimits, RetrievalPolicy
 from sidecar.retrieval.batcher import Batcher, PutBackError
@@ -36,14 +37,16 @@ from sidecar.retrieval.pace import check_estimate
 from sidecar.retrieval.placement import Placement, reason_of
 from sidecar.retrieval.portions import portions
 from sidecar.retrieval.token_limits import refuse_truncated, with_each, without_numbers
-from sidecar.runtime.admission import Admission
+from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.cores import CoreLedger
 from sidecar.runtime.daemon_thread import DaemonThread
+from sidecar.runtime.fair_slots import FairSlots
 from sidecar.telemetry import Metrics
 
 I = TypeVar("I", bound=str | tuple[str, str])  # noqa: E741 - an input, beside R, a result
 R = TypeVar("R")
+T = TypeVar("T")
 
 WORKER_DIED = "worker-died"
 FIRST_PACE_S = 0.05
@@ -68,6 +71,10 @@ class RetrievalMeans:
     placement: Placement
     metrics: Metrics
     cores: CoreLedger
+    quota: Quota
+    """Of each caller, for the models together."""
+    token_turns: FairSlots
+    """Who uses the thread that makes tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +106,25 @@ class Divided:
 class Retriever(Generic[I, R]):
     """One model's inputs and answers."""
 
-    def __init__(self, keeper: ModelKeeper[RetrievalModel[I, R]], means: RetrievalMeans) -> None:
+    def __init__(
+        self, keeper: ModelKeeper[RetrievalModel[I, R]], public_name: str, means: RetrievalMeans, what: str = "text"
+    ) -> None:
         self.name = keeper.name
+        self.public_name = public_name
+        """What callers call it."""
         self.keeper = keeper
         self._policy = means.policy
         self._threads = means.threads
         self._placement = means.placement
         self._metrics = means.metrics
         self._cores = means.cores
+        self._quota = means.quota
+        self._token_turns = means.token_turns
         self.admission = Admission(means.policy.max_queued, "texts", FIRST_PACE_S)
         self.batcher: Batcher[R] = Batcher(
             self._run, self.limits, self.admission.page_done, given_back=lambda: self._cores.given_back(self.batcher)
         )
+        self.batcher.what = what
         self._cores.join(self.batcher)
 
     @property
@@ -122,53 +136,80 @@ class Retriever(Generic[I, R]):
 
     # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def answer(self, inputs: Sequence[I], *, truncate: bool, most_each: int = 0) -> Answers[R]:
+    async def answer(
+        self,
+        inputs: Sequence[I],
+        *,
+        truncate: bool,
+        most_each: int = 0,
+        of_tokens: bool = False,
+        caller: Hashable = None,
+    ) -> Answers[R]:
         """Compute a result for each input; with ``most_each`` a vector of each token, too, of so many at most.
+
+        ``of_tokens``: what the model says of single tokens is needed.
 
         Raises:
             EngineUnavailableError: there is no model, or it is still being loaded.
-            QueueFullError: too many texts are in work.
-            InvalidValueError: an input is too long and may not be cut.
+            QueueFullError: too many texts are in work, or of this caller.
+            InvalidValueError: an input is too long and may not be cut, or the model says nothing of tokens.
             InvalidValueError, QueueFullError: at the known pace it would take too long.
             DeadlineError: it took too long; the inputs that still waited are given up.
             EngineFailedError: the model failed on an input.
         """
-        with self.admission.admit(len(inputs)):
+        with self._admitted(len(inputs), caller):
             async with self.keeper.using(self._policy.patience.total_s) as (model, load_s):
-                tokens = await self._tokenize(model, inputs)
+                if (of_tokens or most_each) and not model.gives_tokens:
+                    raise InvalidValueError(f"{self.public_name} gives one dense vector for a text, and nothing else")
+                tokens = await self._tokenize(model, inputs, caller)
                 if not truncate:
                     refuse_truncated(tokens, model)
                 if most_each:
                     tokens = with_each(tokens, most_each)
                 patience = self._policy.patience
-                check_estimate(self.batcher.estimate(tokens), patience.stall_s, patience.total_s)
-                answered = await self.batcher.submit(tokens, patience)
+                check_estimate(self.batcher.estimate(tokens, caller), patience.stall_s, patience.total_s)
+                answered = await self.batcher.submit(tokens, patience, caller)
             backend = model.backend
         return replace(self._gather(tokens, answered), load_s=load_s, backend=backend)
 
-    async def _tokenize(self, model: RetrievalModel[I, R], inputs: Sequence[I]) -> list[Tokens]:
+    @contextmanager
+    def _admitted(self, count: int, caller: Hashable) -> Iterator[None]:
+        with self._quota.place(caller, count), self.admission.admit(count, caller):
+            yield
+
+    async def _tokenize(self, model: RetrievalModel[I, R], inputs: Sequence[I], caller: Hashable) -> list[Tokens]:
         """Tokenise in portions: between two of them the thread serves others, and the call can be cancelled."""
         tokens: list[Tokens] = []
         async with _deadline(self._policy.timeout_s):
             for portion in portions(inputs):
-                tokens += await self._threads.tokens.run(model.tokenize, portion)
+                tokens += await self._in_turn(partial(model.tokenize, portion), inputs, caller)
         return tokens
 
-    async def pieces(self, texts: Sequence[str], *, special: bool) -> Divided:
+    async def _in_turn(self, make: Callable[[], T], inputs: Sequence[object], caller: Hashable) -> T:
+        """Run on the thread that makes tokens, in turn between callers, and between the requests of each."""
+        async with self._token_turns.take(id(inputs), caller):
+            return await self._threads.tokens.run(make)
+
+    async def pieces(self, texts: Sequence[str], *, special: bool, caller: Hashable = None) -> Divided:
         """Give the tokens of texts.
 
         Raises:
             EngineUnavailableError: there is no model, or it is still being loaded.
+            QueueFullError: too many texts are in work, or of this caller.
+            DeadlineError: it took too long.
         """
-        async with self.keeper.using(self._policy.patience.total_s) as (model, load_s):
-            divide = partial(model.pieces, special=special)
-            return Divided([await self._threads.tokens.run(divide, one) for one in texts], model.max_tokens, load_s)
+        with self._admitted(len(texts), caller):
+            patience_s = self._policy.patience.total_s
+            async with self.keeper.using(patience_s) as (model, load_s), _deadline(patience_s):
+                divide = partial(model.pieces, special=special)
+                found = [await self._in_turn(partial(divide, one), texts, caller) for one in texts]
+        return Divided(found, model.max_tokens, load_s)
 
     def _gather(self, tokens: Sequence[Tokens], answered: Sequence[Answered[R]]) -> Answers[R]:
         results = [one.result for one in answered if one.result is not None]
         if len(results) < len(answered):
             raise EngineFailedError(
-                without_numbers([place for place, one in enumerate(answered) if one.result is None])
+                without_numbers(self.batcher.what, [place for place, one in enumerate(answered) if one.result is None])
             )
         for one in answered:
             self._metrics.retrieval_texts.labels(self.name, one.device, one.reason).inc()

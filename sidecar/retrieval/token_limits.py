@@ -41,7 +41,7 @@ def with_each(tokens: Sequence[Tokens], most: int) -> list[Tokens]:
     return [replace(one, each=True) for one in tokens]
 
 
-def without_numbers(places: Sequence[int]) -> str:
+def without_numbers(what: str, places: Sequence[int]) -> str:
     """Name the texts that a model gave no finite numbers for; the first of them, if there are many."""
     shown = ", ".join(map(str, places[:SHOWN_PLACES])) + (" and others" if len(places) > SHOWN_PLACES else "")
-    return f"the model gave no numbers for text {shown} of the request, from 0"
+    return f"the model gave no numbers for {what} {shown} of the request, from 0"

@@ -11,7 +11,7 @@ PACE_WEIGHT = 0.2
 """Share of the newest page in the running mean of seconds a page: about the last ten pages count."""
 MAX_RETRY_AFTER_S = 600
 QUOTA_RETRY_AFTER_S = 2
-"""A document takes seconds, and a caller that tries too early is refused before its body is received."""
+"""Documents and texts take seconds, and a caller that tries too early is refused before its body is received."""
 
 
 class Admission:
@@ -55,26 +55,31 @@ class Admission:
             QueueFullError: they do not fit. A caller's only document is always admitted.
         """
         self.refuse_unless_fits(pages, self._of_callers[caller])
-        self._count(caller, pages)
+        self.count_in(caller, pages)
         try:
             yield
         finally:
-            self._count(caller, -pages)
+            self.count_in(caller, -pages)
 
-    def _count(self, caller: Hashable, pages: int) -> None:
+    def count_in(self, caller: Hashable, pages: int) -> None:
+        """Count in what a caller has more now, whether it fits or not; less, if it is negative."""
         self.admitted += pages
         self._of_callers[caller] += pages
         if not self._of_callers[caller]:
             del self._of_callers[caller]  # keys come and go
 
+    def held_by(self, caller: Hashable) -> int:
+        """Return how many pages of this caller are in work."""
+        return self._of_callers[caller]
+
     @contextmanager
-    def growing(self) -> Iterator["Growing"]:
-        """Count in, piece by piece, what is held for as long as the block."""
-        held = Growing(self)
+    def growing(self, caller: Hashable = None) -> Iterator["Growing"]:
+        """Count in, piece by piece, what a caller holds for as long as the block."""
+        held = Growing(self, caller)
         try:
             yield held
         finally:
-            self.admitted -= held.count
+            self.count_in(caller, -held.count)
 
     def page_done(self, took_s: float, at_a_time: int) -> None:
         """Update the pace: a page took ``took_s``, with ``at_a_time`` pages in parallel."""
@@ -97,53 +102,64 @@ class Admission:
 
 
 class Growing:
-    """What one holder has of an admission; ``count`` is how much that is by now."""
+    """What one request of a caller has of an admission; ``count`` is how much that is by now."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, caller: Hashable) -> None:
         self._admission = admission
+        self._caller = caller
         self.count = 0
 
     def take(self, pages: int) -> None:
         """Count in more.
 
         Raises:
-            QueueFullError: it does not fit.
+            QueueFullError: it does not fit. What a caller's only request holds always fits.
         """
-        self._admission.refuse_unless_fits(pages, self._admission.admitted - self.count)
+        self._admission.refuse_unless_fits(pages, self._admission.held_by(self._caller) - self.count)
         self.take_anyway(pages)
 
     def take_anyway(self, pages: int) -> None:
         """Count in more, whether it fits or not: the memory is already in use."""
-        self._admission.admitted += pages
+        self._admission.count_in(self._caller, pages)
         self.count += pages
 
 
 class Quota:
-    """Counts the documents of each caller; at most ``most`` at a time are let in, any number if that is 0."""
+    """Counts the documents, or what ``noun`` names, of each caller; ``most`` at a time are let in, 0: any number."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, noun: str = "documents") -> None:
         self._most = most
+        self._noun = noun
         self.held: Counter[Hashable] = Counter()
 
-    @contextmanager
-    def place(self, caller: Hashable) -> Iterator[None]:
-        """Hold a place for a document for as long as the block. Whoever calls without a key (None) needs none.
+    def refuse_if_exhausted(self, caller: Hashable) -> None:
+        """Refuse, before its body is received, a request that would be refused afterwards.
 
         Raises:
             QuotaExhaustedError: the caller holds as many as it may.
         """
-        if not self._most or caller is None:
-            yield
-            return
-        if self.held[caller] >= self._most:
-            raise QuotaExhaustedError(
-                f"{self.held[caller]} documents of this API key are in work, which is its limit",
-                retry_after_s=QUOTA_RETRY_AFTER_S,
-            )
-        self.held[caller] += 1
+        self._refuse_unless_fits(caller, 1)
+
+    @contextmanager
+    def place(self, caller: Hashable, count: int = 1) -> Iterator[None]:
+        """Hold so many places for as long as the block. Whoever calls without a key (None) needs none.
+
+        Raises:
+            QuotaExhaustedError: the caller would hold more than it may. Its only request always fits.
+        """
+        self._refuse_unless_fits(caller, count)
+        self.held[caller] += count
         try:
             yield
         finally:
-            self.held[caller] -= 1
+            self.held[caller] -= count
             if not self.held[caller]:
                 del self.held[caller]
+
+    def _refuse_unless_fits(self, caller: Hashable, count: int) -> None:
+        held = self.held[caller]
+        if self._most and caller is not None and held and held + count > self._most:
+            raise QuotaExhaustedError(
+                f"{held} {self._noun} of this API key are in work, {count} more do not fit; its limit is {self._most}",
+                retry_after_s=QUOTA_RETRY_AFTER_S,
+            )

@@ -9,7 +9,7 @@ from sidecar.api.app_keys import (
     CALL_GATE,
     CONNECTIONS,
     DRAIN,
-    EMBEDDER,
+    EMBEDDERS,
     ENGINE_TRAITS,
     KEY_FILE,
     LINGERING,
@@ -19,7 +19,7 @@ from sidecar.api.app_keys import (
     PULSE,
     QUOTA,
     READER,
-    RERANKER,
+    RERANKERS,
     SETTINGS,
     SPOOL,
     STATE_FOLDER,
@@ -169,6 +169,6 @@ def build_ops_app(api: web.Application) -> web.Application:
         app[CALL_GATE] = api[CALL_GATE]
     if STATE_FOLDER in api:
         app[STATE_FOLDER] = api[STATE_FOLDER]
-    app[EMBEDDER], app[RERANKER] = api[EMBEDDER], api[RERANKER]
+    app[EMBEDDERS], app[RERANKERS] = api[EMBEDDERS], api[RERANKERS]
     app.add_routes(OPS_ROUTES)
     return app

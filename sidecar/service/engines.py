@@ -20,9 +20,9 @@ from sidecar.engines.rapidocr.installation import find_models
 from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.call_gate import CallGate, GatePolicy
-from sidecar.gpu.lease import GpuLease
-from sidecar.gpu.lease_debts import Debts
-from sidecar.gpu.lease_state import LeaseTerms
+from sidecar.gpu.lease.debts import Debts
+from sidecar.gpu.lease.lease import GpuLease
+from sidecar.gpu.lease.state import LeaseTerms
 from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.residency_policy import ResidencyLimits
 from sidecar.gpu.state_folder import StateFolder
@@ -74,7 +74,7 @@ def build_vision(
         async with ollama.open():
             async with beside(watch.poll()), leasing(lease):
                 yield
-            await gate.close()
+            await gate.calls.close()
             await monitor.close()
         await book.close()
 
@@ -105,8 +105,9 @@ def join_lease(lease: GpuLease, vision: VisionEngine) -> None:
     gate = vision.gate
     gate.lease, lease.make_room = lease, gate.make_room
     lease.pages = lambda: vision.prepare_slots.waiting + vision.prepare_slots.busy
-    lease.calls = lambda: gate.calls_running
-    lease.cut_calls = gate.cut_calls
+    lease.calls = lambda: gate.calls.total
+    lease.models = lambda: gate.calls.loaded
+    lease.cut_calls = gate.calls.cut
 
 
 @asynccontextmanager

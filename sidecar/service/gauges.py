@@ -1,5 +1,6 @@
 """The gauges, which read their values from running parts: queues, slots, the spool, the GPU."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,26 +9,25 @@ from aiohttp import web
 from sidecar.api.app_keys import (
     CONNECTIONS,
     DRAIN,
-    EMBEDDER,
     METRICS,
     PLACEMENT,
     POOLS,
     PROFILE_STORE,
     PULSE,
     READER,
-    RERANKER,
     SPOOL,
     WORKERS,
 )
+from sidecar.api.texts.choice import every_retriever
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.vision import VisionEngine
-from sidecar.gpu.lease import GpuLease
-from sidecar.gpu.lease_state import Phase
+from sidecar.gpu.lease.lease import GpuLease
+from sidecar.gpu.lease.state import Phase
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import OcrEngine
 from sidecar.retrieval.bge.openvino_runtime import OPENVINO
 from sidecar.retrieval.keeper import ModelKeeper
-from sidecar.retrieval.model import EMBED, RERANK
+from sidecar.retrieval.retriever import Retriever
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.telemetry import Metrics
 
@@ -123,6 +123,7 @@ def watch_lease(metrics: Metrics, lease: GpuLease) -> None:
     metrics.watch("ocr_leases_taken", "Times the GPU was borrowed.", lambda: lease.counts.taken)
     metrics.watch("ocr_leases_refused", "Pages that got no lease.", lambda: lease.counts.refused)
     metrics.watch("ocr_lease_failed_loads", "Loads of what is owed that failed.", lambda: lease.counts.failed_loads)
+    metrics.watch("ocr_lease_forgiven_models", "Models owed and not loaded any more.", lambda: lease.counts.forgiven)
 
 
 def _is_in(lease: GpuLease, phase: Phase) -> bool:
@@ -130,38 +131,23 @@ def _is_in(lease: GpuLease, phase: Phase) -> bool:
 
 
 def watch_retrieval(app: web.Application) -> None:
-    """Show the queue, the models that are ready, and their device."""
-    metrics, embedder, reranker = app[METRICS], app[EMBEDDER], app[RERANKER]
-    metrics.watch_each(
-        "retrieval_texts_waiting",
-        "Texts that wait for a batch.",
-        "model",
-        {EMBED: lambda: embedder.batcher.waiting, RERANK: lambda: reranker.batcher.waiting},
-    )
-    metrics.watch_each(
-        "retrieval_model_ready",
-        "Whether the model can be asked.",
-        "model",
-        {EMBED: lambda: embedder.capability.ready, RERANK: lambda: reranker.capability.ready},
-    )
-    metrics.watch_each(
-        "retrieval_on_gpu",
-        "Whether the model has a copy on the GPU.",
-        "model",
-        {name: partial(app[PLACEMENT].is_on_gpu, name) for name in (EMBED, RERANK)},
-    )
-    metrics.watch_each(
-        "retrieval_model_loaded",
-        "Whether the model is in memory.",
-        "model",
-        {EMBED: embedder.keeper.loaded.is_set, RERANK: reranker.keeper.loaded.is_set},
-    )
-    metrics.watch_each(
-        "retrieval_on_openvino",
-        "Whether OpenVINO computes the model.",
-        "model",
-        {EMBED: partial(_is_openvino, embedder.keeper), RERANK: partial(_is_openvino, reranker.keeper)},
-    )
+    """Show of each model its queue, whether it is ready, and where and by what it is computed."""
+    metrics = app[METRICS]
+    retrievers = {one.name: one for one in every_retriever(app)}
+    shown: dict[str, tuple[str, Callable[[Retriever[Any, Any]], float]]] = {
+        "retrieval_texts_waiting": ("Texts that wait for a batch.", lambda one: one.batcher.waiting),
+        "retrieval_model_ready": ("Whether the model can be asked.", lambda one: one.capability.ready),
+        "retrieval_on_gpu": (
+            "Whether the model has a copy on the GPU.",
+            lambda one: app[PLACEMENT].is_on_gpu(one.name),
+        ),
+        "retrieval_model_loaded": ("Whether the model is in memory.", lambda one: one.keeper.loaded.is_set()),
+        "retrieval_on_openvino": ("Whether OpenVINO computes the model.", lambda one: _is_openvino(one.keeper)),
+    }
+    for name, (documentation, read) in shown.items():
+        metrics.watch_each(
+            name, documentation, "model", {label: partial(read, one) for label, one in retrievers.items()}
+        )
 
 
 def _is_openvino(keeper: ModelKeeper[Any]) -> bool:

@@ -3,30 +3,36 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from sidecar.api.app_keys import (
     EMBEDDER,
+    EMBEDDERS,
     METRICS,
     PLACEMENT,
     READER,
     RERANKER,
+    RERANKERS,
     RETRIEVAL_ANSWERS,
     RETRIEVAL_BODIES,
     RETRIEVAL_THREADS,
     RETRIEVAL_VRAM,
+    TEXT_QUOTA,
     WORKERS,
 )
+from sidecar.api.texts.choice import every_retriever
 from sidecar.gpu.vram_monitor import Nvml, ReadDevice, VramMonitor
 from sidecar.retrieval.batch_policy import RetrievalPolicy
 from sidecar.retrieval.bge import hub, models, openvino_runtime, torch_runtime
-from sidecar.retrieval.bge.loading import OpenVinoMeans
+from sidecar.retrieval.bge.dense import DenseEmbedder
+from sidecar.retrieval.bge.loading import COLBERT, SPARSE, LoadOptions, OpenVinoMeans
 from sidecar.retrieval.cpu_threads import CpuThreads
 from sidecar.retrieval.keeper import NOT_CONFIGURED, NOT_INSTALLED, KeeperMeans, ModelKeeper
 from sidecar.retrieval.model import EMBED, RERANK
@@ -36,14 +42,17 @@ from sidecar.retrieval.retriever import (
     Retriever,
     Threads,
 )
-from sidecar.runtime.admission import Admission
+from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import CoreLedger, usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread, stop_all
-from sidecar.settings import Settings
+from sidecar.runtime.fair_slots import FairSlots
+from sidecar.settings import NamedModel, Settings
 
-M = TypeVar("M", models.Embedder, models.Reranker)
+M = TypeVar("M", bound=models.ModelOnCpu)
 
+QUERY_AND_TEXT = "the query with text"
+"""What a reranker failed on, in errors: either may be the reason."""
 OCR_FIRST_S = 20.0
 """Longest time, in seconds, that loading these models waits for documents to be readable."""
 SECONDS_A_BYTE = 1e-7
@@ -75,40 +84,63 @@ def add_retrieval(app: web.Application, settings: Settings, gpu: GpuSeam) -> Non
     monitor = app[RETRIEVAL_VRAM] = VramMonitor(read, _no_models, settings.gpu_total_mb, gpu.clock)
     wants_gpu = settings.retrieval_device == "auto" and settings.retrieval_backend != openvino_runtime.OPENVINO
     placement = app[PLACEMENT] = Placement(
-        (EMBED, RERANK),
+        (*labels(settings.embedders, EMBED), *labels(settings.rerankers, RERANK)),
         monitor.read if wants_gpu else None,
         threads.gpu,
         PlacementLimits(settings.headroom_threshold_mb, settings.retrieval_gpu_overhead_mb),
         gpu.clock,
     )
 
-    def loader(model: type[M], source: str) -> Callable[[], M]:
+    def loader(model: Callable[..., M], name: str, source: str) -> Callable[[], M]:
         def load() -> M:
             folder = hub.find_model(source)  # first: without a model nothing is imported
             torch_runtime.bound_caches()
             prepare()  # OpenVINO's threads inherit this one's priority
             found = gpu.find(settings.gpu_index) if wants_gpu else None
             means = openvino_means(settings, cores, has_gpu=bool(found))
-            return model(folder, settings.retrieval_dtype, found, means, settings.retrieval_max_tokens)
+            loaded = model(folder, LoadOptions(settings.retrieval_dtype, found, means, settings.retrieval_max_tokens))
+            loaded.name = name
+            return loaded
 
         return load
 
     most = settings.retrieval_max_bodies_bytes
     app[RETRIEVAL_BODIES] = Admission(most, "bytes of requests", SECONDS_A_BYTE)
     app[RETRIEVAL_ANSWERS] = Admission(most, "bytes of answers that are being sent", SECONDS_A_BYTE)
+    app[TEXT_QUOTA] = Quota(settings.retrieval_key_max_items, "texts")
     workers = app[WORKERS]
     ledger = CoreLedger(usable_cores(), lambda: workers.busy)
-    means = RetrievalMeans(retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger)
+    means = RetrievalMeans(
+        retrieval_policy(settings, cores), threads, placement, app[METRICS], ledger, app[TEXT_QUOTA], FairSlots(1)
+    )
     keeping = KeeperMeans(placement, app[METRICS], settings.bge_keep_alive_s, torch_runtime.reclaim_memory)
-    embedder, reranker = settings.bge_m3_model, settings.reranker_model
-    app[EMBEDDER] = Retriever(
-        ModelKeeper(EMBED, loader(models.Embedder, embedder), _absent(embedder, settings.retrieval_backend), keeping),
-        means,
-    )
-    app[RERANKER] = Retriever(
-        ModelKeeper(RERANK, loader(models.Reranker, reranker), _absent(reranker, settings.retrieval_backend), keeping),
-        means,
-    )
+
+    def retrievers(named: Sequence[NamedModel], kind: str, model: Callable[..., Any]) -> dict[str, Retriever[Any, Any]]:
+        made = {}
+        for place, (label, one) in enumerate(zip(labels(named, kind), named, strict=True)):
+            absent = _absent(one.source, settings.retrieval_backend)
+            load = loader(model, label, one.source)
+            keeper = ModelKeeper(label, load, absent, keeping, on_demand=place > 0)
+            made[one.name] = Retriever(keeper, one.name, means, QUERY_AND_TEXT if kind == RERANK else "text")
+        return made
+
+    # BGE_M3_MODEL is BGE-M3, and an error where a part of it is missing.
+    any_kind = embedding_model if settings.retrieval_models else models.Embedder
+    app[EMBEDDERS] = retrievers(settings.embedders, EMBED, any_kind)
+    app[RERANKERS] = retrievers(settings.rerankers, RERANK, models.Reranker)
+    app[EMBEDDER] = next(iter(app[EMBEDDERS].values()))
+    app[RERANKER] = next(iter(app[RERANKERS].values()))
+
+
+def labels(named: Sequence[NamedModel], kind: str) -> list[str]:
+    """Name the models of a kind in metrics: the first by what it does, the others by their names."""
+    return [kind if place == 0 else f"{kind}:{one.name}" for place, one in enumerate(named)]
+
+
+def embedding_model(folder: Path, options: LoadOptions) -> models.Embedder | DenseEmbedder:
+    """Load an embedder: BGE-M3 where its heads lie beside it, else one that gives dense vectors alone."""
+    is_m3 = any((folder / head).is_file() for head in (SPARSE, COLBERT))
+    return models.Embedder(folder, options) if is_m3 else DenseEmbedder(folder, options)
 
 
 def openvino_means(settings: Settings, cores: int, *, has_gpu: bool) -> OpenVinoMeans | None:
@@ -145,7 +177,7 @@ def retrieval_policy(settings: Settings, cores: int) -> RetrievalPolicy:
 
 async def retrieval_life(app: web.Application) -> AsyncIterator[None]:
     """Load the models once documents can be read: importing their libraries delays everything else that starts."""
-    retrievers = (app[EMBEDDER], app[RERANKER])
+    retrievers = every_retriever(app)
     async with AsyncExitStack() as stack:
         for retriever in retrievers:
             stack.callback(retriever.keeper.close)

@@ -24,6 +24,7 @@ TopCount = Annotated[int, Field(ge=0), NO_BOOL]
 """Answer with the best so many; 0 is all, as clients in typed languages write what is not set."""
 MAX_FIELDS = 32
 """Most fields of a body or of an object in it; the conventions know fewer than half as many."""
+MODEL = "Which model, by its name in `/v1/models`; without `RETRIEVAL_MODELS` taken and ignored."
 IDS_REFUSED = (
     "token ids are not taken, only texts: ids of another tokenizer would give wrong vectors; LangChain's "
     "OpenAIEmbeddings sends texts with check_embedding_ctx_length=False"

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.wire.body import Form, Text, TopCount
+from sidecar.wire.body import MODEL, Form, Text, TopCount
 from sidecar.wire.openai import UsageBody
 
 
@@ -23,7 +23,7 @@ class RerankV1Request(Form):
 
     query: Text = Field(description="What is looked for.")
     documents: list[RerankDocument] = Field(description="The texts to rank, each as it is or as `{text}`.")
-    model: str | None = Field(None, description="Taken and ignored: the answer names the model there is.")
+    model: str | None = Field(None, description=MODEL)
     top_n: TopCount | None = Field(None, description="Answer with the best so many; 0: all.")
     top_k: TopCount | None = Field(None, description="Voyage's word for `top_n`: the answer has `data`, too.")
     return_documents: bool = Field(False, description="Repeat each document in its result.")

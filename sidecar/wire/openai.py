@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 from sidecar.errors import InvalidValueError
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.retrieval.model import Vector
-from sidecar.wire.body import IDS_REFUSED, Form, Text
+from sidecar.wire.body import IDS_REFUSED, MODEL, Form, Text
 from sidecar.wire.common import OWNER
 
 
@@ -16,7 +16,7 @@ class EmbeddingsRequest(Form):
     """Body of ``POST /v1/embeddings``, OpenAI's."""
 
     input: Text | Annotated[list[Text], Field(min_length=1)] = Field(description="One text or several, no token ids.")
-    model: str | None = Field(None, description="Taken and ignored: the answer names the model there is.")
+    model: str | None = Field(None, description=MODEL)
     encoding_format: Literal["float", "base64"] = Field("float", description="How vectors are written.")
     dimensions: Annotated[int, NO_BOOL] | None = Field(None, description="Refused, unless it is what the model has.")
     user: str | None = Field(None, description="Taken and ignored.")

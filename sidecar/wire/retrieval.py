@@ -7,7 +7,7 @@ import orjson
 from pydantic import BaseModel, Field, model_validator
 
 from sidecar.retrieval.model import Embedding
-from sidecar.wire.body import OwnForm, Text, TopCount
+from sidecar.wire.body import MODEL, OwnForm, Text, TopCount
 from sidecar.wire.common import Wire
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -18,6 +18,7 @@ class EmbedRequest(OwnForm):
 
     text: Text | None = Field(None, description="One text.")
     texts: list[Text] | None = Field(None, min_length=1, description="Several texts, instead of one.")
+    model: str | None = Field(None, description=MODEL)
     truncate: bool = Field(True, description="Cut texts that are too long; else they are refused with 422.")
 
     @model_validator(mode="after")
@@ -32,6 +33,7 @@ class RerankRequest(OwnForm):
 
     query: Text = Field(description="What is looked for.")
     chunks: list[Text] = Field(description="The texts to rank.")
+    model: str | None = Field(None, description=MODEL)
     top_n: TopCount | None = Field(None, description="Rank only the best so many, 0: all; all have their score.")
     truncate: bool = Field(True, description="Cut texts that are too long; else they are refused with 422.")
 
@@ -50,7 +52,7 @@ class EmbeddingBody(Wire):
     """One text's vectors."""
 
     dense: list[float] = Field(description="1024 numbers with BGE-M3; the vector has length 1.")
-    sparse: SparseBody
+    sparse: SparseBody | None = Field(description="Null where the model gives none.")
     truncated: bool = Field(description="Whether the text was cut.")
 
 
@@ -87,7 +89,8 @@ def render(body: object) -> bytes:
 
 def embedding_body(embedding: Embedding, *, truncated: bool) -> dict[str, Any]:
     """Return one text's vectors."""
-    sparse = {"indices": embedding.indices, "values": embedding.values}
+    weights = {"indices": embedding.indices, "values": embedding.values}
+    sparse = None if embedding.indices is None else weights
     return {"dense": embedding.dense, "sparse": sparse, "truncated": truncated}
 
 

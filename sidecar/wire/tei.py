@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, Field, RootModel
 
 from sidecar.retrieval.model import Embedding, Piece
-from sidecar.wire.body import Form, Text, TopCount
+from sidecar.wire.body import MODEL, Form, Text, TopCount
 
 Inputs = Text | Annotated[list[Text], Field(min_length=1)]
 
@@ -17,6 +17,7 @@ class _InputsForm(Form):
     mark: ClassVar[str] = "inputs"
 
     inputs: Inputs = Field(description="One text or several, no token ids.")
+    model: str | None = Field(None, description=MODEL)
 
     @property
     def texts(self) -> list[str]:
@@ -38,6 +39,7 @@ class TextsRerankRequest(Form):
     query: Text = Field(description="What is looked for.")
     texts: list[Text] = Field(description="The texts to rank.")
     top_n: TopCount | None = Field(None, description="Not TEI's, but LiteLLM's: the best so many.")
+    model: str | None = Field(None, description=MODEL)
     raw_scores: bool = Field(False, description="Answer with the model's own numbers, not with 0 to 1.")
     return_text: bool = Field(False, description="Repeat each text.")
     truncate: bool = Field(True, description="Cut texts that are too long; else they are refused with 422.")
@@ -110,6 +112,8 @@ class InfoBody(BaseModel):
 
 def sparse_entries(embedding: Embedding) -> list[dict[str, Any]]:
     """Return a text's weights."""
+    assert embedding.indices is not None
+    assert embedding.values is not None
     pairs = zip(embedding.indices.tolist(), embedding.values.tolist(), strict=True)
     return [{"index": index, "value": value} for index, value in pairs]
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from sidecar.wire.body import Form, Text
+from sidecar.wire.body import MODEL, Form, Text
 from sidecar.wire.openai import UsageBody
 
 Texts = Text | Annotated[list[Text], Field(min_length=1)]
@@ -15,7 +15,7 @@ class ScoreRequest(Form):
 
     text_1: Texts = Field(description="The query, or as many queries as there are texts.")
     text_2: Texts = Field(description="The text or texts.")
-    model: str | None = Field(None, description="Taken and ignored: the answer names the model there is.")
+    model: str | None = Field(None, description=MODEL)
     truncate: bool = Field(True, description="Ours: cut texts that are too long; else they are refused with 422.")
 
     @model_validator(mode="after")
@@ -38,7 +38,7 @@ class PromptRequest(Form):
     mark: ClassVar[str] = "prompt"
 
     prompt: Text = Field(description="The text.")
-    model: str | None = Field(None, description="Taken and ignored.")
+    model: str | None = Field(None, description=MODEL)
     add_special_tokens: bool = Field(True, description="With the first and the last token.")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tools.image.container import START_S, Container, free_port, health_command, script
+from bench.harness.service import free_ports
+from tools.image.container import START_S, Container, health_command, script
 
 ORPHAN = """
 import os, sys, time
@@ -69,7 +70,7 @@ async def ready(client: aiohttp.ClientSession, container: Container, url: str, *
 
 class Ports:
     def __init__(self) -> None:
-        self.api, self.ops = free_port(), free_port()
+        self.api, self.ops = free_ports(2)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -146,7 +147,7 @@ async def test_the_health_check_tells_well_from_ill(sidecar, run, client, ports)
     container = await run(sidecar, **ports.environ, **NO_MODELS)
     await answer(client, container, ports.ops_url("/livez"))
     assert container.execute(*health_command(sidecar)).returncode == 0
-    container.environ = container.environ | {"OCR_OPS_PORT": str(free_port())}
+    container.environ = container.environ | {"OCR_OPS_PORT": str(free_ports(1)[0])}
     assert container.execute(*health_command(sidecar)).returncode == 1
 
 
@@ -183,7 +184,7 @@ async def test_the_controller_serves_a_cluster_and_ends_when_told_to(controller,
     folder = tmp_path / "kubeconfig.d"
     folder.mkdir()
     (folder / "config").write_bytes(fake.kubeconfig().read_bytes())
-    port = free_port()
+    (port,) = free_ports(1)
     container = await run(
         *(controller, {"/mnt": folder}),
         KUBECONFIG="/mnt/config",

@@ -1,8 +1,15 @@
-"""The soak's judgement: each figure that must hold is missed when it does not."""
+"""The soak: each figure that must hold is missed when it does not; whom it sends, and what it weighs."""
+
+import mmap
+import os
+from pathlib import Path
 
 import pytest
 
-from tools.soak.ledger import End, Ledger, figures, quantile, slope_mb_a_minute
+from tools.soak import requests
+from tools.soak.__main__ import KINDS, work
+from tools.soak.ledger import End, Ledger, ModelMemory, figures, quantile, slope_mb_a_minute
+from tools.soak.watch import anonymous_mb
 
 FLAT = [(float(second), 100.0) for second in range(600)]
 RISING = [(float(second), 100 + 0.2 * second / 60) for second in range(600)]
@@ -29,9 +36,9 @@ def test_a_soak_that_was_well_misses_nothing():
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
-        ({"memory": {"the service": RISING}}, "memory of the service"),
-        ({"memory": {"its workers": RISING}}, "memory of its workers"),
-        ({"memory": {"the service": []}}, "memory of the service"),
+        ({"memory": {"the service": RISING}}, "anonymous memory of the service"),
+        ({"memory": {"its workers": RISING}}, "anonymous memory of its workers"),
+        ({"memory": {"the service": []}}, "anonymous memory of the service"),
         ({"livez_s": [0.01] * 900 + [0.3] * 100}, "/livez p99"),
         ({"livez_s": []}, "/livez p99"),
         ({"livez_failed": 1}, "/livez not answered"),
@@ -68,3 +75,65 @@ def test_a_slope_is_a_line_s_rise_in_a_minute():
 
 def test_a_quantile_is_one_of_the_values():
     assert quantile([float(one) for one in range(100)], 0.99) == 99
+
+
+class Asked:
+    """Stands where the soak has its crowd, its misfortunes or its watch: notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.made: set[object] = set()
+
+    def __getattr__(self, name: str):
+        def ask(*arguments: object) -> None:
+            self.names.append(name)
+            self.made |= {one for one in arguments if callable(one)}
+
+        return ask
+
+
+def asked(only: str | None) -> tuple[Asked, Asked, Asked]:
+    crowd, misfortunes, watch = Asked(), Asked(), Asked()
+    work(crowd, misfortunes, watch, 600, only)
+    return crowd, misfortunes, watch
+
+
+@pytest.mark.parametrize("only", KINDS)
+def test_one_kind_of_callers_comes_alone_and_nothing_does_harm(only):
+    crowd, misfortunes, watch = asked(only)
+    assert (set(crowd.names), crowd.made) == ({"honest"}, {KINDS[only][0]})
+    assert len(crowd.names) == KINDS[only][2]
+    assert misfortunes.names == []
+    assert sorted(watch.names) == ["ask_livez", "weigh"]
+
+
+def test_everything_is_both_kinds_and_what_does_harm():
+    crowd, misfortunes, watch = asked(None)
+    assert set(crowd.names) == {"honest", "leaving", "slow_body", "slow_head", "idle"}
+    assert crowd.made > {requests.document, requests.text}
+    assert {"kill_workers", "restart"} < set(misfortunes.names)
+    assert sorted(watch.names) == ["ask_livez", "weigh"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells it")
+def test_what_is_weighed_is_what_was_written_and_no_file(tmp_path):
+    size = 64 << 20
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    before_mb = anonymous_mb(os.getpid())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        assert mapped.find(b"\1") == -1, "each of its pages was read"
+        with_file_mb = anonymous_mb(os.getpid())
+    written = bytearray(b"\1") * size
+    assert with_file_mb - before_mb < 8
+    assert anonymous_mb(os.getpid()) - before_mb > 56
+    assert len(written) == size
+
+
+@pytest.mark.parametrize(
+    ("full_mb", "is_judged", "held"), [(1250, True, True), (1251, True, False), (2000, False, True)]
+)
+def test_models_may_take_little_more_than_their_weights(full_mb, is_judged, held):
+    found = ModelMemory(empty_mb=100, full_mb=full_mb, weights_mb=1000).figure(is_judged=is_judged)
+    assert found.held == held
+    assert f"({full_mb} less 100, of 1000 MB)" in found.value

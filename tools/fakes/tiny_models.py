@@ -4,6 +4,7 @@ They are of the XLM-R family like the real ones and are loaded by the same code;
 texts alone import `model_texts`: importing torch takes seconds.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
     XLMRobertaModel,
@@ -88,3 +91,47 @@ def _tokenizer(shape: Shape) -> PreTrainedTokenizerFast:
         mask_token="<mask>",
         model_max_length=shape.positions - 2,
     )
+
+
+def make_dense(folder: Path, pooling: str = "mean_tokens", shape: Shape = EMBEDDER, seed: int = 9) -> Path:
+    """Write an embedder of one dense vector, as multilingual-e5 is: encoder, tokenizer, how its vectors are made."""
+    torch.manual_seed(seed)
+    XLMRobertaModel(_config(shape)).save_pretrained(folder)  # with a pooler, which nobody uses
+    _tokenizer(shape).save_pretrained(folder)
+    return _pooled(folder, pooling)
+
+
+def make_decoder(folder: Path, shape: Shape = EMBEDDER, seed: int = 10) -> Path:
+    """Write an embedder made of a decoder, as Qwen3-Embedding is: the vector is that of the end token."""
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=shape.vocabulary + 1,
+        hidden_size=shape.hidden,
+        intermediate_size=4 * shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads // 2,
+        head_dim=shape.hidden // shape.heads,
+        max_position_embeddings=1024,
+        initializer_range=0.2,
+    )
+    Qwen3Model(config).save_pretrained(folder)
+    tokenizer = _tokenizer(shape)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 2)]
+    )
+    tokenizer.cls_token = None
+    tokenizer.save_pretrained(folder)
+    return _pooled(folder, "lasttoken")
+
+
+def _pooled(folder: Path, pooling: str) -> Path:
+    """Write what sentence-transformers writes beside a model."""
+    kinds = ("Transformer", "Pooling", "Normalize")
+    modules = [{"idx": place, "type": f"sentence_transformers.models.{kind}"} for place, kind in enumerate(kinds)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    names = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
+    (folder / "1_Pooling").mkdir()
+    said = {f"pooling_mode_{name}": name == pooling for name in names}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    return folder

@@ -9,7 +9,6 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -137,12 +136,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.kill(int(child), signal.SIGKILL)
     process.kill()
     process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def script(text: str) -> tuple[str, str, str]:

@@ -23,6 +23,8 @@ DOCUMENTS = {
 }
 """By name: the file, the fields beside it, and how often it is sent."""
 SENTENCES = texts(200, 4, 40)
+OF_ALL_LENGTHS = texts(400, 1, 200, seed=2)
+"""Three to 700 tokens: batches of them have as many shapes as there are lengths."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,14 @@ def _form(key: str, body: bytes, more: dict[str, str]) -> bytes:
 
 
 def text(key: str, chance: random.Random) -> Sent:
-    some = chance.choices(SENTENCES, k=chance.choice([1, 1, 1, 4, 16]))
+    return _text(key, chance, chance.choices(SENTENCES, k=chance.choice([1, 1, 1, 4, 16])))
+
+
+def text_of_any_length(key: str, chance: random.Random) -> Sent:
+    return _text(key, chance, chance.choices(OF_ALL_LENGTHS, k=chance.choice([1, 1, 1, 4])))
+
+
+def _text(key: str, chance: random.Random, some: list[str]) -> Sent:
     path, body = chance.choice(
         [
             ("/embed", {"texts": some}),

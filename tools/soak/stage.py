@@ -11,24 +11,31 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 
 from bench.harness.service import HOST, ROOT, base_environment, free_ports
 from tools.fakes import small_disk, tiny_models
+from tools.fakes.model_texts import Shape
 
 START_S = 240.0
 STOP_S = 45.0
+BYTES_A_MB = 1 << 20
 KEPT_KEYS = 3
 """As many keys are accepted: a caller that took one just before it rotated is not refused."""
 
 
 class Stage:
-    """Starts and stops the processes; ``epoch`` counts the kills, so that what was in the air can be told."""
+    """Starts and stops the processes; ``epoch`` counts the kills, so that what was in the air can be told.
 
-    def __init__(self, folder: Path) -> None:
+    ``settings``: of the service, beside those that every soak needs; ``shape``: of both models.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], shape: Shape) -> None:
         self.folder = folder
+        self._settings, self._shape = settings, shape
         self.port, self.ops_port, self.model_port = free_ports(3)
         self.spool = folder / "spool"
         self.keys = [secrets.token_urlsafe(24)]
@@ -45,8 +52,8 @@ class Stage:
         """Make what lies on the disk."""
         self.spool.mkdir()
         (self.folder / "uploads").mkdir()
-        tiny_models.make_embedder(self.folder / "embedder")
-        tiny_models.make_reranker(self.folder / "reranker")
+        tiny_models.make_embedder(self.folder / "embedder", self._shape)
+        tiny_models.make_reranker(self.folder / "reranker", self._shape)
         self.write_keys()
 
     @property
@@ -81,9 +88,9 @@ class Stage:
             "OCR_SHUTDOWN_SECONDS": "10",
             "BGE_M3_MODEL": str(self.folder / "embedder"),
             "RERANKER_MODEL": str(self.folder / "reranker"),
-            "RETRIEVAL_DTYPE": "float32",
             "RETRIEVAL_DEVICE": "cpu",
             "HF_HUB_OFFLINE": "1",
+            **self._settings,
         }
         command = [sys.executable, "-m", "sidecar", "serve"]
         self.service = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log)
@@ -109,6 +116,30 @@ class Stage:
                 return answer.read().count(b'"state": "loading"') == 0
         except (OSError, urllib.error.URLError):
             return False
+
+    async def without_models(self, weigh: Callable[[int], float]) -> float:
+        """Weigh the service between two uses of its models, when nothing of them is in memory, and load them again."""
+        await asyncio.to_thread(self._post, "/bge/unload")
+        empty = self.weigh(weigh)
+        await asyncio.to_thread(self._post, "/bge/load")
+        return empty
+
+    def weigh(self, weigh: Callable[[int], float]) -> float:
+        """Weigh the service's process."""
+        assert self.service
+        return weigh(self.service.pid)
+
+    @property
+    def weights_mb(self) -> float:
+        """What the weights of both models take in half precision; in their files they have 32 bits."""
+        return sum(path.stat().st_size for path in self.folder.glob("*/model.safetensors")) / 2 / BYTES_A_MB
+
+    def _post(self, path: str) -> None:
+        asked = urllib.request.Request(
+            f"http://{HOST}:{self.port}{path}", method="POST", headers={"X-API-Key": self.key}
+        )
+        with urllib.request.urlopen(asked, timeout=START_S) as answer:
+            answer.read()
 
     async def terminate(self) -> int | None:
         """SIGTERM, and wait for the end; returns the exit status, None if it had to be killed."""

@@ -37,15 +37,12 @@ class Watch:
         await asking.wait()
 
     async def weigh(self) -> None:
-        """Sample what the processes wrote to memory, and their share of what they have in common (anonymous PSS).
-
-        Files do not count: a process's share of a library rises when another one ends.
-        """
+        """Sample the anonymous memory of the service and of its workers."""
         while not self.crowd.stopping.is_set():
             if self.stage.is_up and self.stage.service:
                 now_s = time.monotonic()
-                self.memory["the service"].append((now_s, _pss_mb(self.stage.service.pid)))
-                self.memory["its workers"].append((now_s, sum(_pss_mb(one.pid) for one in self.stage.workers())))
+                self.memory["the service"].append((now_s, anonymous_mb(self.stage.service.pid)))
+                self.memory["its workers"].append((now_s, sum(anonymous_mb(one.pid) for one in self.stage.workers())))
             await asyncio.sleep(MEMORY_EVERY_S)
 
     def forget_memory(self) -> None:
@@ -54,10 +51,23 @@ class Watch:
             samples.clear()
 
 
-def _pss_mb(pid: int) -> float:
+def anonymous_mb(pid: int) -> float:
+    """Weigh what a process wrote to memory, in MiB, with its share of what others have in common with it.
+
+    Pages of files do not count: a process's share of a library rises when another process ends.
+    """
+    kept = _rollup(pid)
+    return (kept["Pss_Anon:"] + kept["Pss_Shmem:"]) / KIB_A_MB if kept else 0.0
+
+
+def resident_mb(pid: int) -> float:
+    """Weigh a process with all files that it has mapped: what is called RSS."""
+    return _rollup(pid).get("Rss:", 0) / KIB_A_MB
+
+
+def _rollup(pid: int) -> dict[str, int]:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return 0.0
-    kept = {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[1:]}
-    return (kept["Pss_Anon:"] + kept["Pss_Shmem:"]) / KIB_A_MB if kept else 0.0
+        return {}
+    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[1:]}

@@ -1,18 +1,39 @@
 """Embeds texts: our own routes, text-embeddings-inference's and OpenAI's, one function each."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import BACKEND, EMBEDDER, LOAD_SECONDS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import (
+    BACKEND,
+    EMBEDDERS,
+    LOAD_SECONDS,
+    RETRIEVAL_ANSWERS,
+    RETRIEVAL_BODIES,
+    SETTINGS,
+    caller_of,
+)
 from sidecar.api.texts import exchange
+from sidecar.api.texts.choice import choose
 from sidecar.api.texts.exchange import Body
 from sidecar.retrieval.model import Embedding
-from sidecar.retrieval.retriever import Answers
+from sidecar.retrieval.retriever import Answers, Retriever
 from sidecar.wire import openai, retrieval, tei
 
 FEW_TEXTS = 16
 """Texts that are embedded however slowly others read: with 1,024 numbers each their answer has 0.4 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be embedded by which model; ``most_each`` and ``of_tokens`` as the retriever takes them."""
+
+    model: str | None
+    texts: list[str]
+    truncate: bool
+    most_each: int = 0
+    of_tokens: bool = False
 
 
 async def embed(request: web.Request) -> web.StreamResponse:
@@ -22,7 +43,7 @@ async def embed(request: web.Request) -> web.StreamResponse:
 
 async def _embed(request: web.Request, asked: retrieval.EmbedRequest) -> Body:
     texts = asked.texts if asked.text is None else [asked.text]
-    found = await _embeddings(request, texts or [], truncate=asked.truncate)
+    found = await _embeddings(request, Wanted(asked.model, texts or [], asked.truncate))
     bodies = [
         retrieval.embedding_body(one, truncated=truncated)
         for one, truncated in zip(found.results, found.truncated, strict=True)
@@ -32,7 +53,7 @@ async def _embed(request: web.Request, asked: retrieval.EmbedRequest) -> Body:
 
 
 async def _plain(request: web.Request, asked: tei.InputsRequest) -> list[Any]:
-    found = await _embeddings(request, asked.texts, truncate=asked.truncate)
+    found = await _embeddings(request, Wanted(asked.model, asked.texts, asked.truncate))
     return [one.dense for one in found.results]
 
 
@@ -42,7 +63,7 @@ async def embed_sparse(request: web.Request) -> web.StreamResponse:
 
 
 async def _sparse(request: web.Request, asked: tei.InputsRequest) -> list[Any]:
-    found = await _embeddings(request, asked.texts, truncate=asked.truncate)
+    found = await _embeddings(request, Wanted(asked.model, asked.texts, asked.truncate, of_tokens=True))
     return [tei.sparse_entries(one) for one in found.results]
 
 
@@ -53,7 +74,7 @@ async def embed_all(request: web.Request) -> web.StreamResponse:
 
 async def _all(request: web.Request, asked: tei.InputsRequest) -> list[Any]:
     most = request.app[SETTINGS].retrieval_max_items
-    found = await _embeddings(request, asked.texts, truncate=asked.truncate, most_each=most)
+    found = await _embeddings(request, Wanted(asked.model, asked.texts, asked.truncate, most_each=most))
     return [one.each for one in found.results]
 
 
@@ -63,9 +84,12 @@ async def v1_embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) -> Body:
-    if limits := request.app[EMBEDDER].keeper.limits:  # else it says itself that it is not there
+    embedder = _embedder(request, asked.model)
+    if limits := embedder.keeper.limits:  # else it says itself that it is not there
         openai.check_dimensions(asked.dimensions, limits.dimensions)
-    found = await _embeddings(request, asked.texts, truncate=asked.cuts)
+    found = await _embeddings(request, Wanted(asked.model, asked.texts, asked.cuts))
+    if not limits and embedder.keeper.limits:  # its first call
+        openai.check_dimensions(asked.dimensions, embedder.keeper.limits.dimensions)
     data = [
         {
             "object": "embedding",
@@ -78,20 +102,26 @@ async def _v1_embeddings(request: web.Request, asked: openai.EmbeddingsRequest) 
     return {
         "object": "list",
         "data": data,
-        "model": request.app[SETTINGS].bge_m3_name,
+        "model": embedder.public_name,
         "usage": openai.usage(found.tokens),
         "device": found.device,
         "reason": found.reason,
     }
 
 
-async def _embeddings(
-    request: web.Request, texts: list[str], *, truncate: bool, most_each: int = 0
-) -> Answers[Embedding]:
+async def _embeddings(request: web.Request, wanted: Wanted) -> Answers[Embedding]:
     """Embed texts. While many answers are being sent, a long array is refused, since its vectors add to them."""
-    if len(texts) > FEW_TEXTS or most_each:
+    embedder, caller = _embedder(request, wanted.model), caller_of(request)
+    if len(wanted.texts) > FEW_TEXTS or wanted.most_each:
         answers = request.app[RETRIEVAL_ANSWERS]
-        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.admitted)
-    found = await request.app[EMBEDDER].answer(texts, truncate=truncate, most_each=most_each)
+        answers.refuse_unless_fits(request.app[RETRIEVAL_BODIES].admitted, answers.held_by(caller))
+    found = await embedder.answer(
+        wanted.texts, truncate=wanted.truncate, most_each=wanted.most_each, of_tokens=wanted.of_tokens, caller=caller
+    )
     request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found
+
+
+def _embedder(request: web.Request, wanted: str | None) -> Retriever[str, Embedding]:
+    embedders = request.app[EMBEDDERS]
+    return choose(embedders, wanted, named=bool(request.app[SETTINGS].retrieval_models))

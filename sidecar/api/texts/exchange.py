@@ -7,7 +7,17 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api import deliver, receive
-from sidecar.api.app_keys import BACKEND, DRAIN, LOAD_SECONDS, METRICS, RETRIEVAL_ANSWERS, RETRIEVAL_BODIES, SETTINGS
+from sidecar.api.app_keys import (
+    BACKEND,
+    DRAIN,
+    LOAD_SECONDS,
+    METRICS,
+    RETRIEVAL_ANSWERS,
+    RETRIEVAL_BODIES,
+    SETTINGS,
+    TEXT_QUOTA,
+    caller_of,
+)
 from sidecar.api.receive import read_body
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.wire import retrieval
@@ -26,10 +36,12 @@ LOAD_HEADER, BACKEND_HEADER = "X-Model-Load-Seconds", "X-Retrieval-Backend"
 async def answer(request: web.Request, forms: Forms) -> web.StreamResponse:
     """Read, parse, compute, write. The memory of the request and of its answer is counted until the end."""
     settings = request.app[SETTINGS]
-    limit = settings.retrieval_max_body_bytes
+    limit, caller = settings.retrieval_max_body_bytes, caller_of(request)
     receive.refuse_length(request, limit, limit)
+    request.app[TEXT_QUOTA].refuse_if_exhausted(caller)
+    bodies, answers = request.app[RETRIEVAL_BODIES], request.app[RETRIEVAL_ANSWERS]
     async with request.app[DRAIN].request():
-        with request.app[RETRIEVAL_BODIES].growing() as held, request.app[RETRIEVAL_ANSWERS].growing() as sent:
+        with bodies.growing(caller) as held, answers.growing(caller) as sent:
             async with receive.receiving(settings.receive_timeout_s):
                 body = await read_body(request, limit, held.take)
             parsed = parse_any(tuple(forms), body, settings.retrieval_max_items)

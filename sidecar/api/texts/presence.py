@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api.app_keys import DRAIN, EMBEDDER, RERANKER, SETTINGS
+from sidecar.api.texts.choice import every_retriever
 from sidecar.errors import EngineUnavailableError
 from sidecar.retrieval.batch_policy import TIMEOUTS
 from sidecar.retrieval.keeper import BY_REQUEST, NOT_CONFIGURED, ModelKeeper
@@ -39,10 +40,11 @@ async def _failure(keeper: ModelKeeper[Any], within_s: float) -> EngineUnavailab
 
 
 async def unload(request: web.Request) -> web.Response:
-    """Release both, and wait for it: for the calls that use them, and the memory. There is nothing to refuse."""
+    """Release all, and wait for it: for the calls that use them, and the memory. There is nothing to refuse."""
     keepers = _keepers(request.app)
     patience_s = request.app[SETTINGS].retrieval_timeout_s
-    gone = await asyncio.gather(*(one.release(BY_REQUEST, patience_s) for one in keepers))
+    every = [one.keeper for one in every_retriever(request.app)]
+    gone = await asyncio.gather(*(one.release(BY_REQUEST, patience_s) for one in every))
     return _state("unloaded" if all(gone) else "unloading", keepers)
 
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKER, SETTINGS
+from sidecar.api.app_keys import BACKEND, LOAD_SECONDS, REQUEST_ID, RERANKERS, SETTINGS, caller_of
 from sidecar.api.texts import exchange
+from sidecar.api.texts.choice import choose
 from sidecar.api.texts.exchange import Body
-from sidecar.retrieval.retriever import Answers
+from sidecar.retrieval.retriever import Answers, Retriever
 from sidecar.wire import cohere, openai, retrieval, tei, vllm
 
 
@@ -22,7 +23,7 @@ async def rerank(request: web.Request) -> web.StreamResponse:
 
 
 async def _rerank(request: web.Request, asked: retrieval.RerankRequest) -> Body:
-    found = await _scores(request, [(asked.query, text) for text in asked.chunks], truncate=asked.truncate)
+    found = await _scores(request, asked.model, [(asked.query, text) for text in asked.chunks], truncate=asked.truncate)
     order = retrieval.ranked(found.results, asked.top_n)
     return {
         "scores": found.results,
@@ -40,7 +41,7 @@ async def v1_rerank(request: web.Request) -> web.StreamResponse:
 
 
 async def _v1_rerank(request: web.Request, asked: cohere.RerankV1Request) -> Body:
-    found = await _scores(request, [(asked.query, text) for text in asked.texts], truncate=asked.cuts)
+    found = await _scores(request, asked.model, [(asked.query, text) for text in asked.texts], truncate=asked.cuts)
     results: list[Body] = [
         {"index": index, "relevance_score": retrieval.relevance(found.results[index])}
         for index in retrieval.ranked(found.results, asked.most)
@@ -51,7 +52,7 @@ async def _v1_rerank(request: web.Request, asked: cohere.RerankV1Request) -> Bod
             result["document"] = {"text": asked.texts[result["index"]]}
     return {
         "id": request[REQUEST_ID],
-        "model": request.app[SETTINGS].reranker_name,
+        "model": _reranker(request, asked.model).public_name,
         "results": results,
         **voyage,
         "usage": openai.usage(found.tokens),
@@ -68,7 +69,7 @@ def _voyage(asked: cohere.RerankV1Request, results: list[Body]) -> list[Body]:
 
 
 async def _rank_texts(request: web.Request, asked: tei.TextsRerankRequest) -> list[Any]:
-    found = await _scores(request, [(asked.query, text) for text in asked.texts], truncate=asked.truncate)
+    found = await _scores(request, asked.model, [(asked.query, text) for text in asked.texts], truncate=asked.truncate)
     scores = found.results if asked.raw_scores else [retrieval.relevance(one) for one in found.results]
     text = {index: {"text": one} for index, one in enumerate(asked.texts)} if asked.return_text else {}
     return [
@@ -83,7 +84,7 @@ async def score(request: web.Request) -> web.StreamResponse:
 
 
 async def _score(request: web.Request, asked: vllm.ScoreRequest) -> Body:
-    found = await _scores(request, asked.pairs, truncate=asked.truncate)
+    found = await _scores(request, asked.model, asked.pairs, truncate=asked.truncate)
     data = [
         {"index": index, "object": "score", "score": retrieval.relevance(one)}
         for index, one in enumerate(found.results)
@@ -91,17 +92,24 @@ async def _score(request: web.Request, asked: vllm.ScoreRequest) -> Body:
     return {
         "id": request[REQUEST_ID],
         "object": "list",
-        "model": request.app[SETTINGS].reranker_name,
+        "model": _reranker(request, asked.model).public_name,
         "data": data,
         "usage": openai.usage(found.tokens),
     }
 
 
-async def _scores(request: web.Request, pairs: list[tuple[str, str]], *, truncate: bool) -> Answers[float]:
+async def _scores(
+    request: web.Request, model: str | None, pairs: list[tuple[str, str]], *, truncate: bool
+) -> Answers[float]:
     """Score pairs; none are answered even without a model, as production does."""
-    reranker = request.app[RERANKER]
+    reranker = _reranker(request, model)
     if not pairs:
         return Answers([], [], 0, *reranker.where())
-    found = await reranker.answer(pairs, truncate=truncate)
+    found = await reranker.answer(pairs, truncate=truncate, caller=caller_of(request))
     request[LOAD_SECONDS], request[BACKEND] = found.load_s, found.backend
     return found
+
+
+def _reranker(request: web.Request, wanted: str | None) -> Retriever[tuple[str, str], float]:
+    rerankers = request.app[RERANKERS]
+    return choose(rerankers, wanted, named=bool(request.app[SETTINGS].retrieval_models))

@@ -39,7 +39,8 @@ _ACCENTS = re.compile("[\u0300-\u036f]")
 def is_implausible(text: str) -> bool:
     """Return whether a text has enough words to judge, and they belong to no language."""
     tokens = text.split()
-    words = [token for token in tokens[:: len(tokens) // TOKENS_ASKED + 1] if _is_word(token)]
+    asked = tokens[:: len(tokens) // TOKENS_ASKED + 1]
+    words = [token for token in asked if len(token) >= 4 and token.isalpha() and _is_word(token)]
     sample = [_folded(word).lower() for word in words[:: len(words) // WORDS_ASKED + 1]]
     pairs = [word[at : at + 2] for word in sample if word.isascii() for at in range(len(word) - 1)]
     if len(pairs) < MIN_PAIRS or len(set("".join(pairs))) < MIN_LETTERS:
@@ -48,9 +49,8 @@ def is_implausible(text: str) -> bool:
 
 
 def _is_word(token: str) -> bool:
-    """Return whether it is a word, not a code: letters only, of one case except the first, not one letter repeated."""
-    is_word = len(token) >= 4 and token.isalpha() and (token[1:].islower() or (token.isupper() and len(token) >= 5))
-    return is_word and len(set(token)) >= 3
+    """Return whether four letters or more are a word, not a code: of one case except the first, not one repeated."""
+    return (token[1:].islower() or (token.isupper() and len(token) >= 5)) and len(set(token)) >= 3
 
 
 def is_noise(text: str) -> bool:

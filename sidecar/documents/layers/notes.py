@@ -17,7 +17,7 @@ LETTER_WIDTH = 0.5
 """Of the size: Helvetica's mean."""
 MARGIN = 2.0
 CHARACTERS = "cp1252"
-"""Those that the font Helvetica has. PDFium carries no font with others, so notes in Thai stay undrawn."""
+"""Those that the font Helvetica has. PDFium carries no font with others: the text of other notes is added as it is."""
 
 _SIZE = re.compile(r"([\d.]{1,8})\s+Tf")
 _COLOUR = re.compile(r"(?:[\d.]{1,8}\s+){1,4}(?:g|rg|k)\b")
@@ -25,19 +25,22 @@ _COLOUR = re.compile(r"(?:[\d.]{1,8}\s+){1,4}(?:g|rg|k)\b")
 Rect = tuple[float, float, float, float]
 
 
-def give_appearance(annotation: Any) -> None:  # noqa: ANN401 - a PDFium handle
-    """Give a FreeText annotation an appearance, if it has none and is to be seen."""
+def give_appearance(annotation: Any) -> str:  # noqa: ANN401 - a PDFium handle
+    """Give a FreeText annotation an appearance, if it has none and is to be seen; return its text if that cannot be."""
     if pdfium_c.FPDFAnnot_GetAP(annotation, pdfium_c.FPDF_ANNOT_APPEARANCEMODE_NORMAL, None, 0) > len(
         "\0".encode("utf-16-le")
     ):
-        return
+        return ""
     text = _string(annotation, b"Contents").strip()
-    if not text or pdfium_c.FPDFAnnot_GetFlags(annotation) & HIDDEN_FLAGS or not _is_drawable(text):
-        return
+    if not text or pdfium_c.FPDFAnnot_GetFlags(annotation) & HIDDEN_FLAGS:
+        return ""
+    if not _is_drawable(text):
+        return text
     content = appearance(text, _string(annotation, b"DA"), _rect(annotation))
     buffer = ctypes.create_string_buffer(content.encode("utf-16-le") + b"\0\0")
     wide = ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort))
     pdfium_c.FPDFAnnot_SetAP(annotation, pdfium_c.FPDF_ANNOT_APPEARANCEMODE_NORMAL, wide)
+    return ""
 
 
 def appearance(text: str, style: str, rect: Rect) -> str:

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from collections.abc import Iterable
 from ctypes import byref
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ import pypdfium2.raw as pdfium_c
 
 from sidecar.documents.layers import pdf_calls, thai_marks
 from sidecar.documents.layers.thai_layer import Glyph
+from sidecar.documents.layers.thai_marks import Span
 
 MADE_UP = frozenset(" \r\n")
 """Characters that PDFium itself may insert."""
+NO_MEANING = frozenset(map(chr, {*range(0x20), 0xFFFD} - {0x02, *range(0x09, 0x0E)}))
+"""What fonts map glyphs to whose meaning their producer did not know. U+0002 is PDFium's hyphen."""
 REACH = 0.5
 """How far, in points, a character's centre may lie outside its text's box: boxes are rounded."""
 MAPPING_SAMPLES = 32
@@ -41,28 +45,57 @@ NOTHING_HIDDEN = Hidden()
 def read_glyphs(text_page: Any, decoder: dict[int, str], hidden: Hidden = NOTHING_HIDDEN) -> list[Glyph]:  # noqa: ANN401
     """Read the drawn glyphs in PDFium's order, without those it inserted; rotated so that lines run to the right."""
     raw = text_page.raw
-    left, right, bottom, top, x, y = (ctypes.c_double() for _ in range(6))
-    room, fonts = pdfium_c.FS_RECTF(), _FontSizes(raw)
-    box, start, loose = (*map(byref, (left, right, bottom, top)),), (byref(x), byref(y)), byref(room)
+    places = _Places(raw)
     glyphs: list[Glyph] = []
     for at in range(pdfium_c.FPDFText_CountChars(raw)):
         char = chr(pdf_calls.get_unicode(raw, at))
         if char in MADE_UP and pdf_calls.is_generated(raw, at):
             continue
-        if thai_marks.may_be_lost(char) and pdf_calls.has_map_error(raw, at):
+        if thai_marks.may_be_lost(char) and (char in NO_MEANING or pdf_calls.has_map_error(raw, at)):
             char = thai_marks.unmapped(char)
-        pdf_calls.get_char_box(raw, at, *box)
-        pdf_calls.get_loose_char_box(raw, at, loose)
-        pdf_calls.get_char_origin(raw, at, *start)
-        if hidden.boxes and hidden.holds((left.value + right.value) / 2, (bottom.value + top.value) / 2):
+        ink, takes, origin, height, angle = places.of(at)
+        if hidden.boxes and hidden.holds((ink[0] + ink[2]) / 2, (ink[1] + ink[3]) / 2):
             continue
-        height, angle = fonts.of(at, room, y.value)
-        ink, takes = (left.value, bottom.value, right.value, top.value), (room.left, room.bottom, room.right, room.top)
-        origin = (x.value, y.value)
         if angle:
             ink, takes, origin = _turned(ink, angle), _turned(takes, angle), _turned(origin * 2, angle)[:2]
         glyphs.append(Glyph(decoder.get(ord(char), char), *ink, takes[2], *origin, height, angle))
     return glyphs
+
+
+class _Places:
+    """Where a page's characters are drawn. Buffers that PDFium writes to are made once for all of them."""
+
+    def __init__(self, raw: Any) -> None:  # noqa: ANN401 - a PDFium handle
+        self._raw = raw
+        self._fonts = _FontSizes(raw)
+        self._ink = tuple(ctypes.c_double() for _ in range(4))
+        self._origin = ctypes.c_double(), ctypes.c_double()
+        self._room = pdfium_c.FS_RECTF()
+        self._to_ink, self._to_origin = tuple(map(byref, self._ink)), tuple(map(byref, self._origin))
+        self._to_room = byref(self._room)
+
+    def of(self, at: int) -> tuple[Box, Box, tuple[float, float], float, int]:
+        """Return the boxes of a character's ink and of the room it takes, its origin, its font's height, its angle."""
+        pdf_calls.get_char_box(self._raw, at, *self._to_ink)
+        pdf_calls.get_loose_char_box(self._raw, at, self._to_room)
+        pdf_calls.get_char_origin(self._raw, at, *self._to_origin)
+        (left, right, bottom, top), (x, y), room = self._ink, self._origin, self._room
+        ink, takes = (left.value, bottom.value, right.value, top.value), (room.left, room.bottom, room.right, room.top)
+        return ink, takes, (x.value, y.value), *self._fonts.of(at, room, y.value)
+
+    def is_drawn_as_mark(self, at: int) -> bool:
+        """Return whether a glyph is drawn as high or as low as a mark."""
+        (_, bottom, _, top), _, (_, baseline), height, _ = self.of(at)
+        return thai_marks.is_drawn_as_mark(bottom - baseline, top - baseline, height)
+
+    def is_misplaced(self, at: int, mark: str) -> bool:
+        """Return whether a mark is drawn where its character cannot be."""
+        pdf_calls.get_char_box(self._raw, at, *self._to_ink)
+        pdf_calls.get_char_origin(self._raw, at, *self._to_origin)
+        if (self._ink[2].value > self._origin[1].value) != (mark in thai_marks.LOWER):
+            return False  # nearly all: wholly above the baseline, or not, as it should be; its font need not be known
+        (_, bottom, _, top), _, (_, baseline), height, _ = self.of(at)
+        return thai_marks.is_misplaced(mark, bottom - baseline, top - baseline, height)
 
 
 class _FontSizes:
@@ -101,35 +134,28 @@ def mapped_share(raw: Any, text: str) -> float:  # noqa: ANN401 - a PDFium handl
 
 
 def is_unmapped(raw: Any, at: int) -> bool:  # noqa: ANN401 - a PDFium handle
-    """Return whether the font does not map a character to Unicode."""
-    return bool(pdf_calls.has_map_error(raw, at))
+    """Return whether the font does not map a character to Unicode, or to nothing that is written."""
+    return bool(pdf_calls.has_map_error(raw, at)) or chr(pdf_calls.get_unicode(raw, at)) in NO_MEANING
 
 
-def misplaced(raw: Any, text: str, lines: list[list[int]], lost: set[int]) -> set[int] | None:  # noqa: ANN401
-    """Return the positions of marks drawn where their characters cannot be.
+def misplaced(raw: Any, text: str, spans: Iterable[Span], lost: set[int]) -> set[int] | None:  # noqa: ANN401
+    """Return the positions of marks drawn where their characters cannot be, of those in spans of the text.
 
     None if a line is not level, or one of the ``lost`` is not drawn like a mark.
     """
-    left, right, bottom, top, x, y = (ctypes.c_double() for _ in range(6))
-    fonts, room = _FontSizes(raw), pdfium_c.FS_RECTF()
-    box, origin, loose = (*map(byref, (left, right, bottom, top)),), (byref(x), byref(y)), byref(room)
+    places = _Places(raw)
     found: set[int] = set()
-    for line in lines:
-        pdf_calls.get_loose_char_box(raw, line[0], loose)
-        pdf_calls.get_char_origin(raw, line[0], *origin)
-        height, angle = fonts.of(line[0], room, y.value)
-        if angle:
-            return None
-        level = y.value + thai_marks.LOW * height
-        for at in line:
-            pdf_calls.get_char_box(raw, at, *box)
-            if at not in lost and (top.value > level) != (text[at] in thai_marks.LOWER):
-                continue  # nearly all, at half the time
-            pdf_calls.get_char_origin(raw, at, *origin)
-            above = bottom.value - y.value, top.value - y.value
-            if at in lost and not thai_marks.is_drawn_as_mark(*above, height):
+    line_end = -1
+    for start, end in spans:
+        if start > line_end:
+            line_end = text.find("\n", start) % (len(text) + 1)
+            if places.of(start)[-1]:
                 return None
-            if at not in lost and thai_marks.is_misplaced(text[at], *above, height):
+        for at in range(start, end):
+            if at in lost:
+                if not places.is_drawn_as_mark(at):
+                    return None
+            elif text[at] in thai_marks.MARK_SET and places.is_misplaced(at, text[at]):
                 found.add(at)
     return found
 

@@ -32,13 +32,13 @@ class Reading:
 
 
 def open_upright(page: pdfium.PdfPage) -> Any:  # noqa: ANN401 - pypdfium2 ships no types
-    """Open a page's text, the page turned so that most of it is not upside down; it must be closed.
+    """Open a page's text, the page turned so that most of it is upright; it must be closed.
 
-    PDFium orders what is on a line from left to right as the page is displayed: upside down, that is backwards.
+    PDFium orders characters and lines as the page is displayed: lines upside down, or that run down, come backwards.
     """
     text_page = page.get_textpage()
     degrees = _clockwise_degrees(text_page)
-    if (page.get_rotation() + degrees) % 360 != 180:
+    if (page.get_rotation() + degrees) % 360 == 0:
         return text_page
     text_page.close()
     page.set_rotation(-degrees % 360)
@@ -168,11 +168,16 @@ def _with_marks_identified(text_page: Any, text: str, evidence: MarkEvidence) ->
     if pdfium_c.FPDFText_CountChars(raw) != len(text):
         return None  # positions in the text are not PDFium's
     spans = thai_marks.clusters(text)
-    lines = thai_marks.lines(text, spans)
-    lost = {at for line in lines for at in line if text[at] not in thai_marks.MARK_SET and is_unmapped(raw, at)}
+    lost = {
+        at
+        for start, end in spans
+        if not thai_marks.MARK_SET.issuperset(text[start:end])
+        for at in range(start, end)
+        if text[at] not in thai_marks.MARK_SET and is_unmapped(raw, at)
+    }
     if any(at not in lost and is_unmapped(raw, at) for at in thai_marks.strangers(text)):
         return None
-    moved = misplaced(raw, text, lines, lost)
+    moved = misplaced(raw, text, spans, lost)
     if moved is None:
         return None
     learnt = evidence.copy()

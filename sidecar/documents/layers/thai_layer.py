@@ -40,6 +40,8 @@ MAX_CONDENSED = 0.08
 """By how much less, in font heights, where letters are set tighter than their widths."""
 MAX_TRACKED_GAP = 0.5
 """Letters farther apart than this, in font heights, are not letter-spaced: they are in columns."""
+OWN_ROOM = 0.25
+"""Marks that take more room than this, in font heights, stand beside their letter. Most take none."""
 SAME_LINE = 0.35
 """How far, in font heights, baselines of one line may differ, as with raised digits."""
 SAME_PLACE = 0.001
@@ -138,7 +140,11 @@ def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tu
         if is_mark and base and _is_part_of(glyph, base.glyph):
             _join(base, glyph)
         elif is_mark or _may_be_mark(glyph):
-            marks.append((glyph, len(lines)))
+            if base and _takes_room_after(glyph, base):
+                base.end = glyph.end
+                repairs |= _add(glyph, base)
+            else:
+                marks.append((glyph, len(lines)))
         elif base and _follows(glyph, base):
             lines[-1].bases.append(_base(glyph))
         else:
@@ -164,6 +170,12 @@ def _is_part_of(mark: Glyph, base: Glyph) -> bool:
     """Return whether two characters are one drawn glyph, which the font maps to both: they share its position."""
     same = (mark.x, mark.baseline, mark.bottom, mark.top), (base.x, base.baseline, base.bottom, base.top)
     return all(abs(one - other) < SAME_PLACE for one, other in zip(*same, strict=True))
+
+
+def _takes_room_after(mark: Glyph, base: _Base) -> bool:
+    """Return whether a mark stands beside its base, as in typewriter fonts whose marks are as wide as letters."""
+    room = OWN_ROOM * mark.height
+    return mark.end - mark.x > room and abs(mark.x - base.end) < AT_PEN * mark.height and mark.left > mark.x
 
 
 def _join(base: _Base, mark: Glyph) -> None:
@@ -195,6 +207,10 @@ def _give_to_base(mark: Glyph, lines: Sequence[_Line]) -> set[Repair]:
         if mark.char in MARK_SET and lines:
             lines[0].bases[-1].marks.append(Mark(mark.char))
         return set()
+    return _add(mark, base)
+
+
+def _add(mark: Glyph, base: _Base) -> set[Repair]:
     if mark.char not in MARK_SET and base.is_cluster:
         return {Repair.MARKS_DEDUPLICATED}  # the font's map of the consonant already names its marks
     if mark.char.isspace():

@@ -116,18 +116,6 @@ def clusters(text: str) -> list[Span]:
     return [found.span(1) for found in _CLUSTER.finditer(text)]
 
 
-def lines(text: str, spans: Iterable[Span]) -> list[list[int]]:
-    """Return the positions in spans of a text, line by line."""
-    found: list[list[int]] = []
-    line_end = -1
-    for start, end in spans:
-        if start > line_end:
-            found.append([])
-            line_end = text.find("\n", start) % (len(text) + 1)
-        found[-1] += range(start, end)
-    return found
-
-
 def strangers(text: str) -> list[int]:
     """Return the positions of what may be a glyph without a meaning elsewhere: neither Thai nor ASCII."""
     return [found.start() for found in _STRANGER.finditer(text)]
@@ -143,7 +131,7 @@ def identified(
     odd = {*misplaced, *lost}
     doubtful: list[tuple[int, list[Mark]]] = []
     for start, end in spans:
-        if not odd.isdisjoint(range(start, end)):
+        if start in odd or (end > start + 1 and not odd.isdisjoint(range(start, end))):
             marks = [Mark(unmapped(text[at]) if at in lost else text[at], at in misplaced) for at in range(start, end)]
             evidence.add(marks, is_before_aa=text.startswith(SARA_AA, end))
             doubtful.append((start, marks))

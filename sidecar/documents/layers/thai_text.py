@@ -4,6 +4,7 @@ No dictionary is used: in any font a mark belongs to a consonant, occurs once, a
 16.1, Thai; WTT 2.0).
 """
 
+import functools
 import re
 from enum import StrEnum
 
@@ -95,18 +96,34 @@ _MISSPELT = re.compile(
 )
 """Every text that a repair changes contains at least one of these."""
 
+_RUN = re.compile(f"[{MARKS}{SARA_AM}\uf700-\uf720](?:[{MARKS}{SARA_AA}{SARA_AM}\uf700-\uf720]+|(?<=[\uf700-\uf720]))")
+"""All that a repair looks at: what stands between such runs makes no difference to it."""
+
 
 def repair(text: str) -> tuple[str, set[Repair]]:
     """Correct what has only one possible spelling; also return what was repaired."""
     done: set[Repair] = set()
     if not _MISSPELT.search(text):
         return text, done
+
+    def mended(found: re.Match[str]) -> str:
+        run, repairs = _mended(found[0])
+        done.update(repairs)
+        return run
+
+    return _RUN.sub(mended, text), done
+
+
+@functools.lru_cache(maxsize=1024)
+def _mended(run: str) -> tuple[str, tuple[Repair, ...]]:
+    """Correct a run of marks: few occur, and each of them often."""
+    done: list[Repair] = []
     for name, mend in _MENDINGS:
-        mended = mend(text)
-        if mended != text:
-            done.add(name)
-            text = mended
-    return text, done
+        mended = mend(run)
+        if mended != run:
+            done.append(name)
+            run = mended
+    return run, tuple(done)
 
 
 def _each_once(text: str) -> str:

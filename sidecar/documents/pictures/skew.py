@@ -32,8 +32,8 @@ def skew_degrees(page: PageImage) -> float:
     rows differ most from one another (Postl's projection profile).
     """
     coarse = _best(_ink(page, SEARCH_DPI), 0.0, MOST_DEGREES, COARSE_DEGREES)
-    if not coarse:
-        return 0.0
+    if abs(coarse) + COARSE_DEGREES < LEAST_DEGREES:
+        return 0.0  # most pages, at a fifth of the time
     ink = _ink(page, FINE_DPI)
     best = _best(ink, coarse, COARSE_DEGREES, FINE_DEGREES)
     is_sharper = _sharpness(ink, best) >= LEAST_GAIN * _sharpness(ink, 0.0)

@@ -18,6 +18,7 @@ from sidecar.engines.tesseract.installation import ORIENTATION_DATA
 from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side
 from sidecar.errors import EngineFailedError
 from sidecar.ocr.engine import PageText
+from sidecar.ocr.second_opinion import SURE_CONFIDENCE, is_doubtful
 from sidecar.ocr.text import compose_sara_am, trim
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, te
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
-    return joined([_read_piece(piece, languages, tessdata_dir) for piece in pieces(page) if not raster.is_blank(piece)])
+    shown = [piece for piece in pieces(page) if piece is page or not raster.is_blank(piece)]
+    return joined([_read_piece(piece, languages, tessdata_dir) for piece in shown])
 
 
 def joined(read: Sequence[PageText]) -> PageText:
@@ -63,6 +65,7 @@ def joined(read: Sequence[PageText]) -> PageText:
     return PageText(
         "\n".join(piece.text for piece in told),
         confidence=round(confidence / characters) if characters else 0,
+        sure_text=" ".join(piece.text if piece.sure_text is None else piece.sure_text for piece in told),
         rotation=told[0].rotation if len({piece.rotation for piece in told}) == 1 else 0,
         corrections=tuple(correction for piece in told for correction in piece.corrections),
         numerals_doubtful=any(piece.numerals_doubtful for piece in told),
@@ -117,7 +120,9 @@ def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading:
         blocks = tuple(_layout(api))
         if is_broken_single_column(blocks, page.width, page.dpi):
             _show(api, page, PSM.SINGLE_COLUMN)
-        read = with_numerals(api, page, PageText(api.GetUTF8Text(), confidence=api.MeanTextConf()), languages)
+        read = PageText(api.GetUTF8Text(), confidence=api.MeanTextConf())
+        read = replace(read, sure_text=_sure_text(api) if is_doubtful(read) else None)
+        read = with_numerals(api, page, read, languages)
         read = replace(read, text=compose_sara_am(trim(read.text)))
         doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
         return _Reading(read, doubtful, sum(max(0, one - CHANCE_CONFIDENCE) for one in api.AllWordConfidences()))
@@ -125,6 +130,10 @@ def _recognise(page: PageImage, languages: str, tessdata_dir: Path) -> _Reading:
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
         api.Clear()
+
+
+def _sure_text(api: "PyTessBaseAPI") -> str:
+    return " ".join(word for word, confidence in api.MapWordConfidences() if confidence >= SURE_CONFIDENCE)
 
 
 def with_numerals(api: "PyTessBaseAPI", page: PageImage, read: PageText, languages: str) -> PageText:

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sidecar.retrieval.bge.export import ENCODER, HEAD, OpenVinoError, Parts, exported, remove
 from sidecar.retrieval.bge.hub import quiet
 from sidecar.retrieval.bge.openvino_runtime import OPENVINO, OpenVinoEncoder
+from sidecar.retrieval.bge.tokenizer import MODEL_LIMIT_TOKENS
 from sidecar.retrieval.bge.torch_runtime import (
     Dtype,
     dtype_on,
@@ -47,6 +48,19 @@ class OpenVinoMeans:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a model is to compute: in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
+
+    With ``openvino`` it computes on the CPU alone. ``max_tokens``: most that are read of an input.
+    """
+
+    dtype: Dtype
+    gpu: str | None = None
+    openvino: OpenVinoMeans | None = None
+    max_tokens: int = MODEL_LIMIT_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A model's parts: its tokenizer and configuration, its encoder on the CPU, the small layers behind it.
 
@@ -61,26 +75,36 @@ class Loaded:
     gpu_mb: int
 
 
-def load_embedder(folder: Path, dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def load_embedder(folder: Path, options: LoadOptions) -> Loaded:
     """Load BGE-M3; its heads are the sparse one and ColBERT's.
 
     Raises:
         ModelLoadError: it is not what it should be.
     """
     _require(folder, COLBERT, SPARSE)  # without them FlagEmbedding makes some up
-    return _load(_Embedder(folder), dtype, openvino)
+    return _load(_Embedder(folder), options)
 
 
-def load_reranker(folder: Path, dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def load_reranker(folder: Path, options: LoadOptions) -> Loaded:
     """Load a reranker; its head gives one score.
 
     Raises:
         ModelLoadError: it is not what it should be.
     """
-    return _load(_Reranker(folder), dtype, openvino)
+    return _load(_Reranker(folder), options)
 
 
-def _load(model: "_Embedder | _Reranker", dtype: Dtype, openvino: OpenVinoMeans | None) -> Loaded:
+def load_dense(folder: Path, options: LoadOptions) -> Loaded:
+    """Load an embedder of another kind; it has no heads.
+
+    Raises:
+        ModelLoadError: it is not what it should be.
+    """
+    return _load(_Dense(folder), options)
+
+
+def _load(model: "_Folder", options: LoadOptions) -> Loaded:
+    dtype, openvino = options.dtype, options.openvino
     with _loading():
         if openvino:
             try:
@@ -95,7 +119,7 @@ def _load(model: "_Embedder | _Reranker", dtype: Dtype, openvino: OpenVinoMeans 
         return Loaded(tokenizer, encoder.config, ready, heads, TORCH, gpu_mb)
 
 
-def _load_openvino(model: "_Embedder | _Reranker", dtype: Dtype, means: OpenVinoMeans) -> Loaded:
+def _load_openvino(model: "_Folder", dtype: Dtype, means: OpenVinoMeans) -> Loaded:
     from transformers import AutoConfig, AutoTokenizer
 
     try:
@@ -106,9 +130,7 @@ def _load_openvino(model: "_Embedder | _Reranker", dtype: Dtype, means: OpenVino
     return Loaded(tokenizer, AutoConfig.from_pretrained(model.folder), encoder, heads, OPENVINO, 0)
 
 
-def _from_export(
-    model: "_Embedder | _Reranker", dtype: Dtype, means: OpenVinoMeans
-) -> tuple[OpenVinoEncoder, tuple[Any, ...]]:
+def _from_export(model: "_Folder", dtype: Dtype, means: OpenVinoMeans) -> tuple[OpenVinoEncoder, tuple[Any, ...]]:
     with exported(model.folder, means.caches, dtype, model.parts) as place:
         reclaim_memory()  # torch's weights, if it was made now
         try:
@@ -116,6 +138,21 @@ def _from_export(
         except OpenVinoError:
             remove(place)
             raise
+
+
+class _Folder(Protocol):
+    """A model in its folder."""
+
+    folder: Path
+
+    def in_torch(self) -> tuple[Any, Any, tuple[Any, ...]]:
+        """Give tokenizer, encoder and heads."""
+
+    def parts(self) -> Parts:
+        """Give what is exported."""
+
+    def heads_beside(self, export: Path) -> tuple[Any, ...]:
+        """Give the heads that belong to an export."""
 
 
 class _Embedder:
@@ -140,7 +177,7 @@ class _Embedder:
         """Give what is exported."""
         return Parts(self.in_torch()[1].eval())
 
-    def heads_beside(self, _export: Path) -> tuple[Any, ...]:
+    def heads_beside(self, export: Path) -> tuple[Any, ...]:  # noqa: ARG002 - theirs lie elsewhere
         """Give the heads, which have files of their own."""
         return _linear(self.folder / SPARSE), _linear(self.folder / COLBERT)
 
@@ -153,13 +190,14 @@ class _Reranker:
 
     def in_torch(self) -> tuple[Any, Any, tuple[Any, ...]]:
         """Give tokenizer, encoder and head."""
-        from FlagEmbedding import FlagReranker
+        from transformers import AutoModelForSequenceClassification
 
-        loaded = FlagReranker(str(self.folder), use_fp16=False, devices="cpu")
-        if loaded.model.config.num_labels != 1:
+        tokenizer, model = _pretrained(AutoModelForSequenceClassification, self.folder)
+        if model.config.num_labels != 1:
             raise ModelLoadError("model-unusable: it is no reranker, it has more than one label")
-        head = ready_to_compute(own_weights(loaded.model.classifier))
-        return loaded.tokenizer, loaded.model.base_model, (head,)
+        if not hasattr(model, "classifier") or getattr(model.config, "type_vocab_size", 1) > 1:
+            raise ModelLoadError("model-unusable: it is no reranker of the XLM-R family")
+        return tokenizer, model.base_model, (ready_to_compute(own_weights(model.classifier)),)
 
     def parts(self) -> Parts:
         """Give what is exported."""
@@ -178,6 +216,52 @@ class _Reranker:
         head = empty.classifier
         head.load_state_dict(torch.load(export / HEAD, weights_only=True), assign=True)
         return (ready_to_compute(head),)
+
+
+class _Dense:
+    """Another embedder in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def in_torch(self) -> tuple[Any, Any, tuple[Any, ...]]:
+        """Give tokenizer and encoder."""
+        from transformers import AutoModel
+
+        tokenizer, encoder = _pretrained(AutoModel, self.folder)
+        if hasattr(encoder, "pooler"):
+            encoder.pooler = None  # trained for something else, and often not there
+        encoder.config.use_cache = False  # a decoder would keep what it needs to write on
+        return tokenizer, encoder, ()
+
+    def parts(self) -> Parts:
+        """Give what is exported."""
+        return Parts(self.in_torch()[1].eval())
+
+    def heads_beside(self, export: Path) -> tuple[Any, ...]:  # noqa: ARG002 - it has none
+        """Give none."""
+        return ()
+
+
+def _pretrained(kind: Any, folder: Path) -> tuple[Any, Any]:  # noqa: ANN401 - transformers' own classes
+    """Load tokenizer and model, without any code of theirs.
+
+    A model that needs its own may bear the name of another kind, and would be loaded as that with most of its weights
+    made up: whatever is missing refuses it.
+
+    Raises:
+        ModelLoadError: it needs code, or weights that are not there.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model, told = kind.from_pretrained(folder, trust_remote_code=False, dtype="float32", output_loading_info=True)
+    except ValueError as exc:
+        raise ModelLoadError("model-unusable: transformers does not know it, or it needs code of its own") from exc
+    if missing := sorted(name for name in told["missing_keys"] if "pooler" not in name and "position_ids" not in name):
+        raise ModelLoadError(f"model-unusable: weights are missing, {missing[0][:60]} is one")
+    return tokenizer, model
 
 
 def _linear(path: Path) -> Any:  # noqa: ANN401 - as torch's modules

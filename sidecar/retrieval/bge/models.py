@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sidecar.retrieval.bge.loading import TORCH, OpenVinoMeans, load_embedder, load_reranker
-from sidecar.retrieval.bge.tokenizer import MODEL_LIMIT_TOKENS, Tokenizer
+from sidecar.retrieval.bge.loading import TORCH, Loaded, LoadOptions, load_embedder, load_reranker
+from sidecar.retrieval.bge.tokenizer import Tokenizer
 from sidecar.retrieval.bge.torch_runtime import (
-    Dtype,
     copy_to,
     errors_of,
     free_gpu,
@@ -39,48 +38,50 @@ IDS_A_ROW = 1 << 32
 """What sets the token ids of one text apart from those of the next in one array; no vocabulary is that large."""
 
 
-class Embedder:
-    """BGE-M3: a text becomes a dense vector and a sparse one."""
+class ModelOnCpu:
+    """What models have in common: a tokenizer, a copy on the CPU, and what is known of them for copies elsewhere."""
 
     name = EMBED
 
-    def __init__(
-        self,
-        folder: Path,
-        dtype: Dtype,
-        gpu: str | None = None,
-        openvino: OpenVinoMeans | None = None,
-        max_tokens: int = MODEL_LIMIT_TOKENS,
-    ) -> None:
-        """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
+    def __init__(self, loaded: Loaded, options: LoadOptions, *, paired: bool) -> None:
+        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, options.max_tokens, paired=paired)
+        self._gpu = options.gpu
+        self._dtype = options.dtype
+        self.max_tokens = self._tokenizer.max_tokens
+        self.backend = loaded.backend
+        self.gpu_mb = loaded.gpu_mb
+        self.can_use_gpu = options.gpu is not None and self.backend == TORCH
+        self.batch_cores = 0 if self.backend == TORCH else 1
 
-        With ``openvino`` it computes on the CPU alone.
+    def pieces(self, text: str, *, special: bool) -> list[Piece]:
+        """Give the tokens of a text."""
+        return self._tokenizer.pieces(text, self._tokenizer.room, special=special)
+
+    def free_gpu(self) -> None:
+        """Give back what copies left."""
+        free_gpu()
+
+
+class Embedder(ModelOnCpu):
+    """BGE-M3: a text becomes a dense vector and a sparse one."""
+
+    gives_tokens = True
+
+    def __init__(self, folder: Path, options: LoadOptions) -> None:
+        """Load it from its folder.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
-        loaded = load_embedder(folder, dtype, openvino)
-        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, max_tokens)
-        self._gpu = gpu
-        self.max_tokens = self._tokenizer.max_tokens
+        loaded = load_embedder(folder, options)
+        super().__init__(loaded, options, paired=False)
         self.max_query_tokens = 0
         self.dimensions: int = loaded.config.hidden_size
-        self.backend = loaded.backend
         self.cpu = EmbedderCopy(CPU, loaded.encoder, Heads(*loaded.heads), self._tokenizer)
-        self._dtype = dtype
-        self.gpu_mb = loaded.gpu_mb
-        self.can_use_gpu = gpu is not None and self.backend == TORCH
-        self.batch_cores = 0 if self.backend == TORCH else 1
 
     def tokenize(self, inputs: Sequence[str]) -> list[Tokens]:
         """Give texts as the model reads them."""
-        limit = self.max_tokens - 2
-        found = self._tokenizer.ids(inputs, limit)
-        return [Tokens(self._tokenizer.single(ids[:limit]), cut or len(ids) > limit) for ids, cut in found]
-
-    def pieces(self, text: str, *, special: bool) -> list[Piece]:
-        """Give the tokens of a text."""
-        return self._tokenizer.pieces(text, self.max_tokens - 2, special=special)
+        return self._tokenizer.singles(inputs)
 
     def copy_to_gpu(self) -> "EmbedderCopy":
         """Make a copy on the GPU."""
@@ -89,71 +90,44 @@ class Embedder:
             heads = Heads(*(copy_to(head, self._gpu) for head in self.cpu.heads))
             return EmbedderCopy(GPU, encoder, heads, self._tokenizer)
 
-    def free_gpu(self) -> None:
-        """Give back what copies left."""
-        free_gpu()
 
-
-class Reranker:
+class Reranker(ModelOnCpu):
     """A cross-encoder: a query and a text become a score, any number, larger for what fits better."""
 
     name = RERANK
+    gives_tokens = False
 
-    def __init__(
-        self,
-        folder: Path,
-        dtype: Dtype,
-        gpu: str | None = None,
-        openvino: OpenVinoMeans | None = None,
-        max_tokens: int = MODEL_LIMIT_TOKENS,
-    ) -> None:
-        """Load it from its folder, to compute in ``dtype`` on the CPU and, in copies, on ``gpu`` if there is one.
-
-        With ``openvino`` it computes on the CPU alone.
+    def __init__(self, folder: Path, options: LoadOptions) -> None:
+        """Load it from its folder.
 
         Raises:
             ModelLoadError: it is not what it should be.
         """
-        loaded = load_reranker(folder, dtype, openvino)
-        self._tokenizer = Tokenizer(loaded.tokenizer, loaded.config, max_tokens)
-        self._gpu = gpu
-        self.max_tokens = self._tokenizer.max_tokens
-        self.max_query_tokens = min(self.max_tokens * 3 // 4, self.max_tokens - 4)
+        loaded = load_reranker(folder, options)
+        super().__init__(loaded, options, paired=True)
+        self.max_query_tokens = min(self.max_tokens * 3 // 4, self._tokenizer.room)
         self.dimensions = 0
-        self.backend = loaded.backend
         self.cpu = RerankerCopy(CPU, loaded.encoder, loaded.heads[0], self._tokenizer)
-        self._dtype = dtype
-        self.gpu_mb = loaded.gpu_mb
-        self.can_use_gpu = gpu is not None and self.backend == TORCH
-        self.batch_cores = 0 if self.backend == TORCH else 1
 
     def tokenize(self, inputs: Sequence[tuple[str, str]]) -> list[Tokens]:
         """Give pairs as the model reads them; as in FlagEmbedding a query has three quarters of the room at most."""
         queries = dict.fromkeys(query for query, _ in inputs)
         known = dict(zip(queries, self._tokenizer.ids(list(queries), self.max_query_tokens), strict=True))
-        texts = self._tokenizer.ids([text for _, text in inputs], self.max_tokens - 4)
+        texts = self._tokenizer.ids([text for _, text in inputs], self._tokenizer.room)
         return [self._pair(known[query], text) for (query, _), text in zip(inputs, texts, strict=True)]
 
     def _pair(self, query: tuple[list[int], bool], text: tuple[list[int], bool]) -> Tokens:
         query_ids = query[0][: self.max_query_tokens]
-        room = self.max_tokens - 4 - len(query_ids)
+        room = self._tokenizer.room - len(query_ids)
         query_cut = query[1] or len(query[0]) > self.max_query_tokens
         cut = query_cut or text[1] or len(text[0]) > room
         return Tokens(self._tokenizer.pair(query_ids, text[0][:room]), cut, query_cut)
-
-    def pieces(self, text: str, *, special: bool) -> list[Piece]:
-        """Give the tokens of a text."""
-        return self._tokenizer.pieces(text, self.max_tokens - 2, special=special)
 
     def copy_to_gpu(self) -> "RerankerCopy":
         """Make a copy on the GPU."""
         with gpu_errors():
             encoder = copy_to(self.cpu.encoder, self._gpu, self._dtype)
             return RerankerCopy(GPU, encoder, copy_to(self.cpu.head, self._gpu), self._tokenizer)
-
-    def free_gpu(self) -> None:
-        """Give back what copies left."""
-        free_gpu()
 
 
 # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────────

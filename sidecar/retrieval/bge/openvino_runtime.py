@@ -4,8 +4,10 @@ Its encoder takes the place of torch's: what comes before and after the encoder 
 """
 
 import contextlib
+import ctypes
 import importlib.util
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -134,10 +136,13 @@ class OpenVinoEncoder:
     """
 
     def __init__(self, path: Path, dtype: Dtype, cores: int) -> None:
-        """Read and compile it; blocks. Its threads inherit the caller's priority.
+        """Read and compile it, and compute a batch; blocks. Its threads inherit the caller's priority.
+
+        The first batch puts the weights in the order that they are computed in: a copy, after which the file is needed
+        for the words that texts have, and no more.
 
         Raises:
-            OpenVinoError: the file is not one of OpenVINO's, or not whole.
+            OpenVinoError: the file is not one of OpenVINO's, or not whole, or cannot be computed.
         """
         import openvino
         import torch
@@ -154,6 +159,9 @@ class OpenVinoEncoder:
             self._compiled = openvino.Core().compile_model(str(path), "CPU", settings)
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self.device = torch.device(CPU)
+        with _errors():
+            self(torch.zeros((1, 2), dtype=torch.int64))
+        drop_mapped(path.with_suffix(".bin"))
 
     def __call__(self, ids: "torch.Tensor", attention_mask: "torch.Tensor | None" = None) -> "tuple[torch.Tensor]":
         """Give the hidden states of a batch, in float32.
@@ -182,6 +190,25 @@ class OpenVinoEncoder:
             request = self._compiled.create_infer_request()
         yield request
         self._requests.put(request)  # one that failed is not used again
+
+
+def drop_mapped(path: Path) -> None:
+    """Take a mapped file out of this process's memory; what is needed of it is read again. Does nothing off Linux."""
+    advise = getattr(ctypes.CDLL(None), "madvise", None)
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        for begin, end in _read_only(lines, str(path.resolve())):
+            if advise:
+                advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
+
+
+def _read_only(lines: Iterable[str], name: str) -> Iterator[tuple[int, int]]:
+    """Find the addresses at which a file is mapped; what can be written to is left alone: it would be lost."""
+    for line in lines:
+        addresses, rights, *_, mapped = [*line.split(maxsplit=5), ""][:6]
+        if mapped == name and "w" not in rights:
+            begin, _, end = addresses.partition("-")
+            yield int(begin, 16), int(end, 16)
 
 
 def _computed_in(dtype: Dtype) -> str:

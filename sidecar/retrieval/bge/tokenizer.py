@@ -28,25 +28,32 @@ SPACES = re.compile(r"\s{2,}")
 class Tokenizer:
     """The tokenizer's own library, called directly: the wrapper around it costs more than a short text does."""
 
-    def __init__(
-        self,
-        tokenizer: Any,  # noqa: ANN401 - the library's types say no more
-        config: Any,  # noqa: ANN401 - likewise
-        max_tokens: int,
-    ) -> None:
-        """Read at most ``max_tokens`` of an input, special ones included, and what the model can."""
+    def __init__(self, tokenizer: Any, config: Any, max_tokens: int, *, paired: bool) -> None:  # noqa: ANN401 - libraries' types
+        """Take over a tokenizer of transformers; ``paired``: for two texts at a time.
+
+        Args:
+            tokenizer: transformers' own.
+            config: the model's, which says how many tokens it can tell the places of.
+            max_tokens: most that are read of an input, special ones included, however many the model can.
+            paired: whether inputs are two texts.
+
+        Raises:
+            ModelLoadError: what it puts around texts is not known here.
+        """
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
+        if tokenizer.pad_token_id is None:
+            raise ModelLoadError("model-unusable: its tokenizer has no token to fill up with")
         self.pad_id: int = tokenizer.pad_token_id
-        self._first, self._last = tokenizer.cls_token_id, tokenizer.sep_token_id
         special = (tokenizer.cls_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token)
         self.unused_ids = sorted(tokenizer.convert_tokens_to_ids([token for token in special if token]))
         self._known_ids: int = config.vocab_size
-        positions = config.max_position_embeddings - config.pad_token_id - 1
-        self.max_tokens = min(max_tokens, positions, tokenizer.model_max_length)
-        if tokenizer("a", "b")["input_ids"] != self.pair(*(ids for ids, _ in self.ids(["a", "b"], 8))):
-            raise ModelLoadError("model-unusable: its tokenizer is not of the XLM-R family")
+        one, other = (ids for ids, _ in self.ids(["a", "b"], 8))
+        whole = tokenizer("a", "b")["input_ids"] if paired else tokenizer("a")["input_ids"]
+        self._before, self._between, self._after = _around(whole, one, other if paired else [])
+        self.max_tokens = min(max_tokens, positions_of(config), tokenizer.model_max_length)
+        self.room = self.max_tokens - len(self._before) - len(self._between) - len(self._after)
 
     def ids(self, texts: Sequence[str], limit: int) -> list[tuple[list[int], bool]]:
         """Give texts as ids without special ones, and whether they were cut before that."""
@@ -62,16 +69,26 @@ class Tokenizer:
         pieces = [Piece(number, text[start:stop], False, start, stop) for number, (start, stop) in spans]
         if not special:
             return pieces
-        first, last = (Piece(one, self._backend.id_to_token(one), True, 0, 0) for one in (self._first, self._last))
-        return [first, *pieces, last]
+        before, after = ([self._special(one) for one in ids] for ids in (self._before, self._after))
+        return [*before, *pieces, *after]
+
+    def _special(self, number: int) -> Piece:
+        return Piece(number, self._backend.id_to_token(number), True, 0, 0)
+
+    def singles(self, texts: Sequence[str]) -> list[Tokens]:
+        """Give texts as a model reads them, cut to its room."""
+        return [
+            Tokens(self.single(ids[: self.room]), cut or len(ids) > self.room)
+            for ids, cut in self.ids(texts, self.room)
+        ]
 
     def single(self, ids: Sequence[int]) -> list[int]:
         """Put the special ids around one text."""
-        return [self._first, *ids, self._last]
+        return [*self._before, *ids, *self._after]
 
     def pair(self, one: Sequence[int], other: Sequence[int]) -> list[int]:
         """Put the special ids around two texts."""
-        return [self._first, *one, self._last, self._last, *other, self._last]
+        return [*self._before, *one, *self._between, *other, *self._after]
 
     def pad(self, batch: Sequence[Tokens]) -> "np.ndarray":
         """Give a batch as one matrix."""
@@ -84,3 +101,27 @@ class Tokenizer:
         if ids.max() >= self._known_ids:  # a GPU that meets one computes nothing more in this process
             raise ValueError("a token that the model does not know")
         return ids
+
+
+def _around(whole: Sequence[int], one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """Tell what a tokenizer puts before, between and after two texts, or around one, from what it made of them.
+
+    Raises:
+        ModelLoadError: they are not to be found in it.
+    """
+    first = _place(whole, one, 0)
+    second = _place(whole, other, first + len(one)) if other else first + len(one)
+    return list(whole[:first]), list(whole[first + len(one) : second]), list(whole[second + len(other) :])
+
+
+def _place(whole: Sequence[int], part: Sequence[int], start: int) -> int:
+    for place in range(start, len(whole) - len(part) + 1):
+        if part and list(whole[place : place + len(part)]) == list(part):
+            return place
+    raise ModelLoadError("model-unusable: its tokenizer does not put whole texts together")
+
+
+def positions_of(config: Any) -> int:  # noqa: ANN401 - transformers' types say no more
+    """Return how many tokens a model can tell the places of; RoBERTa's family counts them from behind its padding."""
+    positions: int = config.max_position_embeddings
+    return positions - config.pad_token_id - 1 if "roberta" in config.model_type else positions

@@ -183,9 +183,17 @@ def interruptible(encoder: Any) -> Any:  # noqa: ANN401 - transformers' own type
 
     Copies of the module ask as well.
     """
-    for layer in encoder.encoder.layer:
+    for layer in _layers(encoder):
         layer.register_forward_pre_hook(_stop_if_unwanted)
     return encoder
+
+
+def _layers(encoder: Any) -> Any:  # noqa: ANN401 - as above
+    """Give the longest list of modules: what families call their layers differs."""
+    import torch
+
+    lists = [module for module in encoder.modules() if isinstance(module, torch.nn.ModuleList)]
+    return max(lists, key=len, default=())
 
 
 def _stop_if_unwanted(_layer: object, _inputs: object) -> None:

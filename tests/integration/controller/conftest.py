@@ -12,6 +12,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from bench.harness.service import free_ports
 from controller.app import open_controller
 from controller.settings import parse_settings
 from tests.integration.controller import envtest
@@ -162,7 +163,7 @@ class Sidecars:
 
 @pytest.fixture
 async def sidecars() -> AsyncIterator[Sidecars]:
-    found = Sidecars(envtest.free_port(), envtest.free_port())
+    found = Sidecars(*free_ports(2))
     yield found
     await found.stop()
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -12,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.harness.service import free_ports
 
 READY_S = 40.0
 EXIT_S = 10.0
@@ -34,12 +35,6 @@ class ApiServer:
 
     url: str
     admin_token: str
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -66,7 +61,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     key, tokens, admin = folder / "sa.key", folder / "tokens.csv", secrets.token_urlsafe(16)
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     tokens.write_text(f'{admin},admin,admin,"system:masters"\n', encoding="utf-8")
-    etcd, peer, port = (free_port() for _ in range(3))
+    etcd, peer, port = free_ports(3)
     etcd_url, peer_url = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
     with (
         running(

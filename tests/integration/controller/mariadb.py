@@ -15,6 +15,8 @@ from urllib.parse import quote
 import pymysql
 import pytest
 
+from bench.harness.service import free_ports
+
 START_TIMEOUT_S = 20
 PROGRAMS = ("mariadbd", "mariadb-install-db")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -70,7 +72,7 @@ class MariaDb:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
 
     # ── the server ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,12 +199,6 @@ SEED = [
       ('ocr_system', 1, 'another type', 1, NULL)
     """,
 ]
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

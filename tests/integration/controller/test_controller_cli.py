@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 import yaml
 
+from bench.harness.service import free_ports
 from controller.__main__ import main
 from controller.publish.config_map import plan_entries
 from controller.resource.spec import read_resource
@@ -190,6 +192,50 @@ async def test_a_mirror_into_a_folder_goes_on_until_it_is_stopped(tmp_path):
         assert (status, "another mirror writes to the folder" in errors) == (2, True)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_mirror_into_a_folder_tells_its_health_and_metrics_where_it_is_asked_to(tmp_path):
+    out, (port,) = tmp_path / "profiles", free_ports(1)
+    told = rows(tmp_path / "profiles.db") | {"MIRROR_OPS_PORT": str(port)}
+    async with running(None, "mirror", "--output", out, **told) as process, aiohttp.ClientSession() as client:
+
+        async def ask(path: str) -> tuple[int, str]:
+            async with client.get(f"http://127.0.0.1:{port}{path}") as answer:
+                return answer.status, await answer.text()
+
+        async def becomes(status: int, *words: str) -> None:
+            async with asyncio.timeout(conftest.PATIENCE_S):
+                while True:
+                    with contextlib.suppress(aiohttp.ClientError):
+                        found, body = await ask("/readyz")
+                        if found == status and all(word in body for word in words):
+                            return
+                    await asyncio.sleep(0.05)
+
+        await becomes(200)
+        assert (await ask("/livez"))[0] == 200
+        assert "ocr_controller_mirror_rows 2.0" in (await ask("/metrics"))[1]
+        (out / "ocr-extract.json").unlink()
+        (out / "ocr-extract.json").mkdir()
+        rows(tmp_path / "profiles.db", "UPDATE ai_execution_profiles SET temperature = 0.7")
+        await becomes(503, "reconcile-failing", str(out))
+        (out / "ocr-extract.json").rmdir()
+        await becomes(200)
+        rows(tmp_path / "profiles.db", "ALTER TABLE ai_execution_profiles RENAME TO gone")
+        await becomes(503, "database-unreachable")
+        assert (await ask("/livez"))[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_mirror_whose_ops_port_is_taken_says_so_and_ends(tmp_path):
+    told = rows(tmp_path / "profiles.db")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, _, errors = await command(
+            None, "mirror", "--output", tmp_path / "out", MIRROR_OPS_PORT=str(port), **told
+        )
+    assert (status, f"MIRROR_OPS_PORT is {port}: " in errors) == (2, True)
 
 
 async def test_a_profile_that_somebody_else_wrote_is_left_alone(tmp_path):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.harness.service import free_ports
 from controller.isolation.probe import prove
 from controller.resource.sidecar_pod import Sidecar
-from tests.integration.controller import envtest
 from tests.integration.controller.doors import (
     API_ANSWER,
     OPS_ANSWER,
@@ -27,7 +27,8 @@ TIMEOUT_S, PAUSE_S = 0.5, 0.05
 
 @pytest.fixture(scope="module")
 def ports() -> tuple[int, int]:
-    return envtest.free_port(), envtest.free_port()
+    first, second = free_ports(2)
+    return first, second
 
 
 @pytest.fixture

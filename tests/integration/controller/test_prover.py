@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.harness.service import free_ports
 from controller.isolation.prover import IsolationProver
 from controller.ops.telemetry import Metrics
 from controller.resource.sidecar_pod import Sidecar
 from controller.settings import parse_settings
-from tests.integration.controller import envtest
 from tests.integration.controller.cluster_under_test import until
 from tests.integration.controller.doors import API_ANSWER, OPS_ANSWER, answering, serving
 
@@ -21,7 +21,7 @@ SLOW, QUICK = "127.0.0.2", "127.0.0.3"
 @pytest.fixture
 def ports() -> Iterator[dict[str, int]]:
     """The API port hangs at one address, where nobody accepts, and is shut at the other, which can be reached."""
-    api_port, ops_port = envtest.free_port(), envtest.free_port()
+    api_port, ops_port = free_ports(2)
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.create_server((SLOW, api_port), backlog=0))
         stack.enter_context(socket.create_connection(full.getsockname()))

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import aiohttp
 
+from bench.harness.service import free_ports
 from tests.conftest import PATIENCE_S
 from tests.integration.sidecar.documents import as_png, picture_of_text
-from tests.integration.sidecar.test_process import free_port
 from tests.unit.test_docs import ROOT
 
 PAGE = as_png(picture_of_text(lines=2, size=(700, 400)))
@@ -24,7 +24,7 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.api, self.ops = free_port(), free_port()
+        self.api, self.ops, self.mirror_ops = free_ports(3)
         self._processes: list[asyncio.subprocess.Process] = []
 
     async def __aenter__(self) -> Self:

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from sidecar.gpu.lease import CLOSE_S
+from sidecar.gpu.lease.lease import CLOSE_S
 from sidecar.settings import parse_settings
 from tests.conftest import PATIENCE_S, until
 from tests.integration.host import compose_file
@@ -117,6 +117,11 @@ def test_whatever_the_operator_sets_wins_and_nothing_is_set_twice():
     assert fixed == follow | {"OCR_STATE_DIR": at["state"]}, "they follow from the volumes"
 
 
+def test_the_mirror_s_health_is_open_to_the_network_alone():
+    mirror = load()["services"]["ocr-mirror"]
+    assert (mirror["environment"], "ports" in mirror) == ({"MIRROR_OPS_PORT": "8080"}, False)
+
+
 def test_only_the_mirror_gets_the_database():
     written = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     assert "DATABASE_URL" not in "".join(line for line in written.splitlines() if not line.startswith("#"))
@@ -143,7 +148,11 @@ def test_containers_may_do_little_and_can_write_where_they_must(name):
 @pytest.fixture
 def dot_env(host, fake) -> dict[str, str]:
     """What an operator writes into .env, and what is written there for this test."""
-    told = host.settings | {"OLLAMA_API_URL": fake.url, "OCR_RAPIDOCR_DIR": str(host.root)}
+    told = host.settings | {
+        "MIRROR_OPS_PORT": str(host.mirror_ops),
+        "OLLAMA_API_URL": fake.url,
+        "OCR_RAPIDOCR_DIR": str(host.root),
+    }
     (host.root / ".env").write_text("".join(f"{name}={value}\n" for name, value in told.items()), encoding="utf-8")
     return told
 
@@ -159,9 +168,11 @@ async def start(host, name: str, dot_env: dict[str, str]):
 
 async def test_the_database_s_parameters_reach_the_model_and_an_edit_too(host, fake, mariadb, dot_env):
     (host.root / "mirror.env").write_text(f"DATABASE_URL={mariadb.url()}\nMIRROR_INTERVAL_SECONDS=0.1\n")
-    mirror, *_ = await start(host, "ocr-mirror", dot_env)
+    mirror, mirror_environ, mirror_service = await start(host, "ocr-mirror", dot_env)
     profile = host.root / "profiles" / "ocr-extract.json"
     await until(profile.exists)
+    mirror_check = mirror_service["healthcheck"]["test"]
+    assert (mirror_check[0], await host.run(mirror_check[1:], mirror_environ)) == ("CMD", 0)
     sidecar, environ, service = await start(host, "ocr-sidecar", dot_env)
     check = service["healthcheck"]["test"]
     assert check[0] == "CMD"
@@ -184,7 +195,7 @@ async def test_the_database_s_parameters_reach_the_model_and_an_edit_too(host, f
 
     grace_s = int(service["stop_grace_period"].rstrip("s"))
     assert (await host.stop(sidecar, grace_s), await host.stop(mirror, 10)) == (0, 0)
-    assert await host.run(check[1:], environ) == 1
+    assert await host.run(check[1:], environ) == await host.run(mirror_check[1:], mirror_environ) == 1
     assert not list((host.root / "spool").rglob("document-*"))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.settings import parse_settings as parse_controller_settings
-from sidecar.gpu.lease import CLOSE_S
+from sidecar.gpu.lease.lease import CLOSE_S
 from sidecar.settings import parse_settings
 from tests.conftest import PATIENCE_S, until
 from tests.integration.host.compose_file import env_file, load

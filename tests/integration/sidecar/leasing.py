@@ -1,7 +1,7 @@
 """What tests of the lease share: the real engine, gate, lease and client, beside a fake Ollama whose card they fill."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from sidecar.engines.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
 from sidecar.gpu.call_gate import CallGate
-from sidecar.gpu.lease import GpuLease
-from sidecar.gpu.lease_debts import Debts
-from sidecar.gpu.lease_state import LeaseTerms
+from sidecar.gpu.lease.debts import Debts
+from sidecar.gpu.lease.lease import GpuLease
+from sidecar.gpu.lease.state import LeaseTerms
 from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
@@ -41,7 +41,14 @@ def card(load_s: float = 0.5, latency_s: float = 0.1, **ocr: int) -> FakeOllama:
 class Rig:
     """One sidecar's engine, as the service wires it."""
 
-    def __init__(self, fake: FakeOllama, folder: Path, terms: LeaseTerms = QUICK, **environ: str) -> None:
+    def __init__(
+        self,
+        fake: FakeOllama,
+        folder: Path,
+        terms: LeaseTerms = QUICK,
+        make_debts: Callable[[StateFolder], Debts] = Debts,
+        **environ: str,
+    ) -> None:
         settings = parse_settings(
             {"OLLAMA_API_URL": fake.url, "OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": str(folder)} | environ
         )
@@ -51,7 +58,7 @@ class Rig:
         self.folder = StateFolder(folder, BlockingPool("state", 2))
         self.gate = CallGate(self.monitor, gate_policy(settings), NeedBook())
         self.engine = VisionEngine(None, self.ollama, self.gate, vision_policy(settings))
-        self.lease = GpuLease(self.ollama, self.monitor, Debts(self.folder), terms)
+        self.lease = GpuLease(self.ollama, self.monitor, make_debts(self.folder), terms)
         join_lease(self.lease, self.engine)
 
     @asynccontextmanager
@@ -60,7 +67,7 @@ class Rig:
         async with self.ollama.open():
             async with leasing(self.lease):
                 yield self
-            await self.gate.close()
+            await self.gate.calls.close()
             await self.monitor.close()
         self.folder.close()
 
@@ -68,9 +75,9 @@ class Rig:
         memory = self.fake.memory
         return DeviceMemory(memory.vram_mb, memory.used_mb, memory.vram_mb - memory.used_mb, "GPU-1")
 
-    async def page(self, document: object) -> PageText | SidecarError:
+    async def page(self, document: object, model: str = OCR_MODEL) -> PageText | SidecarError:
         """Read a page in its turn, as the reader does."""
-        order = ReadOrder(Path(str(document)), DEADLINE_S, "eng", instruct(None, OCR_MODEL))
+        order = ReadOrder(Path(str(document)), DEADLINE_S, "eng", instruct(None, model))
         async with self.engine.prepare_slots.take(document), self.engine.read_slots.take(document):
             try:
                 return await self.engine.read(order, PreparedPage(0, PagePicture(PNG)), 1, DEADLINE_S)
@@ -79,9 +86,9 @@ class Rig:
             except SidecarError as error:
                 return error
 
-    async def document(self, pages: int) -> list[PageText | SidecarError]:
+    async def document(self, pages: int, model: str = OCR_MODEL) -> list[PageText | SidecarError]:
         document = object()
-        return list(await asyncio.gather(*(self.page(document) for _ in range(pages))))
+        return list(await asyncio.gather(*(self.page(document, model) for _ in range(pages))))
 
 
 def texts(results: list[PageText | SidecarError]) -> list[str]:

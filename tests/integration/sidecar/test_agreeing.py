@@ -26,7 +26,7 @@ def test_it_tells_how_far_they_agree(texts, environ, capsys):
     assert main(["retrieval", "check", "--dtype", "float32", str(texts)], environ) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "30 texts, float32 in OpenVINO beside float32 in torch"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["embed", "rerank"]
+    assert [line.partition(":")[0] for line in lines[1:]] == ["embed embedder", "rerank reranker"]
     assert all(line.endswith(": enough") and "recall@10 1.0000, rank correlation 1.0000" in line for line in lines[1:])
 
 
@@ -54,4 +54,4 @@ def test_what_is_no_set_of_texts_is_refused_before_anything_is_loaded(tmp_path, 
 def test_a_model_that_is_not_there_is_a_failure(texts, capsys):
     environ = {"BGE_M3_MODEL": "/no/such/folder", "RERANKER_MODEL": ""}
     assert main(["retrieval", "check", str(texts)], environ) == 1
-    assert "embed: model-missing" in capsys.readouterr().out
+    assert "embed folder: model-missing" in capsys.readouterr().out

@@ -239,7 +239,7 @@ async def test_readiness_tells_each_capability(service):
                 },
                 "sandbox": list(sandbox.available()),
                 "state": {"state": "off", "reason": None},
-                "lease": {"phase": "off", "reason": None, "owed": [], "awaySeconds": None},
+                "lease": {"phase": "off", "reason": None, "owed": [], "forgiven": [], "awaySeconds": None},
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )

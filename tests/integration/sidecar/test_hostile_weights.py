@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.retrieval.bge.loading import LoadOptions
 from sidecar.retrieval.bge.models import Embedder, Reranker
 
 CODE = "import pathlib\npathlib.Path({!r}).touch()\nfrom transformers import XLMRobertaModel as Model"
@@ -46,7 +47,7 @@ def test_a_pickle_among_the_weights_runs_nothing_and_is_no_model(models, tmp_pat
     (folder / name).write_bytes(pickle.dumps(Touch(trace), protocol))
 
     with pytest.raises(Exception, match=r"."):
-        Embedder(folder, "float32", None)
+        Embedder(folder, LoadOptions("float32"))
 
     assert not trace.exists()
 
@@ -59,6 +60,6 @@ def test_code_beside_the_weights_is_not_run(models, tmp_path, trace, kind):
     config["auto_map"] = dict.fromkeys(("AutoModel", "AutoModelForSequenceClassification"), "theirs.Model")
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
-    {"embedder": Embedder, "reranker": Reranker}[kind](folder, "float32", None)
+    {"embedder": Embedder, "reranker": Reranker}[kind](folder, LoadOptions("float32"))
 
     assert not trace.exists()

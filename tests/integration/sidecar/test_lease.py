@@ -5,27 +5,29 @@ import itertools
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from bench.harness.service import free_ports
 from sidecar.errors import GpuOutOfMemoryError, GpuPressureError
 from sidecar.gpu.call_gate import Asked
-from sidecar.gpu.lease_state import Phase
-from sidecar.gpu.need import learn_lack
+from sidecar.gpu.lease.debts import Debts
+from sidecar.gpu.lease.state import Owed, Phase
+from sidecar.gpu.need import learn_idle, learn_lack, learn_peak
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram import ResidentModel
 from sidecar.runtime.blocking_pool import BlockingPool
 from tests.conftest import until
 from tests.integration.sidecar.documents import as_png, picture_of_text
 from tests.integration.sidecar.leasing import LLM, QUICK, Rig, card, texts, unloads_of_llm
-from tools.fakes.ollama import OCR_MODEL, FakeOllama
+from tools.fakes.ollama import OCR_MODEL, FakeOllama, Model
 from tools.fakes.ollama_wire import NEVER_S
 
 
@@ -129,6 +131,71 @@ async def test_a_model_too_large_for_the_card_is_refused_at_once(fake, rig):
     [refused] = await rig.document(1)
     assert "needs 21024 MiB for a page, the GPU has 16384" in refused.detail
     assert unloads_of_llm(fake) == 1
+
+
+async def test_an_llm_leaves_that_the_server_would_evict_though_there_is_room(fake, rig):
+    """Ollama loads a model beside others only if it takes at most 0.8 of what is free."""
+    await rig.document(1)
+    await until(lambda: is_back(fake, rig))
+    fake.occupy(LLM, 10_384)  # 6000 MiB are free: enough for 5500 with a call, but not 5000 / 0.8
+    assert texts(await rig.document(2)) == ["page text"] * 2
+    await until(lambda: is_back(fake, rig))
+    assert (rig.lease.counts.taken, fake.evictions) == (2, [])
+
+
+# ── two OCR models ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+SECOND = "second-ocr:latest"
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[Rig]:
+    """A card with two OCR models installed, which fit beside each other but not beside the LLM."""
+    models = [Model(OCR_MODEL, size_mb=8000, image_mb=500, parallel=4), Model(SECOND, size_mb=5000, image_mb=500)]
+    async with FakeOllama(models, vram_mb=16_384, latency_s=0.1, load_s=0.3) as fake:
+        fake.occupy(LLM, 13_000, 8192, keep_alive_s=600)
+        async with Rig(fake, tmp_path / "state").open() as rig:
+            yield rig
+
+
+async def teach(rig: Rig, model: str, page_mb: int, idle_mb: int) -> None:
+    """Have it known what a model takes with one page, and without."""
+    asked = Asked(model, model, 0, None, 0, time.monotonic())
+    key = rig.gate.key(asked, await rig.monitor.read_anew())
+    rig.gate.book.change(key, lambda need, now_s: learn_peak(learn_idle(need, idle_mb, now_s), 1, page_mb, now_s))
+
+
+async def test_a_second_ocr_model_is_read_in_the_same_lease_and_leaves_with_the_first(two):
+    """It is not taken for somebody else's, who calls the lease back."""
+    first = asyncio.create_task(two.document(6))
+    await until(lambda: two.lease.is_held)
+    second = await two.document(4, SECOND)
+    assert [texts(await first), texts(second)] == [["page text"] * 6, ["page text"] * 4]
+    await until(lambda: is_back(two.fake, two))
+    assert (two.lease.counts.taken, unloads_of_llm(two.fake), two.fake.loads.count(LLM)) == (1, 1, 1)
+
+
+async def test_of_two_ocr_models_the_one_that_can_never_fit_costs_the_other_nothing(two):
+    await teach(two, OCR_MODEL, 20_000, 8000)
+    await teach(two, SECOND, 5500, 5000)
+    results = await asyncio.gather(*(two.document(1, model) for model in [SECOND, OCR_MODEL, SECOND, OCR_MODEL]))
+    assert [texts(one) for one in results] == [["page text"], ["gpu_pressure"]] * 2
+    assert "needs 20000 MiB for a page" in results[1][0].detail
+    await until(lambda: is_back(two.fake, two))
+    assert two.lease.counts.taken == 1
+
+
+async def test_of_two_ocr_models_that_wait_the_larger_need_decides_whom_the_lease_sends_away(two):
+    await teach(two, OCR_MODEL, 8500, 8000)
+    await teach(two, SECOND, 5600, 5300)
+    two.fake.occupy(LLM, 6000, 8192, keep_alive_s=600)
+    two.fake.occupy("small:latest", 4000, keep_alive_s=600)  # neither fits beside both
+    results = await asyncio.gather(two.document(2), two.document(2, SECOND))
+    assert [texts(one) for one in results] == [["page text"] * 2] * 2
+    await until(lambda: sorted(two.fake.resident) == sorted([LLM, "small:latest"]))
+    assert (two.lease.counts.taken, two.fake.evictions) == (1, [])
+    assert two.fake.unloads.count("small:latest") == 1  # else it or the LLM would be evicted for one of the two
 
 
 async def test_out_of_memory_in_the_middle_costs_pages_not_the_llm(tmp_path):
@@ -272,9 +339,31 @@ async def test_debts_that_cannot_be_read_at_the_start_are_given_back_once_they_c
         assert rig.lease.obstacle is None
 
 
-def debt() -> bytes:
-    owed = {"name": LLM, "vram_mb": 13_000, "context_length": 8192, "keep_alive_s": 240}
+def debt(keep_alive_s: int = 240) -> bytes:
+    owed = {"name": LLM, "vram_mb": 13_000, "context_length": 8192, "keep_alive_s": keep_alive_s}
     return json.dumps({"version": 1, "owed": [owed], "ours": [OCR_MODEL]}).encode()
+
+
+async def test_an_llm_whose_room_another_has_is_not_owed_for_ever(fake, tmp_path):
+    """It was to stay for ever; a process before died in its lease, and another LLM came."""
+    fake.free(LLM)
+    fake.occupy("another:latest", 13_000, 8192, keep_alive_s=600)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "owed-gpu0.json").write_bytes(debt(keep_alive_s=-1))
+    async with Rig(fake, tmp_path / "state", replace(QUICK, hold_s=1, late_s=1)).open() as rig:
+        await until(lambda: rig.lease.state.phase is Phase.FREE)
+        assert (rig.lease.forgiven, rig.lease.counts.forgiven, fake.loads) == ((LLM,), 1, [])
+        assert json.loads((tmp_path / "state" / "owed-gpu0.json").read_text())["owed"] == []
+        assert texts(await rig.document(1)) == ["page text"]
+        await until(lambda: fake.resident == ["another:latest"])
+        assert rig.lease.forgiven == ()
+
+
+async def test_an_llm_that_was_removed_meanwhile_is_not_owed_any_more(fake, rig):
+    rig.lease.note_loss([ResidentModel("removed:latest", 1000)])
+    await until(lambda: rig.lease.counts.forgiven)
+    await until(lambda: rig.lease.state.phase is Phase.FREE)
+    assert rig.lease.forgiven == ("removed:latest",)
 
 
 async def test_a_call_that_saw_no_llm_does_not_forget_what_one_before_it_lost(fake, rig):
@@ -312,10 +401,10 @@ async def test_a_call_that_is_slow_to_end_is_cut_once(fake, rig):
                 await may_end.wait()
 
     calling = asyncio.create_task(call())
-    await until(lambda: rig.gate.calls_running)
-    rig.gate.cut_calls()
+    await until(lambda: rig.gate.calls.total)
+    rig.gate.calls.cut()
     await is_cut.wait()
-    rig.gate.cut_calls()
+    rig.gate.calls.cut()
     may_end.set()
     with pytest.raises(GpuPressureError):
         await calling
@@ -336,6 +425,62 @@ async def test_the_end_of_the_service_gives_the_llm_back(fake, tmp_path):
     assert json.loads((tmp_path / "state" / "owed-gpu0.json").read_text())["owed"] == []
 
 
+class DebtsSlowToWrite(Debts):
+    """Debts that are on disk some time before it is told that they are."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        super().__init__(folder)
+        self.are_written, self.may_be_told = asyncio.Event(), asyncio.Event()
+
+    async def remember(self, owed: tuple[Owed, ...], ours: frozenset[str]) -> str | None:
+        failure = await super().remember(owed, ours)
+        if owed:
+            self.are_written.set()
+            await self.may_be_told.wait()
+        return failure
+
+
+async def test_an_end_between_the_debt_and_the_unloading_leaves_neither(fake, tmp_path):
+    debts = []
+    rig = Rig(fake, tmp_path / "state", make_debts=lambda folder: debts.append(DebtsSlowToWrite(folder)) or debts[0])
+    async with AsyncExitStack() as service:
+        await service.enter_async_context(rig.open())
+        reading = asyncio.create_task(rig.document(1))
+        await debts[0].are_written.wait()
+        ending = asyncio.create_task(service.aclose())
+        await until(lambda: rig.lease.obstacle == "the service stops")
+        debts[0].may_be_told.set()
+        await ending
+        [refused] = await reading
+        assert "the service stops" in refused.detail
+    assert (fake.unloads, fake.resident) == ([], [LLM])
+    assert json.loads((tmp_path / "state" / "owed-gpu0.json").read_text())["owed"] == []
+
+
+class FolderThatAnswersTooLate(StateFolder):
+    """Writes the first debt, and does not tell so in time."""
+
+    is_late = True
+
+    async def write(self, name: str, content: bytes) -> bool:
+        is_written = await super().write(name, content)
+        if b"vram_mb" in content and self.is_late:
+            self.is_late, self.failure = False, "the state folder does not answer"
+            return False
+        return is_written
+
+
+async def test_a_debt_that_was_written_too_late_is_taken_back(fake, tmp_path):
+    """Else the next start would load a model for it, which may have left by itself since."""
+    folder = FolderThatAnswersTooLate(tmp_path / "state", BlockingPool("state", 2))
+    async with Rig(fake, tmp_path / "state", make_debts=lambda _: Debts(folder)).open() as rig:
+        [refused] = await rig.document(1)
+        assert "the state folder does not answer" in refused.detail
+        await until(lambda: json.loads((tmp_path / "state" / "owed-gpu0.json").read_text())["owed"] == [])
+        assert (fake.unloads, fake.resident) == ([], [LLM])
+    folder.close()
+
+
 async def test_a_broken_file_of_debts_is_begun_anew(fake, tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "owed-gpu0.json").write_text('{"version": 9}')
@@ -345,11 +490,6 @@ async def test_a_broken_file_of_debts_is_begun_anew(fake, tmp_path):
 
 
 # ── through the whole service ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def environment(fake: FakeOllama, tmp_path: Path, port: int) -> dict[str, str]:
@@ -391,7 +531,7 @@ async def send_a_page(session: aiohttp.ClientSession, port: int) -> None:
 
 async def test_a_kill_with_the_llm_away_is_made_good_at_the_next_start(tmp_path):
     async with card(latency_s=60, load_s=1) as fake, aiohttp.ClientSession() as session:
-        port = free_port()
+        (port,) = free_ports(1)
         first = await serve(fake, tmp_path, port)
         sending = asyncio.create_task(send_a_page(session, port))
         await until(lambda: fake.chats)

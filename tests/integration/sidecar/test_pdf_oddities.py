@@ -6,7 +6,7 @@ import pikepdf
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.integration.sidecar.documents import PdfMaker
+from tests.integration.sidecar.documents import LINE, PdfMaker, picture_of_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,15 +19,16 @@ def service(shared_service):
 SAYS = "FREETEXT approved by engineer"
 
 
-def table(page_rotation: int, text_direction: int, rows: int = 4) -> bytes:
-    """Cells drawn one by one, in a direction of their own."""
+def table(page_rotation: int, text_direction: int, rows: int = 4, *, whole_rows: bool = False) -> bytes:
+    """Cells, or rows, drawn one by one, in a direction of their own."""
     out = io.BytesIO()
     canvas = Canvas(out, pagesize=(600, 600))
     canvas.setPageRotation(page_rotation)
     canvas.translate(300, 300)
     canvas.rotate(text_direction)
     for row in range(rows):
-        for at, cell in enumerate((f"item {row}", f"qty {row}5", f"price {row}.50", f"total {row}.75")):
+        cells = (f"item {row}", f"qty {row}5", f"price {row}.50", f"total {row}.75")
+        for at, cell in enumerate((" ".join(cells),) if whole_rows else cells):
             canvas.drawString(-250 + 130 * at, 100 - 40 * row, cell)
     canvas.showPage()
     canvas.save()
@@ -36,8 +37,9 @@ def table(page_rotation: int, text_direction: int, rows: int = 4) -> bytes:
 
 @pytest.mark.parametrize("page_rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("text_direction", [0, 90, 180, 270])
-async def test_the_cells_of_a_table_come_in_the_order_of_its_text(service, page_rotation, text_direction):
-    status, body = await service.upload(table(page_rotation, text_direction))
+@pytest.mark.parametrize("whole_rows", [False, True], ids=["cells", "rows"])
+async def test_a_table_comes_in_the_order_of_its_text(service, page_rotation, text_direction, whole_rows):
+    status, body = await service.upload(table(page_rotation, text_direction, whole_rows=whole_rows))
 
     assert (status, body["engineUsed"]) == (200, "fast-path")
     assert body["text"].split("\n") == [f"item {row} qty {row}5 price {row}.50 total {row}.75" for row in range(4)]
@@ -93,6 +95,33 @@ async def test_a_note_is_added_to_the_text_of_its_page_in_lines(service):
     assert SAYS in body["text"]
     assert "second (line) \\ \u00e9" in body["text"]
     assert LONG in body["text"].replace("\n", " ")
+
+
+THAI = "อนุมัติโดยวิศวกร ๕๕๑๒"
+
+
+@pytest.mark.parametrize("engine", ["auto", "tesseract"])
+@pytest.mark.parametrize(
+    ("page", "before"),
+    [
+        pytest.param(PdfMaker().empty_page().finish(), [], id="an empty page"),
+        pytest.param(PdfMaker().text_page(2).finish(), [LINE, LINE], id="a digital page"),
+        pytest.param(PdfMaker().scan_page(picture_of_text(2)).finish(), [LINE, LINE], id="a scan"),
+    ],
+)
+async def test_a_note_that_no_font_here_can_draw_is_added_to_the_text_of_its_page(service, engine, page, before):
+    content = with_note(page, Contents=f"{THAI}\rOK")
+
+    status, body = await service.upload(content, engine=engine)
+
+    assert (status, [line for line in body["text"].split("\n") if line]) == (200, [*before, THAI, "OK"])
+    assert body["warnings"] == []
+
+
+async def test_a_hidden_note_that_no_font_here_can_draw_stays_hidden(service):
+    status, body = await service.upload(with_note(PdfMaker().text_page(2).finish(), Contents=THAI, F=2))
+
+    assert (status, body["text"]) == (200, f"{LINE}\n{LINE}")
 
 
 @pytest.mark.parametrize("entries", [{"F": 2}, {"F": 32}, {"Subtype": pikepdf.Name.Text}, {"Contents": " "}])

@@ -16,14 +16,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bench.harness.service import free_ports
 from tests.conftest import DATA, until
 from tests.integration.sidecar.documents import as_tiff, picture_of_text
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @dataclass
@@ -63,7 +58,7 @@ async def launch(tmp_path) -> AsyncIterator:
     launched: list[Process] = []
 
     async def _launch(**environ: str) -> Process:
-        port, ops = free_port(), free_port()
+        port, ops = free_ports(2)
         spool = tmp_path / "spool"
         settings = {"OCR_PORT": port, "OCR_OPS_PORT": ops, "OCR_SPOOL_DIR": spool, "OCR_AUTH_MODE": "network"}
         settings |= {"BGE_M3_MODEL": "", "RERANKER_MODEL": ""}

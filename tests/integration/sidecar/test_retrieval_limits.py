@@ -151,9 +151,10 @@ def test_an_answer_must_be_read_at_the_least_pace_apart_from_a_pause(written, ta
 MAPPED = """
 import gc, sys
 from pathlib import Path
+from sidecar.retrieval.bge.loading import LoadOptions
 from sidecar.retrieval.bge.models import Reranker
 
-model = Reranker(Path(sys.argv[1]), "bfloat16", None)
+model = Reranker(Path(sys.argv[1]), LoadOptions("bfloat16"))
 gc.collect()
 print(sum("model.safetensors" in line for line in open("/proc/self/maps")))
 """

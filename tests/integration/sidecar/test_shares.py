@@ -1,12 +1,15 @@
-"""What several keys share: a quota of documents for each, turns between them, and no caller that keeps another out."""
+"""What several keys share: quotas for each, turns between them, and no caller that keeps another out."""
 
 import asyncio
 
 import aiohttp
 import pytest
 
+from sidecar.api.app_keys import EMBEDDER, TEXT_QUOTA
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governed, pages
+from tests.integration.sidecar.raw import ask, head, status_of
+from tests.integration.sidecar.retrieving import loaded, post, slowed
 
 KEYS = "archive: one\narchive: two\nsearch: three\nfour\n"
 ONE, TWO, THREE, FOUR = ({"X-API-Key": key} for key in ("one", "two", "three", "four"))
@@ -94,3 +97,101 @@ async def test_a_queue_that_one_key_has_filled_lets_another_key_in(keyed):
     await until(lambda: len(governed.fake.chats) == 5)
     for one in reading:
         one.cancel()
+
+
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def keyed_texts(start, models, tmp_path):
+    """Start services that ask for a key and embed, on one core, once they are let."""
+    (tmp_path / "keys").write_text(KEYS)
+    keys = {"OCR_AUTH_MODE": "api-key", "OCR_SIDECAR_API_KEY_FILE": str(tmp_path / "keys")}
+
+    async def started(**environ: str):
+        running = await loaded(await start(**models.environment | keys | {"RETRIEVAL_THREADS": "1"} | environ))
+        return running, await slowed(running)
+
+    return started
+
+
+def embed(running, key: dict[str, str], count: int, path: str = "/embed") -> asyncio.Task:
+    return asyncio.create_task(post(running, path, {"texts": ["a"] * count}, **key))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed", {"texts": ["a", "b"]}),
+        ("/rerank", {"query": "a", "chunks": ["a", "b"]}),
+        ("/v1/embeddings", {"input": ["a", "b"], "model": "any"}),
+        ("/tokenize", {"inputs": ["a", "b"]}),
+    ],
+)
+async def test_a_key_has_as_many_texts_as_its_quota_and_others_have_theirs(keyed_texts, path, body):
+    running, slow = await keyed_texts(RETRIEVAL_KEY_MAX_ITEMS="4")
+    quota = running.service.api[TEXT_QUOTA]
+    waiting = [embed(running, ONE, 3)]
+    await until(lambda: quota.held.total() == 3)
+    async with running.client.post(f"{running.url}{path}", json=body, headers=TWO) as response:
+        assert (response.status, (await response.json())["code"]) == (429, "quota_exhausted")
+        assert int(response.headers["Retry-After"]) > 0
+    waiting += [embed(running, TWO, 1), embed(running, THREE, 4), embed(running, FOUR, 9)]
+    await until(lambda: quota.held.total() == 17)
+    slow.go.set()
+    assert [status for status, _ in await asyncio.gather(*waiting)] == [200] * 4
+    assert (await post(running, path, body, **TWO))[0] == 200
+    assert not quota.held
+
+
+async def test_a_key_without_places_for_texts_hears_so_before_its_body_is_read(keyed_texts):
+    running, slow = await keyed_texts(RETRIEVAL_KEY_MAX_ITEMS="1")
+    waiting = embed(running, ONE, 1)
+    await until(lambda: running.service.api[TEXT_QUOTA].held.total() == 1)
+    said = head("POST", "/embed", TWO | {"Content-Length": "8000000", "Content-Type": "application/json"})
+    assert status_of(await ask(running.url, said)) == 429
+    slow.go.set()
+    assert (await waiting)[0] == 200
+
+
+async def test_texts_of_one_key_do_not_wait_for_all_that_another_has_sent(keyed_texts):
+    running, slow = await keyed_texts(RETRIEVAL_BATCH_TOKENS="64")
+    arrays = [embed(running, ONE, 20) for _ in range(50)]
+    embedder = running.service.api[EMBEDDER]
+    await until(lambda: slow.batches and embedder.admission.admitted == 1000)
+    other = embed(running, THREE, 30)
+    await until(lambda: embedder.admission.admitted == 1030)
+    slow.go.set()
+
+    assert (await other)[0] == 200
+
+    assert slow.batches <= 30  # all of the others would be 47
+    assert [status for status, _ in await asyncio.gather(*arrays)] == [200] * 50
+
+
+async def test_tokens_are_made_in_turn_between_keys(keyed_texts):
+    running, _ = await keyed_texts()
+    embedder = running.service.api[EMBEDDER]
+    asked = {"inputs": ["long " * 500] * 20}
+    arrays = [asyncio.create_task(post(running, "/tokenize", asked, **ONE)) for _ in range(60)]
+    await until(lambda: embedder.admission.admitted == 1200)
+
+    assert (await post(running, "/tokenize", asked, **THREE))[0] == 200
+
+    assert not any(array.done() for array in arrays)
+    for array in arrays:
+        array.cancel()
+
+
+async def test_bodies_and_a_queue_that_one_key_has_filled_let_another_key_in(keyed_texts):
+    running, slow = await keyed_texts(RETRIEVAL_MAX_QUEUED_ITEMS="4", RETRIEVAL_MAX_BODIES_BYTES="2000")
+    waiting = [asyncio.create_task(post(running, "/embed", {"texts": ["a" * 1900]}, **ONE)), embed(running, ONE, 3)]
+    embedder = running.service.api[EMBEDDER]
+    await until(lambda: embedder.admission.admitted == 4)
+
+    assert (await embed(running, TWO, 1))[0] == 429
+    assert (await post(running, "/embed", {"texts": ["a" * 200]}, **TWO))[0] == 429
+    waiting.append(asyncio.create_task(post(running, "/embed", {"texts": ["a" * 1900] * 2}, **THREE)))
+    await until(lambda: embedder.admission.admitted == 6)
+    slow.go.set()
+    assert [status for status, _ in await asyncio.gather(*waiting)] == [200] * 3

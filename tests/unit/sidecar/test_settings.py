@@ -86,6 +86,7 @@ SETTINGS = [
         "BAAI/bge-reranker-v2-m3",
         "BAAI/bge-reranker-v2-m3",
     ),
+    ("RETRIEVAL_MODELS", "retrieval_models", "", "embed:a/b, rerank:/c", "embed:a/b, rerank:/c"),
     ("BGE_KEEP_ALIVE_SECONDS", "bge_keep_alive_s", 0, "300", 300),
     ("RETRIEVAL_BACKEND", "retrieval_backend", "auto", "torch", "torch"),
     (
@@ -107,6 +108,7 @@ SETTINGS = [
     ("RETRIEVAL_GPU_OVERHEAD_MB", "retrieval_gpu_overhead_mb", 1500, "0", 0),
     ("RETRIEVAL_MAX_ITEMS", "retrieval_max_items", 2048, "1", 1),
     ("RETRIEVAL_MAX_QUEUED_ITEMS", "retrieval_max_queued_items", 4096, "1", 1),
+    ("RETRIEVAL_KEY_MAX_ITEMS", "retrieval_key_max_items", 0, "4", 4),
     ("RETRIEVAL_MAX_BODY_BYTES", "retrieval_max_body_bytes", 8 * MIB, "1024", 1024),
     ("RETRIEVAL_MAX_BODIES_BYTES", "retrieval_max_bodies_bytes", 256 * MIB, "1024", 1024),
 ]
@@ -172,6 +174,7 @@ REFUSED = [
     ("OCR_LEASE_SECONDS", ["0.5", "3600.1", "nan"]),
     ("OCR_LEASE_MIN_PAGES", ["0", "1.5"]),
     ("OCR_REQUIRED_VRAM_MB", ["-1"]),
+    ("RETRIEVAL_MODELS", ["a/b", "ocr:a", "embed:", "embed:a/b,embed:a/b"]),
     ("BGE_KEEP_ALIVE_SECONDS", ["-1", "31622401", "nan"]),
     ("RETRIEVAL_TIMEOUT_SECONDS", ["0", "86400.1", "nan"]),
     ("RETRIEVAL_DTYPE", ["fp16", "AUTO"]),
@@ -186,6 +189,7 @@ REFUSED = [
     ("RETRIEVAL_GPU_OVERHEAD_MB", ["-1"]),
     ("RETRIEVAL_MAX_ITEMS", ["0"]),
     ("RETRIEVAL_MAX_QUEUED_ITEMS", ["0"]),
+    ("RETRIEVAL_KEY_MAX_ITEMS", ["-1"]),
     ("RETRIEVAL_MAX_BODY_BYTES", ["1023"]),
     ("RETRIEVAL_MAX_BODIES_BYTES", ["1023"]),
 ]
@@ -251,7 +255,7 @@ def test_a_model_set_to_nothing_is_switched_off(name, field, nothing):
 )
 def test_a_model_s_folder_is_not_shown_to_callers(model, name):
     settings = parse_settings({"BGE_M3_MODEL": model, "RERANKER_MODEL": model})
-    assert (settings.bge_m3_name, settings.reranker_name) == (name, name)
+    assert (settings.embedders[0].name, settings.rerankers[0].name) == (name, name)
 
 
 @pytest.mark.parametrize(
@@ -375,3 +379,9 @@ def test_weights_of_8_bits_need_openvino():
     with pytest.raises(SettingsError, match="RETRIEVAL_DTYPE is int8, which needs RETRIEVAL_BACKEND=openvino"):
         parse_settings({"RETRIEVAL_DTYPE": "int8"})
     assert parse_settings({"RETRIEVAL_DTYPE": "int8", "RETRIEVAL_BACKEND": "openvino"}).retrieval_dtype == "int8"
+
+
+def test_named_models_replace_those_of_their_kind():
+    settings = parse_settings({"RETRIEVAL_MODELS": "embed:a/b, embed:/models/c/", "RERANKER_MODEL": "d/e"})
+    assert [(one.source, one.name) for one in settings.embedders] == [("a/b", "a/b"), ("/models/c/", "c")]
+    assert [(one.source, one.name) for one in settings.rerankers] == [("d/e", "d/e")]

@@ -16,6 +16,7 @@ from controller.mirror.rows import (
     prompt_of_row,
     spec_of_row,
     tags_of,
+    user_prompt_of_row,
     wanted_profiles,
     wanted_prompt,
 )
@@ -248,6 +249,12 @@ def test_row_spec_and_payload_judge_a_prompt_alike(text):
         "payload": takes(parse_profile, json.dumps({"systemPrompt": text}).encode(), "a"),
     }
     assert len(set(verdicts.values())) == 1, verdicts
+
+
+def test_both_prompts_of_a_row_have_one_kind_of_line_end():
+    row = prompt(template="a\r\nb\rc\nd")
+    assert prompt_of_row(row, "ocr_system")["systemPrompt"] == "a\nb\nc\nd"
+    assert user_prompt_of_row(row) == {"userPrompt": "a\nb\nc\nd"}
 
 
 def test_a_prompt_is_passed_on_as_it_is_placeholders_and_all():

@@ -325,7 +325,7 @@ LOOKS_LIKE_A_KEY = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+_=-][A-Za-z0-9+
 def test_no_setting_has_a_key_for_a_default():
     defaults = {name: field.default for name, field in environment_names().items() if "KEY" in name}
     assert {name: str(default or "") for name, default in defaults.items()} == dict.fromkeys(
-        ["OCR_SIDECAR_API_KEY", "OCR_SIDECAR_API_KEY_FILE", "OCR_KEY_MAX_DOCUMENTS"], ""
+        ["OCR_SIDECAR_API_KEY", "OCR_SIDECAR_API_KEY_FILE", "OCR_KEY_MAX_DOCUMENTS", "RETRIEVAL_KEY_MAX_ITEMS"], ""
     )
 
 

@@ -51,7 +51,7 @@ class Rig:
 
     async def learned(self, calls: int = 1) -> int:
         """What is required once the burst is over."""
-        await until(lambda: not self.gate._watching)
+        await until(lambda: not self.gate.calls.is_watched)
         [key] = self.gate.book._needs
         return self.gate.requirement(key, calls).mb
 
@@ -69,7 +69,7 @@ async def rig(fake: FakeOllama) -> AsyncIterator[Rig]:
     one = Rig(fake)
     async with one.ollama.open():
         yield one
-        await one.gate.close()
+        await one.gate.calls.close()
         await one.monitor.close()
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.gpu.lease_policy import FOREVER_S, next_lease, owe, plan_leaving, restore
-from sidecar.gpu.lease_state import Act, Facts, LeaseState, LeaseTerms, Owed, Phase
+from sidecar.gpu.lease.policy import FOREVER_S, next_lease, owe, plan_leaving, restore
+from sidecar.gpu.lease.state import Act, Facts, LeaseState, LeaseTerms, Owed, Phase
 from sidecar.gpu.vram import UNREADABLE, ResidentModel, VramHeadroom
+from sidecar.gpu.wish import Wish
 
 TOTAL_MB, LLM_MB, OCR_MB = 16_384, 12_000, 9000
 TERMS = LeaseTerms(wait_s=60, hold_s=120)
@@ -36,6 +37,7 @@ class World:
     llm_expires_s: float = 300.0
     reading: list[float] = field(default_factory=list)  # when each running call ends
     ocr_there: bool = False
+    another_mb: int = 0  # another LLM that somebody called, and that stays
     acts: list[Act] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     away_since_s: float | None = None
@@ -51,6 +53,8 @@ class World:
             models.append(ResidentModel("llm", LLM_MB, 8192, f"{self.llm_expires_s}", left_s))
         if self.ocr_there:
             models.append(ResidentModel("ocr", OCR_MB))
+        if self.another_mb:
+            models.append(ResidentModel("another", self.another_mb, 8192, "never", FOREVER_S + 1))
         used_mb = sum(one.vram_mb for one in models)
         return VramHeadroom(TOTAL_MB, used_mb, TOTAL_MB - used_mb, query_success=True, models=tuple(models))
 
@@ -68,9 +72,7 @@ class World:
             self.now_s,
             self.headroom(),
             frozenset({"ocr"}),
-            self.least_mb,
-            self.least_mb,
-            OCR_MB if self.ocr_there else 0,
+            (Wish("ocr", self.least_mb, self.least_mb),),
             self.asking,
             self.pages,
             len(self.reading),
@@ -103,7 +105,7 @@ class World:
             self.acts.append(act)
         match act:
             case Act.UNLOAD:
-                self.llm_leaves = True
+                self.llm_leaves, self.another_mb = self.llm_there, 0
             case Act.RELEASE if not self.reading:
                 self.ocr_there = False
             case Act.CUT:
@@ -114,8 +116,11 @@ class World:
                 self.pages = len(self.reading)
             case Act.LOAD if self.fails_to_load or not self.is_up:
                 self.fails_to_load = max(0, self.fails_to_load - 1)
+            case Act.LOAD if [one.name for one in self.state.owed] == ["another"]:
+                self.another_mb = LLM_MB
             case Act.LOAD:
                 assert not self.reading, "two models that do not fit"
+                assert not self.another_mb, "what is owed evicts a third model"
                 self.now_s += LOAD_S if not self.llm_there else 0
                 self.llm_there, self.llm_leaves, self.ocr_there = True, False, False
 
@@ -210,13 +215,6 @@ def test_an_llm_that_does_not_leave_in_time_gets_its_time_back():
     world.until(Phase.FREE, within_s=5)
     assert world.refusals == ["llm did not leave within 60 s"]
     assert (world.count(Act.LOAD), world.llm_leaves, world.longest_away_s) == (1, False, 0)
-
-
-def test_a_model_too_large_for_the_card_costs_the_llm_nothing():
-    world = World(pages=4, least_mb=TOTAL_MB + 1)
-    world.run(5)
-    assert world.refusals[0] == "the OCR model needs 16385 MiB for a page, the GPU has 16384"
-    assert (world.count(Act.UNLOAD), world.state.phase) == (0, Phase.FREE)
 
 
 def test_where_there_is_no_room_even_without_the_llm_it_is_back_at_once_and_not_tried_soon():
@@ -320,6 +318,32 @@ def test_what_a_dead_process_owed_is_given_back():
     assert (world.llm_there, world.acts[0]) == (True, Act.RELEASE)
 
 
+@pytest.mark.parametrize("takes_its_place", ["while it is held", "before our start"])
+def test_an_llm_that_was_to_stay_for_ever_is_not_owed_for_ever_while_another_stays_in_its_place(takes_its_place):
+    world = World(llm_expires_s=FOREVER_S * 2)
+    if takes_its_place == "while it is held":
+        world.pages = 8
+        world.until(Phase.HELD)
+        assert [one.keep_alive_s for one in world.state.owed] == [-1]
+        world.pages = 0
+        world.reading.clear()
+        world.ocr_there, world.another_mb = False, LLM_MB
+        world.until(Phase.RESTORING)
+    else:
+        world.llm_there = False
+        world.another_mb = LLM_MB
+        world.state = restore([Owed(name="llm", vram_mb=LLM_MB, context_length=8192, keep_alive_s=-1)], 0)
+    world.run(TERMS.hold_s)
+    assert (world.state.phase, world.count(Act.LOAD)) == (Phase.RESTORING, 0)
+    world.until(Phase.FREE, within_s=TERMS.late_s + 1)
+    assert [one.name for one in world.state.forgiven] == ["llm"]
+    world.pages = 8
+    world.until(Phase.HELD)
+    assert [one.name for one in world.state.owed] == ["another"]
+    world.until(Phase.FREE)
+    assert (world.read, world.another_mb, world.llm_there, world.refusals) == (8, LLM_MB, False, [])
+
+
 # ── details ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -339,12 +363,28 @@ def test_what_is_left_of_keep_alive_is_noted(remaining_s, keep_alive_s):
 
 def test_no_more_models_leave_than_must_the_largest_first():
     small, large = ResidentModel("bge", 1000), ResidentModel("llm", 9000)
-    facts = Facts(0, reading(small, large), frozenset({"ocr"}), least_mb=8000, need_mb=14_000)
-    assert plan_leaving(facts.headroom, facts) == (large,)
-    facts = replace(facts, need_mb=16_000)
-    assert plan_leaving(facts.headroom, facts) == (large, small)
-    facts = replace(facts, least_mb=6384, need_mb=6384)
-    assert plan_leaving(facts.headroom, facts) == ()
+
+    def leaving(*wishes: Wish) -> tuple[ResidentModel, ...]:
+        return plan_leaving(Facts(0, reading(small, large), frozenset({"ocr"}), wishes))
+
+    assert leaving(Wish("ocr", 8000, 14_000)) == (large,)
+    assert leaving(Wish("ocr", 8000, 16_000)) == (large, small)
+    assert leaving(Wish("ocr", 6384, 6384)) == ()
+    assert leaving(Wish("ocr", 6384, 6384, idle_mb=5108)) == (large,)  # else the server evicts somebody to load ours
+    assert leaving(Wish("ocr", 6384, 6384, idle_mb=13_000)) == (large, small)
+    assert leaving(Wish("ocr", 6384, 6384), Wish("other", 6000, 16_000)) == ()
+    assert leaving(Wish("ocr", 6384, 6384), Wish("other", 7000, 7000)) == (large,)
+    assert leaving(Wish("ocr", 6384, 6384), Wish("other", 7000, 16_000)) == (large, small)
+    assert leaving(Wish("ocr", 9000, 9000), Wish("other", 7000, 7000)) == (large, small)  # together they take more
+
+
+def test_what_the_server_wants_free_beside_others_counts_only_beside_others():
+    taking = LeaseState(Phase.TAKING, 0, 60, owed=(owe(ResidentModel("llm", 9000)),))
+    facts = Facts(1, reading(), frozenset({"ocr"}), (Wish("ocr", 14_000, 14_000, idle_mb=13_600),), asking=1)
+    assert next_lease(taking, facts, TERMS)[0].phase is Phase.HELD
+    facts = replace(facts, headroom=reading(ResidentModel("bge", 1000)))
+    assert next_lease(replace(taking, stays=frozenset({"bge"})), facts, TERMS)[0].phase is Phase.TAKING
+    assert next_lease(LeaseState(), replace(facts, headroom=reading()), TERMS)[0].phase is Phase.WAITING
 
 
 def restoring(headroom: VramHeadroom, tries: int = 1, keep_alive_s: float = 300, now_s: float = 60):
@@ -361,11 +401,25 @@ def test_a_model_partly_on_the_cpu_is_not_back_for_three_tries():
 
 def test_what_is_owed_evicts_nobody_and_is_void_once_it_would_have_left():
     other = reading(ResidentModel("another-llm", 12_000))
-    assert restoring(other)[1] is Act.NONE
-    state, act = restoring(other, now_s=301)
+    assert restoring(other, keep_alive_s=100, now_s=100)[1] is Act.NONE
+    state, act = restoring(other, keep_alive_s=100, now_s=101)
     assert (state.phase, act) == (Phase.FREE, Act.LOOK_AGAIN)
-    assert restoring(other, keep_alive_s=-1, now_s=1e6)[0].phase is Phase.RESTORING
+    assert [one.name for one in state.forgiven] == ["llm"]
     assert restoring(reading(ResidentModel("another-llm", 4000)))[1] is Act.LOAD
+
+
+@pytest.mark.parametrize("keep_alive_s", [-1, 24 * 3600])
+def test_what_is_owed_for_long_is_void_after_the_longest_lease_where_another_has_its_room(keep_alive_s):
+    """Without a lease, Ollama would have evicted it for the other; and OCR must not be refused for ever."""
+    other = reading(ResidentModel("another-llm", 12_000))
+    assert restoring(other, keep_alive_s=keep_alive_s, now_s=150)[0].phase is Phase.RESTORING
+    state, _ = restoring(other, keep_alive_s=keep_alive_s, now_s=151)
+    assert (state.phase, [one.name for one in state.forgiven]) == (Phase.FREE, ["llm"])
+
+
+def test_what_is_owed_is_tried_as_long_as_there_is_room_for_it():
+    assert restoring(reading(ResidentModel("small", 4000)), keep_alive_s=-1, now_s=1e6)[1] is Act.LOAD
+    assert restoring(UNREADABLE, keep_alive_s=-1, now_s=1e6)[1] is Act.LOAD
 
 
 def test_while_nothing_can_be_read_loads_are_tried_all_the_same():

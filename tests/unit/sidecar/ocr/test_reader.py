@@ -143,8 +143,11 @@ class Second(Engine):
 
     capability = Capability("ready")
 
+    text = ""
+
     def covers(self, languages, text):
-        return True
+        self.text = text
+        return text.isascii()
 
 
 class NotingSlots(FairSlots):
@@ -164,6 +167,13 @@ class Doubtful(Engine):
 
     async def read(self, order, page, attempt, deadline_s):
         return PageText("first text", confidence=50)
+
+
+class Speckled(Engine):
+    """An engine that takes specks for Thai letters."""
+
+    async def read(self, order, page, attempt, deadline_s):
+        return PageText("first text ก", confidence=50, sure_text="first")
 
 
 async def test_at_the_documents_deadline_the_first_reading_stands(job):
@@ -194,6 +204,12 @@ async def test_second_opinions_are_given_in_turn_between_callers(job):
     second.prepare_slots = second.read_slots = slots = NotingSlots(2)
     await reader.read(replace(job, order=replace(job.order, caller="a key")), Hearsay())
     assert slots.callers == ["a key", "a key"]
+
+
+async def test_stray_letters_of_another_script_do_not_keep_a_second_engine_from_reading(job):
+    second = Second(EngineTraits("second", gives_opinions=True))
+    result = await reader_with(Speckled(EngineTraits("first")), second, second="second").read(job, Hearsay())
+    assert (second.text, result.pages[0].second_opinion) == ("first text ", "second")
 
 
 @pytest.mark.parametrize("step", ["prepare", "read"])

@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.ocr.engine import PageText, PageVerdict
-from sidecar.ocr.second_opinion import is_better, is_doubtful
+from sidecar.ocr.second_opinion import is_better, is_doubtful, without_strays
 
 SENTENCE = "the contractor shall deliver the revised drawings of the pier within seven working days"
 GARBLED = 2 * "sgd bnmsqzbsnq rgzkk cdkhudq sgd qduhrdc cqzvhmfr ne sgd ohdq vhsghm rdudm vnqjhmf czxr "
@@ -50,3 +50,18 @@ def test_a_page_is_doubtful_if_its_reader_is_unsure_or_sees_nothing(read, doubtf
 )
 def test_the_better_reading_reads_like_text_is_whole_and_sure(second, first, better):
     assert is_better(second, first) is better
+
+
+@pytest.mark.parametrize(
+    ("text", "sure", "kept"),
+    [
+        (f"{SENTENCE} ก 25.00 ภร", "the contractor", f"{SENTENCE}  25.00 "),
+        (f"{SENTENCE} ก", f"{SENTENCE} ก", f"{SENTENCE} "),  # one letter may look sure by chance
+        (f"{SENTENCE} สัญญา", f"{SENTENCE} สัญญา", f"{SENTENCE} สัญญา"),
+        ("TOTAL สัญญา", "", "TOTAL สัญญา"),  # too much of the page to be specks
+        (f"{SENTENCE} ก", None, f"{SENTENCE} ก"),  # nothing is known of its words
+        ("", "", ""),
+    ],
+)
+def test_a_script_that_the_reader_is_not_sure_of_anywhere_is_not_on_the_page(text, sure, kept):
+    assert without_strays(page(text, 60, sure_text=sure)) == kept

@@ -11,6 +11,7 @@ from sidecar.profiles.payload import (
     ProfileError,
     Retry,
     RuntimeParams,
+    fold_lines,
     parse_profile,
     render_profile,
     revision_of,
@@ -135,7 +136,8 @@ profiles = st.builds(
     runtime_params=params,
     keep_alive_seconds=st.integers(0, 86_400),
     retry=st.builds(Retry, max_attempts=st.integers(1, 10), temperature_step=st.floats(0, 2)),
-    system_prompt=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200).filter(str.strip),
+    system_prompt=st.none()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=200).filter(str.strip).map(fold_lines),
     dms_tags=st.none() | st.dictionaries(tag_names, st.just(True), max_size=5),
 ).map(seal)
 

@@ -68,3 +68,68 @@ def test_what_is_put_back_counts_as_if_it_had_never_been_taken():
     assert (len(queue), queue.tokens_before(10), queue.tokens_before(30)) == (3, 0, 30)
     queue.add("pair", texts(2))
     assert [take_one(queue) for _ in range(3)] == ["pair", "pair", "array"]
+
+
+# ── between callers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_caller_does_not_wait_for_all_that_another_has_sent():
+    queue = TextQueue()
+    for number in range(100):
+        queue.add(number, texts(1), "a")
+    for _ in range(10):
+        take_one(queue)
+    for number in range(3):
+        queue.add(f"b{number}", texts(1), "b")
+    order = [str(take_one(queue)) for _ in range(7)]
+    assert [one.startswith("b") for one in order] == [False, True, False, True, False, True, False]
+
+
+def test_callers_lead_in_turn_by_tokens_whatever_the_size_of_their_requests():
+    queue = TextQueue()
+    queue.add("array", texts(40, length=20), "a")
+    order = []
+    for number in range(120):  # one short request after the other, each sent when the last was answered
+        queue.add(number, texts(1, length=10), "b")
+        while (one := take_one(queue)) != number:
+            order.append(one)
+        order.append(number)
+    assert order.count("array") == 40
+    taken_of_b = order[: len(order) - order[::-1].index("array")].count("array") * 2
+    assert abs(taken_of_b - 80) <= 2, "while the array waits, as many tokens of each are taken"
+
+
+def test_nobody_saves_up_turns():
+    queue = TextQueue()
+    for number in range(50):
+        queue.add(number, texts(1), "a")
+        take_one(queue)
+    queue.add("a", texts(5), "a")
+    queue.add("b", texts(5), "b")
+    assert [take_one(queue) for _ in range(10)] in (["a", "b"] * 5, ["a", *["b", "a"] * 4, "b"])
+
+
+def test_a_caller_whose_texts_filled_another_s_batch_has_had_them():
+    queue = TextQueue()
+    queue.add("a", texts(4), "a")
+    queue.add("b", texts(4), "b")
+    queue.lengths()
+    queue.take([0, 4, 5, 6])  # one of a's, which led, and three of b's
+    assert [take_one(queue) for _ in range(4)] == ["a", "a", "a", "b"]
+
+
+def test_what_comes_before_a_request_is_the_own_and_as_much_of_each_other_caller():
+    queue = TextQueue()
+    queue.add("mine", texts(1), "a")
+    queue.add("array", texts(100), "b")
+    queue.add("pair", texts(2), "c")
+    assert queue.tokens_before(30, "a") == 10 + 40 + 20
+    assert queue.tokens_before(30, "d") == 30 + 20 + 10
+
+
+def test_a_caller_that_is_gone_is_forgotten():
+    queue = TextQueue()
+    for caller in range(1000):
+        queue.add("one", texts(1), caller)
+        take_one(queue)
+    assert len(queue._lanes) == 1

@@ -63,6 +63,17 @@ def test_what_grows_always_fits_while_nothing_else_is_there():
         assert admission.admitted == 16
 
 
+def test_what_grows_always_fits_while_its_caller_has_nothing_else():
+    admission = Admission(10)
+    with admission.growing("a") as one, admission.growing("b") as other:
+        one.take(10)
+        other.take(8)
+        assert (admission.held_by("a"), admission.held_by("b")) == (10, 8)
+        with admission.growing("b") as third, pytest.raises(QueueFullError):
+            third.take(1)
+    assert admission.admitted == admission.held_by("a") == 0
+
+
 def test_the_time_to_come_back_follows_the_recent_pace():
     admission = Admission(10_000)
     with admission.admit(20):
@@ -82,7 +93,9 @@ def test_a_caller_gets_as_many_places_as_its_quota_whatever_others_hold():
     quota = Quota(2)
     with quota.place("a"), quota.place("a"), quota.place("b"):
         with (
-            pytest.raises(QuotaExhaustedError, match="2 documents of this API key are in work") as caught,
+            pytest.raises(
+                QuotaExhaustedError, match="2 documents of this API key are in work, 1 more do not fit; its limit is 2"
+            ) as caught,
             quota.place("a"),
         ):
             pass
@@ -91,6 +104,17 @@ def test_a_caller_gets_as_many_places_as_its_quota_whatever_others_hold():
             pass
     with quota.place("a"):
         pass
+    assert not quota.held
+
+
+def test_a_caller_s_only_request_fits_whatever_its_size():
+    quota = Quota(3, "texts")
+    with quota.place("a", 5):
+        with pytest.raises(QuotaExhaustedError, match="5 texts of this API key are in work, 1 more do not fit"):
+            quota.refuse_if_exhausted("a")
+        with quota.place("b", 1), quota.place("b", 2), pytest.raises(QuotaExhaustedError), quota.place("b", 1):
+            pass
+    quota.refuse_if_exhausted("a")
     assert not quota.held
 
 

@@ -260,6 +260,16 @@ def test_a_prompt_of_the_greatest_length_is_taken_without_the_space_around_it(as
 @EITHER
 @pytest.mark.parametrize(
     ("said", "taken"),
+    [("a\r\nb\rc\nd", "a\nb\nc\nd"), ("ก\r\n" * (MAX_PROMPT // 2), "ก\n" * (MAX_PROMPT // 2 - 1) + "ก")],
+)
+def test_a_system_prompt_has_one_kind_of_line_end_too(ask, said, taken):
+    """A form cannot send a LF alone; what that makes longer does not count."""
+    assert ask("systemPrompt", said).system_prompt == taken
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("said", "taken"),
     [
         ("a\r\nb\rc\nd", "a\nb\nc\nd"),
         ("  อ่าน\r\n", "อ่าน"),

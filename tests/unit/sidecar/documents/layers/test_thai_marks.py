@@ -47,21 +47,19 @@ def test_a_glyph_without_a_meaning_is_nikhahit_where_it_can_be_nothing_else(text
     assert identify(text, text, lost=lost)[0] == expected
 
 
-def test_positions_are_of_marks_and_what_may_be_marks_line_by_line():
+def test_positions_are_of_marks_and_what_may_be_marks():
     text = "abc 12\r\nผู้รับĚา.\r\nก.\r\n“ก”"
-    lines = thai_marks.lines(text, thai_marks.clusters(text))
-    assert [[text[at] for at in line] for line in lines] == [["ู", "้", "ั", "Ě"], ["."], ["”"]]
+    assert [text[slice(*span)] for span in thai_marks.clusters(text)] == ["ู้", "ั", "Ě", ".", "”"]
     assert [text[at] for at in thai_marks.strangers(text)] == ["Ě", "“", "”"]
 
 
-@pytest.mark.parametrize("angle", [0, 90], ids=["upright", "turned"])
-def test_looking_at_marks_alone_gives_what_rebuilding_the_lines_gives(data, angle):
+@pytest.mark.parametrize("degrees", [0, 0.45, -0.45, 90], ids=["upright", "rising", "falling", "turned"])
+def test_looking_at_marks_alone_gives_what_rebuilding_the_lines_gives(data, degrees):
     """By a file whose producer swaps marks; lines that are not level are always rebuilt."""
     with pdfium.PdfDocument(data / "digital.pdf") as document:
         seen, rebuilt = MarkEvidence(), MarkEvidence()
         for page in document:
-            if angle:
-                turn(page)
+            turn(page, degrees)
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             alone = pdf_text._with_marks_identified(text_page, text, seen)
@@ -69,14 +67,15 @@ def test_looking_at_marks_alone_gives_what_rebuilding_the_lines_gives(data, angl
             expected, _ = rebuild(read_glyphs(text_page, {}), rebuilt)
             assert read.text.split() == expected.split()
             assert "marks-identified" in read.repairs
-            assert alone == (None if angle else read)
+            assert alone == (None if degrees == 90 else read)
             text_page.close()
         assert seen.swaps == rebuilt.swaps
 
 
-def turn(page):
-    """Turn all that is on a page by 90 degrees: its height becomes its width."""
-    quarter = pdfium.PdfMatrix(0, 1, -1, 0, page.get_height(), 0)
+def turn(page, degrees):
+    """Turn all that is on a page, about its middle."""
+    middle = page.get_width() / 2, page.get_height() / 2
+    matrix = pdfium.PdfMatrix().translate(-middle[0], -middle[1]).rotate(degrees, ccw=True).translate(*middle)
     for item in page.get_objects():
-        item.transform(quarter)
+        item.transform(matrix)
     page.gen_content()

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.gpu.vram import ResidentModel, VramHeadroom
+from sidecar.gpu.wish import Wish
 
 NEVER_S = float("-inf")
 
@@ -56,6 +57,7 @@ class LeaseTerms:
 
     ``quiet_s``: how long the LLM must look idle. ``linger_s``: how long a lease that nobody uses is kept for the next
     document. ``grace_s``: how long running pages may go on after its end. ``settle_s``: until freed memory shows.
+    ``late_s``: how much longer than ``hold_s`` it may take until the LLM is back, where others let it.
     ``bar_s``: nobody waits anew for so long after a wait in vain, or each page would. ``claim_s``: how often a process
     that may not lease looks whether the one that may has died.
     """
@@ -69,11 +71,12 @@ class LeaseTerms:
     settle_s: float = 5.0
     bar_s: float = 30.0
     claim_s: float = 5.0
+    late_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at a moment. ``least_mb`` is one call's need, ``need_mb`` that of all that may run at a time.
+    """What is known at a moment. ``wishes``: what those who ask, or asked last, want to have room for.
 
     ``asking``: pages that wait for the lease; ``pages``: all that wait for the GPU or are read; ``calls``: model calls
     that run. ``ours``: our models, which leave at the end. ``obstacle``: why no lease can be taken at all.
@@ -82,9 +85,7 @@ class Facts:
     now_s: float
     headroom: VramHeadroom
     ours: frozenset[str] = frozenset()
-    least_mb: int = 0
-    need_mb: int = 0
-    own_mb: int = 0
+    wishes: tuple[Wish, ...] = ()
     asking: int = 0
     pages: int = 0
     calls: int = 0
@@ -97,12 +98,14 @@ class LeaseState:
 
     ``signs``: what Ollama showed of the models that would leave, and ``quiet_since_s``: since when it is the same.
     ``stays``: the models that need not leave. ``refusal``: why the last one that asked was refused.
+    ``forgiven``: what was owed and is not loaded any more, since another model has its room.
     """
 
     phase: Phase = Phase.FREE
     since_s: float = NEVER_S
     ends_s: float = NEVER_S
     owed: tuple[Owed, ...] = ()
+    forgiven: tuple[Owed, ...] = ()
     stays: frozenset[str] = frozenset()
     signs: tuple[ResidentModel, ...] = ()
     quiet_since_s: float = NEVER_S

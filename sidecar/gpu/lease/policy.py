@@ -14,8 +14,9 @@ that lets its running answer end, and whoever calls it meanwhile ends the lease.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sidecar.gpu.lease_state import NEVER_S, Act, Facts, LeaseState, LeaseTerms, Owed, Phase
+from sidecar.gpu.lease.state import NEVER_S, Act, Facts, LeaseState, LeaseTerms, Owed, Phase
 from sidecar.gpu.vram import ResidentModel, VramHeadroom, full_name
+from sidecar.gpu.wish import Wish, lacking_mb, own_mb
 
 FOREVER_S = 100 * 365 * 24 * 3600.0
 """Ollama's word for "never leaves" is a date some 292 years ahead."""
@@ -73,18 +74,32 @@ def owe(model: ResidentModel) -> Owed:
     return Owed(name=model.name, vram_mb=model.vram_mb, context_length=model.context_length, keep_alive_s=keep_alive_s)
 
 
-def plan_leaving(headroom: VramHeadroom, facts: Facts) -> tuple[ResidentModel, ...]:
+def plan_leaving(facts: Facts) -> tuple[ResidentModel, ...]:
     """Choose the models that must leave, the largest first, until all calls have room or nobody is left."""
-    room_mb = headroom.available_mb + facts.own_mb
-    if room_mb >= facts.least_mb:
+    headroom = facts.headroom
+    if all(has_room(wish, headroom, facts.ours) for wish in facts.wishes):
         return ()
     leaving: list[ResidentModel] = []
-    for model in sorted(_others(headroom, facts.ours), key=lambda one: -one.vram_mb):
-        if room_mb >= facts.need_mb:
+    for model in sorted(headroom.others(*facts.ours), key=lambda one: -one.vram_mb):
+        if _all_fit(facts.wishes, headroom, facts.ours):
             break
         leaving.append(model)
-        room_mb += model.vram_mb
+        headroom = headroom.without(model)
     return tuple(leaving)
+
+
+def _all_fit(wishes: Sequence[Wish], headroom: VramHeadroom, ours: frozenset[str]) -> bool:
+    """Tell whether all calls of all models have room: together, where another stays that the server could evict."""
+    if headroom.others(*ours):
+        together_mb = headroom.available_mb + sum(own_mb(wish, headroom) for wish in wishes)
+        if sum(wish.need_mb for wish in wishes) > together_mb:
+            return False
+    return all(lacking_mb(wish, headroom, ours, wish.need_mb) <= 0 for wish in wishes)
+
+
+def has_room(wish: Wish, headroom: VramHeadroom, ours: frozenset[str]) -> bool:
+    """Tell whether one call has room as it is, without eviction of whoever is there."""
+    return lacking_mb(wish, headroom, ours, wish.least_mb) <= 0
 
 
 # ── the phases ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -95,17 +110,10 @@ def _free(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
         return state, Act.NONE
     if facts.now_s < state.barred_until_s:
         return state, Act.REFUSE
-    if refusal := facts.obstacle or _too_large(facts):
-        return replace(state, refusal=refusal), Act.REFUSE
+    if facts.obstacle:
+        return replace(state, refusal=facts.obstacle), Act.REFUSE
     ends_s = facts.now_s + terms.wait_s
     return LeaseState(Phase.WAITING, facts.now_s, ends_s, quiet_since_s=facts.now_s), Act.NONE
-
-
-def _too_large(facts: Facts) -> str | None:
-    total_mb = facts.headroom.total_mb
-    if not facts.headroom.query_success or facts.least_mb <= total_mb:
-        return None
-    return f"the OCR model needs {facts.least_mb} MiB for a page, the GPU has {total_mb}"
 
 
 def _waiting(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
@@ -113,7 +121,7 @@ def _waiting(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
         return LeaseState(), Act.NONE
     if facts.obstacle:
         return _refuse(facts.obstacle, NEVER_S), Act.REFUSE
-    leaving = plan_leaving(facts.headroom, facts) if facts.headroom.query_success else ()
+    leaving = plan_leaving(facts) if facts.headroom.query_success else ()
     if not leaving:  # there is room now, or nobody can tell
         return LeaseState(), Act.LOOK_AGAIN
     state = _watch(state, leaving, facts.now_s)
@@ -146,7 +154,7 @@ def _take(state: LeaseState, leaving: tuple[ResidentModel, ...], facts: Facts, t
         facts.now_s,
         max(state.ends_s, facts.now_s + terms.settle_s),
         owed=tuple(owe(one) for one in leaving),
-        stays=frozenset(one.name for one in _others(facts.headroom, facts.ours) if one.name not in names),
+        stays=frozenset(one.name for one in facts.headroom.others(*facts.ours) if one.name not in names),
     )
 
 
@@ -166,10 +174,12 @@ def _taking(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _gone(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     """Take what the models left behind, once it shows."""
     gone_since_s = facts.now_s if state.gone_since_s is None else state.gone_since_s
-    if facts.headroom.available_mb + facts.own_mb >= facts.least_mb:
+    have_room = [has_room(wish, facts.headroom, facts.ours) for wish in facts.wishes]
+    is_settled = facts.now_s - gone_since_s >= terms.settle_s
+    if all(have_room) or (is_settled and any(have_room)):
         held = replace(state, phase=Phase.HELD, since_s=facts.now_s, ends_s=gone_since_s + terms.hold_s)
         return held, Act.LOOK_AGAIN
-    if facts.now_s - gone_since_s >= terms.settle_s:
+    if is_settled:
         refusal = f"the GPU has no room for the OCR model even without {_names(state.owed)}"
         return _back(state, facts, refusal, HOPELESS_BARS * terms.bar_s), Act.REFUSE
     return replace(state, gone_since_s=gone_since_s), Act.NONE
@@ -187,7 +197,7 @@ def _held(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 
 def _is_recalled(state: LeaseState, facts: Facts) -> bool:
     """Tell whether somebody called another model, which Ollama then loads: the LLM comes first."""
-    return any(one.name not in state.stays for one in _others(facts.headroom, facts.ours))
+    return any(one.name not in state.stays for one in facts.headroom.others(*facts.ours))
 
 
 def _releasing(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
@@ -199,11 +209,14 @@ def _releasing(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
 def _restoring(state: LeaseState, facts: Facts, terms: LeaseTerms) -> Next:
     if not facts.headroom.query_success and facts.now_s < state.next_try_s:
         return state, Act.NONE
-    pending = [one for one in state.owed if not is_back(one, facts.headroom, state.tries)]
-    pending = [one for one in pending if not _is_void(state, one, facts)]
+    missing = [one for one in state.owed if not is_back(one, facts.headroom, state.tries)]
+    is_kept_out = facts.headroom.query_success and not _has_room(missing, facts) and _is_blocked(state, facts)
+    void = [one for one in missing if is_kept_out and facts.now_s - state.since_s > _kept_s(one, terms)]
+    pending = [one for one in missing if one not in void]
+    state = replace(state, owed=tuple(pending), forgiven=(*state.forgiven, *void))
     if not pending:
-        return replace(LeaseState(), refusal=state.refusal, barred_until_s=state.barred_until_s), Act.LOOK_AGAIN
-    state = replace(state, owed=tuple(pending))
+        end = LeaseState(forgiven=state.forgiven, refusal=state.refusal, barred_until_s=state.barred_until_s)
+        return end, Act.LOOK_AGAIN
     if any(facts.headroom.is_resident(name) for name in facts.ours) and facts.now_s >= state.next_try_s:
         backoff_s = min(terms.settle_s, 1.0)
         if facts.now_s - state.since_s < terms.settle_s:
@@ -232,14 +245,17 @@ def _has_room(pending: Sequence[Owed], facts: Facts) -> bool:
 def _is_blocked(state: LeaseState, facts: Facts) -> bool:
     """Tell whether somebody else uses the GPU by now: loading what is owed would evict that model."""
     owed = {full_name(one.name) for one in state.owed}
-    others = _others(facts.headroom, facts.ours)
+    others = facts.headroom.others(*facts.ours)
     return any(full_name(one.name) not in owed and one.name not in state.stays for one in others)
 
 
-def _is_void(state: LeaseState, owed: Owed, facts: Facts) -> bool:
-    """Tell whether a model that others keep out would have left by itself by now."""
-    is_over = 0 <= owed.keep_alive_s < facts.now_s - state.since_s
-    return is_over and facts.headroom.query_success and _is_blocked(state, facts)
+def _kept_s(owed: Owed, terms: LeaseTerms) -> float:
+    """Say for how long a model is owed while another has its room: until it would have left by itself, at most.
+
+    A model that was to stay for ever is no exception: without a lease, the server would have evicted it for the other.
+    """
+    longest_s = terms.hold_s + terms.late_s
+    return min(owed.keep_alive_s, longest_s) if owed.keep_alive_s >= 0 else longest_s
 
 
 def is_back(owed: Owed, headroom: VramHeadroom, tries: int) -> bool:
@@ -271,11 +287,6 @@ def _back(state: LeaseState, facts: Facts, refusal: str | None = None, bar_s: fl
 
 def _refuse(refusal: str, barred_until_s: float) -> LeaseState:
     return LeaseState(refusal=refusal, barred_until_s=barred_until_s)
-
-
-def _others(headroom: VramHeadroom, ours: frozenset[str]) -> list[ResidentModel]:
-    own = {full_name(name) for name in ours}
-    return [one for one in headroom.models if full_name(one.name) not in own]
 
 
 def _names(models: Iterable[ResidentModel | Owed]) -> str:

@@ -1,55 +1,37 @@
-"""Carries out what :mod:`sidecar.gpu.lease_policy` decides: unloads and loads models, and answers pages that wait.
+"""Carries out what :mod:`sidecar.gpu.lease.policy` decides: unloads and loads models, and answers pages that wait.
 
-What is owed is on disk (:mod:`sidecar.gpu.lease_debts`) before anything is unloaded.
+What is owed is on disk (:mod:`sidecar.gpu.lease.debts`) before anything is unloaded.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from sidecar.errors import GpuPressureError, ModelMissingError, SidecarError
-from sidecar.gpu import lease_policy
-from sidecar.gpu.lease_debts import Debts
-from sidecar.gpu.lease_policy import next_lease
-from sidecar.gpu.lease_state import Act, Facts, LeaseState, LeaseTerms, Owed, Phase
+from sidecar.errors import GpuPressureError
+from sidecar.gpu.lease import model_moves, policy
+from sidecar.gpu.lease.debts import Debts
+from sidecar.gpu.lease.model_moves import Load, ModelServer
+from sidecar.gpu.lease.policy import next_lease
+from sidecar.gpu.lease.queue import LeaseQueue
+from sidecar.gpu.lease.state import Act, Facts, LeaseState, LeaseTerms, Owed, Phase
 from sidecar.gpu.vram import ResidentModel, VramHeadroom
 from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.gpu.wish import Wish, too_large
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
-LOAD_S = 120.0
-"""Deadline of one load: an LLM from a cold disk takes a minute."""
 CLOSE_S = 10.0
 """How long the end of the process waits for what is owed; what is not back by then is given back at the next start."""
 AGAIN_S = 30
 SLACK_S = 1.0
 """How much longer than the lease itself a page waits, so that the lease's own reason comes first."""
 STOPS = "the service stops"
-
-
-class ModelServer(Protocol):
-    """What the lease asks of the model server; see :class:`sidecar.engines.ollama.Ollama`."""
-
-    async def load(self, model: str, keep_alive_s: float, num_ctx: int, deadline_s: float) -> None:
-        """Load a model, to stay for so long after its last request."""
-
-    async def unload(self, model: str) -> None:
-        """Have a model leave, when its last request has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a page asks the lease for: room for one call of a model, and at best for all that may run at a time."""
-
-    model: str
-    least_mb: int
-    need_mb: int
-    own_mb: int = 0
+NOT_INSTALLED = "it is not installed any more"
+PLACE_TAKEN = "another model has its room"
 
 
 @dataclass(slots=True)
@@ -59,6 +41,7 @@ class LeaseCounts:
     taken: int = 0
     refused: int = 0
     failed_loads: int = 0
+    forgiven: int = 0
 
 
 class GpuLease:
@@ -82,15 +65,18 @@ class GpuLease:
         self._is_closing = False
         self._is_anothers = False
         self._ours: set[str] = set()
-        self._asking: dict[asyncio.Future[str | None], Wish] = {}
-        self._latest_wish = Wish("", 0, 0)
+        self._queue = LeaseQueue()
         self._lost: tuple[Owed, ...] = ()
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
         self._away_since_s: float | None = None
+        self.forgiven: tuple[str, ...] = ()
+        """Models that were owed since the last lease began, and are not loaded any more."""
         self.pages: Callable[[], int] = lambda: 0
         """How many pages wait for the GPU or are read."""
+        self.models: Callable[[], Iterable[str]] = lambda: ()
+        """Models that calls of ours loaded and that are still there."""
         self.calls: Callable[[], int] = lambda: 0
         """How many model calls run."""
         self.cut_calls: Callable[[], None] = lambda: None
@@ -130,7 +116,7 @@ class GpuLease:
     async def keep(self) -> None:
         """Decide and act until cancelled; sleep while nobody wants the GPU."""
         while True:
-            if self.state.phase is Phase.FREE and not (self._asking or self._lost):
+            if self.state.phase is Phase.FREE and not (self._queue.asking or self._lost):
                 await self._rest()
             try:
                 await self._step()
@@ -139,10 +125,11 @@ class GpuLease:
             await asyncio.sleep(POLL_S)
 
     async def _rest(self) -> None:
-        """Sleep until somebody wants the GPU, or the process that leases it may have died with the LLM away."""
+        """Sleep until somebody wants the GPU, the process that leases it may have died, or a debt may be taken back."""
         self._wanted.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if self._debts.is_ours else self._terms.claim_s):
+            is_sure = self._debts.is_ours and self._debts.is_known
+            async with asyncio.timeout(None if is_sure else self._terms.claim_s):
                 await self._wanted.wait()
 
     async def close(self) -> None:
@@ -165,19 +152,16 @@ class GpuLease:
             GpuPressureError: the lease cannot be had, or not in time; the text says what it waited for.
         """
         self._ours.add(wish.model)
-        self._latest_wish = wish
+        self._queue.note(wish)
         if self.is_held:
             return
-        news: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._asking[news] = wish
         self._wanted.set()
         try:
-            async with asyncio.timeout(max(0.0, min(self._terms.wait_s + SLACK_S, ends_s - self._clock()))):
-                refusal = await news
+            with self._queue.waiting(wish) as news:
+                async with asyncio.timeout(max(0.0, min(self._terms.wait_s + SLACK_S, ends_s - self._clock()))):
+                    refusal = await news
         except TimeoutError:
             refusal = f"it was {self.state.phase} when the page could wait no longer"
-        finally:
-            self._asking.pop(news, None)
         if refusal is not None:
             self.counts.refused += 1
             raise GpuPressureError(f"the GPU cannot be borrowed: {refusal}", retry_after_s=AGAIN_S)
@@ -185,7 +169,7 @@ class GpuLease:
     def note_loss(self, lost: Iterable[ResidentModel]) -> None:
         """Take that a call of ours ran out of memory: the model server then unloads every model, the LLM too."""
         if self._debts.is_ours:
-            self._lost = lease_policy.join(self._lost, (lease_policy.owe(one) for one in lost))
+            self._lost = policy.join(self._lost, (policy.owe(one) for one in lost))
             self._wanted.set()
 
     # ── deciding and acting ───────────────────────────────────────────────────────────────────────────────────────
@@ -195,25 +179,41 @@ class GpuLease:
         if not self._debts.is_ours:
             await self._claim()
         self._take_over_loss()
-        facts = self._facts(await self._monitor.read_anew())
+        headroom = await self._monitor.read_anew()
+        self._answer_who_need_not_wait(headroom)
+        facts = self._facts(headroom)
         state, act = next_lease(self.state, facts, self._terms)
+        if act is Act.UNLOAD:  # from here on the end of the service has something to wait for
+            self._settled.clear()
         failure = await self._debts.remember(state.owed, facts.ours)
-        if failure and act is Act.UNLOAD:
+        if act is Act.UNLOAD and (failure := failure or self.obstacle):
+            await self._debts.remember((), facts.ours)
+            self._settled.set()
             state, act = LeaseState(refusal=failure, barred_until_s=facts.now_s + self._terms.bar_s), Act.REFUSE
         self._tell(state)
         self.state = state
         await self._do(act)
 
+    def _answer_who_need_not_wait(self, headroom: VramHeadroom) -> None:
+        """Answer pages for which there is room by now, and those for which there can never be."""
+        ours = self._all_ours
+        for wish in self._queue.wishes:
+            if refusal := too_large(wish, headroom):
+                self._queue.answer(refusal, wish)
+            elif not self.is_taken and headroom.query_success and policy.has_room(wish, headroom, ours):
+                self._queue.answer(None, wish)
+
+    @property
+    def _all_ours(self) -> frozenset[str]:
+        return frozenset(self._ours | set(self.models()))
+
     def _facts(self, headroom: VramHeadroom) -> Facts:
-        wish = self._latest_wish
         return Facts(
             now_s=self._clock(),
             headroom=headroom,
-            ours=frozenset(self._ours),
-            least_mb=wish.least_mb,
-            need_mb=wish.need_mb,
-            own_mb=wish.own_mb,
-            asking=len(self._asking),
+            ours=self._all_ours,
+            wishes=self._queue.wishes,
+            asking=self._queue.asking,
             pages=self.pages(),
             calls=self.calls(),
             obstacle=self.obstacle,
@@ -222,12 +222,12 @@ class GpuLease:
     def _take_over_loss(self) -> None:
         lost, self._lost = self._lost, ()
         if self.state.phase in (Phase.HELD, Phase.RELEASING):  # what stayed beside the lease has gone, too
-            self.state = replace(self.state, owed=lease_policy.join(self.state.owed, lost))
+            self.state = replace(self.state, owed=policy.join(self.state.owed, lost))
         elif lost and not self.state.is_taken:
             self._owe(lost)
 
     def _owe(self, owed: tuple[Owed, ...]) -> None:
-        self.state = lease_policy.restore(owed, self._clock())
+        self.state = policy.restore(owed, self._clock())
         self._away_since_s = self._clock()
         self._settled.clear()
         self._wanted.set()
@@ -235,47 +235,28 @@ class GpuLease:
     async def _do(self, act: Act) -> None:
         match act:
             case Act.REFUSE:
-                self._answer(self.state.refusal or "there is no room")
+                self._queue.answer(self.state.refusal or "there is no room")
             case Act.LOOK_AGAIN:
-                self._answer(None)
+                self._queue.answer(None)
             case Act.UNLOAD:
-                await self._unload(one.name for one in self.state.owed)
+                await model_moves.unload(self._server, [one.name for one in self.state.owed])
                 if self.make_room:
                     await self.make_room()
             case Act.CUT:
                 self.cut_calls()
             case Act.RELEASE:
-                await self._unload(self._ours)
+                await model_moves.unload(self._server, self._all_ours)
             case Act.LOAD:
                 for one in self.state.owed:
                     await self._load(one)
 
-    def _answer(self, refusal: str | None) -> None:
-        for news in self._asking:
-            if not news.done():
-                news.set_result(refusal)
-
-    async def _unload(self, models: Iterable[str]) -> None:
-        for model in models:
-            try:
-                await self._server.unload(model)
-            except SidecarError as exc:
-                log.warning("a model cannot be unloaded", extra={"model": model, "error": exc.code})
-
     async def _load(self, owed: Owed) -> None:
-        """Load a model as it was; one that is there only in part leaves first."""
-        headroom = self._monitor.latest
-        if headroom.is_resident(owed.name) and not lease_policy.is_whole(owed, headroom):
-            await self._unload([owed.name])
-        try:
-            await self._server.load(owed.name, owed.keep_alive_s, owed.context_length, LOAD_S)
-        except ModelMissingError:  # it was removed meanwhile, and will never be back
-            log.warning("a model that is owed is not installed any more", extra={"model": owed.name})
-            self.state = lease_policy.forgive(self.state, owed)
-        except SidecarError as exc:
-            self.counts.failed_loads += 1
-            tried = {"model": owed.name, "tries": self.state.tries, "error": exc.code}
-            log.error("the LLM could not be loaded again", extra=tried)  # noqa: TRY400 - an expected error
+        match await model_moves.load(self._server, owed, self._monitor.latest, self.state.tries):
+            case Load.MISSING:
+                self.state = policy.forgive(self.state, owed)
+                self._note_forgiven([owed], NOT_INSTALLED)
+            case Load.FAILED:
+                self.counts.failed_loads += 1
 
     async def _claim(self) -> None:
         """Become the lessor, if nobody else is; then what was owed before is owed by this process."""
@@ -286,11 +267,19 @@ class GpuLease:
             self._ours |= set(known.ours)
             self._owe(known.owed)
 
+    def _note_forgiven(self, owed: Sequence[Owed], reason: str) -> None:
+        if owed:
+            log.warning("a model that is owed is not loaded any more", extra={"models": _names(owed), "reason": reason})
+            self.counts.forgiven += len(owed)
+            self.forgiven += tuple(_names(owed))
+
     def _tell(self, state: LeaseState) -> None:
         """Log the phases that matter, and count."""
+        self._note_forgiven([one for one in state.forgiven if one not in self.state.forgiven], PLACE_TAKEN)
         if state.phase is self.state.phase:
             return
         if state.phase is Phase.TAKING:
+            self.forgiven = ()
             self.counts.taken += 1
             self._away_since_s = self._clock()
             self._settled.clear()

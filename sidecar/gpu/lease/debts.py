@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sidecar.gpu.lease_state import Owed
+from sidecar.gpu.lease.state import Owed
 from sidecar.gpu.state_folder import StateFile, StateFolder
 
 LOCKED = "another process leases this GPU"
@@ -25,7 +25,10 @@ class OwedFile(BaseModel):
 
 
 class Debts:
-    """The debts of one GPU. ``is_ours``: this process has the lock; ``obstacle`` says why not."""
+    """The debts of one GPU. ``is_ours``: this process has the lock; ``obstacle`` says why not.
+
+    ``is_known``: what is on disk is known. A folder that did not answer in time may still have written it.
+    """
 
     def __init__(self, folder: StateFolder, gpu_index: int = 0) -> None:
         self._folder = folder
@@ -33,6 +36,7 @@ class Debts:
         self._lock_name = f"lease-gpu{gpu_index}.lock"
         self._on_disk: tuple[Owed, ...] = ()
         self.is_ours = False
+        self.is_known = True
         self.obstacle: str | None = LOCKED
 
     async def claim(self) -> OwedFile:
@@ -60,8 +64,9 @@ class Debts:
 
     async def remember(self, owed: tuple[Owed, ...], ours: frozenset[str]) -> str | None:
         """Have on disk what is owed; return why it is not, if so."""
-        if owed != self._on_disk:
-            if not await self._file.save(OwedFile(owed=owed, ours=tuple(sorted(ours)))):
+        if owed != self._on_disk or not self.is_known:
+            self.is_known = await self._file.save(OwedFile(owed=owed, ours=tuple(sorted(ours))))
+            if not self.is_known:
                 return f"{NOT_KEPT}: {self._folder.failure}"
             self._on_disk = owed
         return None
