@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from math import inf
 from typing import Any
 
+from controller import names
 from controller.errors import ClusterError, NotFoundError
 from controller.isolation.prover import IsolationProver
 from controller.kube import watches
 from controller.kube.api_client import Cluster, open_cluster
 from controller.kube.sidecar_client import SidecarClient
+from controller.mirror.kept_list import KeptList
 from controller.mirror.mirror import Mirror, ProfileResources
 from controller.mirror.planner import MirrorRules
 from controller.ops.health import Facts, mirror_alone
 from controller.ops.server import OpsPort, open_ops
 from controller.ops.telemetry import Metrics
+from controller.ops.watch_ages import WatchAges
 from controller.publish.reconcile import Reconciler
 from controller.schedule.change_filter import ChangeFilter
 from controller.schedule.pass_loop import PASS_DEADLINE_S, PassLoop
@@ -33,6 +38,10 @@ MIRROR_STILL_S = 120.0
 and its folder may be on a network that hangs."""
 
 
+LOST_WATCHES = 3
+"""How often in a row a watch may fail to be renewed before ``/readyz`` tells."""
+
+
 class _StoppedError(Exception):
     """The process was told to stop."""
 
@@ -40,12 +49,14 @@ class _StoppedError(Exception):
 class Controller:
     """The parts, wired. ``run`` lasts until SIGTERM, SIGINT or the stop flag."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition root
         self,
         settings: Settings,
         cluster: Cluster,
         sidecars: SidecarClient,
         mirror: Mirror | None,
+        kept_list: KeptList,
+        watch_ages: WatchAges,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -55,7 +66,9 @@ class Controller:
         self._news = ChangeFilter()
         self._reconciler = Reconciler(cluster, sidecars, self._prover, self._news, settings, metrics)
         self._pass_loop = PassLoop(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
-        self._metrics, self._mirror = metrics, mirror
+        self._metrics, self._mirror, self._kept_list = metrics, mirror, kept_list
+        self._watches = watch_ages
+        metrics.watch_ages(self._watches.ages)
         self._is_crd_there = False
         metrics.watch_mirror(lambda: mirror.facts if mirror else None)
 
@@ -67,6 +80,8 @@ class Controller:
             part.forget(namespace)
 
     def _on_event(self, resource: str, kind: str | None, body: Mapping[str, Any]) -> None:
+        if resource == names.PLURAL:
+            self._kept_list.note_change()
         if self._news.is_news(resource, kind, body):
             self._pass_loop.mark(body["metadata"]["namespace"])
 
@@ -79,6 +94,8 @@ class Controller:
             database_down_since=self._mirror.facts.down_since if self._mirror else None,
             oldest_beat_s=self._pass_loop.oldest_beat_s,
             longest_beat_s=self._settings.resync_s + PASS_DEADLINE_S + MAX_STILL_S,
+            watch_ages_s=self._watches.ages(),
+            longest_watch_s=longest_watch_s(self._settings),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -99,7 +116,10 @@ class Controller:
         await self._wait_for_crd()
         if self._namespace is not None:
             self._pass_loop.mark(self._namespace)
-        await watches.watch(self._settings, self._namespace, self._on_event, self._cluster.credentials)
+        self._watches.begin(watches.WATCHED)
+        await watches.watch(
+            self._settings, self._namespace, self._on_event, self._watches.heard, self._cluster.credentials
+        )
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
     async def _wait_for_crd(self) -> None:
@@ -123,8 +143,17 @@ class Controller:
             if self._namespace is None and self._is_crd_there:
                 with suppress(ClusterError):  # the passes report it, and it is tried again
                     for body in await self._cluster.list_profiles(None):
-                        if (namespace := body["metadata"]["namespace"]) not in self._pass_loop.namespaces:
-                            self._pass_loop.mark(namespace)
+                        metadata = body["metadata"]
+                        if (
+                            not metadata.get("deletionTimestamp")
+                            and metadata["namespace"] not in self._pass_loop.namespaces
+                        ):
+                            self._pass_loop.mark(metadata["namespace"])
+
+
+def longest_watch_s(settings: Settings) -> float:
+    """Return how long nothing may be heard of a watch, in seconds, before it counts as lost."""
+    return LOST_WATCHES * settings.watch_s * watches.PATIENCE
 
 
 async def _end_with(stop: asyncio.Event) -> None:
@@ -194,11 +223,15 @@ async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIt
         stack.push_async_callback(cluster.close)
         sidecars = SidecarClient(settings.sidecar_ops_port, settings.sidecar_timeout_s)
         stack.push_async_callback(sidecars.close)
+        ages = WatchAges(time.monotonic)
+        kept_list = KeptList(
+            cluster, settings.resync_s, lambda: ages.ages().get(names.PLURAL, inf) <= longest_watch_s(settings)
+        )
         mirror = (
-            await stack.enter_async_context(open_mirror(settings, cluster, mirrored_namespace(settings, cluster)))
+            await stack.enter_async_context(open_mirror(settings, kept_list, mirrored_namespace(settings, cluster)))
             if settings.mirrors
             else None
         )
-        controller = Controller(settings, cluster, sidecars, mirror, metrics)
+        controller = Controller(settings, cluster, sidecars, mirror, kept_list, ages, metrics)
         at = OpsPort(settings.host, settings.ops_port, "CONTROLLER_OPS_PORT")
         yield controller, await stack.enter_async_context(open_ops(at, controller.facts, metrics))

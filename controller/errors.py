@@ -6,6 +6,7 @@
     ├── NotFoundError       404: the object, or the kind of object, is not there
     ├── ConflictError       409: it was changed meanwhile, or exists already
     ├── ForbiddenError      401, 403: the Role lacks a verb, or the token is invalid
+    ├── TerminatingError    403: the namespace is being deleted, so nothing can be made there
     ├── RefusedError        other 4xx: the API server will never take this object
     ├── BusyError           429: to be asked later
     └── UnavailableError    5xx, no connection, no answer in time, or the answer of something else
@@ -26,6 +27,10 @@ class ConflictError(ClusterError):
 
 class ForbiddenError(ClusterError):
     """The Role lacks a verb, or the token is invalid."""
+
+
+class TerminatingError(ClusterError):
+    """The namespace is being deleted: nothing new can be made there, and what is there goes."""
 
 
 class RefusedError(ClusterError):

@@ -108,6 +108,16 @@ def _parse(judge: type[_Judged], content_type: str, content: bytes) -> Manifest:
     return answer
 
 
+def is_terminating(content: bytes) -> bool:
+    """Return whether a refusal says that the namespace is being deleted."""
+    try:
+        answer = json.loads(content)
+        causes = answer["details"]["causes"]
+        return any(cause["reason"] == "NamespaceTerminating" for cause in causes)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
 def message_of(content: bytes) -> str:
     """Return a refusal's message: that of a ``Status``, or else its text."""
     try:

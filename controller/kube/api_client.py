@@ -1,7 +1,8 @@
 """The only client of the API server: list, apply, patch, delete, emit. Decides nothing; kopf has its own watches."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -19,9 +20,19 @@ from controller.errors import (
     ForbiddenError,
     NotFoundError,
     RefusedError,
+    TerminatingError,
     UnavailableError,
 )
-from controller.kube.answer import JSON, AnswerError, Manifest, message_of, parse_list, parse_object, parse_outcome
+from controller.kube.answer import (
+    JSON,
+    AnswerError,
+    Manifest,
+    is_terminating,
+    message_of,
+    parse_list,
+    parse_object,
+    parse_outcome,
+)
 from controller.resource.event import Event
 from controller.settings import SettingsError
 
@@ -68,16 +79,23 @@ async def open_cluster(kubeconfig: str | None, timeout_s: float, count: Count) -
     """
     configuration = Configuration()
     token_file = Path(SERVICE_TOKEN_FILENAME)
+
+    async def read_pod() -> None:
+        await asyncio.to_thread(load_incluster_config, configuration)
+
+    async def read_kubeconfig() -> None:
+        await load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
+
     try:
         if kubeconfig is None and await asyncio.to_thread(token_file.exists):
-            load_incluster_config(configuration)
+            await read_pod()
             own = await asyncio.to_thread(token_file.with_name("namespace").read_text, encoding="utf-8")
-            return Cluster(configuration, own.strip(), timeout_s, count)
-        await load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
+            return Cluster(configuration, own.strip(), timeout_s, count, read_pod)
+        await read_kubeconfig()
         _, active = list_kube_config_contexts(kubeconfig)
     except (ConfigException, OSError) as exc:
         raise SettingsError(f"no API server is known: {exc}; set KUBECONFIG, or run in a pod") from exc
-    return Cluster(configuration, active["context"].get("namespace") or "default", timeout_s, count)
+    return Cluster(configuration, active["context"].get("namespace") or "default", timeout_s, count, read_kubeconfig)
 
 
 # ── what is asked of it ───────────────────────────────────────────────────────────────────────────────────────────
@@ -102,13 +120,22 @@ class Cluster:
     Every method may raise a ``ClusterError``; whatever the reconcile repeats is safe to repeat.
     """
 
-    def __init__(self, configuration: Configuration, own_namespace: str, timeout_s: float, count: Count) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        own_namespace: str,
+        timeout_s: float,
+        count: Count,
+        renew: Callable[[], Awaitable[None]],
+    ) -> None:
         configuration.retries = None  # the reconcile tries again, with the state of that time
         configuration.client_session_kwargs = {"middlewares": (_follow_nothing,)}
         self.own_namespace = own_namespace
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._count = count
+        self._renew = renew
+        """Reads the credentials again. The library does so once a minute, and a token may be revoked before that."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -116,6 +143,7 @@ class Cluster:
 
     async def credentials(self) -> Credentials:
         """Return the credentials as they are now; a service account's token changes every hour."""
+        await self._read_credentials()
         configuration = self._client.configuration
         header = await configuration.get_api_key_with_prefix("BearerToken") or ""
         scheme, _, token = header.rpartition(" ")
@@ -128,6 +156,10 @@ class Cluster:
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
         )
+
+    async def _read_credentials(self) -> None:
+        with suppress(Exception):  # the file may be written just now, whatever the library makes of half of it
+            await self._renew()
 
     async def list_profiles(self, namespace: str | None) -> list[Manifest]:
         """List the OcrProfiles of one namespace, or of all."""
@@ -254,6 +286,8 @@ class Cluster:
             self._count(asked.verb, asked.kind, "none")
             raise UnavailableError(f"{asked}: {_reason(exc)}") from exc
         self._count(asked.verb, asked.kind, str(response.status))
+        if response.status == 401:
+            await self._read_credentials()
         if response.status >= 300:
             raise _error(str(asked), response.status, response.headers, content)
         return response.headers.get("Content-Type", ""), content
@@ -331,6 +365,8 @@ def _error(asked: str, status: int, headers: Mapping[str, str], content: bytes) 
     text = f"{asked}: {status} {message_of(content)[:SHOWN_ANSWER_CHARS]}"
     if status == 429:
         return BusyError(text, _seconds(headers.get("Retry-After")))
+    if status == 403 and is_terminating(content):
+        return TerminatingError(text)
     if kind := STATUSES.get(status):
         return kind(text)
     return UnavailableError(text) if status >= 500 else RefusedError(text)

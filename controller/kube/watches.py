@@ -4,9 +4,13 @@ kopf only watches: with ``on.event`` handlers alone it writes nothing into any o
 event of its own.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import kopf
 
 from controller import names
@@ -23,7 +27,14 @@ EXIT_S = 25.0
 
 CONFIG_MAPS = ("", "v1", "configmaps")
 PODS = ("", "v1", "pods")
+WATCHED = (names.PLURAL, CONFIG_MAPS[-1], PODS[-1])
+"""What is watched, by its plural."""
+TOKEN_PATIENCE_S = 5.0
+"""How long it is waited, in seconds, for a token other than the one that was refused; then that one is tried again."""
+TOKEN_LOOK_S = 0.25
 
+Hear = Callable[[str], None]
+"""Called with a plural whenever the API server said something about it: an event, or that it is being watched anew."""
 LogIn = Callable[[], Awaitable[Credentials]]
 Tell = Callable[[str, str | None, Mapping[str, Any]], None]
 """Called for every event: the plural, what happened (None: listed when the watch begins), and the object."""
@@ -39,9 +50,10 @@ class EndlessBackoffs:
             yield BACKOFFS_S[-1]
 
 
-def build_registry(tell: Tell, log_in: LogIn) -> kopf.OperatorRegistry:
+def build_registry(tell: Tell, hear: Hear, log_in: LogIn) -> kopf.OperatorRegistry:
     """Register one handler for everything watched, and the login."""
     registry = kopf.OperatorRegistry()
+    entrance = Entrance(hear, log_in)
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     @kopf.on.event(*CONFIG_MAPS, registry=registry)
@@ -53,12 +65,32 @@ def build_registry(tell: Tell, log_in: LogIn) -> kopf.OperatorRegistry:
         resource: kopf.Resource,
         **_: Any,  # noqa: ANN401 - whatever else kopf gives
     ) -> None:
+        hear(resource.plural)
         tell(resource.plural, type, body)
 
     @kopf.on.login(registry=registry)
-    async def on_login(**_: Any) -> kopf.ConnectionInfo:  # noqa: ANN401 - likewise
-        known = await log_in()
-        return kopf.ConnectionInfo(
+    async def on_login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - likewise
+        return await entrance.open()
+
+    return registry
+
+
+class Entrance:
+    """Lets kopf in, again and again: whenever the API server refuses its credentials.
+
+    Each time with a session of our own: credentials that kopf has seen refused it takes for refused for ever, and ends.
+    The session also hears when a watch begins, of which kopf tells nobody.
+    """
+
+    def __init__(self, hear: Hear, log_in: LogIn) -> None:
+        self._hear, self._log_in = hear, log_in
+        self._refused: Credentials | None = None
+
+    async def open(self) -> kopf.AiohttpSession:
+        """Wait a little for credentials other than the last ones; return a session with what there is."""
+        known = await self._other_credentials()
+        self._refused = known
+        info = kopf.ConnectionInfo(
             server=known.server,
             ca_path=known.ca_path,
             insecure=known.insecure,
@@ -67,8 +99,28 @@ def build_registry(tell: Tell, log_in: LogIn) -> kopf.OperatorRegistry:
             certificate_path=known.certificate_path,
             private_key_path=known.private_key_path,
         )
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_end.append(self._on_answer)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            trace_configs=[tracing],
+        )
+        return kopf.AiohttpSession(server=known.server, aiohttp_session=session)
 
-    return registry
+    async def _other_credentials(self) -> Credentials:
+        deadline = time.monotonic() + TOKEN_PATIENCE_S
+        known = await self._log_in()
+        while known == self._refused and time.monotonic() < deadline:
+            await asyncio.sleep(TOKEN_LOOK_S)
+            known = await self._log_in()
+        return known
+
+    async def _on_answer(
+        self, _session: aiohttp.ClientSession, _context: SimpleNamespace, answer: aiohttp.TraceRequestEndParams
+    ) -> None:
+        if answer.url.query.get("watch") == "true" and answer.response.status == 200:
+            self._hear(answer.url.name)
 
 
 def build_settings(settings: Settings) -> kopf.OperatorSettings:
@@ -89,10 +141,10 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     return configured
 
 
-async def watch(settings: Settings, namespace: str | None, tell: Tell, log_in: LogIn) -> None:
+async def watch(settings: Settings, namespace: str | None, tell: Tell, hear: Hear, log_in: LogIn) -> None:
     """Watch profiles, the ConfigMap and the sidecar pods until SIGTERM, SIGINT or being cancelled."""
     await kopf.operator(
-        registry=build_registry(tell, log_in),
+        registry=build_registry(tell, hear, log_in),
         settings=build_settings(settings),
         clusterwide=namespace is None,
         namespaces=[] if namespace is None else [namespace],

@@ -35,6 +35,9 @@ class Facts:
     database_down_since: datetime | None = None
     oldest_beat_s: float = 0
     longest_beat_s: float = 0
+    watch_ages_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds since something was heard of each watched kind."""
+    longest_watch_s: float = 0
 
 
 def mirror_alone(mirror: MirrorFacts, folder: str, still_s: float, longest_still_s: float) -> Facts:
@@ -55,6 +58,8 @@ def readiness(facts: Facts) -> list[Reason]:
     reasons += [Reason("reconcile-failing", f"{name}: {why}", since) for name, (why, since) in facts.failing.items()]
     if facts.is_crd_there:
         reasons += [Reason("not-reconciled-yet", name) for name in facts.waiting if name not in facts.failing]
+    silent = [(kind, age_s) for kind, age_s in facts.watch_ages_s.items() if age_s > facts.longest_watch_s]
+    reasons += [Reason("watch-silent", f"{kind}: {age_s:.0f} s") for kind, age_s in silent]
     if facts.database_down_since is not None:
         reasons.append(Reason("database-unreachable", since=facts.database_down_since))
     return reasons

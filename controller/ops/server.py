@@ -31,8 +31,13 @@ def build_app(facts: Callable[[], Facts], metrics: Metrics) -> web.Application:
         return web.json_response({"status": "alive" if alive else "stuck"}, status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
-        reasons = readiness(facts())
-        body = {"status": "not-ready" if reasons else "ready", "reasons": [reason.render() for reason in reasons]}
+        known = facts()
+        reasons = readiness(known)
+        body = {
+            "status": "not-ready" if reasons else "ready",
+            "reasons": [reason.render() for reason in reasons],
+            "watchAgeSeconds": {kind: round(age_s, 1) for kind, age_s in known.watch_ages_s.items()},
+        }
         return web.json_response(body, status=503 if reasons else 200)
 
     async def show_metrics(_: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -88,6 +88,10 @@ class Metrics:
         )
         self.registry.register(_MirrorCounts(read))
 
+    def watch_ages(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """Show the age of each watch at the time the metrics are read."""
+        self.registry.register(_WatchAges(read))
+
     def count_call(self, verb: str, kind: str, status: str) -> None:
         """Count one call to the API server."""
         self.calls.labels(verb, kind, status).inc()
@@ -104,6 +108,23 @@ class Metrics:
 
 def _timestamp(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0
+
+
+class _WatchAges:
+    """Ages by kind. The kinds are known only once the watches begin."""
+
+    def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
+        self._read = read
+
+    def collect(self) -> list[Metric]:
+        gauge = GaugeMetricFamily(
+            "ocr_controller_watch_age_seconds",
+            "Seconds since the API server sent an event of this kind or renewed its watch.",
+            labels=["kind"],
+        )
+        for kind, age_s in self._read().items():
+            gauge.add_metric([kind], age_s)
+        return [gauge]
 
 
 class _MirrorCounts:

@@ -5,6 +5,8 @@ Every step compares first and writes only what differs, so a pass may be repeate
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 
 from controller import names
 from controller.clock import timestamp, utc_now
-from controller.errors import ClusterError, ConflictError, NotFoundError
+from controller.errors import ClusterError, ConflictError, NotFoundError, TerminatingError
 from controller.kube.answer import Manifest
 from controller.ops.telemetry import Metrics
 from controller.publish.config_map import (
@@ -27,7 +29,14 @@ from controller.publish.config_map import (
     surplus_of,
 )
 from controller.publish.outcome import Outcome
-from controller.publish.status import Surroundings, find_reload_conflicts, is_told, next_status, plan_events
+from controller.publish.status import (
+    Surroundings,
+    find_reload_conflicts,
+    is_only_of_sidecars,
+    is_told,
+    next_status,
+    plan_events,
+)
 from controller.resource.condition import Condition
 from controller.resource.event import Event
 from controller.resource.mirror_state import is_mirrored, warnings_of
@@ -39,6 +48,9 @@ log = logging.getLogger(__name__)
 
 PARALLEL_WRITES = 8
 """Calls at a time: enough for 1,000 statuses in seconds, few enough for the API server's fairness."""
+COUNT_S = 10.0
+"""How often statuses tell how many sidecars there are, in seconds, while they come and go: a rollout changes it in each
+profile with each pod."""
 LONGEST_REPORT_S = 2.0
 """How long statuses are written, in seconds, while something newer waits to be published."""
 
@@ -111,6 +123,22 @@ class _Memory:
     last_good: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Profile name → its uid and the payload that was published last."""
     read: dict[str, tuple[int, Resource]] = field(default_factory=dict)
+    ready: frozenset[str] = frozenset()
+    """uids of the sidecars that were ready."""
+    moved_at: float = -math.inf
+    """When the ready sidecars last became others, by the monotonic clock."""
+    counted_at: float = -math.inf
+    """When statuses last told how many sidecars there are."""
+
+    def may_count(self, sidecars: Iterable[Sidecar]) -> bool:
+        """Return whether statuses may tell how many sidecars there are: while they come and go, now and then."""
+        ready, now = frozenset(one.uid for one in sidecars if one.is_ready), time.monotonic()
+        if ready != self.ready:
+            self.ready, self.moved_at = ready, now
+        if now < self.moved_at + COUNT_S and now < self.counted_at + COUNT_S:
+            return False
+        self.counted_at = now
+        return True
 
 
 class Reconciler:
@@ -136,7 +164,7 @@ class Reconciler:
         self._memories: dict[str, _Memory] = {}
 
     async def reconcile(self, namespace: str, has_news: Callable[[], bool] = lambda: False) -> Outcome:
-        """Make one pass; return what is left to be done.
+        """Make one pass; return what is left to be done. A namespace that is being deleted is left alone.
 
         Args:
             namespace: the namespace to look at.
@@ -145,6 +173,15 @@ class Reconciler:
         Raises:
             ClusterError: something could not be read or written; all that could has been.
         """
+        try:
+            return await self._reconcile(namespace, has_news)
+        except TerminatingError:
+            if not self._settings.cluster_wide:
+                raise
+            log.info("the namespace is being deleted", extra={"namespace": namespace})
+            return Outcome.LEAVING
+
+    async def _reconcile(self, namespace: str, has_news: Callable[[], bool]) -> Outcome:
         bodies = {body["metadata"]["name"]: body for body in await self._cluster.list_profiles(namespace)}
         live = await self._cluster.get_config_map(namespace)
         if self._is_nothing_of_ours(bodies, live):
@@ -164,10 +201,14 @@ class Reconciler:
         self._memories.pop(namespace, None)
 
     def _is_nothing_of_ours(self, bodies: Mapping[str, Manifest], live: Manifest | None) -> bool:
-        """Return whether nothing is ours: any namespace may have a ConfigMap of that name; only ours may be emptied."""
+        """Return whether nothing is ours: any namespace may have a ConfigMap of that name; only ours may be emptied.
+
+        A profile that is deleted and held by a finalizer counts as gone.
+        """
         labels = (live or {}).get("metadata", {}).get("labels") or {}
         is_ours = labels.get(names.MANAGED_BY) == names.CONTROLLER_MANAGER
-        return self._settings.cluster_wide and not bodies and not is_ours
+        are_all_gone = all(body["metadata"].get("deletionTimestamp") for body in bodies.values())
+        return self._settings.cluster_wide and are_all_gone and not is_ours
 
     async def _publish(self, namespace: str, live: Manifest | None, desired: Desired) -> None:
         manifest = render_config_map(namespace, desired)
@@ -221,13 +262,18 @@ class Reconciler:
             is_fresh=is_fresh,
             now=timestamp(self._clock()),
         )
-        todo = []
+        may_count = self._memories[namespace].may_count(sidecars)
+        todo, is_later = [], False
         for resource in resources:
             if (entry := desired.entries.get(resource.name)) is not None:
                 status = next_status(resource, entry, around)
-                if not is_told(resource.status, status):
+                if is_told(resource.status, status):
+                    continue
+                if not may_count and is_only_of_sidecars(resource.status, status):
+                    is_later = True
+                else:
                     todo.append(partial(self._report, bodies[resource.name], resource, status, around.now))
-        is_all_reported = await _all_of(todo, lambda: not has_news())
+        is_all_reported = await _all_of(todo, lambda: not has_news()) and not is_later
         if is_all_reported:
             self._proofs.reported(namespace, proof)
         return is_all_reported

@@ -220,6 +220,19 @@ def is_told(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     return not is_stale and mine == theirs and all(known.get(c["type"]) == c for c in status["conditions"])
 
 
+OF_SIDECARS = frozenset({"Applied", "Ready"})
+
+
+def is_only_of_sidecars(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Return whether all sidecars followed, and only their number is another, or a new one does not follow yet.
+
+    The revision is the same: who waits for an edit to arrive is told at once.
+    """
+    was_applied = conditions_of(live).get("Applied", {}).get("status") == "True"
+    conditions = [one for one in status["conditions"] if one["type"] not in OF_SIDECARS]
+    return was_applied and is_told({**live, "sidecars": status["sidecars"]}, {**status, "conditions": conditions})
+
+
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 GOOD = {"Accepted": "True", "Published": "True", "Applied": "True", "PromptClean": "True", "ReloadConflict": "False"}

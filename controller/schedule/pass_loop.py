@@ -41,6 +41,8 @@ class PassLoop:
     forget: Callable[[str], None]
     """Called with a namespace whose loop has ended, because nothing is there."""
     _namespaces: dict[str, _Namespace] = field(default_factory=dict)
+    _leaving: set[str] = field(default_factory=set)
+    """Namespaces that were being deleted at their latest pass. Another pass may follow, but nobody waits for it."""
     _group: asyncio.TaskGroup | None = None
 
     def mark(self, namespace: str) -> None:
@@ -96,7 +98,8 @@ class PassLoop:
         self.metrics.passes.labels(namespace, "good").inc()
         self.metrics.last_success.labels(namespace).set_to_current_time()
         known.succeeded, known.failing_since = True, None
-        if outcome is Outcome.NOTHING_THERE and not known.news.is_set():
+        (self._leaving.add if outcome is Outcome.LEAVING else self._leaving.discard)(namespace)
+        if outcome in (Outcome.LEAVING, Outcome.NOTHING_THERE) and not known.news.is_set():
             return None
         return backoff.after_pass(is_settled=outcome is not Outcome.UNSETTLED, has_news=known.news.is_set())
 
@@ -120,7 +123,11 @@ class PassLoop:
     @property
     def waiting(self) -> list[str]:
         """Namespaces without a successful pass so far."""
-        return [namespace for namespace, known in self._namespaces.items() if not known.succeeded]
+        return [
+            namespace
+            for namespace, known in self._namespaces.items()
+            if not known.succeeded and namespace not in self._leaving
+        ]
 
     @property
     def failing(self) -> dict[str, tuple[str, datetime]]:

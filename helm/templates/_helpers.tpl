@@ -17,11 +17,18 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 {{/* The labels of an object: the chart's, then more, then commonLabels; the former win. Argument: (list . name [more]) */}}
 {{- define "ocr.labels" -}}
 {{- $root := index . 0 -}}
+{{- $labels := include "ocr.podLabels" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{ toYaml $labels }}
+{{- end }}
+
+{{/* Likewise, of the pods of a Deployment: without the versions, since each label that changes replaces all pods. */}}
+{{- define "ocr.podLabels" -}}
+{{- $root := index . 0 -}}
 {{- $labels := include "ocr.selectorLabels" . | fromYaml -}}
 {{- $_ := set $labels "app.kubernetes.io/part-of" "ocr-sidecar" -}}
-{{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion -}}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
-{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
 {{ toYaml (merge $labels (index (append . dict) 2) $root.Values.commonLabels) }}
 {{- end }}
 
@@ -44,6 +51,11 @@ annotations:
 {{/* Likewise, of an object that is in no namespace. */}}
 {{- define "ocr.clusterMetadata" -}}
 {{ regexReplaceAll "(?m)^namespace: .*\n" (include "ocr.metadata" .) "" }}
+{{- end }}
+
+{{/* Its name: objects of the whole cluster need one of their own for each release. Argument: (list . name) */}}
+{{- define "ocr.clusterName" -}}
+{{ printf "%s-%s" (index . 0).Release.Namespace (index . 1) | trimPrefix "-" }}
 {{- end }}
 
 {{/* A port's peers as one rule, or nothing: in Kubernetes an empty list means everybody.
@@ -86,6 +98,9 @@ annotations:
 {{- else if regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$" $host -}}
 - ipBlock:
     cidr: {{ $host }}/32
+{{- else if regexMatch "^\\[[0-9a-fA-F:.]+\\]$" $host -}}
+- ipBlock:
+    cidr: {{ $host | trimPrefix "[" | trimSuffix "]" }}/128
 {{- else -}}
 {{ fail (printf "networkPolicy.ollama.to is empty, and ollama.url names %s: a policy knows no names. List the peers, such as the pods that Ollama runs in" $host) }}
 {{- end -}}
@@ -128,32 +143,32 @@ annotations:
 {{/* An image. Argument: (list . image) */}}
 {{- define "ocr.image" -}}
 {{- $image := index . 1 -}}
+{{- if $image.digest }}
+image: {{ printf "%s@%s" $image.repository $image.digest | quote }}
+{{- else }}
 image: {{ printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) | quote }}
+{{- end }}
 imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 
-{{/* securityContext of a pod: the standard "restricted", as the image's own user. Argument: supplemental groups. */}}
+{{/* securityContext of a pod. Argument: (list . supplemental-groups) */}}
 {{- define "ocr.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-# So that volumes are writable, without a change of each file, which takes minutes with many.
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
-{{- with . }}
-supplementalGroups:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-seccompProfile:
-  type: RuntimeDefault
+{{- $context := (index . 0).Values.podSecurityContext -}}
+{{- with index . 1 }}{{ $context = merge (dict "supplementalGroups" .) $context }}{{ end -}}
+{{ toYaml $context }}
 {{- end }}
 
-{{/* securityContext of a container, likewise. */}}
+{{/* securityContext of a container. */}}
 {{- define "ocr.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{ toYaml .Values.containerSecurityContext }}
+{{- end }}
+
+{{/* Names of the service accounts. */}}
+{{- define "ocr.sidecarAccount" -}}
+{{ .Values.sidecar.serviceAccount.name | default (include "ocr.fullname" .) }}
+{{- end }}
+{{- define "ocr.controllerAccount" -}}
+{{ .Values.controller.serviceAccount.name | default (include "ocr.controllerName" .) }}
 {{- end }}
 
 {{/* Where a pod may run, from the values of sidecar or controller. */}}

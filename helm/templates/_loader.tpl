@@ -9,7 +9,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- include "ocr.podSecurity" list | nindent 2 }}
+  {{- include "ocr.podSecurity" (list . list) | nindent 2 }}
 {{- with include "ocr.nodeSelector" . }}
 {{ . }}
 {{- end }}
@@ -42,6 +42,9 @@ containers:
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
       - {name: models, mountPath: /models}
+      {{- with .Values.modelLoader.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
   {{- end }}
   {{- if include "ocr.loadsOllama" . }}
   - name: ollama
@@ -71,10 +74,16 @@ containers:
       {{- if .Values.ollama.inPod.modelfile }}
       - {name: modelfile, mountPath: /modelfile, readOnly: true}
       {{- end }}
+      {{- with .Values.modelLoader.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
   {{- end }}
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 2Gi}
+  {{- with .Values.modelLoader.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- if include "ocr.loadsWeights" . }}
   - name: models
     persistentVolumeClaim: {claimName: {{ include "ocr.modelsClaim" . }}}

@@ -74,6 +74,12 @@
 {{- end }}
 {{- end }}
 
+{{/* The sidecar's resources. It requests the disk that documents may take, so that no node is chosen that lacks it. */}}
+{{- define "ocr.sidecarResources" -}}
+{{- $disk := dict "requests" (dict "ephemeral-storage" (printf "%dMi" (add .Values.sidecar.spoolMiB 256))) -}}
+{{ toYaml (merge (deepCopy .Values.sidecar.resources) $disk) }}
+{{- end }}
+
 {{/* A container's resources, with the GPU where it asks for one. Argument: (list . resources asks) */}}
 {{- define "ocr.gpuResources" -}}
 {{- $root := index . 0 -}}

@@ -6,6 +6,10 @@ from tools.charts.rendering import Values, merge, values_file
 
 PEER: dict[str, Any] = {"podSelector": {"matchLabels": {"app": "somebody"}}}
 ELSEWHERE = {"url": "http://ollama.llm.svc:11434"}
+CA = {"name": "our-ca", "configMap": {"name": "our-ca"}}
+CA_MOUNT = {"name": "our-ca", "mountPath": "/etc/our-ca", "readOnly": True}
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+TO_TRACES = {"to": [PEER], "ports": [{"protocol": "TCP", "port": 4317}]}
 
 CASES: dict[str, Values] = {
     "default": {},
@@ -14,6 +18,7 @@ CASES: dict[str, Values] = {
     "api-key": values_file("api-key"),
     "ollama elsewhere": {"ollama": ELSEWHERE, "networkPolicy": {"ollama": {"to": [PEER], "port": 1234}}},
     "ollama at an address": {"ollama": {"url": "https://10.1.2.3"}},
+    "ollama at an IPv6 address": {"ollama": {"url": "http://[fd00::7]:11434"}},
     "ollama fills itself": merge(
         values_file("gpu"),
         {
@@ -75,10 +80,95 @@ CASES: dict[str, Values] = {
         },
         "retrieval": {"enabled": True},
     },
+    "OpenShift": {
+        "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
+        "networkPolicy": {
+            "dns": {
+                "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}],
+                "port": 5353,
+            }
+        },
+    },
+    "a CA of one's own": merge(
+        values_file("gpu"),
+        {
+            "modelLoader": {"extraVolumes": [CA], "extraVolumeMounts": [CA_MOUNT]},
+            "ollama": {"inPod": {"pull": ["qwen3-vl:8b"]}},
+            "sidecar": {
+                "extraVolumes": [CA],
+                "extraVolumeMounts": [CA_MOUNT],
+                "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/etc/our-ca/ca.crt"}],
+            },
+            "controller": {"extraVolumes": [CA], "extraVolumeMounts": [CA_MOUNT]},
+        },
+    ),
+    "air-gapped": merge(
+        values_file("gpu"),
+        {
+            "sidecar": {"image": {"repository": "registry.example/ocr-sidecar", "digest": DIGEST}},
+            "controller": {"image": {"repository": "registry.example/ocr-controller", "digest": DIGEST}},
+            "ollama": {
+                "inPod": {
+                    "image": {"repository": "registry.example/ollama", "digest": DIGEST},
+                    "storage": {"existingClaim": "filled"},
+                }
+            },
+            "modelLoader": {"enabled": False},
+            "retrieval": {"storage": {"existingClaim": "filled-too"}, "embedModel": "/models/bge-m3"},
+        },
+    ),
+    "two families": {"service": {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"]}},
+    "IPv6 only": {"listenAddress": "::", "service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}},
+    "from outside": merge(
+        values_file("api-key"),
+        {
+            "service": {"type": "LoadBalancer"},
+            "ingress": {
+                "enabled": True,
+                "className": "nginx",
+                "annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "50m"},
+                "hosts": ["ocr.example.org"],
+                "tls": [{"hosts": ["ocr.example.org"], "secretName": "ocr-tls"}],
+            },
+            "httpRoute": {
+                "enabled": True,
+                "annotations": {"note": "one"},
+                "parentRefs": [{"name": "gateway", "namespace": "gateways"}],
+                "hostnames": ["ocr.example.org"],
+            },
+        },
+    ),
+    "accounts of one's own": {
+        "sidecar": {"serviceAccount": {"create": False, "name": "reader"}},
+        "controller": {"serviceAccount": {"name": "governor", "annotations": {"iam.example.org/role": "ocr"}}},
+    },
+    "nothing of the whole cluster": {
+        "aggregatedRoles": {"enabled": False},
+        "controller": {"admissionPolicy": {"enabled": False}},
+    },
+    "further ways out": {"networkPolicy": {"sidecarEgress": [TO_TRACES], "controllerEgress": [TO_TRACES]}},
+    "objects of one's own": {
+        "extraObjects": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "mine", "namespace": "ocr"},
+                "data": {"a": "b"},
+            }
+        ]
+    },
     "everything said": {
         "fullnameOverride": "reader",
         "networkPolicy": {"prometheus": [PEER]},
-        "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},
+        "metrics": {
+            "serviceMonitor": {
+                "enabled": True,
+                "relabelings": [{"targetLabel": "cluster", "replacement": "one"}],
+                "metricRelabelings": [{"action": "labeldrop", "regex": "le"}],
+            },
+            "prometheusRule": {"enabled": True},
+            "dashboard": {"enabled": True},
+        },
         "commonLabels": {"team": "documents"},
         "commonAnnotations": {"contact": "documents@example.org"},
         "imagePullSecrets": [{"name": "registry"}],
@@ -99,6 +189,8 @@ CASES: dict[str, Values] = {
                 {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
             ],
             "priorityClassName": "high",
+            "minReadySeconds": 5,
+            "progressDeadlineSeconds": 900,
         },
         "controller": {
             "fullnameOverride": "governor",

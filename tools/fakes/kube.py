@@ -60,12 +60,15 @@ class Call:
 
 
 class RefusalError(Exception):
-    def __init__(self, code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, code: int, reason: str, message: str, headers: dict[str, str] | None = None, cause: str = ""
+    ) -> None:
         super().__init__(message)
-        self.code, self.reason, self.message, self.headers = code, reason, message, headers or {}
+        self.code, self.reason, self.message, self.headers, self.cause = code, reason, message, headers or {}, cause
 
     def response(self) -> web.Response:
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": self.reason}
+        body |= {"details": {"causes": [{"reason": self.cause}]}} if self.cause else {}
         return web.json_response(
             body | {"message": self.message, "code": self.code}, status=self.code, headers=self.headers
         )
@@ -173,6 +176,10 @@ class FakeKube:
         self.silent = False
         """Watches that run while this is true stay silent and never end, as when a router lost a connection."""
         self.bookmark_s = 1.0
+        self.tokens = {CONTROLLER: CONTROLLER, ADMIN: ADMIN}
+        """Users by their token; one that is taken out is revoked. Watches that run go on, as with a real one."""
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted: nothing new can be made there."""
         self._versions = itertools.count(1001)
         self._version = 1000
         self._history: list[tuple[int, str, str, Object]] = []
@@ -235,8 +242,7 @@ class FakeKube:
             self.on_call(call, "after")
         return web.json_response(answer, status=201 if call.verb == "create" else 200)
 
-    @staticmethod
-    def _call(request: web.Request) -> Call:
+    def _call(self, request: web.Request) -> Call:
         match = PATH.fullmatch(request.path)
         if match is None or match["resource"] not in KINDS:
             raise NO_SUCH_RESOURCE
@@ -247,7 +253,7 @@ class FakeKube:
             selected = re.fullmatch(r"metadata\.name=(.+)", request.query.get("fieldSelector", ""))
             name = selected[1] if selected else ""
         token = request.headers.get("Authorization", "").rpartition(" ")[2]
-        user = {CONTROLLER: CONTROLLER, ADMIN: ADMIN}.get(token)
+        user = self.tokens.get(token)
         if user is None:
             raise RefusalError(401, "Unauthorized", "Unauthorized")
         resource = match["resource"] + (f"/{match['sub']}" if match["sub"] else "")
@@ -346,6 +352,9 @@ class FakeKube:
         key = (call.resource, call.namespace, name)
         if key in self.objects:
             raise RefusalError(409, "AlreadyExists", f"{call.resource} {name!r} already exists")
+        if call.namespace in self.terminating:
+            why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
+            raise RefusalError(403, "Forbidden", why, cause="NamespaceTerminating")
         number = next(self._versions)
         metadata = {
             **body["metadata"],

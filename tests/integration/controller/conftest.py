@@ -25,6 +25,7 @@ from tests.integration.controller.cluster_under_test import (
     until,
     write_kubeconfig,
 )
+from tests.integration.controller.doors import API_ANSWER
 from tools.fakes.kube import ADMIN, CONTROLLER, FakeKube
 
 
@@ -144,7 +145,12 @@ class Sidecars:
             return web.Response(text=json.dumps(sidecar.answer), content_type="application/json")
 
         app = web.Application()
+
+        async def health(_: web.Request) -> web.Response:
+            return web.Response(body=API_ANSWER, content_type="application/json")
+
         app.router.add_get("/profiles", profiles)
+        app.router.add_get("/health", health)  # for a controller that takes this port for the API's
         sidecar = self.running[address] = FalseSidecar(address, web.AppRunner(app, access_log=None))
         await sidecar.runner.setup()
         await web.TCPSite(sidecar.runner, address, self.ops_port).start()

@@ -1,6 +1,7 @@
 """What the controller lives through: refusals, storms, outages, silence, its own death at any write, a second self."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from tests.integration.controller.cluster_under_test import ROOT, until
-from tools.fakes.kube import RefusalError
+from tools.fakes.kube import CONTROLLER, RefusalError
 
 
 def refuse(times, refusal, *, resource, writes_only=False):
@@ -284,3 +285,54 @@ async def test_told_to_stop_it_stops_with_status_0_even_without_an_api_server(fa
     await asyncio.to_thread(wait_for_log, fake.folder / "controller.log", "does not answer")
     process.send_signal(signal.SIGTERM)
     assert await ended(process) == 0
+
+
+# ── what is heard of the watches, and who may watch ───────────────────────────────────────────────────────────────
+
+
+async def watch_ages(controller):
+    return json.loads((await controller.get("/readyz"))[1])["watchAgeSeconds"]
+
+
+async def verbs_of(kube):
+    return {call.verb for call in kube.fake.calls}
+
+
+async def test_a_watch_that_is_refused_is_told_though_all_else_works(fake, run_controller):
+    controller = await run_controller(fake, CONTROLLER_WATCH_SECONDS="1", CONTROLLER_RESYNC_SECONDS="0.2")
+    await fake.admin.create_profile("a")
+    await until(fake.admin.payloads)
+    await until(controller.readiness, lambda seen: seen == (200, []))
+    assert set(await watch_ages(controller)) == {"ocrprofiles", "configmaps", "pods"}
+    fake.fake.faults.append(lambda call: BROKEN if (call.verb, call.resource) == ("watch", "pods") else None)
+    await until(controller.readiness, lambda seen: seen == (503, ["watch-silent"]), seconds=20)
+    assert await controller.metric("ocr_controller_watch_age_seconds", kind="pods") > 3
+    assert await controller.metric("ocr_controller_watch_age_seconds", kind="ocrprofiles") < 3
+    fake.fake.faults.clear()
+    await until(controller.readiness, lambda seen: seen == (200, []), seconds=30)
+
+
+async def test_a_token_that_is_revoked_before_the_next_one_is_there_ends_nothing(fake, run_controller):
+    controller = await run_controller(fake, CONTROLLER_WATCH_SECONDS="1", CONTROLLER_RESYNC_SECONDS="0.2")
+    await until(controller.readiness, lambda seen: seen == (200, []))
+    del fake.fake.tokens[CONTROLLER]
+    await until(controller.readiness, lambda seen: "reconcile-failing" in seen[1])
+    await asyncio.sleep(3)  # longer than a watch, so that kopf, too, has been refused, and in vain asked for more
+    fake.token = "the-next-token"
+    fake.fake.tokens[fake.token] = CONTROLLER
+    fake.kubeconfig()
+    await until(controller.readiness, lambda seen: seen == (200, []), seconds=20)
+    fake.fake.calls.clear()
+    await fake.admin.create_profile("a")
+    await until(fake.admin.payloads)
+    await until(lambda: verbs_of(fake), lambda seen: "watch" in seen)
+
+
+async def test_a_token_that_is_refused_by_mistake_is_tried_again(fake, run_controller):
+    controller = await run_controller(fake, CONTROLLER_WATCH_SECONDS="1", CONTROLLER_RESYNC_SECONDS="0.2")
+    await until(controller.readiness, lambda seen: seen == (200, []))
+    del fake.fake.tokens[CONTROLLER]
+    await until(controller.readiness, lambda seen: "reconcile-failing" in seen[1])
+    await asyncio.sleep(2)  # as above
+    fake.fake.tokens[CONTROLLER] = CONTROLLER
+    await until(controller.readiness, lambda seen: seen == (200, []), seconds=20)

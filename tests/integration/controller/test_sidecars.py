@@ -113,6 +113,33 @@ async def test_a_new_sidecar_is_annotated_and_counted(kube, sidecars, run_contro
     await until(lambda: sidecars_of(kube, "a"), lambda seen: seen == "0/0")
 
 
+async def status_writes(controller):
+    return await controller.metric("ocr_controller_api_calls_total", verb="patch", kind="ocrprofiles/status")
+
+
+async def test_a_rollout_is_told_now_and_then_and_an_edit_during_it_at_once(fake, sidecars, run_controller):
+    profiles, pods = [f"p{number}" for number in range(10)], range(2, 12)
+    controller = await run_controller(fake, CONTROLLER_RESYNC_SECONDS="2")
+    for name in profiles:
+        await fake.admin.create_profile(name)
+    payloads = await until(fake.admin.payloads, lambda seen: len(seen) == 10)
+    for number in (1, *pods):
+        (await sidecars.start(f"127.0.0.{number}")).load(*payloads.values())
+    await fake.admin.create_pod("sidecar-1", "127.0.0.1")
+    for name in profiles:
+        await until(lambda name=name: sidecars_of(fake, name), lambda seen: seen == "1/1")
+    before = await status_writes(controller)
+    for number in pods:
+        await fake.admin.create_pod(f"sidecar-{number}", f"127.0.0.{number}")
+        await until(lambda number=number: fake.admin.stamp(f"sidecar-{number}"))
+    assert await status_writes(controller) - before <= 2 * len(profiles), "ten pods came, which would be 100 writes"
+    await fake.admin.patch_profile("p0", {"temperature": 0.9})
+    await until(lambda: fake.admin.conditions("p0"), lambda seen: seen["Ready"] == ("False", "Waiting"))
+    for name in profiles[1:]:
+        await until(lambda name=name: sidecars_of(fake, name), lambda seen: seen == "11/11")
+    assert await status_writes(controller) - before <= 5 * len(profiles)
+
+
 # ── the proof of isolation ────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -80,3 +80,35 @@ async def test_the_one_namespace_that_is_served_is_served_empty_as_well(fake, ru
     await end_namespace(fake)
     await until(lambda: fake.admin.get("configmaps", "ocr-profiles"), bool)
     assert await lines_about(controller, namespace)
+
+
+async def test_a_namespace_that_is_stuck_in_its_end_leaves_the_controller_ready_and_itself_alone(
+    cluster_wide, sidecars, run_controller
+):
+    """A finalizer that nobody takes off holds its profile; meanwhile nothing new can be made there."""
+    kube = cluster_wide
+    controller = await run_controller(kube, WATCH_NAMESPACE="*", CONTROLLER_RESYNC_SECONDS="0.2")
+    await kube.admin.create_profile("a")
+    await until(kube.admin.payloads)
+    staying = kube.admin.namespace
+    stuck = await kube.admin.use_new_namespace()
+    await kube.admin.create_profile("b", finalizers=["example.org/stuck"])
+    await kube.admin.create_profile("c")
+    await until(kube.admin.payloads, lambda seen: set(seen) == {"b", "c"})
+    kube.fake.terminating.add(stuck)
+    await kube.admin.delete("configmaps", "ocr-profiles")
+    await kube.admin.delete("ocrprofiles", "b")
+    await until(lambda: lines_about(controller, stuck), lambda seen: seen == [])
+    for _ in range(20):  # many passes that are made in vain
+        assert await controller.readiness() == (200, [])
+    await kube.admin.delete("ocrprofiles", "c")
+
+    async def calls_while_the_other_is_served():
+        kube.fake.calls.clear()
+        await until(lambda: listed(kube, staying), lambda seen: len(seen) > 3)
+        return [call for call in kube.fake.calls if call.namespace == stuck]
+
+    await until(calls_while_the_other_is_served, lambda seen: seen == [])
+    assert await lines_about(controller, stuck) == []
+    assert await kube.admin.get("configmaps", "ocr-profiles") is None
+    assert await kube.admin.get("ocrprofiles", "b")

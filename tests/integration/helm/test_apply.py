@@ -18,10 +18,21 @@ from tools.charts.rendering import ROOT, Object, is_test, merge, objects, object
 
 pytestmark = pytest.mark.envtest
 
-OF_OTHERS = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1", "cilium.io/v2"}
+OF_OTHERS = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1", "cilium.io/v2", "gateway.networking.k8s.io/v1"}
 """Kinds whose CRDs belong to other projects; their shape is checked in tests/unit/helm."""
-PLURALS = {"NetworkPolicy": "networkpolicies"}
-OF_THE_CLUSTER = {"ClusterRole", "ClusterRoleBinding", "Namespace", "CustomResourceDefinition"}
+PLURALS = {
+    "NetworkPolicy": "networkpolicies",
+    "Ingress": "ingresses",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+}
+OF_THE_CLUSTER = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "Namespace",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 _NUMBERS = itertools.count(1)
 
 

@@ -39,9 +39,11 @@ def test_every_setting_has_its_line_with_its_default():
 def test_every_metric_has_its_line_with_type_and_labels():
     metrics = Metrics()
     metrics.watch_mirror(lambda: None)
+    metrics.watch_ages(dict)
     known = (one for one in metrics.registry._collector_to_names if hasattr(one, "_labelnames"))
     labels = {one._name: one._labelnames for one in known}
     labels |= {"ocr_controller_mirror_notices": ("reason",), "ocr_controller_mirror_writes": ("verb",)}
+    labels |= {"ocr_controller_watch_age_seconds": ("kind",)}
     expected = [
         (one.name + ("_total" if one.type == "counter" else ""), one.type, ", ".join(labels.get(one.name, ())))
         for one in metrics.registry.collect()

@@ -18,6 +18,7 @@ OF_LIBRARIES = {
     "NVIDIA_DRIVER_CAPABILITIES",
     "TZ",
     "HTTPS_PROXY",
+    "SSL_CERT_FILE",
 }
 MIB = {"Mi": 1, "Gi": 1024}
 
@@ -51,7 +52,7 @@ def test_the_sidecar_takes_its_environment(case):
     found = environment(container)
     assert set(found) <= set(environment_names()) | OF_LIBRARIES
     settings = parse_settings(found)
-    assert settings.host == ("::" if case == "callers elsewhere" else "0.0.0.0")
+    assert settings.host == ("::" if case in ("callers elsewhere", "IPv6 only") else "0.0.0.0")
     assert settings.profile_dir is not None
 
 
@@ -61,7 +62,7 @@ def test_the_controller_takes_its_environment(case):
     found = environment(container)
     assert set(found) <= set(controller_names())
     settings = parse_controller_settings(found)
-    assert settings.host == ("::" if case == "callers elsewhere" else "0.0.0.0")
+    assert settings.host == ("::" if case in ("callers elsewhere", "IPv6 only") else "0.0.0.0")
     assert settings.mirrors == ("mirror" in case)
     assert settings.cluster_wide == ("cluster-wide" in case)
 
@@ -91,7 +92,7 @@ def test_what_the_chart_sets_itself_is_refused_among_the_settings():
         refused = set(schema[part]["properties"]["settings"]["propertyNames"]["not"]["enum"])
         given = {one for case in CASES for each in containers(case, name) for one in environment(each)}
         said = {one for case in CASES for one in CASES[case].get(part, {}).get("settings", {})}
-        extra = {"TZ", "RETRIEVAL_THREADS", "CONTROLLER_ISOLATION_SECONDS"}
+        extra = {"TZ", "SSL_CERT_FILE", "RETRIEVAL_THREADS", "CONTROLLER_ISOLATION_SECONDS"}
         assert given - said - extra <= refused
 
 

@@ -27,6 +27,7 @@ def metrics() -> dict[str, set[str]]:
     settings = parse_settings(environ | {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere"})
     controller = ControllerMetrics()
     controller.watch_mirror(lambda: None)
+    controller.watch_ages(dict)
     labels: dict[str, set[str]] = {}
     for heading in ("## Metrics", "## Controller: metrics"):  # a test of the documentation compares these with the code
         labels |= {row[0]: {one for one in row[2].split(", ") if one} for row in rows(OPERATIONS, heading)}

@@ -1,9 +1,11 @@
 """What the rendered NetworkPolicies say. That packets keep to them is tested in tests/integration/network."""
 
+import ipaddress
 from typing import Any
 
 import pytest
 
+from sidecar.settings import parse_settings
 from tools.charts.cases import CASES, ELSEWHERE, PEER
 from tools.charts.rendering import find, objects, pods
 
@@ -141,3 +143,20 @@ def test_the_outsider_of_helm_test_is_one_and_the_caller_is_not():
     assert "ocr.np-dms.work/client" not in outsider["metadata"]["labels"]
     assert caller["spec"]["containers"][0]["args"][0] == "open"
     assert outsider["spec"]["containers"][0]["args"][0] == "shut"
+
+
+@pytest.mark.parametrize(
+    ("url", "cidr", "port"),
+    [
+        ("https://10.1.2.3", "10.1.2.3/32", 443),
+        ("http://10.1.2.3:11434", "10.1.2.3/32", 11434),
+        ("http://[fd00::7]", "fd00::7/128", 80),
+        ("http://[2001:DB8::7]:11434/", "2001:DB8::7/128", 11434),
+        ("http://[::ffff:10.1.2.3]:11434", "::ffff:10.1.2.3/128", 11434),
+    ],
+)
+def test_an_address_in_the_url_is_who_may_be_reached(url, cidr, port):
+    (_, rule) = policy({"ollama": {"url": url}})["egress"]
+    assert rule == {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"protocol": "TCP", "port": port}]}
+    assert str(ipaddress.ip_network(cidr)) == cidr.lower() or "ffff" in cidr
+    assert parse_settings({"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": url}).ollama_api_url

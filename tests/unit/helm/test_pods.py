@@ -8,7 +8,7 @@ from controller.names import CONFIG_MAP
 from sidecar.service.app import OPS_ROUTES
 from sidecar.service.server import CLOSING_S
 from tools.charts.cases import CASES
-from tools.charts.rendering import find, objects, pods
+from tools.charts.rendering import find, merge, objects, objects_of_the_next_version, pods
 
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 
@@ -92,6 +92,20 @@ def test_a_new_sidecar_is_ready_before_an_old_one_goes_unless_it_holds_what_the_
     assert strategy("models on a volume") == {"maxUnavailable": 1, "maxSurge": 0}
     assert strategy("models on a volume for all") == {"maxUnavailable": 0, "maxSurge": 1}
     assert strategy("replaced as said") == {"maxUnavailable": 0, "maxSurge": 2}
+
+
+@pytest.mark.parametrize("case", ["default", "gpu", "everything said"])
+def test_a_chart_that_changes_nothing_of_a_pod_replaces_none(tmp_path, case):
+    """Its version and the code's are no reason: an image that is to be another has another tag."""
+    pinned = {"image": {"tag": "1.2.3"}}
+    values = merge(CASES[case], {"sidecar": pinned, "controller": pinned})
+
+    def templates(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [one["spec"]["template"] for one in rendered if one["kind"] == "Deployment"]
+
+    first = templates(objects(values))
+    assert len(first) == 2
+    assert templates(objects_of_the_next_version(tmp_path, values)) == first
 
 
 def test_ollama_is_there_for_as_long_as_the_sidecar_is():

@@ -51,6 +51,8 @@ CUSTOM: dict[str, Any] = {
                         "path": {"type": "string"},
                         "interval": {"type": "string", "pattern": "^[0-9]+(s|m)$"},
                         "honorLabels": {"type": "boolean"},
+                        "relabelings": {"type": "array"},
+                        "metricRelabelings": {"type": "array"},
                     },
                 },
             },
@@ -101,6 +103,29 @@ CUSTOM: dict[str, Any] = {
             },
         },
     },
+    "HTTPRoute": {
+        "additionalProperties": False,
+        "required": ["parentRefs", "rules"],
+        "properties": {
+            "parentRefs": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["name"]}},
+            "hostnames": {"type": "array", "items": {"type": "string"}},
+            "rules": {
+                "type": "array",
+                "items": {
+                    "additionalProperties": False,
+                    "properties": {
+                        "backendRefs": {
+                            "type": "array",
+                            "items": {
+                                "additionalProperties": False,
+                                "properties": {"name": {"type": "string"}, "port": {"type": "integer"}},
+                            },
+                        }
+                    },
+                },
+            },
+        },
+    },
     "ScaledObject": {
         "additionalProperties": False,
         "required": ["scaleTargetRef", "triggers"],
@@ -138,6 +163,14 @@ CUSTOM: dict[str, Any] = {
             },
         },
     },
+}
+
+
+OF_THE_CLUSTER = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 }
 
 
@@ -194,8 +227,9 @@ def test_no_object_is_rendered_twice_and_each_is_in_its_namespace(case):
     names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in rendered]
     assert len(names) == len(set(names))
     of_the_cluster = {one["kind"] for one in rendered if "namespace" not in one["metadata"]}
-    assert of_the_cluster <= {"ClusterRole", "ClusterRoleBinding"}
-    assert {one["metadata"].get("namespace", "elsewhere") for one in rendered} == {"elsewhere"}
+    assert of_the_cluster <= OF_THE_CLUSTER
+    theirs = {"ocr"} if "extraObjects" in CASES[case] else set()
+    assert {one["metadata"].get("namespace", "elsewhere") for one in rendered} == {"elsewhere"} | theirs
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -272,6 +306,11 @@ def test_names_follow_no_release():
             "up to 4 sidecars, but ollama.inPod.storage.accessModes",
         ),
         ({"gpu": {"enabled": True, "perNode": 4}}, "a node has 4 GPUs"),
+        ({"service": {"type": "NodePort"}}, "service.type is NodePort, but auth.mode is network"),
+        ({"ingress": {"enabled": True, "hosts": ["a"]}}, "ingress.enabled is true, but auth.mode is network"),
+        ({"httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}]}}, "httpRoute.enabled is true, but auth.mode"),
+        (CASES["api-key"] | {"ingress": {"enabled": True}}, "ingress.hosts is empty"),
+        (CASES["api-key"] | {"httpRoute": {"enabled": True}}, "httpRoute.parentRefs is empty"),
         ({"gpu": {"enabled": True, "count": 2}}, "a node has 2 GPUs"),
         ({"controller": {"database": {"existingSecret": "a"}}}, "networkPolicy.database.to is empty"),
         ({"controller": {"enabled": False, "database": {"existingSecret": "a"}}}, "nobody would read the database"),

@@ -52,6 +52,8 @@ WHOLE = {
     ("exampleProfile", "spec"),
     ("autoscaling", "behavior"),
     ("autoscaling", "keda", "authenticationRef"),
+    ("podSecurityContext",),
+    ("containerSecurityContext",),
 }
 """Values whose shape is Kubernetes' or the CRD's: documented and tried as one."""
 OF_PARENTS: set[Path] = {("global",), ("enabled",)}
@@ -140,6 +142,7 @@ def objects_without_a_bound(schema: Any, path: str = "") -> Iterator[str]:
 
 def test_only_what_is_kubernetes_own_is_left_open():
     allowed = {"affinity", "valueFrom", "matchExpressions", "list", "global"}
+    allowed |= {"podSecurityContext", "containerSecurityContext"}
     names = {path.removesuffix("/items").rpartition("/")[2] for path in objects_without_a_bound(SCHEMA)}
     assert names == allowed
 
@@ -205,6 +208,13 @@ OTHER: dict[Path, Any] = {
     ("ollama", "inPod", "storage", "accessModes"): ["ReadWriteMany"],
     ("retrieval", "storage", "accessModes"): ["ReadWriteMany"],
     ("imagePullSecrets",): [{"name": "other"}],
+    ("podSecurityContext",): {"fsGroupChangePolicy": "Always"},
+    ("containerSecurityContext",): {"seccompProfile": {"type": "RuntimeDefault"}},
+    ("sidecar", "image", "digest"): "sha256:" + "f" * 64,
+    ("controller", "image", "digest"): "sha256:" + "f" * 64,
+    ("ollama", "inPod", "image", "digest"): "sha256:" + "f" * 64,
+    ("service", "ipFamilies"): ["IPv6"],
+    ("extraObjects",): [{"kind": "Secret"}],
     ("autoscaling", "behavior"): {"scaleDown": {"selectPolicy": "Disabled"}},
     ("autoscaling", "keda", "authenticationRef"): {"name": "other"},
     ("gpu", "perNode"): 2,

@@ -22,6 +22,10 @@ SINCE = datetime(2026, 1, 1, tzinfo=UTC)
             Facts(is_crd_there=True, database_down_since=SINCE),
             [{"reason": "database-unreachable", "since": "2026-01-01T00:00:00+00:00"}],
         ),
+        (
+            Facts(is_crd_there=True, watch_ages_s={"pods": 181.4, "ocrprofiles": 3}, longest_watch_s=180),
+            [{"reason": "watch-silent", "about": "pods: 181 s"}],
+        ),
     ],
 )
 def test_reasons_say_what_is_wrong_with_what_and_since_when(facts, reasons):
