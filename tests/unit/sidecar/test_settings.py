@@ -88,7 +88,7 @@ SETTINGS = [
     ),
     ("RETRIEVAL_MODELS", "retrieval_models", "", "embed:a/b, rerank:/c", "embed:a/b, rerank:/c"),
     ("BGE_KEEP_ALIVE_SECONDS", "bge_keep_alive_s", 0, "300", 300),
-    ("RETRIEVAL_BACKEND", "retrieval_backend", "auto", "torch", "torch"),
+    ("RETRIEVAL_BACKEND", "retrieval_backend", "torch", "openvino", "openvino"),
     (
         "RETRIEVAL_CACHE_DIR",
         "retrieval_cache_dir",
