@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.servers.chat import ChatStream, ChatTimeouts
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
