@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
-from sidecar.engines.ollama import Ollama
 from sidecar.engines.rapidocr.engine import RapidEngine
 from sidecar.engines.rapidocr.installation import INSTALL, find_models
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA, find_tessdata
 from sidecar.engines.vision import VisionEngine

@@ -1,4 +1,4 @@
-"""The governed engine: a vision model in Ollama, on a GPU that belongs to an LLM first.
+"""The governed engine: a vision model in a model server, on a GPU that belongs to an LLM first.
 
 Each page is drawn in a worker while the one before is read. Directly before each call the GPU's memory is read, to
 decide whether the call may be made, and how long the model may stay.
@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sidecar.documents.pages import PagePicture
 from sidecar.engines.answers.model_answer import judge
 from sidecar.engines.model_watch import STARTING, ModelWatch
-from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
 from sidecar.engines.page_drawer import PageDrawer
+from sidecar.engines.servers.chat import ChatStream, ChatTimeouts, ModelClient, PageCall, wanted_parameters
 from sidecar.errors import (
     DeadlineError,
     EngineRefusedError,
@@ -22,13 +21,11 @@ from sidecar.errors import (
     SidecarError,
 )
 from sidecar.gpu.call_gate import Asked, CallGate
-from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.gpu.vram import full_name
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.ocr.text import trim
 from sidecar.profiles import prompt
-from sidecar.profiles.payload import CANONICAL_MODEL, MAX_TEMPERATURE, RuntimeParams
-from sidecar.profiles.precedence import Instructions
+from sidecar.profiles.payload import CANONICAL_MODEL
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.circuit_breaker import CircuitBreaker
 from sidecar.runtime.fair_slots import FairSlots
@@ -39,8 +36,6 @@ DIGEST_WAIT_S = 3.0
 """How long the first pages after a start wait for the model's digest, by which what it needs is known."""
 FAIR_SHARE = 0.5
 """Share of a page's time that a call must have had before its timeout counts against the model server."""
-OPTION_NAMES = {"max_tokens": "num_predict"}
-"""Ollama's name of a parameter, where it differs from ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +57,13 @@ class VisionEngine:
     def __init__(
         self,
         drawer: PageDrawer,
-        ollama: Ollama,
+        client: ModelClient,
         gate: CallGate,
         policy: VisionPolicy,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._drawer = drawer
-        self._ollama = ollama
+        self._client = client
         self.gate = gate
         self._policy = policy
         self._clock = clock
@@ -120,7 +115,7 @@ class VisionEngine:
 
         Raises:
             GpuPressureError: the call would evict another model.
-            EngineUnavailableError, EngineFailedError, DeadlineError: see :meth:`sidecar.engines.ollama.Ollama.chat`.
+            EngineUnavailableError, EngineFailedError, DeadlineError: see :class:`ModelClient`.
         """
         if page.picture is None:
             raise PageUnreadableError(f"page {page.index + 1} was not drawn")
@@ -131,8 +126,10 @@ class VisionEngine:
             await self.watch.asked_once(min(DIGEST_WAIT_S, deadline_s))
         admitted = await self.gate.admit(self._asked(order, ends_s))
         residency = admitted.decision
-        sent = options(order.instructions.params, order.instructions.retry.temperature_step, attempt)
-        request = _request(order.instructions, page.picture, sent, residency)
+        wanted = wanted_parameters(order.instructions.params, order.instructions.retry.temperature_step, attempt)
+        sent = self._client.parameters(wanted)
+        call = PageCall(order.instructions, page.picture, sent, residency.keep_alive_seconds)
+        request = self._client.request(call)
         timeouts = ChatTimeouts(self._policy.connect_s, self._policy.first_token_s, max(0.001, ends_s - self._clock()))
         is_fair = timeouts.whole_s >= FAIR_SHARE * order.page_timeout_s
         is_probe = self._pass_circuit()
@@ -179,7 +176,7 @@ class VisionEngine:
     ) -> ChatStream:
         """Make one call and report its outcome to the circuit breaker; a timeout counts only after enough time."""
         try:
-            stream = await self._ollama.chat(request, timeouts)
+            stream = await self._client.chat(request, timeouts)
         except (ModelMissingError, EngineRefusedError):
             self.circuit.succeeded()  # the server runs and reports what is wrong
             raise
@@ -201,36 +198,3 @@ class VisionEngine:
             self.circuit.failed(was_probe=was_probe)
         elif was_probe:
             self.circuit.cancelled()
-
-
-def _request(
-    instructions: Instructions, picture: PagePicture, sent: Mapping[str, object], residency: OcrResidencyDecision
-) -> dict[str, object]:
-    """Compose what Ollama is sent for one page; without ``format`` it answers in any form."""
-    held_to = {"format": instructions.format} if instructions.format else {}
-    return held_to | {
-        "model": instructions.model,
-        "messages": prompt.messages(instructions, picture.png_base64, picture.anchors),
-        "stream": True,
-        "keep_alive": residency.keep_alive_seconds,
-        "options": sent,
-        "think": False,
-        "truncate": False,
-        "shift": False,
-    }
-
-
-def options(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
-    """Return Ollama's options: only what was set, under Ollama's names.
-
-    A further attempt gets its own seed, and a higher temperature if one is set: the model's default is not known here.
-    """
-    wanted: dict[str, object] = {
-        OPTION_NAMES.get(name, name): value for name, value in params.model_dump(exclude_none=True).items()
-    }
-    if attempt > 1:
-        wanted["seed"] = attempt
-        if params.temperature is not None:
-            raised = params.temperature + temperature_step * (attempt - 1)
-            wanted["temperature"] = min(MAX_TEMPERATURE, round(raised, 6))
-    return wanted

@@ -13,10 +13,10 @@ from aiohttp import web
 from sidecar.api.app_keys import CALL_GATE, METRICS, PLACEMENT, POOLS, PROFILE_STORE, SETTINGS, STATE_FOLDER, WORKERS
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.model_watch import ModelWatch
-from sidecar.engines.ollama import Ollama
 from sidecar.engines.page_drawer import PageDrawer
 from sidecar.engines.rapidocr.engine import RapidEngine
 from sidecar.engines.rapidocr.installation import find_models
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.gpu.call_gate import CallGate, GatePolicy

@@ -55,12 +55,12 @@ STATED = [
     ("sidecar.engines.tesseract.engine", "aiohttp"),
     ("sidecar.ocr.reader", "sidecar.retrieval.batcher"),
     ("controller.mirror.database", "controller.publish.reconcile"),
-    ("sidecar.documents.pdf", "sidecar.engines.ollama"),
+    ("sidecar.documents.pdf", "sidecar.engines.servers.ollama"),
     ("sidecar.retrieval.batcher", "sidecar.documents.pdf"),
     ("sidecar.settings", "sidecar.telemetry"),
     ("sidecar.ocr.page_reading", "aiohttp"),
     ("sidecar.gpu.residency_policy", "sidecar.gpu.vram_monitor"),
-    ("sidecar.engines.ollama", "sidecar.settings"),
+    ("sidecar.engines.servers.ollama", "sidecar.settings"),
 ]
 INVENTED = [
     ("sidecar.gpu.residency_policy", "time"),

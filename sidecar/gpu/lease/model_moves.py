@@ -17,7 +17,7 @@ LOAD_S = 120.0
 
 
 class ModelServer(Protocol):
-    """What the lease asks of the model server; see :class:`sidecar.engines.ollama.Ollama`."""
+    """What the lease asks of the model server; see :class:`sidecar.engines.servers.ollama.Ollama`."""
 
     async def load(self, model: str, keep_alive_s: float, num_ctx: int, deadline_s: float) -> None:
         """Load a model, to stay for so long after its last request."""

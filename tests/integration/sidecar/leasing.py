@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sidecar.documents.pages import PagePicture
-from sidecar.engines.ollama import Ollama
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
 from sidecar.gpu.call_gate import CallGate

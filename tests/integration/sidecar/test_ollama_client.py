@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from sidecar.engines.ollama import ChatStream, ChatTimeouts, Ollama
+from sidecar.engines.servers.chat import ChatStream, ChatTimeouts
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -127,6 +128,23 @@ async def test_a_line_without_end_is_left_after_a_mebibyte():
         with pytest.raises(EngineFailedError, match="line that is too long"):
             await ollama.chat(REQUEST, QUICK)
         await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
+
+
+@pytest.mark.parametrize("nothing", [b"\n", b" \n", b'{"message":{"content":""},"done":false}\n'])
+async def test_ten_megabytes_of_nothing_are_left_after_a_mebibyte(nothing):
+    pieces = [nothing * (65_536 // len(nothing))] * 160
+    async with server(web.post("/api/chat", answering(*pieces))) as url, client(url) as ollama:
+        with pytest.raises(EngineFailedError, match="without a word"):
+            await ollama.chat(REQUEST, QUICK)
+
+
+async def test_a_long_answer_of_small_pieces_is_not_nothing():
+    word = b'{"message":{"content":"%d "},"padding":"' + b"x" * 2000 + b'","done":false}\n'
+    pieces = [word % number for number in range(1000)]
+    last = b'{"done":true,"done_reason":"stop"}\n'
+    async with server(web.post("/api/chat", answering(*pieces, last))) as url, client(url) as ollama:
+        stream = await ollama.chat(REQUEST, QUICK)
+    assert (stream.done_reason, len(stream.content.split())) == ("stop", 1000)
 
 
 @pytest.mark.alone

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.documents.pages import PagePicture
-from sidecar.engines.ollama import ChatStream, ChatTimeouts
-from sidecar.engines.vision import VisionEngine, VisionPolicy, options
+from sidecar.engines.servers import ollama_request
+from sidecar.engines.servers.chat import ChatStream, ChatTimeouts, wanted_parameters
+from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -46,12 +47,19 @@ class Drawer:
         return self.picture, 0.5
 
 
+def options(params: RuntimeParams, step: float, attempt: int) -> dict[str, object]:
+    return ollama_request.options(wanted_parameters(params, step, attempt))
+
+
 class Model:
     """Answers what it is told to: a stream, an error, or nothing until it is let go."""
 
     def __init__(self, *answers: ChatStream | Exception | asyncio.Event) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[Mapping[str, object], ChatTimeouts]] = []
+
+    parameters = staticmethod(ollama_request.options)
+    request = staticmethod(ollama_request.compose)
 
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
         self.asked.append((request, timeouts))

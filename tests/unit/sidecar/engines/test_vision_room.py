@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.documents.pages import PagePicture
-from sidecar.engines.ollama import ChatStream
+from sidecar.engines.servers import ollama_request
+from sidecar.engines.servers.chat import ChatStream
 from sidecar.engines.vision import VisionEngine, VisionPolicy
 from sidecar.errors import GpuPressureError
 from sidecar.gpu.call_gate import CallGate, GatePolicy
@@ -44,6 +45,8 @@ class Card:
 
 class Model:
     calls = 0
+    parameters = staticmethod(ollama_request.options)
+    request = staticmethod(ollama_request.compose)
 
     async def chat(self, _request, _timeouts):
         self.calls += 1

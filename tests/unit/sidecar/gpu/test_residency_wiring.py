@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.documents.pages import PagePicture
-from sidecar.engines.ollama import Ollama
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import DeadlineError, GpuPressureError, PageUnreadableError, SidecarError
 from sidecar.gpu.call_gate import CallGate

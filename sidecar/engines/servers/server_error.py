@@ -1,4 +1,4 @@
-"""What an error text of Ollama means. Pure.
+"""What a status and an error text of a model server mean. Pure.
 
 Ollama gives most failures of its runner status 500 and a free text, so only the words tell them apart. The words are
 those of Ollama's ``llm/status.go`` and of llama.cpp's server, which it runs.

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.engines.ollama_error import Meaning, meaning_of, refusal
+from sidecar.engines.servers.server_error import Meaning, meaning_of, refusal
 from sidecar.errors import (
     EngineFailedError,
     EngineRefusedError,

@@ -1,0 +1,113 @@
+"""What an engine asks a model server, whichever it is, and what comes back. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sidecar.documents.pages import PagePicture
+from sidecar.engines.answers import model_answer
+from sidecar.errors import SidecarError
+from sidecar.profiles.payload import MAX_TEMPERATURE, RuntimeParams
+from sidecar.profiles.precedence import Instructions
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTimeouts:
+    """Deadlines of one chat, in seconds. The first token includes loading the model; the total is the page's."""
+
+    connect_s: float
+    first_token_s: float
+    whole_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PageCall:
+    """One page for the model. ``sent``: parameters as the server names them; ``keep_alive_s``: its stay afterwards."""
+
+    instructions: Instructions
+    picture: PagePicture
+    sent: Mapping[str, object]
+    keep_alive_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event of a stream. ``done_reason``: how it ends, where it is the last; ``error``: what went wrong."""
+
+    text: str = ""
+    thinking: str = ""
+    done_reason: str | None = None
+    error: str | None = None
+
+    @property
+    def is_token(self) -> bool:
+        """Return whether the model has begun to answer, or has ended."""
+        return bool(self.text or self.thinking) or self.done_reason is not None
+
+
+@dataclass(slots=True)
+class ChatStream:
+    """What arrived of one chat so far. ``error``: the server or connection failed in the middle."""
+
+    parts: list[str] = field(default_factory=list)
+    chars: int = 0
+    """Characters of the text, and of what the model thought before it."""
+    done_reason: str = model_answer.CUT
+    first_token_s: float | None = None
+    error: SidecarError | None = None
+
+    @property
+    def content(self) -> str:
+        """The text so far."""
+        return "".join(self.parts)
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece of text; what the model thinks is no part of the page."""
+        if piece.text:
+            self.parts.append(piece.text)
+        self.chars += len(piece.text) + len(piece.thinking)
+
+    def break_off(self, done_reason: str, error: SidecarError) -> None:
+        """Keep the text that arrived before the stream was interrupted."""
+        self.done_reason, self.error = done_reason, error
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one kind of server is talked to. ``parse`` reads a line of a stream: None where it says nothing.
+
+    ``said`` finds the error text in a body, None if there is none; ``refusal`` makes an error of status, text, model.
+    """
+
+    name: str
+    chat_path: str
+    parse: Callable[[bytes], Piece | None]
+    said: Callable[[bytes], str | None]
+    refusal: Callable[[int, str | None, str], SidecarError]
+
+
+class ModelClient(Protocol):
+    """A model server, as the vision engine uses it; see :class:`sidecar.engines.servers.ollama.Ollama`."""
+
+    def parameters(self, wanted: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the parameters as the server names them; ``wanted`` has our names."""
+
+    def request(self, call: PageCall) -> Mapping[str, object]:
+        """Compose what is sent for one page."""
+
+    async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
+        """Stream one chat; cancelling closes the connection."""
+
+
+def wanted_parameters(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
+    """Return what was set, by our names, for the ``attempt``-th try.
+
+    A further attempt gets its own seed, and a higher temperature if one is set: the model's default is not known here.
+    """
+    wanted: dict[str, object] = params.model_dump(exclude_none=True)
+    if attempt > 1:
+        wanted["seed"] = attempt
+        if params.temperature is not None:
+            raised = params.temperature + temperature_step * (attempt - 1)
+            wanted["temperature"] = min(MAX_TEMPERATURE, round(raised, 6))
+    return wanted
