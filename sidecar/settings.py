@@ -331,8 +331,8 @@ class Settings(BaseModel):
         "torch",
         alias="RETRIEVAL_BACKEND",
         description="What computes embed and rerank on the CPU. `auto`: OpenVINO if it is installed and no GPU is "
-        "used, else torch, also for a model that OpenVINO cannot take. `openvino` uses no GPU. One batch in 1,800 failed "
-        "in OpenVINO while others ran, so neither is the default.",
+        "used, else torch, also for a model that OpenVINO cannot take. `openvino` uses no GPU. One batch in 1,800 "
+        "failed in OpenVINO while others ran, so neither is the default.",
     )
     retrieval_cache_dir: Path = Field(
         Path("~/.cache/ocr-sidecar"),
