@@ -191,12 +191,16 @@ def _is_packed(request: web.Request) -> bool:
 
 
 async def invite(request: web.Request) -> None:
-    """Ask a caller that waits for it to send its body, unless it would be refused anyway; other expectations are met.
+    """Ask a caller that waits for it to send its body, unless it would be refused anyway.
 
-    aiohttp calls it before the middleware.
+    aiohttp calls it before the middleware, where a request expects something.
+
+    Raises:
+        HTTPExpectationFailed: it expects something else.
     """
-    is_asked_for = request.headers.get("Expect", "").lower() == "100-continue"
-    if is_asked_for and not _is_packed(request) and _may_call(request):
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed(text="only 100-continue may be expected")
+    if not _is_packed(request) and _may_call(request):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer has not begun
 

@@ -43,8 +43,8 @@ async def test_tesseract_needs_its_data_and_the_languages_of_the_service(languag
     assert tesseract(languages, failure, installed).capability == Capability(state, reason)
 
 
-def watched(failure: str | None) -> VisionEngine:
-    engine = engine_with(Model(*[EngineFailedError()] * FAILURES_IN_A_ROW))
+def watched(failure: str | None, engine: VisionEngine | None = None) -> VisionEngine:
+    engine = engine or engine_with(Model())
     engine.watch = ModelWatch(None, None, None)
     engine.watch.failure = failure
     return engine
@@ -59,6 +59,7 @@ async def test_the_model_needs_its_server(failure, state):
 
 @pytest.mark.parametrize("failure", [None, STARTING, MISSING])
 async def test_an_open_circuit_is_told_before_what_the_watch_saw(failure):
-    engine = watched(failure)
+    engine = engine_with(Model(*[EngineFailedError()] * FAILURES_IN_A_ROW))
     await failing(engine)
+    watched(failure, engine)
     assert engine.capability == Capability("unavailable", "circuit-open")
