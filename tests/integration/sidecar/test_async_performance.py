@@ -130,6 +130,6 @@ async def test_connections_are_not_left_open(governed):
     for _ in range(3):
         await governed.read(pages(2))
 
-    session = governed.service.engine("np-dms-ocr")._ollama._session
+    session = governed.service.engine("np-dms-ocr")._client._server._session
     await until(lambda: not session.connector._acquired, 1)
     assert not session.connector._conns
