@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.cli.commands import main
 from sidecar.retrieval.bge import openvino_runtime
+from tests.integration.sidecar.retrieving import Models
 from tools.fakes import model_texts
 
 pytestmark = pytest.mark.skipif(not openvino_runtime.is_installed(), reason="the extra openvino is not installed")
@@ -14,6 +15,12 @@ def texts(tmp_path):
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(model_texts.texts(30, 5, 30)) + "\n\n", encoding="utf-8")
     return file
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models of this file's own: OpenVINO's exports stay beside the weights, where another test would find them."""
+    return Models.make(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

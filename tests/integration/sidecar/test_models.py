@@ -15,11 +15,17 @@ from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
 from sidecar.retrieval.bge.models import Reranker
 from sidecar.retrieval.model import ModelLoadError
 from tests.conftest import until
-from tests.integration.sidecar.retrieving import post, readyz
+from tests.integration.sidecar.retrieving import Models, post, readyz
 from tests.integration.sidecar.test_embedding import cosine
 from tools.fakes import model_texts, tiny_models
 
 TEXTS = [*model_texts.texts(6, 1, 60), model_texts.THAI, "a"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models of this file's own: OpenVINO's exports stay beside the weights, where another test would find them."""
+    return Models.make(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

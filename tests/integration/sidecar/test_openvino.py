@@ -36,6 +36,12 @@ def copied(tmp_path, models):
     return folders
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models of this file's own: OpenVINO's exports stay beside the weights, where another test would find them."""
+    return Models.make(tmp_path_factory.mktemp("models"))
+
+
 @pytest.fixture
 def means(tmp_path):
     return OpenVinoMeans(tmp_path / "caches", 2, required=True)
