@@ -22,7 +22,6 @@ from sidecar.api.app_keys import (
 from sidecar.api.texts.choice import every_retriever
 from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
-from sidecar.runtime import sandbox
 from sidecar.runtime.capability import Capability
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
@@ -120,7 +119,7 @@ async def get_readyz(request: web.Request) -> web.Response:
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
-        "sandbox": sandbox.available(),
+        "sandbox": request.app[WORKERS].confined_by,
         "state": _state(request.app),
         "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
