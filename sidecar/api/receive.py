@@ -44,7 +44,7 @@ async def receive_upload(request: web.Request, file: SpoolFile, settings: Settin
         MalformedBodyError: it is truncated, or is not multipart.
         ReceiveTimeoutError: it does not arrive in time.
     """
-    if request.content_type != "multipart/form-data":
+    if multipart_body.media_type_of(request.headers.get("Content-Type", "")) != "multipart/form-data":
         raise UnsupportedMediaError("the body must be multipart/form-data with the document in the field file")
     refuse_length(request, settings.max_document_bytes + 2 * settings.max_field_bytes, settings.max_document_bytes)
     async with receiving(settings.receive_timeout_s):
