@@ -236,8 +236,7 @@ class FakeOpenAI:
                 call.speaking_s = now_s()
                 if answer.status >= 400:
                     raise RequestError(answer.status, _error(answer))
-                reply = EventReply(request, call, None, None, answer.wire_bytes)
-                reply.kind = self.kind
+                reply = EventReply(request, call, _nothing, _nothing, answer.wire_bytes, kind=self.kind)
                 pace = Pace(self.latency_s, self.per_token_s)
                 return await reply.play(plan_steps(answer, pace, call.body.get("max_tokens", -1)))
             finally:
@@ -265,6 +264,11 @@ def now_s() -> float:
     return time.monotonic()
 
 
+def _nothing(*_: object) -> dict[str, Any]:
+    """What :class:`EventReply` does not need: it writes events by itself."""
+    return {}
+
+
 def _is_known(picture: bytes) -> bool:
     return any(picture.startswith(mark) for mark in PICTURES)
 
@@ -272,7 +276,7 @@ def _is_known(picture: bytes) -> bool:
 def _error(answer: Answer) -> dict[str, Any]:
     """What a script has as an error, in this API's form; JSON is taken as it is."""
     if answer.error.startswith("{"):
-        return json.loads(answer.error)
+        return dict(json.loads(answer.error))
     return {"code": answer.status, "message": answer.error, "type": "server_error"}
 
 
