@@ -2,7 +2,6 @@
 
 import functools
 import json
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -24,6 +23,7 @@ from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
 from sidecar.runtime import sandbox
 from sidecar.runtime.capability import Capability
+from sidecar.settings import public_url
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
 from sidecar.wire.openapi import openapi_document
@@ -54,11 +54,14 @@ async def get_health(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     request.app[PULSE].beat()  # this runs in the event loop
     readable = _readable(request.app)
+    model_urls = [public_url(url) for url in settings.model_server_urls]
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
         engine=CANONICAL_MODEL,
         ocr_model=settings.ocr_model,
-        ollama_url=public_url(settings.ollama_api_url),
+        ollama_url=next(iter(model_urls), None) if settings.model_api == "ollama" else None,
+        model_api=settings.model_api,
+        model_urls=model_urls,
         ocr_engine=request.app[READER].policy.default_engine,
         version=__version__,
         reasons=[readable.reason] if readable.reason else [],
@@ -80,15 +83,6 @@ def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
         )
         for one in app[CALL_GATE].book.all()
     ]
-
-
-def public_url(url: str | None) -> str | None:
-    """Return scheme, host and port; credentials, path and query are not shown."""
-    if not url:
-        return None
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
 async def get_openapi(request: web.Request) -> web.Response:

@@ -236,7 +236,7 @@ def _explain(problem: ErrorDetails) -> str:
 class ResidencyBody(Wire):
     """How long the model may stay loaded, and why."""
 
-    keep_alive_seconds: int
+    keep_alive_seconds: int | None
     vram_headroom_mb: int
     reason: str
 

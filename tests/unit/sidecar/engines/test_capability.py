@@ -45,8 +45,8 @@ async def test_tesseract_needs_its_data_and_the_languages_of_the_service(languag
 
 def watched(failure: str | None, engine: VisionEngine | None = None) -> VisionEngine:
     engine = engine or engine_with(Model())
-    engine.watch = ModelWatch(None, None, None)
-    engine.watch.failure = failure
+    watch = engine.servers.all[0].watch = ModelWatch(None, None, None)
+    watch.failure = failure
     return engine
 
 
