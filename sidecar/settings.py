@@ -96,6 +96,12 @@ class Settings(BaseModel):
         "others are still accepted. Re-read when it changes, so that a key rotates without a restart. Wins over "
         "OCR_SIDECAR_API_KEY.",
     )
+    dialects: str = Field(
+        "all",
+        alias="OCR_DIALECTS",
+        description="Other services' routes for documents that are served: `all`, `none`, or the names of dialects "
+        "with commas between them. A dialect that is off is a 404, as if it were not there.",
+    )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
     engine: EngineName | None = Field(

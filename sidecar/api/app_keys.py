@@ -26,6 +26,7 @@ from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
+from sidecar.wire.dialects.described import Described
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
@@ -43,6 +44,8 @@ PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """The traits of all engines, including those that are not configured."""
 READER = web.AppKey("READER", DocumentReader)
+DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
+"""The routes of the dialects that are on."""
 CALL_GATE = web.AppKey("CALL_GATE", CallGate)
 """Only where a model server is configured."""
 STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)

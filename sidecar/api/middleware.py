@@ -226,7 +226,7 @@ def _may_call(request: web.Request) -> bool:
 @web.middleware
 async def refuse_new_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While the service drains, take new work only on connections that were open before."""
-    if request.method == "POST":
+    if request.method in {"POST", "PUT"}:
         request.config_dict[DRAIN].refuse_new_connection(request.protocol)
     return await handler(request)
 

@@ -32,6 +32,40 @@ SMALL_CHUNK_BYTES = 64
 PLAIN_ENCODINGS = frozenset({"", "binary", "7bit", "8bit"})
 
 
+class SpoolWriter:
+    """Writes what arrives in pieces of any size to a spool file, in chunks."""
+
+    def __init__(self, file: SpoolFile) -> None:
+        self._file = file
+        self._pending = bytearray()
+
+    async def take(self, data: bytes) -> None:
+        """Append; what makes a chunk is written by a thread."""
+        self._pending += data
+        if len(self._pending) >= CHUNK_BYTES:
+            full, self._pending = self._pending, bytearray()
+            await asyncio.to_thread(self._file.write, full)
+
+    def end(self) -> None:
+        """Write the rest, which is less than a chunk."""
+        self._file.write(self._pending)
+        self._pending = bytearray()
+
+
+async def receive_whole(request: web.Request, file: SpoolFile, settings: Settings) -> None:
+    """Write a body that is the document itself to ``file``.
+
+    Raises:
+        TooLargeError, MalformedBodyError, ReceiveTimeoutError: as for an upload.
+    """
+    refuse_length(request, settings.max_document_bytes, settings.max_document_bytes)
+    writer = SpoolWriter(file)
+    async with receiving(settings.receive_timeout_s):
+        async for chunk in body_chunks(request):
+            await writer.take(chunk)
+        writer.end()
+
+
 async def receive_upload(request: web.Request, file: SpoolFile, settings: Settings) -> dict[str, str]:
     """Read a multipart body: the part ``file`` goes to ``file``, the others are returned by name.
 
@@ -73,13 +107,13 @@ class _Receiver:
     """Receives the parts of one body, one after the other."""
 
     def __init__(self, file: SpoolFile, settings: Settings) -> None:
-        self._file = file
+        self._file = SpoolWriter(file)
         self._max_field_bytes = settings.max_field_bytes
         self._fields: dict[str, str] = {}
         self._field_bytes = 0
         self._has_file = False
         self._name = ""
-        self._pending = bytearray()
+        self._text = bytearray()
 
     async def receive(self, request: web.Request) -> dict[str, str]:
         boundary = multipart_body.boundary_of(request.headers["Content-Type"])
@@ -106,25 +140,24 @@ class _Receiver:
             raise InvalidValueError(f"{part.name[:80]} is given twice")
         if part.name != FILE_FIELD and len(self._fields) >= MAX_FIELDS:
             raise InvalidValueError(f"there are more than {MAX_FIELDS} fields, which is the limit")
-        self._name, self._pending = part.name, bytearray()
+        self._name, self._text = part.name, bytearray()
         self._has_file |= part.name == FILE_FIELD
 
     async def _take(self, data: bytes) -> None:
-        self._pending += data
-        if self._name != FILE_FIELD:
-            self._field_bytes += len(data)
-            if self._field_bytes > self._max_field_bytes:
-                raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
-        elif len(self._pending) >= CHUNK_BYTES:
-            full, self._pending = self._pending, bytearray()
-            await asyncio.to_thread(self._file.write, full)
+        if self._name == FILE_FIELD:
+            await self._file.take(data)
+            return
+        self._text += data
+        self._field_bytes += len(data)
+        if self._field_bytes > self._max_field_bytes:
+            raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
 
     def _end(self) -> None:
         if self._name == FILE_FIELD:
-            self._file.write(self._pending)
+            self._file.end()
             return
         try:
-            self._fields[self._name] = self._pending.decode()
+            self._fields[self._name] = self._text.decode()
         except UnicodeDecodeError as exc:
             raise MalformedBodyError(f"{self._name[:80]} is not UTF-8 text") from exc
 

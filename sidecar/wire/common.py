@@ -1,7 +1,7 @@
 """Shared by all bodies on the wire: spelling, limits, the shape of errors, refusal of keep_alive. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +16,8 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CONVENTION_PATHS = ("/v1/", "/v2/", "/embeddings", "/models", "/score", "/info")
 """How the paths begin whose clients (OpenAI's, Cohere's) show only the field ``error`` of an error."""
+IGNORED_HEADER = "X-Ignored-Fields"
+"""Names what of a request in somebody else's convention means nothing here."""
 OWNER = "ocr-sidecar"
 """How this service calls itself, without a version."""
 MAX_NAME_CHARS = 100
@@ -70,6 +72,11 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def names_in_header(names: Iterable[str]) -> str:
+    """Return names that a caller wrote as the value of a header: visible ASCII, with commas between them."""
+    return ", ".join(re.sub(r"[^!-+\--~]", "?", name[:MAX_NAME_CHARS]) or "?" for name in names)
 
 
 class ErrorObject(BaseModel):
