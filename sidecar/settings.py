@@ -604,6 +604,18 @@ class Settings(BaseModel):
         description="Bytes of all documents in the spool together, those still arriving too; beyond that a document "
         "gets 429. 80 of the largest: a full volume would end the pod.",
     )
+    file_s: Seconds = Field(
+        600,
+        alias="OCR_FILE_SECONDS",
+        description="How long a file of `POST /v1/files` is kept, in seconds: callers read it right after the upload.",
+    )
+    max_files_bytes: int = Field(
+        1024 * MIB,
+        alias="OCR_MAX_FILES_BYTES",
+        ge=MIB,
+        description="Bytes of all files of `POST /v1/files` together; beyond that a file gets 429. A quarter of "
+        "OCR_MAX_SPOOL_BYTES, so that files which nobody reads leave room for documents.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )

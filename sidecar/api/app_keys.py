@@ -67,6 +67,8 @@ LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)
 """How long the request waited for a released model to come back."""
 BACKEND = web.RequestKey("BACKEND", str)
 """Which library computed the answer."""
+LISTS_PROBLEMS = web.RequestKey("LISTS_PROBLEMS", bool)
+"""Whether the caller's client reads what is wrong with a request as a list."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""
 

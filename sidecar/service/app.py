@@ -29,7 +29,7 @@ from sidecar.api.app_keys import (
     WORKERS,
 )
 from sidecar.api.connections import Connections
-from sidecar.api.dialects.dialect import Dialect, Route, chosen
+from sidecar.api.dialects.dialect import Dialect, Route, answering, chosen
 from sidecar.api.dialects.registry import DIALECTS
 from sidecar.api.key_file import KeyFile
 from sidecar.api.lingering import Lingering
@@ -143,15 +143,17 @@ def add_dialects(app: web.Application, dialects: Sequence[Dialect]) -> None:
     """Serve the routes of dialects, and make what they need."""
     routes = [route for one in dialects for route in one.routes]
     app[DESCRIBED] = tuple(route.described for route in routes)
-    app.cleanup_ctx.extend(one.life for one in dialects if one.life)
+    for one in dialects:
+        if one.prepare:
+            one.prepare(app)
     app.add_routes([_route(route) for route in routes])
 
 
 def _route(route: Route) -> web.RouteDef:
-    described = route.described
+    described, handler = route.described, answering(route)
     if described.method == "GET":
-        return web.get(described.path, route.handler, expect_handler=invite)  # and HEAD
-    return web.route(described.method, described.path, route.handler, expect_handler=invite)
+        return web.get(described.path, handler, expect_handler=invite)  # and HEAD
+    return web.route(described.method, described.path, handler, expect_handler=invite)
 
 
 async def pulse_life(app: web.Application) -> AsyncIterator[None]:

@@ -122,6 +122,7 @@ def _schemas(dialects: Sequence[Described]) -> dict[str, Any]:
             ocr.ErrorEvent,
             common.ErrorBody,
             common.ConventionErrorBody,
+            common.ListedErrorBody,
             status.HealthBody,
             status.BgeStateBody,
             status.BgeStatusBody,
@@ -191,7 +192,7 @@ def _spoken(dialects: Sequence[Described]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for one in dialects:
         responses = {"200": {"description": "What was asked for", "content": _json(_ref(one.answer))}}
-        responses |= {code: _error(code, one.path) for code in one.errors}
+        responses |= {code: _error(code, one.path, lists=one.lists_problems) for code in one.errors}
         told: dict[str, Any] = {"summary": one.summary, "responses": responses}
         if one.takes:
             schema = _ref(one.asked) if one.asked else {"type": "string", "contentMediaType": BINARY}
@@ -213,8 +214,10 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _error(code: str, path: str = "") -> dict[str, Any]:
-    body = common.ConventionErrorBody if path.startswith(common.CONVENTION_PATHS) else common.ErrorBody
+def _error(code: str, path: str = "", *, lists: bool = False) -> dict[str, Any]:
+    body: type[BaseModel] = common.ErrorBody
+    if path.startswith(common.CONVENTION_PATHS):
+        body = common.ListedErrorBody if lists and code == "422" else common.ConventionErrorBody
     return {"description": ERROR_STATUSES[code], "content": _json(_ref(body))}
 
 

@@ -34,8 +34,8 @@ from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
 from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
-from sidecar.wire.dialects import open_webui
-from tools.clients import cases
+from sidecar.wire.dialects import mistral, open_webui
+from tools.clients import cases, document_cases
 from tools.clients.table import Row
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +191,9 @@ def test_ranges_of_request_fields_are_those_of_the_code():
         ("### GET /health", status.HealthBody),
         ("### GET /profiles", status.LoadedProfileBody),
         ("### PUT /process: Open WebUI", open_webui.PageMetadata),
+        ("### POST /v1/ocr: Mistral", mistral.OcrRequest),
+        ("### POST /v1/ocr: answer", mistral.OcrBody),
+        ("### POST /v1/files: answer", mistral.FileBody),
     ],
 )
 def test_every_field_of_an_answer_has_its_line(heading, model):
@@ -309,6 +312,13 @@ def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
 def test_every_client_that_is_tried_has_its_line_and_works():
     tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *INFINITY_ROWS)]
     documented = rows(ROOT / "docs" / "integrations.md", "# Clients")
+    assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
+    assert {works for *_, works in documented} == {"yes"}
+
+
+def test_every_client_of_a_dialect_that_is_tried_has_its_line_and_works():
+    tried = [(one.package, one.call.replace("`", "")) for one in document_cases.ROWS]
+    documented = rows(API, "### Clients of dialects")
     assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
     assert {works for *_, works in documented} == {"yes"}
 

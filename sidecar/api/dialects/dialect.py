@@ -1,11 +1,12 @@
 """What a dialect is: a name, and routes with their descriptions; and which ones are on."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from sidecar.api.app_keys import LISTS_PROBLEMS
 from sidecar.settings import SettingsError
 from sidecar.wire.dialects.described import Described
 
@@ -22,11 +23,23 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A convention of others. ``life`` makes what its routes need as long as the service runs, if anything."""
+    """A convention of others. ``prepare`` makes what its routes need as long as the service runs, if anything."""
 
     name: str
     routes: tuple[Route, ...]
-    life: Callable[[web.Application], AsyncIterator[None]] | None = None
+    prepare: Callable[[web.Application], None] | None = None
+
+
+def answering(route: Route) -> Handler:
+    """Return the handler of a route, whose errors are written as its callers' clients read them."""
+    if not route.described.lists_problems:
+        return route.handler
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        request[LISTS_PROBLEMS] = True
+        return await route.handler(request)
+
+    return handler
 
 
 def chosen(names: str, dialects: Sequence[Dialect]) -> tuple[Dialect, ...]:

@@ -10,12 +10,10 @@ from sidecar.api.dialects import exchange
 from sidecar.api.dialects.dialect import Dialect, Route
 from sidecar.api.reading import Order
 from sidecar.documents.spool import SpoolFile
+from sidecar.wire import common
 from sidecar.wire.dialects import open_webui
 from sidecar.wire.dialects.described import BINARY, Described
 from sidecar.wire.ocr import ReadRequest
-
-MAX_FILENAME_CHARS = 255
-"""As most file systems have it."""
 
 
 async def process(request: web.Request) -> web.StreamResponse:
@@ -25,16 +23,10 @@ async def process(request: web.Request) -> web.StreamResponse:
         await receive.receive_whole(request, file, request.app[SETTINGS])
         return Order(ReadRequest.model_validate({}), list(request.query))
 
-    source = filename_of(request.headers.get("X-Filename", ""))
+    source = common.shown_name(unquote(request.headers.get("X-Filename", ""), errors="replace"))
     return await exchange.answer(
         request, take, lambda result: open_webui.render_processed(result, source, request[REQUEST_ID])
     )
-
-
-def filename_of(encoded: str) -> str:
-    """Return a percent-encoded file name, without what cannot be shown."""
-    name = unquote(encoded, errors="replace")
-    return "".join(char if char.isprintable() else "?" for char in name)[:MAX_FILENAME_CHARS]
 
 
 DIALECT = Dialect(

@@ -1,5 +1,5 @@
 """Every dialect; each is off unless OCR_DIALECTS names it, or all."""
 
-from sidecar.api.dialects import open_webui
+from sidecar.api.dialects import mistral, open_webui
 
-DIALECTS = (open_webui.DIALECT,)
+DIALECTS = (mistral.DIALECT, open_webui.DIALECT)

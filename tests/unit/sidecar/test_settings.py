@@ -21,6 +21,8 @@ SETTINGS = [
     ("OCR_OPS_PORT", "ops_port", 9090, "65535", 65535),
     ("OCR_AUTH_MODE", "auth_mode", "api-key", "network", "network"),
     ("OCR_SIDECAR_API_KEY_FILE", "api_key_file", None, "/run/keys", Path("/run/keys")),
+    ("OCR_FILE_SECONDS", "file_s", 600, "5", 5),
+    ("OCR_MAX_FILES_BYTES", "max_files_bytes", 1024 * MIB, "1048576", MIB),
     ("OCR_DIALECTS", "dialects", "all", "none", "none"),
     ("OCR_ENGINE", "engine", None, "np-dms-ocr", "np-dms-ocr"),
     ("OCR_FALLBACK_ENGINE", "fallback_engine", "tesseract", "none", "none"),

@@ -71,8 +71,9 @@ async def test_options_that_it_does_not_have_are_ignored_visibly(service, data):
     ],
 )
 async def test_what_is_no_document_is_refused_as_anywhere(service, body, headers, status, code):
-    answered, _, answer = await put(service, body, **headers)
-    assert (answered, answer["code"]) == (status, code)
+    for _ in range(2):  # all empty bodies are one object to aiohttp, which the first of them changed
+        answered, _, answer = await put(service, body, **headers)
+        assert (answered, answer["code"]) == (status, code)
     assert not service.spooled
 
 
