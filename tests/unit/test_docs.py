@@ -34,7 +34,7 @@ from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
 from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
-from sidecar.wire.dialects import mistral, open_webui
+from sidecar.wire.dialects import docling, mistral, open_webui
 from tools.clients import cases, document_cases
 from tools.clients.table import Row
 
@@ -191,6 +191,8 @@ def test_ranges_of_request_fields_are_those_of_the_code():
         ("### GET /health", status.HealthBody),
         ("### GET /profiles", status.LoadedProfileBody),
         ("### PUT /process: Open WebUI", open_webui.PageMetadata),
+        ("### POST /v1/convert/file: docling-serve", docling.ConvertForm),
+        ("### POST /v1/convert/file: answer", docling.ConvertBody),
         ("### POST /v1/ocr: Mistral", mistral.OcrRequest),
         ("### POST /v1/ocr: answer", mistral.OcrBody),
         ("### POST /v1/files: answer", mistral.FileBody),

@@ -99,11 +99,74 @@ def litellm_ocr(url: str) -> None:
     assert found.usage_info.pages_processed == 1
 
 
+# ── docling ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def docling_file(url: str) -> None:
+    """A file with the client's own defaults, which it sends all."""
+    from docling_serve_sdk import DoclingClient
+
+    with DoclingClient(url, api_key=KEY, max_retries=0) as client:
+        assert client.health_check().status == "ok"
+        found = client.convert_file(PDF)
+    assert (found.status.value, found.document.filename, found.errors) == ("success", PDF.name, [])
+    assert len(found.document.md_content) > 1000
+    assert found.document.json_content is None
+
+
+def docling_formats(url: str) -> None:
+    """All formats of some pages; docling's own library reads the JSON."""
+    from docling_core.types.doc.document import DoclingDocument
+    from docling_serve_sdk import ConvertDocumentsRequestOptions, DoclingClient
+    from docling_serve_sdk.models import OutputFormat
+
+    options = ConvertDocumentsRequestOptions(
+        to_formats=[OutputFormat(name) for name in ("md", "json", "html", "text", "doctags")],
+        page_range=(2, 99),
+        md_page_break_placeholder="<!-- page -->",
+    )
+    with DoclingClient(url, api_key=KEY, max_retries=0) as client:
+        document = client.convert_file(PDF, options=options).document
+    assert document.md_content.count("<!-- page -->") == 2
+    told = DoclingDocument.model_validate(document.json_content)
+    assert [group.name for group in told.groups] == ["page 2", "page 3", "page 4"]
+    for text in (told.export_to_markdown(), document.html_content, document.text_content, document.doctags_content):
+        assert len(text) > 1000
+
+
+def docling_refused(url: str) -> None:
+    """A source to fetch, and a format that there is not."""
+    from docling_serve_sdk import ConvertDocumentsRequestOptions, DoclingClient
+    from docling_serve_sdk.client import DoclingValidationError
+    from docling_serve_sdk.models import ConvertDocumentsRequest, HttpSourceRequest, OutputFormat
+
+    with DoclingClient(url, api_key=KEY, max_retries=0) as client:
+        elsewhere = ConvertDocumentsRequest(sources=[HttpSourceRequest(url="https://example.com/a.pdf")])
+        yaml = ConvertDocumentsRequestOptions(to_formats=[OutputFormat.YAML])
+        for call, said in (
+            (lambda: client.convert_source(elsewhere), "nothing is fetched here"),
+            (lambda: client.convert_file(PDF, options=yaml), "to_formats.0 is 'yaml', accepted: 'md', 'json'"),
+        ):
+            try:
+                call()
+            except DoclingValidationError as exc:
+                assert said in str(exc), exc
+            else:
+                raise AssertionError(f"accepted what should say {said}")
+
+
 ROWS = (
     Row("mistralai", "`ocr.process`, `document_url` with a data URI, `pages`", mistral_ocr),
     Row("mistralai", "`ocr.process`, `image_url` with a data URI", mistral_image),
     Row("mistralai", "`files.upload`, `get_signed_url`, `ocr.process`, `files.delete`", mistral_files),
     Row("mistralai", "the message of an error", mistral_refused),
+    Row("docling-serve-client", "`health_check`, `convert_file`", docling_file),
+    Row(
+        "docling-serve-client",
+        "`convert_file` with all formats, `page_range`; docling-core reads the JSON",
+        docling_formats,
+    ),
+    Row("docling-serve-client", "the message of an error", docling_refused),
     Row("litellm", "`ocr`, `mistral/…`, with `/v1`", litellm_ocr),
 )
 

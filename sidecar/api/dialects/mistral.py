@@ -7,7 +7,7 @@ from functools import partial
 from aiohttp import web
 from pydantic import BaseModel
 
-from sidecar.api import receive
+from sidecar.api import reading, receive
 from sidecar.api.app_keys import DRAIN, QUOTA, SETTINGS, SPOOL, caller_of
 from sidecar.api.dialects import exchange
 from sidecar.api.dialects.dialect import Dialect, Route
@@ -21,7 +21,7 @@ from sidecar.wire.common import JSON
 from sidecar.wire.dialects import mistral
 from sidecar.wire.dialects.data_uri import MAX_SKELETON_BYTES, BodySplitter
 from sidecar.wire.dialects.described import FORM, READING_ERRORS, UPLOADING_ERRORS, Described
-from sidecar.wire.ocr import ReadRequest
+from sidecar.wire.ocr import parse_form
 
 SHELF = web.AppKey("SHELF", Shelf)
 BASE64_SHARE = 3
@@ -35,7 +35,8 @@ async def ocr(request: web.Request) -> web.StreamResponse:
     async def take(file: SpoolFile) -> Order:
         nonlocal size_bytes
         asked = await _receive(request, file)
-        order = Order(ReadRequest.model_validate({"pages": asked.pages}), asked.ignored)
+        read, _ = parse_form({"pages": asked.pages or ""}, reading.accepted(request.app))
+        order = Order(read, asked.ignored)
         if asked.file_id is not None:
             await request.app[SHELF].copy(asked.file_id, caller_of(request), file)
         size_bytes = file.size_bytes

@@ -1,5 +1,5 @@
 """Every dialect; each is off unless OCR_DIALECTS names it, or all."""
 
-from sidecar.api.dialects import mistral, open_webui
+from sidecar.api.dialects import docling, mistral, open_webui
 
-DIALECTS = (mistral.DIALECT, open_webui.DIALECT)
+DIALECTS = (docling.DIALECT, mistral.DIALECT, open_webui.DIALECT)

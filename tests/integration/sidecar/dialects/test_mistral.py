@@ -134,6 +134,11 @@ async def test_the_content_decides_what_a_document_is(service, pdf):
         (b'{"document": {"document_url": "data:application/pdf,words"}}', 422, "invalid_value"),
         (b'{"document": {"document_url": "data:;base64,AAAA", "x": "data:;base64,AAAA"}}', 422, "invalid_value"),
         (b'{"document": {"document_url": "data:;base64,AAAA"}, "keep_alive": 5}', 400, "keep_alive_refused"),
+        (
+            b'{"document": {"file_id": "a"}, "pages": [0%s]}' % b"".join(b",%d" % n for n in range(2, 4000, 2)),
+            422,
+            "invalid_value",
+        ),
         (b'{"x": "' + b"x" * 70_000, 413, "field_too_large"),
         (b'{"document": {"file_id": "nothing"}}', 404, "file_not_found"),
     ],
