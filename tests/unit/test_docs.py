@@ -34,7 +34,7 @@ from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
 from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
-from tools.clients import cases
+from tools.clients import cases, recipes
 from tools.clients.table import Row
 
 ROOT = Path(__file__).parents[2]
@@ -304,7 +304,7 @@ def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
 
 
 def test_every_client_that_is_tried_has_its_line_and_works():
-    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *INFINITY_ROWS)]
+    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *recipes.ROWS, *INFINITY_ROWS)]
     documented = rows(ROOT / "docs" / "integrations.md", "# Clients")
     assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
     assert {works for *_, works in documented} == {"yes"}
