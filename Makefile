@@ -62,7 +62,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -214,7 +214,7 @@ k3d-down:  ## Remove that cluster
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
