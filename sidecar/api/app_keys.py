@@ -1,5 +1,6 @@
 """The application's typed keys: each long-lived object has one key here, and no other name."""
 
+import asyncio
 from collections.abc import Hashable
 
 from aiohttp import web
@@ -32,6 +33,8 @@ SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
 CONNECTIONS = web.AppKey("CONNECTIONS", Connections)
 LINGERING = web.AppKey("LINGERING", Lingering)
+LONG_ANSWERS = web.AppKey("LONG_ANSWERS", asyncio.Lock)
+"""Held while an answer of the ops port is written that takes milliseconds."""
 PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)

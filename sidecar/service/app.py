@@ -1,5 +1,6 @@
 """The composition root: the route lists, the middleware order, and objects that live as long as the service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
@@ -15,6 +16,7 @@ from sidecar.api.app_keys import (
     ENGINE_TRAITS,
     KEY_FILE,
     LINGERING,
+    LONG_ANSWERS,
     METRICS,
     POOLS,
     PROFILE_STORE,
@@ -186,6 +188,7 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[METRICS] = api[METRICS]
     app[CONNECTIONS], app[LINGERING] = Connections(), Lingering()  # its own: it has another event loop
     app[PULSE] = api[PULSE]
+    app[LONG_ANSWERS] = asyncio.Lock()
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
     app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]

@@ -246,6 +246,12 @@ async def test_readiness_tells_each_capability(service):
         )
 
 
+async def test_readiness_tells_what_confines_the_workers_once_one_has_told(service, data):
+    await service.upload(data / "photo.png")
+    async with service.client.get(f"{service.ops}/readyz") as response:
+        assert (await response.json())["sandbox"] == list(sandbox.available())
+
+
 async def test_the_ops_port_serves_probes_and_nothing_else(service):
     for path, status in (("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/health", 404), ("/ocr", 404)):
         response, _ = await get(service, service.ops + path)
