@@ -179,6 +179,8 @@ class Health(Answer):
     engine: str = ""
     ocr_model: str = ""
     ollama_url: str | None = None
+    model_api: str = "ollama"
+    model_urls: list[str] = []
     ocr_engine: str = ""
     version: str = ""
     reasons: list[str] = []

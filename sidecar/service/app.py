@@ -60,7 +60,7 @@ from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import add_reader, heap_life, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
@@ -127,7 +127,7 @@ def build_app(
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
-    app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
+    app.cleanup_ctx.extend([heap_life, pulse_life, spool_life, keys_life, workers_life, profiles_life])
     if settings.state_dir:
         app[STATE_FOLDER] = StateFolder(settings.state_dir, pools["state"])
         app.cleanup_ctx.append(state_life)

@@ -10,6 +10,7 @@ from sidecar.api.app_keys import ENGINE_TRAITS, PROFILE_STORE, READER, SPOOL, WO
 from sidecar.documents.document import DocumentLimits
 from sidecar.ocr.job import ReadPolicy
 from sidecar.ocr.reader import DocumentReader
+from sidecar.runtime import heap
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
@@ -56,6 +57,13 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
         open_timeout_s=settings.open_timeout_s,
         second_engine=settings.second,
     )
+
+
+async def heap_life(_: web.Application) -> AsyncIterator[None]:
+    """Keep the process's memory from growing with the largest peak of each of its threads."""
+    heap.bound()
+    async with beside(heap.keep_trimmed()):
+        yield
 
 
 async def spool_life(app: web.Application) -> AsyncIterator[None]:
