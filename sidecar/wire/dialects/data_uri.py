@@ -18,7 +18,7 @@ MAX_SKELETON_BYTES = 64 * 1024
 """Everything else in such a body: options, and perhaps a JSON schema. It is looked through byte by byte."""
 MAX_HEAD_BYTES = 512
 """Of a data URI before its comma: a media type with its parameters."""
-WHITE_SPACE = b" \t\r\n"
+SPACES = (b" ", b"\t", b"\r", b"\n")
 TO_STRINGS_END = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 MALFORMED = "the data URI is not base64: it is incomplete, or has characters that do not belong there"
 
@@ -185,7 +185,9 @@ class DataUri:
             raise InvalidValueError("the data URI is not in base64: data:application/pdf;base64,… is accepted")
 
     def _decode(self, text: bytes) -> bytes:
-        quanta = self._quantum + text.translate(None, WHITE_SPACE)
+        if any(space in text for space in SPACES):  # looking for them takes a tenth of the time of leaving them out
+            text = text.translate(None, b"".join(SPACES))
+        quanta = self._quantum + text
         whole = len(quanta) - len(quanta) % 4
         quanta, self._quantum = quanta[:whole], quanta[whole:]
         more_after_the_end = self._padded and (quanta or self._quantum)
