@@ -55,6 +55,12 @@ async def test_no_route_answers_without_a_key(start, method, path):
     assert (status, body["code"]) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_packed_body_is_refused_on_every_route(service, method, path):
+    status, body = await asked(service, method, path, data=b"a", headers={"Content-Encoding": "gzip"})
+    assert (status, body["code"]) == (415, "unsupported_media_type")
+
+
 @pytest.mark.parametrize(("method", "path"), WORKING)
 async def test_while_the_service_drains_new_connections_get_no_work(start, method, path):
     service = await start()
