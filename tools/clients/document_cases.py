@@ -138,6 +138,18 @@ def docling_formats(url: str) -> None:
         assert len(text) > 1000
 
 
+def docling_source(url: str) -> None:
+    """A file in JSON."""
+    from docling_serve_sdk import DoclingClient
+    from docling_serve_sdk.models import ConvertDocumentsRequest, FileSourceRequest
+
+    file = FileSourceRequest(base64_string=base64.b64encode(PDF.read_bytes()).decode(), filename="a.pdf")
+    with DoclingClient(url, api_key=KEY, max_retries=0) as client:
+        found = client.convert_source(ConvertDocumentsRequest(sources=[file]))
+    assert (found.status.value, found.document.filename) == ("success", "a.pdf")
+    assert len(found.document.md_content) > 1000
+
+
 def docling_refused(url: str) -> None:
     """A source to fetch, and a format that there is not."""
     from docling_serve_sdk import ConvertDocumentsRequestOptions, DoclingClient
@@ -210,6 +222,7 @@ ROWS = (
         "`convert_file` with all formats, `page_range`; docling-core reads the JSON",
         docling_formats,
     ),
+    Row("docling-serve-client", "`convert_source` with a file", docling_source),
     Row("docling-serve-client", "the message of an error", docling_refused),
     Row("ocrmypdf", "`--plugin examples/ocrmypdf/ocr_sidecar_ocrmypdf.py`", ocrmypdf_reads),
     Row("ocrmypdf", "the message of an error", ocrmypdf_refused),
