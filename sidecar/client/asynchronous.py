@@ -58,6 +58,7 @@ class AsyncClient:
         self._patience_s = patience_s
         self._connector = connector
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -70,7 +71,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; calls in flight fail."""
+        """Close all connections; calls in flight fail, and further ones are a ``RuntimeError``."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
@@ -179,7 +181,13 @@ class AsyncClient:
             raise BadAnswerError(f"what answers at {self.url} is no sidecar") from exc
 
     def _exchange(self) -> Exchange:
-        """Return what sends requests; connections belong to the event loop of the first call."""
+        """Return what sends requests; connections belong to the event loop of the first call.
+
+        Raises:
+            RuntimeError: the client is closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the client is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=self._connector,

@@ -265,6 +265,13 @@ async def test_an_endless_answer_is_cut_off(call, most):
     assert flood.sent < most
 
 
+async def test_a_client_that_is_closed_says_so():
+    client = AsyncClient("http://127.0.0.1:9")
+    await client.close()
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        await read(client)
+
+
 async def test_the_blocking_client_meets_the_same():
     async with stranger(answer(b"<html>")) as other:
 
