@@ -166,7 +166,7 @@ $(PEERS)/.installed:
 	@touch $@
 
 # The makers' own clients, apart from the service; infinity's wants an older httpx than the others.
-test-clients: packages $(CLIENTS)/.installed  ## Try embedding and reranking with the makers' own clients; prints their table
+test-clients: packages $(CLIENTS)/.installed $(CLIENTS)-documents/.installed  ## Try the makers' own clients; prints their table
 	@$(BIN)/python -m tools.clients
 
 $(CLIENTS)/.installed: tools/clients/requirements.txt
@@ -174,6 +174,11 @@ $(CLIENTS)/.installed: tools/clients/requirements.txt
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	$(PYTHON) -m venv $(CLIENTS)-infinity
 	$(CLIENTS)-infinity/bin/pip install --quiet --disable-pip-version-check infinity-client==0.0.78
+	@touch $@
+
+$(CLIENTS)-documents/.installed: tools/clients/documents.txt
+	$(PYTHON) -m venv $(CLIENTS)-documents
+	$(CLIENTS)-documents/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
@@ -219,4 +224,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

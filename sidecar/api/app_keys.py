@@ -26,6 +26,7 @@ from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.worker_pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
+from sidecar.wire.dialects.described import Described
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
@@ -43,6 +44,8 @@ PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """The traits of all engines, including those that are not configured."""
 READER = web.AppKey("READER", DocumentReader)
+DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
+"""The routes of the dialects that are on."""
 CALL_GATE = web.AppKey("CALL_GATE", CallGate)
 """Only where a model server is configured."""
 STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
@@ -64,6 +67,8 @@ LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)
 """How long the request waited for a released model to come back."""
 BACKEND = web.RequestKey("BACKEND", str)
 """Which library computed the answer."""
+LISTS_PROBLEMS = web.RequestKey("LISTS_PROBLEMS", bool)
+"""Whether the caller's client reads what is wrong with a request as a list."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from sidecar import __version__
 from sidecar.api.app_keys import (
     CALL_GATE,
+    DESCRIBED,
     DRAIN,
     ENGINE_TRAITS,
     METRICS,
@@ -26,6 +27,7 @@ from sidecar.runtime import sandbox
 from sidecar.runtime.capability import Capability
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
+from sidecar.wire.dialects.described import Described
 from sidecar.wire.openapi import openapi_document
 
 
@@ -93,14 +95,15 @@ def public_url(url: str | None) -> str | None:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """Describe the API port."""
-    body = _description(asks_for_keys=request.app[SETTINGS].auth_mode == "api-key")
+    asks_for_keys = request.app[SETTINGS].auth_mode == "api-key"
+    body = _description(request.app[DESCRIBED], asks_for_keys=asks_for_keys)
     return web.Response(body=body, content_type=JSON)
 
 
 @functools.cache
-def _description(*, asks_for_keys: bool) -> bytes:
+def _description(dialects: tuple[Described, ...], *, asks_for_keys: bool) -> bytes:
     """Write the description once: it takes a tenth of a second, and needs no key."""
-    return json.dumps(openapi_document(asks_for_keys=asks_for_keys)).encode()
+    return json.dumps(openapi_document(dialects, asks_for_keys=asks_for_keys)).encode()
 
 
 async def get_livez(request: web.Request) -> web.Response:
