@@ -1,7 +1,9 @@
 """The public client against what is no sidecar, or means no good: each ends in one of its exceptions, soon."""
 
 import asyncio
+import io
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ import pytest
 
 from sidecar.client import AsyncClient, BadAnswerError, BusyError, Client, ServiceError, TimedOutError, UnreachableError
 from sidecar.client.exchange import MAX_ANSWER_BYTES, MAX_LINE_BYTES
+from tests.conftest import until
 
 DOCUMENT = b"%PDF-" + bytes(100_000)
 KEY = "k" * 40
@@ -71,6 +74,14 @@ async def read(client: AsyncClient, **more: float) -> object:
 
 async def stream(client: AsyncClient, **more: float) -> object:
     return [event async for event in client.stream(DOCUMENT, **more)]
+
+
+async def read_much(client: AsyncClient) -> object:
+    return await client.read(b"%PDF-" + bytes(30_000_000))
+
+
+async def stream_much(client: AsyncClient) -> object:
+    return [event async for event in client.stream(b"%PDF-" + bytes(30_000_000))]
 
 
 async def embed(client: AsyncClient, **more: float) -> object:
@@ -224,6 +235,78 @@ async def test_an_error_while_the_document_is_still_sent_is_the_error():
         with pytest.raises(ServiceError) as raised:
             await client.read(b"%PDF-" + bytes(30_000_000), timeout_s=20)
     assert (raised.value.code, raised.value.request_id) == ("too_large", "r")
+
+
+class Deaf(Stranger):
+    """A server that answers at once, and takes nothing of what it is sent."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self.answers[min(len(self.asked), len(self.answers)) - 1])
+        await writer.drain()
+        await asyncio.wait_for(writer.wait_closed(), 60)
+
+
+@pytest.mark.parametrize("call", [read_much, stream_much], ids=["read", "stream"])
+async def test_who_answers_and_takes_nothing_more_does_not_hold_the_caller(call):
+    refused = answer(b'{"code": "too_large", "detail": "d"}', "413 Content Too Large")
+    deaf = Deaf([refused])
+    server = await asyncio.start_server(deaf.serve, "127.0.0.1", 0)
+    async with server, AsyncClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        async with asyncio.timeout(20):
+            with pytest.raises(ServiceError, match="too_large"):
+                await call(client)
+
+
+class Interleaved(io.BytesIO):
+    """A document whose first read, in a thread, goes on while the document is sent again."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.seeks = 0
+        self.reads = 0
+        self.sought_again = threading.Event()
+        self.first_was_read = threading.Event()
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self.seeks += 1
+        found = super().seek(place, whence)
+        if self.seeks > 2:  # one measured it, one began to read it
+            self.sought_again.set()
+        return found
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > 1:
+            self.first_was_read.wait(1.0)
+            return super().read(size)
+        self.sought_again.wait(1.0)
+        chunk = super().read(size)
+        self.first_was_read.set()
+        return chunk
+
+
+async def test_a_document_that_is_sent_again_while_the_first_try_still_reads_it_arrives_whole():
+    busy = answer(b"", "429 Too Many Requests", Retry_After="0")
+    content = b"%PDF-" + bytes(range(256)) * 4000
+    document = Interleaved(content)
+    received = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        received.append(b"")
+        if len(received) == 1:
+            await until(lambda: document.reads == 1)
+        else:
+            received[-1] = await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        writer.write(busy if len(received) == 1 else answer(WHOLE))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, AsyncClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        await client.read(document)
+    assert content in received[1]
 
 
 async def test_an_error_page_of_a_proxy_has_its_status():
