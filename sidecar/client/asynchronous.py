@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from sidecar.client import answers
 from sidecar.client.answers import Document, Embeddings, Event, Health, Models, NotOursError, Ranking, Summary
-from sidecar.client.exchange import CONNECT_S, MAX_LINE_BYTES, Exchange, Request
+from sidecar.client.exchange import CONNECT_S, Exchange, Request
 from sidecar.client.failures import BadAnswerError
 from sidecar.client.fields import ReadFields, render_fields
 from sidecar.client.upload import Source, open_upload
@@ -193,7 +193,6 @@ class AsyncClient:
                 connector=self._connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
                 headers=self._headers,
-                read_bufsize=MAX_LINE_BYTES,
             )
         return Exchange(self._session, self.url, self._patience_s)
 
