@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -114,8 +114,11 @@ check: packages  ## Lint, types, layers
 
 # Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
-	$(BIN)/pytest $(PARALLEL) -m 'not alone'
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest $(PARALLEL) -m 'not alone and not matrix'
+	$(BIN)/pytest -m 'alone and not matrix'
+
+test-matrix: packages  ## Run what `make test` leaves out: further members of families, and what takes half a minute
+	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'
 
 coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
 	$(BIN)/coverage erase

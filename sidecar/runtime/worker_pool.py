@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 START_METHOD = "forkserver"
 """Workers fork from a small process of one thread: quick as fork, and safe beside pebble's and torch's threads."""
-PRELOAD = ["sidecar.engines.worker_preload"]
+PRELOAD = [__name__, "sidecar.engines.worker_preload"]
+"""What workers share. What they import themselves, pebble above all, costs each one 90 ms."""
 TRIES = 2
 """A task whose worker dies is given to another one: the kernel's out-of-memory killer may have hit the wrong worker. If
 that happens twice, the task is the cause."""

@@ -1,7 +1,9 @@
 """What the makers' own clients do with documents: each case asserts what their users get."""
 
 import base64
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tools.clients.table import Row, run
@@ -9,6 +11,8 @@ from tools.clients.table import Row, run
 DATA = Path(__file__).parents[2] / "tests" / "data"
 PDF = DATA / "digital.pdf"
 SCAN = DATA / "photo.png"
+SEVERAL = DATA / "scan-thai-english.pdf"
+PLUGIN = Path(__file__).parents[2] / "examples" / "ocrmypdf" / "ocr_sidecar_ocrmypdf.py"
 KEY = "any"
 """The service is started in network mode; clients insist on a key."""
 
@@ -134,6 +138,18 @@ def docling_formats(url: str) -> None:
         assert len(text) > 1000
 
 
+def docling_source(url: str) -> None:
+    """A file in JSON."""
+    from docling_serve_sdk import DoclingClient
+    from docling_serve_sdk.models import ConvertDocumentsRequest, FileSourceRequest
+
+    file = FileSourceRequest(base64_string=base64.b64encode(PDF.read_bytes()).decode(), filename="a.pdf")
+    with DoclingClient(url, api_key=KEY, max_retries=0) as client:
+        found = client.convert_source(ConvertDocumentsRequest(sources=[file]))
+    assert (found.status.value, found.document.filename) == ("success", "a.pdf")
+    assert len(found.document.md_content) > 1000
+
+
 def docling_refused(url: str) -> None:
     """A source to fetch, and a format that there is not."""
     from docling_serve_sdk import ConvertDocumentsRequestOptions, DoclingClient
@@ -155,6 +171,46 @@ def docling_refused(url: str) -> None:
                 raise AssertionError(f"accepted what should say {said}")
 
 
+# ── OCRmyPDF ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ocrmypdf(url: str, *options: str, source: Path = SEVERAL) -> tuple[int, str, list[str]]:
+    """Run the command with the plugin; return its exit status, what it said, and the text of each page."""
+    import pypdfium2
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.pdf"
+        command = [sys.executable, "-m", "ocrmypdf", "--plugin", str(PLUGIN), "--sidecar-url", url, *options]
+        ended = subprocess.run(
+            [*command, "--output-type", "pdf", str(source), str(out)], capture_output=True, check=False, text=True
+        )
+        if ended.returncode:
+            return ended.returncode, ended.stderr, []
+        with pypdfium2.PdfDocument(out) as pdf:
+            return 0, ended.stderr, [page.get_textpage().get_text_range() for page in pdf]
+
+
+def ocrmypdf_reads(url: str) -> None:
+    """A scan becomes a PDF that can be searched, page by page."""
+    status, said, pages = ocrmypdf(url, "-l", "tha+eng")
+    assert status == 0, said
+    assert len(pages) == 3
+    for text, number in zip(pages, ("2025-8411-0", "2025-3580-1", "2025-9188-2"), strict=True):
+        assert f"LCBP3-RFA-{number}" in text
+
+
+def ocrmypdf_refused(url: str) -> None:
+    """A language that is not there, nobody who answers, and no URL: the command ends with the reason."""
+    for options, status, reason in (
+        (("-l", "vol"), 7, "ocr-sidecar answered 422: "),
+        (("--sidecar-url", "http://127.0.0.1:9"), 3, "ocr-sidecar does not answer at http://127.0.0.1:9"),
+        (("--sidecar-url", "file:///a"), 1, "an http or https URL is accepted"),
+        (("--sidecar-key-file", "/nothing"), 1, "--sidecar-key-file cannot be read"),
+    ):
+        ended, said, _ = ocrmypdf(url, *options)
+        assert (ended, reason in said) == (status, True), said
+
+
 ROWS = (
     Row("mistralai", "`ocr.process`, `document_url` with a data URI, `pages`", mistral_ocr),
     Row("mistralai", "`ocr.process`, `image_url` with a data URI", mistral_image),
@@ -166,7 +222,10 @@ ROWS = (
         "`convert_file` with all formats, `page_range`; docling-core reads the JSON",
         docling_formats,
     ),
+    Row("docling-serve-client", "`convert_source` with a file", docling_source),
     Row("docling-serve-client", "the message of an error", docling_refused),
+    Row("ocrmypdf", "`--plugin examples/ocrmypdf/ocr_sidecar_ocrmypdf.py`", ocrmypdf_reads),
+    Row("ocrmypdf", "the message of an error", ocrmypdf_refused),
     Row("litellm", "`ocr`, `mistral/…`, with `/v1`", litellm_ocr),
 )
 

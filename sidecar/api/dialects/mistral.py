@@ -11,6 +11,7 @@ from sidecar.api import reading, receive
 from sidecar.api.app_keys import DRAIN, QUOTA, SETTINGS, SPOOL, caller_of
 from sidecar.api.dialects import exchange
 from sidecar.api.dialects.dialect import Dialect, Route
+from sidecar.api.dialects.json_document import receive_json
 from sidecar.api.dialects.shelf import Shelf
 from sidecar.api.reading import Order
 from sidecar.documents.spool import SpoolFile
@@ -19,13 +20,11 @@ from sidecar.runtime.background import beside
 from sidecar.wire import common
 from sidecar.wire.common import JSON
 from sidecar.wire.dialects import mistral
-from sidecar.wire.dialects.data_uri import MAX_SKELETON_BYTES, BodySplitter
+from sidecar.wire.dialects.data_uri import BodySplitter
 from sidecar.wire.dialects.described import FORM, READING_ERRORS, UPLOADING_ERRORS, Described
 from sidecar.wire.ocr import parse_form
 
 SHELF = web.AppKey("SHELF", Shelf)
-BASE64_SHARE = 3
-"""Base64 has four characters for so many bytes."""
 
 
 async def ocr(request: web.Request) -> web.StreamResponse:
@@ -47,13 +46,8 @@ async def ocr(request: web.Request) -> web.StreamResponse:
 
 async def _receive(request: web.Request, file: SpoolFile) -> mistral.OcrOrder:
     """Receive a body; what its data URI holds goes to ``file``, and only the rest is ever in memory."""
-    settings, splitter, writer = request.app[SETTINGS], BodySplitter(), receive.SpoolWriter(file)
-    max_bytes = settings.max_document_bytes
-    receive.refuse_length(request, 2 * MAX_SKELETON_BYTES + max_bytes * 4 // BASE64_SHARE, max_bytes)
-    async with receive.receiving(settings.receive_timeout_s):
-        async for chunk in receive.body_chunks(request):
-            await writer.take(splitter.feed(chunk))
-        writer.end()
+    splitter = BodySplitter()
+    await receive_json(request, file, splitter)
     return mistral.parse_ocr(splitter.skeleton, has_document=splitter.has_document)
 
 

@@ -1,4 +1,6 @@
-"""A JSON body that holds a document as a data URI, taken apart while it arrives. Pure: bytes in, bytes out.
+"""A JSON body that holds a document in base64, taken apart while it arrives. Pure: bytes in, bytes out.
+
+The document is a data URI, wherever it stands, or the value of a key that is named beforehand.
 
 Only the document's own bytes leave here; the rest of the body, its skeleton, is small and parsed when it is complete.
 RFC 2397 for data URIs, RFC 8259 for strings: `/` and `+` may be written as escapes, as PHP and .NET do.
@@ -8,19 +10,20 @@ import binascii
 import json
 import re
 from enum import Enum, auto
+from typing import Any
 
-from sidecar.errors import FieldTooLargeError, InvalidValueError
+from sidecar.errors import FieldTooLargeError, InvalidValueError, MalformedBodyError
 
 SCHEME = b"data:"
 PLACEHOLDER = "data:,document"
-"""What stands in the skeleton where the data URI was."""
+"""What stands in the skeleton where the document was."""
 MAX_SKELETON_BYTES = 64 * 1024
 """Everything else in such a body: options, and perhaps a JSON schema. It is looked through byte by byte."""
 MAX_HEAD_BYTES = 512
 """Of a data URI before its comma: a media type with its parameters."""
 SPACES = (b" ", b"\t", b"\r", b"\n")
 TO_STRINGS_END = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-MALFORMED = "the data URI is not base64: it is incomplete, or has characters that do not belong there"
+MALFORMED = "the document is not base64: it is incomplete, or has characters that do not belong there"
 
 
 class _At(Enum):
@@ -29,25 +32,31 @@ class _At(Enum):
     OUTSIDE = auto()
     OPENING = auto()
     KEPT_STRING = auto()
-    DATA_URI = auto()
+    DOCUMENT = auto()
 
 
 class BodySplitter:
-    """Takes a body in pieces; gives the document's bytes, and keeps the skeleton."""
+    """Takes a body in pieces; gives the document's bytes, and keeps the skeleton.
 
-    def __init__(self) -> None:
+    ``key``: whose value the document is; without it, the document is the string that begins as a data URI.
+    """
+
+    def __init__(self, key: str | None = None) -> None:
+        self._key = key.encode() if key else None
+        self._last = slice(0, 0)
+        """Where in the skeleton the last string stands that was kept."""
         self.skeleton = bytearray()
         self.has_document = False
         self._at = _At.OUTSIDE
         self._opening = bytearray()
         self._backslash = False
-        self._uri = DataUri()
+        self._decoder = Base64(is_data_uri=key is None)
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece of the body; return what it holds of the document.
 
         Raises:
-            InvalidValueError: there is a second data URI, or it is not base64.
+            InvalidValueError: there is a second document, or it is not base64.
             FieldTooLargeError: the rest of the body is over its limit.
         """
         document, at = bytearray(), 0
@@ -61,7 +70,7 @@ class BodySplitter:
                     at = self._to_end(data, at, document)
             if len(self.skeleton) > MAX_SKELETON_BYTES:
                 raise FieldTooLargeError(
-                    f"the body has more than {MAX_SKELETON_BYTES} bytes beside its data URI, which is the limit"
+                    f"the body has more than {MAX_SKELETON_BYTES} bytes beside its document, which is the limit"
                 )
         return bytes(document)
 
@@ -71,7 +80,21 @@ class BodySplitter:
         self._keep(data[at:end])
         if quote >= 0:
             self._at, self._opening = _At.OPENING, bytearray()
+            if self._is_the_keys_value():
+                self._begin_document()
         return end
+
+    def _is_the_keys_value(self) -> bool:
+        if self._key is None or bytes(self.skeleton[self._last]) != self._key:
+            return False
+        between = bytes(self.skeleton[self._last.stop : -1])  # the first byte ends the key, the last begins the value
+        return between.strip(b'" \t\r\n') == b":"
+
+    def _begin_document(self) -> None:
+        if self.has_document:
+            raise InvalidValueError("the body has two documents, one a request is accepted")
+        self._keep(PLACEHOLDER.encode())
+        self._at, self.has_document = _At.DOCUMENT, True
 
     def _open(self, data: bytes, at: int) -> int:
         """Look at a string's first bytes: whether it is a data URI."""
@@ -81,14 +104,12 @@ class BodySplitter:
             if len(self._opening) < len(SCHEME):
                 return at + 1
             at += 1
-        if self._opening.lower() != SCHEME:
-            self._keep(self._opening)
-            self._at = _At.KEPT_STRING
+        if self._opening.lower() == SCHEME and not self._key:
+            self._begin_document()
             return at
-        if self.has_document:
-            raise InvalidValueError("the body has two data URIs, one document a request is accepted")
-        self._keep(PLACEHOLDER.encode())
-        self._at, self.has_document = _At.DATA_URI, True
+        self._last = slice(len(self.skeleton), len(self.skeleton))
+        self._keep(self._opening)
+        self._at = _At.KEPT_STRING
         return at
 
     def _to_end(self, data: bytes, at: int, document: bytearray) -> int:
@@ -102,15 +123,16 @@ class BodySplitter:
         self._give(data[at:end], document)
         if data[end : end + 1] != b'"':
             return end
-        if self._at is _At.DATA_URI:
-            self._uri.end()
+        if self._at is _At.DOCUMENT:
+            self._decoder.end()
+        self._last = slice(self._last.start, len(self.skeleton))
         self._keep(b'"')
         self._at = _At.OUTSIDE
         return end + 1
 
     def _give(self, piece: bytes, document: bytearray) -> None:
-        if self._at is _At.DATA_URI:
-            document += self._uri.feed(piece)
+        if self._at is _At.DOCUMENT:
+            document += self._decoder.feed(piece)
         else:
             self._keep(piece)
 
@@ -129,11 +151,11 @@ def _strings_end(data: bytes, at: int) -> int:
     return match.end()
 
 
-class DataUri:
-    """Decodes what follows ``data:``, as it stands in JSON, piece by piece."""
+class Base64:
+    """Decodes a document as it stands in JSON, piece by piece; in a data URI it follows ``data:`` and a head."""
 
-    def __init__(self) -> None:
-        self._head: bytearray | None = bytearray()
+    def __init__(self, *, is_data_uri: bool) -> None:
+        self._head = bytearray() if is_data_uri else None
         self._escape = b""
         self._quantum = b""
         self._padded = False
@@ -198,3 +220,18 @@ class DataUri:
             return binascii.a2b_base64(quanta, strict_mode=True) if quanta else b""
         except binascii.Error as exc:
             raise InvalidValueError(MALFORMED) from exc
+
+
+def parse_object(skeleton: bytes | bytearray) -> dict[str, Any]:
+    """Parse the skeleton of a body.
+
+    Raises:
+        MalformedBodyError: it is not a JSON object.
+    """
+    try:
+        values = json.loads(skeleton)
+    except (ValueError, RecursionError) as exc:
+        raise MalformedBodyError("the body is not JSON") from exc
+    if not isinstance(values, dict):
+        raise MalformedBodyError("the body must be a JSON object")
+    return values

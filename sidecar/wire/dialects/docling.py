@@ -3,7 +3,7 @@
 Source: docling-serve's `docs/usage.md` and its OpenAPI description of version 1.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -13,8 +13,9 @@ from pydantic_core import ErrorDetails
 from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
 from sidecar.validation import explain, explain_all
-from sidecar.wire.common import OWNER, SHOWN_VALUE_CHARS
+from sidecar.wire.common import OWNER, SHOWN_VALUE_CHARS, refuse_keep_alive
 from sidecar.wire.dialects import docling_formats
+from sidecar.wire.dialects.data_uri import PLACEHOLDER, parse_object
 from sidecar.wire.dialects.mistral import ranges
 
 Format = Literal["md", "json", "html", "text", "doctags"]
@@ -24,7 +25,12 @@ LAST_PAGE = 999_999
 LONGEST_DEADLINE_S = 86_400
 """Longer deadlines mean none; docling's clients send a week by default."""
 LISTS = frozenset({"to_formats", "page_range", "ocr_lang"})
-NOT_FETCHED = "nothing is fetched here, from no source: send the document itself to /v1/convert/file"
+BASE64_KEY = "base64_string"
+"""Whose value the document is in a body of JSON."""
+NOT_FETCHED = (
+    "nothing is fetched here: sources must hold one file, as kind file with base64_string, or send it to "
+    "/v1/convert/file"
+)
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -92,12 +98,62 @@ def parse_form(fields: Mapping[str, list[str]]) -> Conversion:
         if name not in LISTS and len(values) > 1:
             raise InvalidValueError(f"{name} is given twice")
     given = {name: _items(values) if name in LISTS else values[0] for name, values in known.items()}
+    return _conversion(given, [name for name in fields if name not in ConvertForm.model_fields])
+
+
+def _conversion(given: Mapping[str, Any], unknown: Sequence[str]) -> Conversion:
     try:
         form = ConvertForm.model_validate(given)
     except ValidationError as exc:
         raise InvalidValueError(explain_all(exc, _explain)) from None
-    unknown = [name for name in fields if name not in ConvertForm.model_fields]
     return Conversion(form, tuple(unknown if form.do_ocr else [*unknown, "do_ocr"]))
+
+
+class ConvertSource(BaseModel):
+    """A document in a body of JSON."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    kind: Literal["file"] = "file"
+    base64_string: str
+    filename: str = ""
+
+
+class ConvertSourceRequest(BaseModel):
+    """Body of `POST /v1/convert/source`; options as in the form of `POST /v1/convert/file`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    sources: Annotated[list[ConvertSource], Field(min_length=1, max_length=1)] = Field(description="One file.")
+    options: dict[str, Any] = Field({}, description="The fields of `POST /v1/convert/file`.")
+    target: dict[str, Any] = Field({}, description="`kind` is `inbody`, the default.")
+
+
+def parse_source(skeleton: bytes | bytearray, *, has_document: bool) -> tuple[Conversion, str]:
+    """Parse a body of JSON whose document was taken out; return what is asked, and the file's name.
+
+    Raises:
+        MalformedBodyError: it is not a JSON object.
+        InvalidValueError: not one file, or a value that is not accepted.
+    """
+    values = parse_object(skeleton)
+    refuse_keep_alive(values)
+    match values.get("sources"):
+        case [{"base64_string": str(held)}] if held == PLACEHOLDER and has_document:
+            pass
+        case _:
+            raise InvalidValueError(NOT_FETCHED)
+    try:
+        asked = ConvertSourceRequest.model_validate(
+            {name: value for name, value in values.items() if value is not None}
+        )
+    except ValidationError as exc:
+        raise InvalidValueError(explain_all(exc, _explain)) from None
+    options = {name: value for name, value in asked.options.items() if value is not None and name != "files"}
+    options["target_type"] = asked.target.get("kind", "inbody")
+    unknown = [name for name in options if name not in ConvertForm.model_fields]
+    unknown += [name for name in values if name not in ConvertSourceRequest.model_fields]
+    return _conversion(options, unknown), asked.sources[0].filename
 
 
 def _items(values: list[str]) -> list[str]:

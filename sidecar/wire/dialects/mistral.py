@@ -3,7 +3,6 @@
 Source: docs.mistral.ai, `POST /v1/ocr` and `POST /v1/files`, and the client `mistralai` 3.7.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -11,12 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from sidecar.errors import InvalidValueError, MalformedBodyError
+from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, refuse_keep_alive
-from sidecar.wire.dialects.data_uri import PLACEHOLDER
+from sidecar.wire.dialects.data_uri import PLACEHOLDER, parse_object
 
 FILE_URL = "ocr-sidecar://files/"
 """How a URL begins that this service gave for a file; nothing is fetched from it."""
@@ -90,12 +89,7 @@ def parse_ocr(skeleton: bytes | bytearray, *, has_document: bool) -> OcrOrder:
         MalformedBodyError: it is not a JSON object.
         InvalidValueError: not one document, a URL that would have to be fetched, or no list of pages.
     """
-    try:
-        values = json.loads(skeleton)
-    except (ValueError, RecursionError) as exc:
-        raise MalformedBodyError("the body is not JSON") from exc
-    if not isinstance(values, dict):
-        raise MalformedBodyError("the body must be a JSON object")
+    values = parse_object(skeleton)
     refuse_keep_alive(values)
     try:
         asked = OcrRequest.model_validate(values)

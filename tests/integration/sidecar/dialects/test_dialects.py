@@ -1,5 +1,9 @@
 """What all dialects have in common: which ones are on, keys, quota, drain; and that bodies cut off leave nothing."""
 
+import base64
+import json
+
+import aiohttp
 import pytest
 
 from sidecar.api.app_keys import DRAIN
@@ -8,6 +12,7 @@ from sidecar.api.dialects.registry import DIALECTS
 from sidecar.settings import SettingsError
 from tests.conftest import until
 from tests.integration.sidecar.raw import KEY, connected, head
+from tests.integration.sidecar.test_openapi import Described, check
 
 ROUTES = [(route.described.method, route.described.path) for one in DIALECTS for route in one.routes]
 WORKING = [(method, path) for method, path in ROUTES if method in {"POST", "PUT"}]
@@ -53,6 +58,12 @@ async def test_no_route_answers_without_a_key(start, method, path):
     service = await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY=KEY)
     status, body = await asked(service, method, path, data=b"a" if method != "GET" else None)
     assert (status, body["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_packed_body_is_refused_on_every_route(service, method, path):
+    status, body = await asked(service, method, path, data=b"a", headers={"Content-Encoding": "gzip"})
+    assert (status, body["code"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(("method", "path"), WORKING)
@@ -104,3 +115,34 @@ async def test_warnings_are_in_a_header(start, data):
         (page,) = await response.json()
     assert (response.headers["X-Ocr-Warnings"], page["metadata"]["warnings"]) == ("pages-limited", "pages-limited")
     assert "X-Ignored-Fields" not in response.headers
+
+
+async def test_every_answer_and_error_is_as_described(service, data):
+    content = (data / "digital.pdf").read_bytes()
+    described = Described(service, (await asked(service, "GET", "/openapi.json"))[1])
+    encoded = base64.b64encode(content).decode()
+    form, files = aiohttp.FormData(), aiohttp.FormData()
+    form.add_field("file", content, filename="a.pdf")
+    files.add_field("files", content, filename="a.pdf")
+    files.add_field("to_formats", "json")
+    ocr = {"document": {"document_url": f"data:;base64,{encoded}"}}
+    source = {"sources": [{"base64_string": encoded}]}
+    _, _, kept = await described.ask("post", "/v1/files", form)
+    file_id = json.loads(kept)["id"]
+
+    for method, path, body in (
+        ("put", "/process", content),
+        ("post", "/v1/ocr", json.dumps(ocr).encode()),
+        ("post", "/v1/convert/file", files),
+        ("post", "/v1/convert/source", json.dumps(source).encode()),
+    ):
+        assert (await described.ask(method, path, body))[0] == 200
+        assert (await described.ask(method, path, b"a"))[0] in {400, 415}
+    for method, path in (("get", "/v1/files/{id}/url"), ("delete", "/v1/files/{id}")):
+        for status in (200, 404):
+            url = service.url + path.format(id=file_id if status == 200 else "nothing")
+            async with service.client.request(method, url) as response:
+                answer = response.status, response.content_type, await response.read()
+            assert answer[0] == status
+            check(described.document, method, path, answer)
+    assert (await described.ask("post", "/v1/ocr", b'{"document": {}}'))[0] == 422

@@ -1,5 +1,7 @@
 """docling-serve's synchronous conversion of a file."""
 
+import base64
+
 import aiohttp
 import pytest
 
@@ -127,11 +129,38 @@ async def test_a_form_with_too_many_fields_is_refused(service, pdf):
     assert (status, body["detail"]) == (422, "there are more than 64 fields, which is the limit")
 
 
+async def convert_source(service: Running, *sources: object, **options: object):
+    body = {"options": options, "sources": list(sources)}
+    async with service.client.post(f"{service.url}/v1/convert/source", json=body) as response:
+        return response.status, response.headers, await response.json()
+
+
+async def test_a_file_in_json_is_read_as_ragflow_sends_it(service, pdf):
+    file = {"kind": "file", "filename": "a.pdf", "base64_string": base64.b64encode(pdf).decode()}
+    chunking = {"do_chunking": True, "chunking_options": {"max_tokens": 512}}
+    status, headers, body = await convert_source(
+        service, file, from_formats=["pdf"], to_formats=["json", "md", "text"], **chunking
+    )
+    _, uploaded = await service.upload(pdf)
+    assert (status, body["status"], body["document"]["filename"]) == (200, "success", "a.pdf")
+    assert body["document"]["md_content"] == body["document"]["text_content"] == uploaded["text"]
+    assert headers["X-Ignored-Fields"] == "from_formats, do_chunking, chunking_options"
+    assert not service.spooled
+
+
+@pytest.mark.parametrize(
+    ("encoded", "status", "code"), [("AAAA", 415, "unsupported_media_type"), ("AAA", 422, "invalid_value")]
+)
+async def test_a_file_in_json_that_is_no_document_is_refused(service, encoded, status, code):
+    answered, _, body = await convert_source(service, {"kind": "file", "base64_string": encoded})
+    assert (answered, body["code"]) == (status, code)
+
+
 @pytest.mark.parametrize(
     "source",
     [
         {"sources": [{"kind": "http", "url": "http://169.254.169.254/"}]},
-        {"sources": [{"kind": "file", "base64_string": "AAAA", "filename": "a.pdf"}]},
+        {"sources": [{"kind": "s3", "endpoint": "127.0.0.1", "access_key": "a", "secret_key": "b", "bucket": "c"}]},
         {"http_sources": [{"url": "https://example.com/a.pdf"}]},
     ],
 )

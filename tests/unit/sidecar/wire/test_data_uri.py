@@ -86,8 +86,35 @@ def test_a_data_uri_without_a_comma_or_with_it_far_off_is_refused(uri):
         split(f'{{"u": "{uri}"}}'.encode())
 
 
+NAMED = (
+    b'{"options": {"a": "base64_string", "b": ["base64_string"]}, "base64_string" : "JVBERi0=", "c": "data:;base64,"}'
+)
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_document_may_be_the_value_of_a_key(step):
+    splitter = BodySplitter("base64_string")
+    assert b"".join(splitter.feed(NAMED[at : at + step]) for at in range(0, len(NAMED), step)) == b"%PDF-"
+    assert splitter.has_document
+    assert bytes(splitter.skeleton) == NAMED.replace(b"JVBERi0=", PLACEHOLDER.encode())
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"base64_string": null, "a": "AAAA"}', b'["base64_string", "AAAA"]', b'{"base64_strin\\u0067": "AAAA"}']
+)
+def test_what_only_looks_like_that_value_stays_in_the_body(body):
+    splitter = BodySplitter("base64_string")
+    assert (splitter.feed(body), splitter.has_document, bytes(splitter.skeleton)) == (b"", False, body)
+
+
+def test_a_keys_second_value_is_a_second_document():
+    splitter = BodySplitter("base64_string")
+    with pytest.raises(InvalidValueError, match="two documents"):
+        splitter.feed(b'[{"base64_string": "AAAA"}, {"base64_string": "AAAA"}]')
+
+
 def test_a_second_document_is_refused():
-    with pytest.raises(InvalidValueError, match="two data URIs, one document a request"):
+    with pytest.raises(InvalidValueError, match="two documents, one a request"):
         split(b'{"u": "data:;base64,AAAA", "v": "data:;base64,AAAA"}')
 
 
@@ -97,6 +124,6 @@ def test_the_rest_of_a_body_is_bounded_whatever_it_is_made_of(rest, step):
     body = b'{"u": "data:;base64,AAAA", "v": "' + rest * MAX_SKELETON_BYTES
     splitter = BodySplitter()
     pieces = (body[at : at + step] for at in range(0, len(body), step))
-    with pytest.raises(FieldTooLargeError, match="65536 bytes beside its data URI"):
+    with pytest.raises(FieldTooLargeError, match="65536 bytes beside its document"):
         b"".join(map(splitter.feed, pieces))
     assert len(splitter.skeleton) <= 2 * MAX_SKELETON_BYTES + 100

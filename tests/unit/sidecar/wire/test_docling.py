@@ -1,9 +1,12 @@
 """docling-serve's form, and the formats in which a document is answered."""
 
+import json
+
 import pytest
 
-from sidecar.errors import InvalidValueError
-from sidecar.wire.dialects.docling import parse_form
+from sidecar.errors import InvalidValueError, MalformedBodyError
+from sidecar.wire.dialects.data_uri import PLACEHOLDER
+from sidecar.wire.dialects.docling import parse_form, parse_source
 from sidecar.wire.dialects.docling_formats import as_docling_document, as_doctags, as_html, as_markdown, paragraphs
 
 PAGES = [(2, "One <line>\nand another\n\n \nNext & last"), (3, ""), (5, "Alone")]
@@ -59,6 +62,67 @@ def test_what_is_not_accepted_is_named(fields, said):
 def test_options_that_mean_nothing_are_named():
     fields = {"table_mode": ["fast"], "image_export_mode": ["placeholder"], "do_ocr": ["false"], "to_formats": ["md"]}
     assert parse_form(fields).ignored == ("table_mode", "image_export_mode", "do_ocr")
+
+
+def source(*sources: object, **more: object) -> bytes:
+    held = sources or ({"kind": "file", "filename": "a.pdf", "base64_string": PLACEHOLDER},)
+    return json.dumps({"sources": held} | more).encode()
+
+
+def test_a_body_of_json_has_the_same_options():
+    options = {
+        "to_formats": ["json", "md"],
+        "page_range": [2, 4],
+        "ocr_lang": None,
+        "do_chunking": True,
+        "force_ocr": True,
+    }
+    asked, filename = parse_source(source(options=options, callbacks=[]), has_document=True)
+    assert (asked.form.to_formats, asked.fields("e"), filename) == (
+        ["json", "md"],
+        {"engine": "e", "pages": "2-4"},
+        "a.pdf",
+    )
+    assert asked.ignored == ("do_chunking", "callbacks")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        source({"kind": "http", "url": "https://example.com/a.pdf"}),
+        source({"kind": "s3", "endpoint": "a"}),
+        source({"kind": "file", "base64_string": "AAAA"}),
+        source({"base64_string": PLACEHOLDER}, {"kind": "http", "url": "a"}),
+        b'{"sources": []}',
+        b'{"http_sources": [{"url": "a"}]}',
+        b"{}",
+    ],
+)
+def test_nothing_is_fetched_from_a_source(body):
+    with pytest.raises(InvalidValueError, match="nothing is fetched here: sources must hold one file"):
+        parse_source(body, has_document=True)
+    with pytest.raises(InvalidValueError, match="nothing is fetched here"):
+        parse_source(source(), has_document=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"target": {"kind": "put", "url": "http://a"}}, "target_type is 'put', accepted: 'inbody'"),
+        ({"options": {"to_formats": ["yaml"]}}, "to_formats.0 is 'yaml'"),
+        ({"options": {"page_range": [1]}}, "page_range"),
+        ({"options": []}, "options is"),
+        ({"target": "a"}, "target is 'a'"),
+    ],
+)
+def test_what_a_body_of_json_may_not_ask_is_named(more, said):
+    with pytest.raises(InvalidValueError, match=said):
+        parse_source(source(**more), has_document=True)
+
+
+def test_a_body_that_is_no_object_is_refused():
+    with pytest.raises(MalformedBodyError, match="JSON"):
+        parse_source(b"[1", has_document=False)
 
 
 def test_markdown_is_what_was_read_with_what_shall_stand_between_pages():
