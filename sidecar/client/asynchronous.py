@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from sidecar.client import answers
 from sidecar.client.answers import Document, Embeddings, Event, Health, Models, NotOursError, Ranking, Summary
-from sidecar.client.exchange import CONNECT_S, MAX_LINE_BYTES, Exchange, Request
+from sidecar.client.exchange import CONNECT_S, Exchange, Request
 from sidecar.client.failures import BadAnswerError
 from sidecar.client.fields import ReadFields, render_fields
 from sidecar.client.upload import Source, open_upload
@@ -58,6 +58,7 @@ class AsyncClient:
         self._patience_s = patience_s
         self._connector = connector
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -70,7 +71,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; calls in flight fail."""
+        """Close all connections; calls in flight fail, and further ones are a ``RuntimeError``."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
@@ -179,13 +181,18 @@ class AsyncClient:
             raise BadAnswerError(f"what answers at {self.url} is no sidecar") from exc
 
     def _exchange(self) -> Exchange:
-        """Return what sends requests; connections belong to the event loop of the first call."""
+        """Return what sends requests; connections belong to the event loop of the first call.
+
+        Raises:
+            RuntimeError: the client is closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the client is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=self._connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
                 headers=self._headers,
-                read_bufsize=MAX_LINE_BYTES,
             )
         return Exchange(self._session, self.url, self._patience_s)
 

@@ -18,6 +18,7 @@ from sidecar.client.failures import (
     parse_error,
     printable,
 )
+from sidecar.client.lines import LineSplitter, LineTooLongError
 from sidecar.client.retries import next_pause_s, parse_retry_after
 
 CONNECT_S = 10.0
@@ -86,14 +87,24 @@ class Exchange:
 
     async def lines(self, request: Request, deadline_s: float | None) -> AsyncGenerator[bytes, None]:
         """Send a request; yield the lines of its answer as they arrive. As :meth:`answered`."""
+        splitter = LineSplitter(MAX_LINE_BYTES)
         async with self.answered(request, deadline_s) as response:
-            while True:
-                with self.translated():
-                    async with asyncio.timeout_at(deadline_s):
-                        line = await response.content.readline()
-                if not line:
-                    return
-                yield line
+            while piece := await self._piece(response, deadline_s):
+                for line in self._lines(splitter, piece):
+                    yield line
+        if splitter.rest:
+            yield splitter.rest
+
+    async def _piece(self, response: aiohttp.ClientResponse, deadline_s: float | None) -> bytes:
+        with self.translated():
+            async with asyncio.timeout_at(deadline_s):
+                return await response.content.readany()
+
+    def _lines(self, splitter: LineSplitter, piece: bytes) -> list[bytes]:
+        try:
+            return splitter.feed(piece)
+        except LineTooLongError as exc:
+            raise BadAnswerError(f"a line of the answer of {self._url} is too long") from exc
 
     async def _send(self, request: Request) -> aiohttp.ClientResponse:
         return await self._session.request(
@@ -123,12 +134,10 @@ class Exchange:
 
     async def _read(self, response: aiohttp.ClientResponse, max_bytes: int, deadline_s: float | None) -> bytes:
         body = bytearray()
-        with self.translated():
-            async with asyncio.timeout_at(deadline_s):
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > max_bytes:
-                        raise BadAnswerError(f"the answer of {self._url} is larger than {max_bytes} bytes")
+        while piece := await self._piece(response, deadline_s):
+            body += piece
+            if len(body) > max_bytes:
+                raise BadAnswerError(f"the answer of {self._url} is larger than {max_bytes} bytes")
         return bytes(body)
 
     @contextmanager
@@ -143,8 +152,6 @@ class Exchange:
             raise UnreachableError(f"the service at {self._url} cannot be reached: {why}") from exc
         except TimeoutError as exc:
             raise TimedOutError(f"the service at {self._url} did not answer in the time that was given") from exc
-        except (aiohttp.http.HttpProcessingError, ValueError) as exc:  # aiohttp's words on a line beyond its buffer
-            raise BadAnswerError(f"a line of the answer of {self._url} is too long") from exc
 
 
 def _left_s(deadline_s: float | None) -> float:

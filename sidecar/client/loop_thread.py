@@ -18,7 +18,14 @@ class LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine; if the waiting is interrupted, as by Ctrl-C, it is cancelled."""
+        """Wait for a coroutine; if the waiting is interrupted, as by Ctrl-C, it is cancelled.
+
+        Raises:
+            RuntimeError: the thread has ended.
+        """
+        if self.is_closed:
+            coroutine.close()
+            raise RuntimeError("the client is closed")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()

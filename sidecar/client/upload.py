@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ class Upload:
         self.file = file
         self.start = file.tell()
         self.size = file.seek(0, os.SEEK_END) - self.start
+        self._one_at_a_time = threading.Lock()
         self.failure: OSError | None = None
         """Why the file could not be read while it was sent; the connection breaks then, and tells less."""
 
@@ -57,8 +59,9 @@ class Upload:
 
     def read(self, place: int) -> bytes:
         """Read the next bytes from a place in the document."""
-        self.file.seek(self.start + place)
-        chunk = self.file.read(min(CHUNK_BYTES, self.size - place))
+        with self._one_at_a_time:  # a try that was given up may still read in its thread while the next one begins
+            self.file.seek(self.start + place)
+            chunk = self.file.read(min(CHUNK_BYTES, self.size - place))
         if not chunk:
             raise OSError("the file became shorter while it was sent")
         return chunk

@@ -90,7 +90,9 @@ async def _serve_http(url: str, folder: Folder | None, address: tuple[str, int])
     server = make_server(_with_caller_s_key(url), folder)
     # Stateless: each request has its key, and no session can be taken over with another.
     app = Doorkeeper(server.streamable_http_app(streamable_http_path=PATH, stateless_http=True, host=address[0]), url)
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=GRACE_S)
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="on", ws="none", server_header=False, timeout_graceful_shutdown=GRACE_S
+    )
     with _listen(address) as listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

@@ -69,11 +69,18 @@ def qdrant(names: dict[str, Any]) -> None:
     ]
 
 
+def litellm(names: dict[str, Any]) -> None:
+    """All pages' text in one."""
+    assert len(names["answer"].pages) == 4
+    assert NUMBER in names["text"]
+
+
 ROWS = (
     Row("langchain-core", "recipe: loader, vector store, reranker", recipe("LangChain", langchain)),
     Row("llama-index-core", "recipe: reader, index, reranker", recipe("LlamaIndex", llama_index)),
     Row("haystack-ai", "recipe: converter, embedder, store", recipe("Haystack", haystack)),
     Row("qdrant-client", "recipe: hybrid search of a document's pages, reranked", recipe("Qdrant", qdrant)),
+    Row("litellm", "recipe: `ocr` of a document", recipe("Programs for docling-serve or Mistral OCR", litellm)),
 )
 
 if __name__ == "__main__":

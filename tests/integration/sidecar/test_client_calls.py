@@ -98,5 +98,7 @@ async def test_the_blocking_client_does_the_same(retrieving, data):
             with pytest.raises(TypeError, match="'page'"):
                 client.stream(data / "digital.pdf", page=1)
         client.close()
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            client.read(data / "digital.pdf")
 
     await asyncio.gather(*(asyncio.to_thread(use) for _ in range(2)))

@@ -1,15 +1,18 @@
 """The public client against what is no sidecar, or means no good: each ends in one of its exceptions, soon."""
 
 import asyncio
+import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
 
 from sidecar.client import AsyncClient, BadAnswerError, BusyError, Client, ServiceError, TimedOutError, UnreachableError
 from sidecar.client.exchange import MAX_ANSWER_BYTES, MAX_LINE_BYTES
+from tests.conftest import until
 
 DOCUMENT = b"%PDF-" + bytes(100_000)
 KEY = "k" * 40
@@ -39,30 +42,45 @@ class Stranger:
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-            self.times.append(asyncio.get_running_loop().time())
-            if self.reads and b"multipart/form-data" in self.asked[-1]:
-                await reader.readuntil(b"--\r\n")
-            writer.write(self.answers[min(len(self.asked), len(self.answers)) - 1])
-            await writer.drain()
-            if self.is_silent_after:
-                await reader.read()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        self.times.append(asyncio.get_running_loop().time())
+        if self.reads and b"multipart/form-data" in self.asked[-1]:
+            await reader.readuntil(b"--\r\n")
+        writer.write(self.answers[min(len(self.asked), len(self.answers)) - 1])
+        await writer.drain()
+        if self.is_silent_after:
+            await reader.read()
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(handle: Handler) -> AsyncIterator[str]:
+    """Serve connections; gives the URL. All of them are closed at the end."""
+    open_now: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now[asyncio.current_task()] = writer
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await handle(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1024 * 1024)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in open_now.values():
+            writer.transport.abort()
+        await asyncio.gather(*open_now)
 
 
 @asynccontextmanager
 async def stranger(*answers: bytes, **traits: bool) -> AsyncIterator[Stranger]:
     one = Stranger(list(answers), **traits)
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0, limit=1024 * 1024)
-    one.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(one.serve) as one.url:
         yield one
-    finally:
-        server.close()
 
 
 async def read(client: AsyncClient, **more: float) -> object:
@@ -71,6 +89,14 @@ async def read(client: AsyncClient, **more: float) -> object:
 
 async def stream(client: AsyncClient, **more: float) -> object:
     return [event async for event in client.stream(DOCUMENT, **more)]
+
+
+async def read_much(client: AsyncClient) -> object:
+    return await client.read(b"%PDF-" + bytes(30_000_000))
+
+
+async def stream_much(client: AsyncClient) -> object:
+    return [event async for event in client.stream(b"%PDF-" + bytes(30_000_000))]
 
 
 async def embed(client: AsyncClient, **more: float) -> object:
@@ -226,6 +252,74 @@ async def test_an_error_while_the_document_is_still_sent_is_the_error():
     assert (raised.value.code, raised.value.request_id) == ("too_large", "r")
 
 
+class Deaf(Stranger):
+    """A server that answers at once, and takes nothing of what it is sent."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self.answers[min(len(self.asked), len(self.answers)) - 1])
+        await writer.drain()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("call", [read_much, stream_much], ids=["read", "stream"])
+async def test_who_answers_and_takes_nothing_more_does_not_hold_the_caller(call):
+    refused = answer(b'{"code": "too_large", "detail": "d"}', "413 Content Too Large")
+    deaf = Deaf([refused])
+    async with serving(deaf.serve) as url, AsyncClient(url) as client, asyncio.timeout(20):
+        with pytest.raises(ServiceError, match="too_large"):
+            await call(client)
+
+
+class Interleaved(io.BytesIO):
+    """A document whose first read, in a thread, goes on while the document is sent again."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.seeks = 0
+        self.reads = 0
+        self.sought_again = threading.Event()
+        self.first_was_read = threading.Event()
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self.seeks += 1
+        found = super().seek(place, whence)
+        if self.seeks > 2:  # one measured it, one began to read it
+            self.sought_again.set()
+        return found
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > 1:
+            self.first_was_read.wait(1.0)
+            return super().read(size)
+        self.sought_again.wait(1.0)
+        chunk = super().read(size)
+        self.first_was_read.set()
+        return chunk
+
+
+async def test_a_document_that_is_sent_again_while_the_first_try_still_reads_it_arrives_whole():
+    busy = answer(b"", "429 Too Many Requests", Retry_After="0")
+    content = b"%PDF-" + bytes(range(256)) * 4000
+    document = Interleaved(content)
+    received = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        received.append(b"")
+        if len(received) == 1:
+            await until(lambda: document.reads == 1)
+        else:
+            received[-1] = await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        writer.write(busy if len(received) == 1 else answer(WHOLE))
+        await writer.drain()
+
+    async with serving(serve) as url, AsyncClient(url) as client:
+        await client.read(document)
+    assert content in received[1]
+
+
 async def test_an_error_page_of_a_proxy_has_its_status():
     page = answer(b"<html>" + b"x" * 1_000_000, "502 Bad Gateway", Content_Type="text/html")
     async with stranger(page) as other, AsyncClient(other.url) as client:
@@ -240,29 +334,30 @@ class Flood(Stranger):
     sent = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            while True:
-                writer.write(self.answers[0])
-                self.sent += len(self.answers[0])
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(self.answers[0])
+            self.sent += len(self.answers[0])
+            await writer.drain()
 
 
 @pytest.mark.parametrize(
-    ("call", "most"), [(stream, 4 * MAX_LINE_BYTES), (embed, 2 * MAX_ANSWER_BYTES)], ids=["a line", "a body"]
+    ("call", "most"), [(stream, 2 * MAX_LINE_BYTES), (embed, 2 * MAX_ANSWER_BYTES)], ids=["a line", "a body"]
 )
 async def test_an_endless_answer_is_cut_off(call, most):
     flood = Flood([b" " * 1_000_000])
-    server = await asyncio.start_server(flood.serve, "127.0.0.1", 0)
-    async with server, AsyncClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+    async with serving(flood.serve) as url, AsyncClient(url) as client:
         with pytest.raises(BadAnswerError, match=r"too long|larger"):
             await call(client, timeout_s=60)
     assert flood.sent < most
+
+
+async def test_a_client_that_is_closed_says_so():
+    client = AsyncClient("http://127.0.0.1:9")
+    await client.close()
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        await read(client)
 
 
 async def test_the_blocking_client_meets_the_same():

@@ -117,10 +117,23 @@ async def test_models_are_found_below_the_base_url_that_a_recipe_gives(keyed, na
         await rerank(url)
 
 
-async def test_open_webui_embeds_and_reranks(keyed):
+async def test_open_webui_reads_embeds_and_reranks(keyed, data):
     lines = code_of("Open WebUI", "sh").replace(WRITTEN, keyed.url).replace("the-key", KEY).splitlines()
     settings = dict(line.split("=", 1) for line in lines)
-    assert {settings["RAG_OPENAI_API_KEY"], settings["RAG_EXTERNAL_RERANKER_API_KEY"]} == {KEY}
+    keys = ("RAG_OPENAI_API_KEY", "RAG_EXTERNAL_RERANKER_API_KEY", "EXTERNAL_DOCUMENT_LOADER_API_KEY")
+    assert {settings[name] for name in keys} == {KEY}
+    pages = await send(
+        "PUT",
+        f"{settings['EXTERNAL_DOCUMENT_LOADER_URL']}/process",
+        data=(data / "digital.pdf").read_bytes(),
+        headers={
+            "Authorization": f"Bearer {settings['EXTERNAL_DOCUMENT_LOADER_API_KEY']}",
+            "Content-Type": "application/pdf",
+            "X-Filename": "scan.pdf",
+        },
+        timeout=aiohttp.ClientTimeout(float(settings["EXTERNAL_DOCUMENT_LOADER_TIMEOUT"])),
+    )
+    assert NUMBER in pages[0]["page_content"]
     await embed(f"{settings['RAG_OPENAI_API_BASE_URL']}/embeddings")
     await rerank(settings["RAG_EXTERNAL_RERANKER_URL"])
 
