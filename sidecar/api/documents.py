@@ -15,6 +15,7 @@ from sidecar.api.app_keys import (
     PROFILE_STORE,
     QUOTA,
     READER,
+    RECIPES,
     REQUEST_ID,
     SETTINGS,
     SPOOL,
@@ -136,6 +137,7 @@ def _job(request: web.Request, asked: ocr.ReadRequest, path: Path, profiles: Pro
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
         Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
+        app[RECIPES],
     )
     languages = asked.languages or settings.languages
     order = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, caller_of(request))
