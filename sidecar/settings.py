@@ -192,6 +192,14 @@ class Settings(BaseModel):
         min_length=1,
         description="Model of the engine `np-dms-ocr`, where the profile names none; shown by `/health`.",
     )
+    recipe: str | None = Field(
+        None,
+        alias="OCR_RECIPE",
+        max_length=4096,
+        description="Recipe of the model where the profile names none: `generic`, `typhoon-ocr-1.0`, "
+        "`typhoon-ocr-1.5`, `glm-ocr`, `dots.ocr`, `deepseek-ocr`, `olmocr-2`, `qwen-vl`, or the path of a YAML file "
+        "with one of your own. Unset: the one whose models are called as the model is, else `generic`.",
+    )
     parallel_pages: int = Field(
         4,
         alias="OCR_PARALLEL_PAGES",

@@ -16,6 +16,7 @@ from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
+from sidecar.profiles.recipe import RecipeBook
 from sidecar.profiles.store import ProfileStore
 from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.placement import Placement
@@ -46,6 +47,7 @@ WORKERS = web.AppKey("WORKERS", WorkerPool)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """The traits of all engines, including those that are not configured."""
+RECIPES = web.AppKey("RECIPES", RecipeBook)
 READER = web.AppKey("READER", DocumentReader)
 DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
 """The routes of the dialects that are on."""

@@ -104,7 +104,12 @@ class VisionEngine:
         question = PageQuestion(
             order.instructions,
             page.picture,
-            wanted_parameters(order.instructions.params, order.instructions.retry.temperature_step, attempt),
+            wanted_parameters(
+                order.instructions.params,
+                order.instructions.retry.temperature_step,
+                attempt,
+                order.instructions.recipe.stop,
+            ),
             residency.keep_alive_seconds,
             ends_s,
             FAIR_SHARE * order.page_timeout_s,
@@ -115,7 +120,9 @@ class VisionEngine:
                 stream = await self.servers.ask(question)
         except SidecarError as exc:
             raise TryFailedError(self.gate.explain(exc, admitted), question.sent, residency) from exc
-        answer = judge(stream.content, stream.done_reason, prompt.texts(order.instructions))
+        answer = judge(
+            stream.content, stream.done_reason, prompt.texts(order.instructions), order.instructions.recipe.answer
+        )
         return PageText(
             trim(answer.text),
             verdict=answer.verdict,
@@ -136,6 +143,7 @@ class VisionEngine:
             num_ctx=instructions.params.num_ctx or 0,
             active_profile=order.active_profile,
             cap_s=instructions.keep_alive_cap_s,
+            longest_side=instructions.recipe.longest_side or 0,
             ends_s=ends_s,
         )
 

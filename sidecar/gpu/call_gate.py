@@ -54,7 +54,10 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call that is to be made. ``model_key`` is the model's digest, or its name; ``cap_s`` caps its residency."""
+    """A call that is to be made. ``model_key`` is the model's digest, or its name; ``cap_s`` caps its residency.
+
+    ``longest_side``: of the picture, in pixels; 0: as the policy says.
+    """
 
     model: str
     model_key: str
@@ -62,6 +65,7 @@ class Asked:
     active_profile: str | None
     cap_s: int
     ends_s: float
+    longest_side: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class CallGate:
             gpu=headroom.gpu_key,
             model=asked.model_key,
             num_ctx=asked.num_ctx,
-            longest_side=self._policy.longest_side,
+            longest_side=asked.longest_side or self._policy.longest_side,
         )
 
     async def _wait_for_room(self, asked: Asked) -> VramHeadroom:

@@ -195,6 +195,8 @@ class EngineFacts:
 
     model: EngineModel
     parameters: Mapping[str, object]
+    recipe: str | None = None
+    """The recipe by which it was asked, where the engine follows profiles."""
 
 
 class PageSlots(Protocol):

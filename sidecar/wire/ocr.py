@@ -317,6 +317,7 @@ class SummaryBody(Wire):
     model_used: str | None
     model_digest: str | None = Field(None, description="SHA-256 of that model, where the model server tells it.")
     profile: ProfileBody | None
+    recipe: str | None = Field(None, description="The recipe by which the model was asked.")
     parameters: dict[str, Any] = Field(description="What was really sent to the engine.")
     residency: ResidencyBody | None
     warnings: list[str]

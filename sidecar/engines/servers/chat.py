@@ -1,6 +1,6 @@
 """What an engine asks a model server, whichever it is, and what comes back. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -117,12 +117,14 @@ class ModelClient(Protocol):
         """Hold the session during the block."""
 
 
-def wanted_parameters(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
-    """Return what was set, by our names, for the ``attempt``-th try.
+def wanted_parameters(
+    params: RuntimeParams, temperature_step: float, attempt: int, stop: Sequence[str] = ()
+) -> dict[str, object]:
+    """Return what was set, by our names, for the ``attempt``-th try; ``stop``: texts at which the model stops.
 
     A further attempt gets its own seed, and a higher temperature if one is set: the model's default is not known here.
     """
-    wanted: dict[str, object] = params.model_dump(exclude_none=True)
+    wanted: dict[str, object] = params.model_dump(exclude_none=True) | ({"stop": list(stop)} if stop else {})
     if attempt > 1:
         wanted["seed"] = attempt
         if params.temperature is not None:

@@ -17,7 +17,7 @@ class ServerKind(StrEnum):
 
 PENALTY = {ServerKind.LLAMA_CPP: "repeat_penalty", ServerKind.VLLM: "repetition_penalty"}
 """The name of ``repeat_penalty``. Others have none: a field that they do not know passes in silence."""
-COMMON = ("temperature", "top_p", "max_tokens", "seed")
+COMMON = ("temperature", "top_p", "max_tokens", "seed", "stop")
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 """A page needs no thoughts. Servers of other kinds may refuse what they do not know."""
 

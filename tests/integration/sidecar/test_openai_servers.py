@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from sidecar.cli.doctor import examine
 from sidecar.settings import public_url
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governor, pages
@@ -334,9 +335,12 @@ async def test_a_page_goes_on_where_its_server_cannot_be_reached(two):
 async def test_each_server_is_sent_parameters_by_its_own_names(two):
     fakes, _start = two
     governed = await _start(OCR_PARALLEL_PAGES="1", **NONE)
+    await until(lambda: all(one.watch.failure is None for one in model_servers(governed).all))
     for fake in fakes:
-        fake.latency_s = 0.3
-    await governed.read(pages(2), repeatPenalty="1.1")
+        fake.latency_s = 60
+    reading = asyncio.create_task(asked(governed, pages(2), repeatPenalty="1.1"))
+    await until(lambda: all(fake.chats for fake in fakes))
+    reading.cancel()
     assert [fake.chats[0].body.get("repetition_penalty") for fake in fakes] == [1.1, None]
     assert [fake.chats[0].body.get("repeat_penalty") for fake in fakes] == [None, 1.1]
 
@@ -407,3 +411,33 @@ async def test_a_client_that_goes_through_the_answer_sees_nulls_where_nothing_is
     async with governed.service.client.post(f"{governed.service.url}/ocr-upload", data=form) as response:
         body = await response.json()
     assert body["pages"][0]["attempts"][0]["residency"]["keepAliveSeconds"] is None
+
+
+# ── the doctor ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def findings(**environ: str) -> dict[str, tuple[bool, str]]:
+    """What the doctor says of model servers."""
+    found = await asyncio.to_thread(lambda: list(examine({"OCR_AUTH_MODE": "network"} | environ)))
+    return {one.detail: (one.ok, one.remedy) for one in found if one.what in ("model server", "Ollama")}
+
+
+@KINDS
+async def test_the_doctor_asks_the_server_and_names_the_model(fake):
+    assert await findings(**fake.environment) == {
+        "answers; np-dms-ocr:latest is installed": (True, "set OCR_MODEL to a name that it serves")
+    }
+
+
+async def test_the_doctor_tells_of_each_server_what_is_wrong_with_it(two):
+    fakes, _ = two
+    fakes[1].key = "sesame"
+    urls = [*(fake.url for fake in fakes), "http://127.0.0.1:9/v1"]
+    told = await findings(OCR_MODEL_API="openai", OCR_MODEL_URL=",".join(urls), OCR_MODEL="other")
+    first, second, third = map(public_url, urls)
+    refused = "the model server refuses the key of OCR_MODEL_KEY_FILE, or wants one"
+    assert {detail: ok for detail, (ok, _) in told.items()} == {
+        f"{first}: answers; other is not installed": False,
+        f"{second}: {refused}": False,
+        f"{third}: does not answer at OCR_MODEL_URL": False,
+    }

@@ -35,6 +35,7 @@ SETTINGS = [
     ("OCR_MODEL_KEY_FILE", "model_key_file", None, "/run/model-key", Path("/run/model-key")),
     ("OCR_MODEL_SERVER", "model_server", None, "vllm", "vllm"),
     ("OCR_MODEL", "ocr_model", "np-dms-ocr:latest", "np-dms-ocr:2", "np-dms-ocr:2"),
+    ("OCR_RECIPE", "recipe", None, "qwen-vl", "qwen-vl"),
     ("OCR_LANGUAGES", "languages", "tha+eng", "eng", "eng"),
     ("TESSDATA_PREFIX", "tessdata_dir", None, "/usr/share/tessdata", Path("/usr/share/tessdata")),
     ("OCR_DPI", "dpi", 300, "72", 72),
