@@ -258,6 +258,33 @@ async def test_a_rush_on_the_ops_port_holds_no_probe_up(service):
     assert status_of(answer) == 200  # if each were spared for a second: after 14
 
 
+async def test_callers_who_still_send_after_their_answer_hold_no_probe_up(service):
+    async with contextlib.AsyncExitStack() as senders:
+        for _ in range(64):  # as many as the ops port has connections
+            reader, writer = await senders.enter_async_context(connected(service.ops))
+            writer.write(head("GET", "/livez", {"Content-Length": "1000000"}) + b"x")
+            assert status_of(await reader.readuntil(b"\r\n")) == 200
+        answer = await ask(service.ops, head("GET", "/livez", {"Connection": "close"}), seconds=2)
+    assert status_of(answer) == 200  # if each lingered for its five seconds, after as long
+
+
+@pytest.mark.parametrize("port", ["url", "ops"])
+async def test_callers_who_read_no_answer_keep_nobody_out(start, port):
+    service = await start(OCR_MAX_CONNECTIONS="64")  # as many as the ops port has
+    url, path = getattr(service, port), "/openapi.json" if port == "url" else "/metrics"
+    host, number = url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as deaf:
+        for _ in range(64):
+            caller = deaf.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(caller, (host, int(number)))
+            caller.send(head("GET", path, {}) * 400)
+        await asyncio.sleep(1.5)  # on the API's port nothing more can be written to any
+        answer = await ask(url, head("GET", "/openapi.json", {"Connection": "close"}), seconds=5)
+    assert status_of(answer) == (200 if port == "url" else 404)
+
+
 async def test_a_head_that_does_not_come_ends_the_connection(start):
     service = await start(OCR_HEAD_SECONDS="0.3")
     for begun in (b"", b"GET /health HTT", head("GET", "/health", {}) + b"GET /hea"):
