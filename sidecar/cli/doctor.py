@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
@@ -71,6 +72,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     if settings.state_dir:
         yield _state(settings.state_dir)
     yield from _retrieval(settings)
+    yield _mcp()
 
 
 def _readers(settings: Settings) -> set[str]:
@@ -146,6 +148,13 @@ def _ollama(settings: Settings, *, needed: bool) -> Finding:
     detail = f"answers; {wanted} is {'installed' if found else 'not installed'}"
     remedy = f"ollama pull {wanted}, or create it from its Modelfile"
     return Finding("Ollama", ok=found, detail=detail, remedy=remedy, needed=needed)
+
+
+def _mcp() -> Finding:
+    there = find_spec("mcp") is not None
+    detail = "serves language models" if there else "not installed; language models cannot ask for documents"
+    remedy = "pip install --constraint requirements.lock '.[mcp]'"
+    return Finding("the command mcp", ok=there, detail=detail, remedy=remedy)
 
 
 def _state(folder: Path) -> Finding:
