@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
@@ -76,6 +77,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     if settings.state_dir:
         yield _state(settings.state_dir)
     yield from _retrieval(settings)
+    yield _mcp()
 
 
 def _readers(settings: Settings) -> set[str]:
@@ -182,6 +184,13 @@ def _model_servers(settings: Settings, *, needed: bool) -> Iterator[Finding]:
 
 def _at(server: str, detail: str, settings: Settings) -> str:
     return detail if len(settings.model_server_urls) == 1 else f"{server}: {detail}"
+
+
+def _mcp() -> Finding:
+    there = find_spec("mcp") is not None
+    detail = "serves language models" if there else "not installed; language models cannot ask for documents"
+    remedy = "pip install --constraint requirements.lock '.[mcp]'"
+    return Finding("the command mcp", ok=there, detail=detail, remedy=remedy)
 
 
 def _state(folder: Path) -> Finding:

@@ -138,6 +138,12 @@ def test_the_plain_install_reads_documents(tmp_path):
     assert "LCBP3-RFA-2025-5932-7" in ended.stdout
 
 
+def test_the_doctor_tells_what_the_plain_install_lacks(tmp_path):
+    ended = run_without(tmp_path, closure(PROJECT["dependencies"]), "sidecar", "doctor")
+    assert "absent   the command mcp: not installed" in ended.stdout, ended.stderr
+    assert "-> pip install --constraint requirements.lock '.[mcp]'" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -5,6 +5,7 @@ The stand-ins are written after what the programs send; those for Python librari
 """
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -115,6 +116,22 @@ async def test_models_are_found_below_the_base_url_that_a_recipe_gives(keyed, na
     await embed(f"{base}/embeddings")
     for url in {f"{base}/rerank", urljoin(base, "/rerank")} if name == "RAGFlow" else {f"{base}/rerank"}:
         await rerank(url)
+
+
+async def test_ragflow_reads_by_docling_s_api_without_a_key(service, data):
+    settings = dict(line.split("=", 1) for line in code_of("RAGFlow", "sh").splitlines())
+    url = settings["DOCLING_SERVER_URL"].replace(WRITTEN, service.url)
+    async with service.client.head(f"{url}/openapi.json") as response:  # how it finds out whether the server is there
+        assert response.status == 200
+    file = {"kind": "file", "filename": "scan.pdf"}
+    file["base64_string"] = base64.b64encode((data / "digital.pdf").read_bytes()).decode()
+    chunking = {"do_chunking": True, "chunking_options": {"max_tokens": 512, "overlap": 50}}
+    options = {"from_formats": ["pdf"], "to_formats": ["json", "md", "text"], "page_range": [1, 2]} | chunking
+    answer = await send("POST", f"{url}/v1/convert/source", json={"options": options, "sources": [file]})
+    document = answer["document"]
+    assert NUMBER in document["md_content"]
+    assert document["json_content"]["body"]["children"], "what it walks through"
+    assert any(NUMBER in one["text"] for one in document["json_content"]["texts"])
 
 
 async def test_open_webui_reads_embeds_and_reranks(keyed, data):
