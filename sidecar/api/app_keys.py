@@ -25,7 +25,7 @@ from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
 from sidecar.wire.dialects.described import Described

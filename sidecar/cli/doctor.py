@@ -18,10 +18,10 @@ from sidecar.errors import DeadlineError, EngineUnavailableError, ServerState, S
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
-from sidecar.runtime import sandbox
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.cores import usable_cores
-from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
+from sidecar.runtime.workers import sandbox
+from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 from sidecar.service.engines import ENGINES, check_engines, default_engine
 from sidecar.service.model_clients import model_clients
 from sidecar.service.ocr_wiring import worker_limits

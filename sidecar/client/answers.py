@@ -106,6 +106,7 @@ class Summary(Answer):
     model_used: str | None = None
     model_digest: str | None = None
     profile: ProfileUsed | None = None
+    recipe: str | None = None
     parameters: dict[str, Any] = {}
     residency: Residency | None = None
     warnings: list[str] = []

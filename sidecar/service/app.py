@@ -56,7 +56,7 @@ from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all

@@ -17,7 +17,7 @@ from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread
-from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.runtime.workers.pool import WorkerLimits
 from sidecar.service.engines import EngineFactory, check_engines, default_engine
 from sidecar.settings import Settings, SettingsError
 

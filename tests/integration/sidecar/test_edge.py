@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.api.app_keys import SPOOL
 from sidecar.api.dialects.registry import DIALECTS
-from sidecar.runtime import sandbox
+from sidecar.runtime.workers import sandbox
 from sidecar.service.app import API_ROUTES
 from sidecar.service.engines import ENGINES
 from tests.conftest import until

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import pebble
 
 from sidecar.errors import DeadlineError
-from sidecar.runtime import sandbox
-from sidecar.runtime.worker_process import limit_process
+from sidecar.runtime.workers import sandbox
+from sidecar.runtime.workers.process import limit_process
 
 log = logging.getLogger(__name__)
 
