@@ -106,6 +106,7 @@ class Summary(Answer):
     model_used: str | None = None
     model_digest: str | None = None
     profile: ProfileUsed | None = None
+    recipe: str | None = None
     parameters: dict[str, Any] = {}
     residency: Residency | None = None
     warnings: list[str] = []
@@ -179,6 +180,8 @@ class Health(Answer):
     engine: str = ""
     ocr_model: str = ""
     ollama_url: str | None = None
+    model_api: str = "ollama"
+    model_urls: list[str] = []
     ocr_engine: str = ""
     version: str = ""
     reasons: list[str] = []

@@ -22,7 +22,7 @@ from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.api.dialects.registry import DIALECTS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch
+from sidecar.engines import model_servers, model_watch
 from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
 from sidecar.mcp import folder, results, tools
@@ -266,10 +266,10 @@ def readiness_reasons() -> set[str]:
     sources = "".join(path.read_text(encoding="utf-8") for path in (Path(health.__file__), *engine_modules))
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', sources))
-    states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
+    states = (model_watch.STARTING, model_watch.MISSING, *(f"{model_watch.SERVER}{one}" for one in errors.ServerState))
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
-    assert used == {"STARTING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
-    return reasons.union(states)
+    assert used == {"STARTING", "LOADING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
+    return reasons.union(states, (model_servers.CIRCUIT_OPEN,))
 
 
 def constants(module, pattern: str) -> set[str]:

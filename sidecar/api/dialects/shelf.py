@@ -15,7 +15,7 @@ MAX_FILES = 1000
 MAX_FILES_EACH = 100
 """Of one key: who removes its files after it has read them never has as many."""
 RETRY_AFTER_S = 30
-TIDY_EACH_S = 5.0
+TIDY_EACH_S = 1.0
 COPY_BYTES = 1024 * 1024
 
 
@@ -79,6 +79,7 @@ class Shelf:
             raise QueueFullError(
                 f"the files that are kept have {self.size_bytes} bytes, no more fit", retry_after_s=RETRY_AFTER_S
             )
+        file.close()  # a thousand descriptors would be missed elsewhere
         ends_s = time.monotonic() + self.keep_s
         kept = KeptFile(secrets.token_hex(16), name, caller, file.path, file.size_bytes, ends_s, held.pop_all())
         self._files[kept.id] = kept

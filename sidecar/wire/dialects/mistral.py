@@ -131,12 +131,12 @@ def _one_more(number: str) -> str:
 
 def ranges(numbers: Iterable[int]) -> str:
     """Write page numbers as ranges, such as ``1-3,7``."""
-    found: list[list[int]] = []
+    found: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):
         if found and number == found[-1][1] + 1:
-            found[-1][1] = number
+            found[-1] = (found[-1][0], number)
         else:
-            found.append([number, number])
+            found.append((number, number))
     return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
 
 

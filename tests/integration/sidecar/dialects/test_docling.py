@@ -61,11 +61,16 @@ async def test_pages_are_cut_at_the_documents_end(service, pdf):
     assert (status, body["detail"]) == (422, "pages asks for page 5, the document has 4")
 
 
-async def test_the_engine_reads_every_page_where_it_is_forced(service, pdf):
-    _, _, body = await convert(service, pdf, {"force_ocr": "true", "page_range": ["1", "1"]})
-    _, _, plain = await convert(service, pdf, {"page_range": ["1", "1"]})
-    _, uploaded = await service.upload(pdf, engine="tesseract", pages="1")
-    assert body["document"]["md_content"] == uploaded["text"] != plain["document"]["md_content"]
+async def test_the_engine_reads_every_page_where_it_is_forced(start):
+    service = await start(OCR_LANGUAGES="eng")
+    page = PdfMaker().text_page(1).finish()
+    for fields in ({}, {"force_ocr": "false"}, {"force_ocr": "true"}):
+        _, _, body = await convert(service, page, fields)
+        assert "submits the shop drawing" in body["document"]["md_content"]
+    async with service.client.get(f"{service.ops}/metrics") as response:
+        told = await response.text()
+    assert 'ocr_pages_total{engine="fast-path",verdict="good"} 2.0' in told
+    assert 'ocr_pages_total{engine="tesseract",verdict="good"} 1.0' in told
 
 
 async def test_a_language_that_is_not_there_is_refused(service, pdf):
