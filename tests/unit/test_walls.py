@@ -92,6 +92,10 @@ INVENTED = [
     ("sidecar.client.answers", "sidecar.wire.ocr"),
     ("sidecar.client.retries", "time"),
     ("sidecar.api.documents", "sidecar.client.blocking"),
+    ("sidecar.cli.embedded", "mcp"),
+    ("sidecar.mcp.tools", "sidecar.settings"),
+    ("sidecar.mcp.results", "asyncio"),
+    ("sidecar.mcp.tools", "aiohttp"),
 ]
 
 
