@@ -38,7 +38,7 @@ class _Conversion:
         return self._order(docling.parse_form(form.fields), form.filename)
 
     async def take_json(self, file: SpoolFile) -> Order:
-        splitter = BodySplitter(docling.BASE64_KEY)
+        splitter = BodySplitter(docling.BASE64_FIELD)
         await receive_json(self._request, file, splitter)
         self._received_s = time.monotonic()
         return self._order(*docling.parse_source(splitter.skeleton, has_document=splitter.has_document))

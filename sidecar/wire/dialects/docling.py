@@ -25,7 +25,7 @@ LAST_PAGE = 999_999
 LONGEST_DEADLINE_S = 86_400
 """Longer deadlines mean none; docling's clients send a week by default."""
 LISTS = frozenset({"to_formats", "page_range", "ocr_lang"})
-BASE64_KEY = "base64_string"
+BASE64_FIELD = "base64_string"
 """Whose value the document is in a body of JSON."""
 NOT_FETCHED = (
     "nothing is fetched here: sources must hold one file, as kind file with base64_string, or send it to "
