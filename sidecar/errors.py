@@ -47,6 +47,7 @@
 machine, a prompt, document text or a foreign exception's text. This module knows no framework.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -288,12 +289,22 @@ class StorageError(SidecarError):
     retryable = True
 
 
+class ServerState(StrEnum):
+    """How a model server is that cannot be used: away, not ready yet, or closed to our key."""
+
+    UNREACHABLE = "unreachable"
+    LOADING = "loading"
+    KEY_REFUSED = "key-refused"
+
+
 class EngineUnavailableError(SidecarError):
     """The engine is not there, or not loaded."""
 
     status = 503
     code = "engine_unavailable"
     retryable = True
+    state: ServerState = ServerState.UNREACHABLE
+    """How the model server is, where it is one that cannot be used."""
 
 
 class GpuPressureError(EngineUnavailableError):

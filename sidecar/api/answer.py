@@ -80,6 +80,7 @@ class Answer:
             "model_used": result.model.model.name if result.model else None,
             "model_digest": result.model.model.digest if result.model else None,
             "profile": _profile_body(result.profile),
+            "recipe": result.model.recipe if result.model else None,
             "parameters": dict(result.model.parameters) if result.model else {},
             "residency": _residency_body(result.residency),
             "warnings": self.warnings(result),

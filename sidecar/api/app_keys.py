@@ -1,5 +1,6 @@
 """The application's typed keys: each long-lived object has one key here, and no other name."""
 
+import asyncio
 from collections.abc import Hashable
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
+from sidecar.profiles.recipe import RecipeBook
 from sidecar.profiles.store import ProfileStore
 from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.placement import Placement
@@ -23,7 +25,7 @@ from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
 from sidecar.wire.dialects.described import Described
@@ -32,6 +34,8 @@ SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
 CONNECTIONS = web.AppKey("CONNECTIONS", Connections)
 LINGERING = web.AppKey("LINGERING", Lingering)
+LONG_ANSWERS = web.AppKey("LONG_ANSWERS", asyncio.Lock)
+"""Held while an answer of the ops port is written that takes milliseconds."""
 PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
@@ -43,6 +47,7 @@ WORKERS = web.AppKey("WORKERS", WorkerPool)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """The traits of all engines, including those that are not configured."""
+RECIPES = web.AppKey("RECIPES", RecipeBook)
 READER = web.AppKey("READER", DocumentReader)
 DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
 """The routes of the dialects that are on."""

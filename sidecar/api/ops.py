@@ -1,8 +1,10 @@
 """The service's state: health, probes, metrics, profiles and the description of its routes."""
 
+import asyncio
 import functools
 import json
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -12,6 +14,7 @@ from sidecar.api.app_keys import (
     DESCRIBED,
     DRAIN,
     ENGINE_TRAITS,
+    LONG_ANSWERS,
     METRICS,
     PROFILE_STORE,
     PULSE,
@@ -23,8 +26,9 @@ from sidecar.api.app_keys import (
 from sidecar.api.texts.choice import every_retriever
 from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
-from sidecar.runtime import sandbox
+from sidecar.profiles.store import Profiles
 from sidecar.runtime.capability import Capability
+from sidecar.settings import public_url
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
 from sidecar.wire.dialects.described import Described
@@ -56,11 +60,14 @@ async def get_health(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     request.app[PULSE].beat()  # this runs in the event loop
     readable = _readable(request.app)
+    model_urls = [public_url(url) for url in settings.model_server_urls]
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
         engine=CANONICAL_MODEL,
         ocr_model=settings.ocr_model,
-        ollama_url=public_url(settings.ollama_api_url),
+        ollama_url=next(iter(model_urls), None) if settings.model_api == "ollama" else None,
+        model_api=settings.model_api,
+        model_urls=model_urls,
         ocr_engine=request.app[READER].policy.default_engine,
         version=__version__,
         reasons=[readable.reason] if readable.reason else [],
@@ -82,15 +89,6 @@ def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
         )
         for one in app[CALL_GATE].book.all()
     ]
-
-
-def public_url(url: str | None) -> str | None:
-    """Return scheme, host and port; credentials, path and query are not shown."""
-    if not url:
-        return None
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
 async def get_openapi(request: web.Request) -> web.Response:
@@ -123,7 +121,7 @@ async def get_readyz(request: web.Request) -> web.Response:
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
-        "sandbox": sandbox.available(),
+        "sandbox": request.app[WORKERS].confined_by,
         "state": _state(request.app),
         "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
@@ -157,10 +155,23 @@ def _render_capability(capability: Capability) -> dict[str, str | None]:
     return {"state": capability.state, "reason": capability.reason}
 
 
+@asynccontextmanager
+async def in_turn(app: web.Application) -> AsyncIterator[None]:
+    """Let one long answer be written in each turn of the event loop, however many ask, so that probes come between."""
+    async with app[LONG_ANSWERS]:
+        yield
+        await asyncio.sleep(0)
+
+
 async def get_profiles(request: web.Request) -> web.Response:
     """List the applied profiles, and the files that could not be applied."""
-    profiles = request.app[PROFILE_STORE].current
-    body = status.ProfilesBody(
+    async with in_turn(request.app):
+        body = common.render(_profiles_body(request.app[PROFILE_STORE].current))
+    return web.Response(body=body, content_type=JSON)
+
+
+def _profiles_body(profiles: Profiles) -> status.ProfilesBody:
+    return status.ProfilesBody(
         profiles=[
             status.LoadedProfileBody(
                 name=one.profile.name,
@@ -173,11 +184,10 @@ async def get_profiles(request: web.Request) -> web.Response:
         ],
         refused=[status.RefusedProfileBody(file=file, reason=reason) for file, reason in profiles.refused.items()],
     )
-    return web.Response(body=common.render(body), content_type=JSON)
 
 
 async def get_metrics(request: web.Request) -> web.Response:
     """Show the metrics in Prometheus' text format."""
-    return web.Response(
-        body=request.app[METRICS].render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-    )
+    async with in_turn(request.app):
+        body = request.app[METRICS].render()
+    return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

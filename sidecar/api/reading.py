@@ -19,6 +19,7 @@ from sidecar.api.app_keys import (
     PROFILE_STORE,
     QUOTA,
     READER,
+    RECIPES,
     REQUEST_ID,
     SETTINGS,
     SPOOL,
@@ -114,6 +115,7 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
         Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
+        app[RECIPES],
     )
     languages = asked.languages or settings.languages
     read = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, caller_of(request))

@@ -106,7 +106,7 @@ async def receive_form(request: web.Request, settings: Settings, receiver: "_Rec
         MalformedBodyError: it is truncated, or is not multipart.
         ReceiveTimeoutError: it does not arrive in time.
     """
-    if request.content_type != "multipart/form-data":
+    if multipart_body.media_type_of(request.headers.get("Content-Type", "")) != "multipart/form-data":
         raise UnsupportedMediaError(
             f"the body must be multipart/form-data with the document in the field {receiver.file_field}"
         )

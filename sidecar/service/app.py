@@ -1,5 +1,6 @@
 """The composition root: the route lists, the middleware order, and objects that live as long as the service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
@@ -15,6 +16,7 @@ from sidecar.api.app_keys import (
     ENGINE_TRAITS,
     KEY_FILE,
     LINGERING,
+    LONG_ANSWERS,
     METRICS,
     POOLS,
     PROFILE_STORE,
@@ -54,11 +56,11 @@ from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import add_reader, heap_life, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
@@ -125,7 +127,7 @@ def build_app(
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
-    app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
+    app.cleanup_ctx.extend([heap_life, pulse_life, spool_life, keys_life, workers_life, profiles_life])
     if settings.state_dir:
         app[STATE_FOLDER] = StateFolder(settings.state_dir, pools["state"])
         app.cleanup_ctx.append(state_life)
@@ -186,6 +188,7 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[METRICS] = api[METRICS]
     app[CONNECTIONS], app[LINGERING] = Connections(), Lingering()  # its own: it has another event loop
     app[PULSE] = api[PULSE]
+    app[LONG_ANSWERS] = asyncio.Lock()
     app[DRAIN] = api[DRAIN]
     app[WORKERS] = api[WORKERS]
     app[ENGINE_TRAITS], app[READER] = api[ENGINE_TRAITS], api[READER]

@@ -52,7 +52,7 @@ class Service:
         self._settings = settings
         self.api = build_app(settings, gpu, factories, open_file, dialects)
         self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s, SPARED_S))
-        ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s, OPS_SPARED_S))
+        ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s, OPS_SPARED_S, ends_work=True))
         self._ops_port = PortThread(ops, "ops")
 
     @property

@@ -22,9 +22,10 @@ from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.api.dialects.registry import DIALECTS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch
+from sidecar.engines import model_servers, model_watch
 from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
+from sidecar.mcp import folder, results, tools
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
@@ -35,7 +36,7 @@ from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
 from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
 from sidecar.wire.dialects import docling, mistral, open_webui
-from tools.clients import cases, document_cases
+from tools.clients import cases, document_cases, recipes
 from tools.clients.table import Row
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,8 @@ INFINITY_ROWS = [Row("infinity_client", f"`{name}.sync` at the base URL", print)
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
 DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
-ARCHITECTURE, COMMANDS, PROFILES = (
-    ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles")
+ARCHITECTURE, COMMANDS, PROFILES, MCP = (
+    ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles", "mcp")
 )
 PAGES = [README, ROOT / "README.th.md", CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -265,10 +266,10 @@ def readiness_reasons() -> set[str]:
     sources = "".join(path.read_text(encoding="utf-8") for path in (Path(health.__file__), *engine_modules))
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', sources))
-    states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
+    states = (model_watch.STARTING, model_watch.MISSING, *(f"{model_watch.SERVER}{one}" for one in errors.ServerState))
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
-    assert used == {"STARTING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
-    return reasons.union(states)
+    assert used == {"STARTING", "LOADING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
+    return reasons.union(states, (model_servers.CIRCUIT_OPEN,))
 
 
 def constants(module, pattern: str) -> set[str]:
@@ -313,7 +314,7 @@ def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
 
 
 def test_every_client_that_is_tried_has_its_line_and_works():
-    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *INFINITY_ROWS)]
+    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *recipes.ROWS, *INFINITY_ROWS)]
     documented = rows(ROOT / "docs" / "integrations.md", "# Clients")
     assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
     assert {works for *_, works in documented} == {"yes"}
@@ -375,6 +376,15 @@ def test_every_command_has_its_line():
 def test_every_option_of_ocr_has_its_line():
     known = {name for action in commands()["ocr"]._actions for name in action.option_strings}
     assert columns(COMMANDS, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
+
+
+def test_every_option_and_tool_of_mcp_has_its_line():
+    known = {name for action in commands()["mcp"]._actions for name in action.option_strings}
+    assert columns(MCP, "## Options") == sorted((name,) for name in known - {"-h", "--help"})
+    registered = re.findall(r"async def ([a-z]\w+)\(", inspect.getsource(tools))
+    assert columns(MCP, "# Tools of a language model") == sorted((name,) for name in registered)
+    assert f"at most {results.MAX_CHARS:,} characters" in MCP.read_text(encoding="utf-8")
+    assert f"({folder.MAX_LISTED} at most)" in MCP.read_text(encoding="utf-8")
 
 
 def code_of(page: Path) -> str:

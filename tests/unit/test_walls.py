@@ -88,7 +88,10 @@ INVENTED = [
     ("sidecar.ocr.text", "urllib"),
     ("sidecar.retrieval.batch_policy", "http"),
     ("sidecar.engines.rapidocr.engine", "sidecar.engines.tesseract.layout"),
-    ("sidecar.runtime.drain", "sidecar.cli.client"),
+    ("sidecar.runtime.drain", "sidecar.client.exchange"),
+    ("sidecar.client.answers", "sidecar.wire.ocr"),
+    ("sidecar.client.retries", "time"),
+    ("sidecar.api.documents", "sidecar.client.blocking"),
 ]
 
 

@@ -93,6 +93,11 @@ class FakeOllama:
         """Its URL, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of a service that uses it."""
+        return {"OLLAMA_API_URL": self.url}
+
     def script(self, answers: Sequence[Answer] | Callable[[Call], Answer]) -> None:
         """Set the answers of the next chats: a list, one answer per chat, or a function of the call.
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.api.app_keys import SPOOL
 from sidecar.api.dialects.registry import DIALECTS
-from sidecar.runtime import sandbox
+from sidecar.runtime.workers import sandbox
 from sidecar.service.app import API_ROUTES
 from sidecar.service.engines import ENGINES
 from tests.conftest import until
@@ -244,6 +244,12 @@ async def test_readiness_tells_each_capability(service):
                 "profiles": {"loaded": 0, "refused": {}},
             },
         )
+
+
+async def test_readiness_tells_what_confines_the_workers_once_one_has_told(service, data):
+    await service.upload(data / "photo.png")
+    async with service.client.get(f"{service.ops}/readyz") as response:
+        assert (await response.json())["sandbox"] == list(sandbox.available())
 
 
 async def test_the_ops_port_serves_probes_and_nothing_else(service):

@@ -10,7 +10,7 @@ from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits, Inquiry
 from sidecar.documents.page_selection import PageRequest
 from sidecar.errors import SidecarError
-from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
+from sidecar.runtime.workers.pool import WorkerLimits, WorkerPool
 from sidecar.settings import MIB
 from tests.integration.sidecar.documents import PdfMaker, as_png, as_tiff, picture_of_text, raw_pdf
 from tests.matrix import first

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import DeadlineError
-from sidecar.runtime.worker_pool import PRELOAD, WorkerDiedError
+from sidecar.runtime.workers.pool import PRELOAD, WorkerDiedError
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
 
@@ -151,7 +151,7 @@ async def test_stopping_ends_every_worker(make_pool):
 
 ENDS_WHILE_ITS_WORKERS_START = """
 import asyncio
-from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
+from sidecar.runtime.workers.pool import WorkerLimits, WorkerPool
 from tests.integration.sidecar import misdeeds
 
 pool = WorkerPool(WorkerLimits(count=24, memory_bytes=2**30, tasks=100, nice=5))
