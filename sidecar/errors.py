@@ -28,6 +28,7 @@
     │   ├── EncryptedDocumentError    422 document_encrypted
     │   ├── EmptyDocumentError        422 document_empty
     │   ├── ExpansionBombError        422 decompression_bomb
+    │   ├── NoTextError               422 no_text
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
     │   └── QuotaExhaustedError       429 quota_exhausted       (retryable)
@@ -229,6 +230,12 @@ class ExpansionBombError(UnreadableDocumentError):
     """A stream that expands to far more than it should."""
 
     code = "decompression_bomb"
+
+
+class NoTextError(UnreadableDocumentError):
+    """Nothing is written in the document, and the dialect in which it was sent makes that an error."""
+
+    code = "no_text"
 
 
 class PageUnreadableError(UnreadableDocumentError):

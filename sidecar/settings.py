@@ -96,6 +96,12 @@ class Settings(BaseModel):
         "others are still accepted. Re-read when it changes, so that a key rotates without a restart. Wins over "
         "OCR_SIDECAR_API_KEY.",
     )
+    dialects: str = Field(
+        "all",
+        alias="OCR_DIALECTS",
+        description="Other services' routes for documents that are served: `all`, `none`, or the names of dialects "
+        "with commas between them. A dialect that is off is a 404, as if it were not there.",
+    )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
     engine: EngineName | None = Field(
@@ -630,6 +636,18 @@ class Settings(BaseModel):
         ge=MIB,
         description="Bytes of all documents in the spool together, those still arriving too; beyond that a document "
         "gets 429. 80 of the largest: a full volume would end the pod.",
+    )
+    file_s: Seconds = Field(
+        600,
+        alias="OCR_FILE_SECONDS",
+        description="How long a file of `POST /v1/files` is kept, in seconds: callers read it right after the upload.",
+    )
+    max_files_bytes: int = Field(
+        1024 * MIB,
+        alias="OCR_MAX_FILES_BYTES",
+        ge=MIB,
+        description="Bytes of all files of `POST /v1/files` together; beyond that a file gets 429. A quarter of "
+        "OCR_MAX_SPOOL_BYTES, so that files which nobody reads leave room for documents.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."

@@ -1,5 +1,6 @@
 """The application's typed keys: each long-lived object has one key here, and no other name."""
 
+import asyncio
 from collections.abc import Hashable
 
 from aiohttp import web
@@ -24,14 +25,17 @@ from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
+from sidecar.wire.dialects.described import Described
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
 CONNECTIONS = web.AppKey("CONNECTIONS", Connections)
 LINGERING = web.AppKey("LINGERING", Lingering)
+LONG_ANSWERS = web.AppKey("LONG_ANSWERS", asyncio.Lock)
+"""Held while an answer of the ops port is written that takes milliseconds."""
 PULSE = web.AppKey("PULSE", Pulse)
 KEY_FILE = web.AppKey("KEY_FILE", KeyFile)
 DRAIN = web.AppKey("DRAIN", Drain)
@@ -45,6 +49,8 @@ ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS"
 """The traits of all engines, including those that are not configured."""
 RECIPES = web.AppKey("RECIPES", RecipeBook)
 READER = web.AppKey("READER", DocumentReader)
+DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
+"""The routes of the dialects that are on."""
 CALL_GATE = web.AppKey("CALL_GATE", CallGate)
 """Only where a model server is configured."""
 STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
@@ -66,6 +72,8 @@ LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)
 """How long the request waited for a released model to come back."""
 BACKEND = web.RequestKey("BACKEND", str)
 """Which library computed the answer."""
+LISTS_PROBLEMS = web.RequestKey("LISTS_PROBLEMS", bool)
+"""Whether the caller's client reads what is wrong with a request as a list."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""
 

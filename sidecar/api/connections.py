@@ -5,7 +5,7 @@ A closed connection is forgotten with its transport, which is only referenced we
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -17,6 +17,8 @@ class Connections:
         self._idle: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
         """Since when each is idle, by the monotonic clock."""
         self._busy: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._opened: WeakKeyDictionary[asyncio.BaseTransport, float] = WeakKeyDictionary()
+        """Since when each is open, in the order in which they came."""
         self.shed = 0
         """Idle connections that were closed to make room for others."""
 
@@ -27,7 +29,7 @@ class Connections:
 
     def opened(self, transport: asyncio.BaseTransport) -> None:
         """Called for a new connection, which has sent no request yet."""
-        self._idle[transport] = time.monotonic()
+        self._idle[transport] = self._opened[transport] = time.monotonic()
 
     @contextmanager
     def working(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
@@ -40,11 +42,24 @@ class Connections:
         try:
             yield
         finally:
-            self._busy.discard(transport)
-            if not transport.is_closing():
-                self._idle[transport] = time.monotonic()
+            self.rests(transport)
+
+    def rests(self, transport: asyncio.BaseTransport) -> None:
+        """Count a connection as idle from now on: only its caller can still hold it up."""
+        self._busy.discard(transport)
+        self._idle.pop(transport, None)  # it comes last
+        if not transport.is_closing():
+            self._idle[transport] = time.monotonic()
 
     def longest_idle(self, spared_s: float) -> asyncio.BaseTransport | None:
         """Return the connection that has been idle for longest, if that is as long as one is spared."""
-        oldest = next(((one, since_s) for one, since_s in self._idle.items() if not one.is_closing()), None)
-        return oldest[0] if oldest and time.monotonic() - oldest[1] >= spared_s else None
+        return _first(self._idle, spared_s)
+
+    def longest_open(self, spared_s: float) -> asyncio.BaseTransport | None:
+        """Return the connection that has been open for longest, at work or not, if that is as long as one is spared."""
+        return _first(self._opened, spared_s)
+
+
+def _first(since: Mapping[asyncio.BaseTransport, float], spared_s: float) -> asyncio.BaseTransport | None:
+    oldest = next(((one, since_s) for one, since_s in since.items() if not one.is_closing()), None)
+    return oldest[0] if oldest and time.monotonic() - oldest[1] >= spared_s else None

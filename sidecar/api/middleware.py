@@ -7,11 +7,24 @@ import uuid
 from typing import Any
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
+from pydantic import BaseModel
 
 from sidecar.api import deliver
-from sidecar.api.app_keys import CALLER, CONNECTIONS, DRAIN, KEY_FILE, LINGERING, METRICS, REQUEST_ID, SETTINGS
+from sidecar.api.app_keys import (
+    CALLER,
+    CONNECTIONS,
+    DRAIN,
+    KEY_FILE,
+    LINGERING,
+    LISTS_PROBLEMS,
+    METRICS,
+    REQUEST_ID,
+    SETTINGS,
+)
+from sidecar.api.lingering import Lingering
 from sidecar.errors import (
     BadRequestError,
     SidecarError,
@@ -29,6 +42,7 @@ API_KEY_HEADER = "X-API-Key"
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_CHARS = 128
 MALFORMED = "this is not HTTP/1.1: a header, the request's first line or the body's framing is malformed"
+EXPECTATION = "only 100-continue may be expected"
 TOO_LONG = "the path or a header is too long, 8190 bytes are accepted"
 OPEN_PATHS = frozenset({"/health", "/openapi.json"})
 """Paths of the API port that reveal nothing confidential."""
@@ -57,8 +71,13 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @web.middleware
 async def deliver_in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Write every answer in bounded time, and do not read what its caller still sends."""
+    """Write every answer in bounded time, and do not read what its caller still sends.
+
+    A connection counts as idle once its short answer is there: a caller that does not read it must not keep it.
+    """
     response = await handler(request)
+    if request.transport:
+        request.config_dict[CONNECTIONS].rests(request.transport)
     await deliver.finish(request, response, request.config_dict[SETTINGS].receive_timeout_s)
     if request.transport and not request.content.is_eof():
         await request.config_dict[LINGERING].linger(request.transport)
@@ -71,7 +90,10 @@ async def sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
     While the service stops, each answer closes its connection: a caller that reused it would find it closed, and a new
     one reaches another pod.
     """
-    response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
+    request_id = request.get(REQUEST_ID) or request_id_of(None)
+    if isinstance(request, web.Request) and isinstance(response, web.HTTPExpectationFailed):
+        _refuse_expectation(request.config_dict[METRICS], response, request_id)
+    response.headers[REQUEST_ID_HEADER] = request_id
     response.headers["Server"] = common.OWNER
     if isinstance(request, web.Request) and request.config_dict[DRAIN].draining:
         response.force_close()
@@ -96,18 +118,49 @@ def _count(metrics: Metrics, line: dict[str, Any], duration_s: float) -> None:
     access_log.info("request", extra=line | {"durationMs": round(duration_s * 1000)})
 
 
-def refuse_malformed(metrics: Metrics, exc: BaseException | None) -> web.Response:
+def _refuse_expectation(metrics: Metrics, response: web.HTTPExpectationFailed, request_id: str) -> None:
+    """Count, log and reword what aiohttp refuses before the middleware runs: its answer repeats what was expected."""
+    _count_refusal(metrics, request_id, response.status, type(response).__name__)
+    body = common.ErrorBody(detail=EXPECTATION, code=BadRequestError.code, request_id=request_id)
+    response.body, response.content_type = common.render(body), common.JSON
+
+
+def _count_refusal(metrics: Metrics, request_id: str, status: int, refused: str) -> None:
+    """Count and log what no handler has seen."""
+    metrics.errors.labels(BadRequestError.code).inc()
+    line = {"requestId": request_id, "method": "other", "route": "unknown", "status": status, "key": None}
+    _count(metrics, line | {"refused": refused}, 0.0)
+
+
+class LastAnswer(web.Response):
+    """An answer that ends its connection, and arrives though its caller still sends."""
+
+    def __init__(self, lingering: Lingering, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+        super().__init__(**options)
+        self._lingering = lingering
+        self._transport: asyncio.BaseTransport | None = None
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Begin; the connection is known now."""
+        self._transport = request.transport
+        return await super().prepare(request)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """End, and discard what the caller still sends."""
+        await super().write_eof(data)
+        if self._transport:
+            await self._lingering.linger(self._transport)
+
+
+def refuse_malformed(metrics: Metrics, lingering: Lingering, exc: BaseException | None) -> web.Response:
     """Answer what is no request: no handler has seen it, so it is counted and logged here."""
     error = BadRequestError(TOO_LONG if isinstance(exc, LineTooLong) else MALFORMED)
     request_id = request_id_of(None)
-    metrics.errors.labels(error.code).inc()
-    line = {"requestId": request_id, "method": "other", "route": "unknown", "status": error.status, "key": None}
-    _count(metrics, line | {"refused": type(exc).__name__}, 0.0)
+    _count_refusal(metrics, request_id, error.status, type(exc).__name__)
     body = common.render(common.ErrorBody(detail=error.detail, code=error.code, request_id=request_id))
     headers = {REQUEST_ID_HEADER: request_id, "Server": common.OWNER}
-    response = web.Response(status=error.status, body=body, content_type=common.JSON, headers=headers)
-    response.force_close()
-    return response
+    return LastAnswer(lingering, status=error.status, body=body, content_type=common.JSON, headers=headers)
 
 
 def _known_method(method: str) -> str:
@@ -152,10 +205,10 @@ def error_response(request: web.Request, error: SidecarError) -> web.Response:
 def _json_error(
     request: web.Request, status: int, code: str, detail: str, retry_after_s: int | None = None
 ) -> web.Response:
-    body = common.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
+    body: BaseModel = common.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
     if request.path.startswith(common.CONVENTION_PATHS):
-        error = common.ErrorObject(message=detail, type=common.error_type(status), code=code)
-        body = common.ConventionErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID], error=error)
+        convention = common.error_body(status, code, detail, request[REQUEST_ID])
+        body = common.listed(convention) if status == 422 and request.get(LISTS_PROBLEMS) else convention
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
     return web.Response(status=status, body=common.render(body), content_type="application/json", headers=headers)
 
@@ -199,7 +252,7 @@ async def invite(request: web.Request) -> None:
         HTTPExpectationFailed: it expects something else.
     """
     if request.headers["Expect"].lower() != "100-continue":
-        raise web.HTTPExpectationFailed(text="only 100-continue may be expected")
+        raise web.HTTPExpectationFailed
     if not _is_packed(request) and _may_call(request):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer has not begun
@@ -226,7 +279,7 @@ def _may_call(request: web.Request) -> bool:
 @web.middleware
 async def refuse_new_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While the service drains, take new work only on connections that were open before."""
-    if request.method == "POST":
+    if request.method in {"POST", "PUT"}:
         request.config_dict[DRAIN].refuse_new_connection(request.protocol)
     return await handler(request)
 

@@ -1,15 +1,20 @@
 """The service's state: health, probes, metrics, profiles and the description of its routes."""
 
+import asyncio
 import functools
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from sidecar import __version__
 from sidecar.api.app_keys import (
     CALL_GATE,
+    DESCRIBED,
     DRAIN,
     ENGINE_TRAITS,
+    LONG_ANSWERS,
     METRICS,
     PROFILE_STORE,
     PULSE,
@@ -21,11 +26,12 @@ from sidecar.api.app_keys import (
 from sidecar.api.texts.choice import every_retriever
 from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
-from sidecar.runtime import sandbox
+from sidecar.profiles.store import Profiles
 from sidecar.runtime.capability import Capability
 from sidecar.settings import public_url
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
+from sidecar.wire.dialects.described import Described
 from sidecar.wire.openapi import openapi_document
 
 
@@ -87,14 +93,15 @@ def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
 
 async def get_openapi(request: web.Request) -> web.Response:
     """Describe the API port."""
-    body = _description(asks_for_keys=request.app[SETTINGS].auth_mode == "api-key")
+    asks_for_keys = request.app[SETTINGS].auth_mode == "api-key"
+    body = _description(request.app[DESCRIBED], asks_for_keys=asks_for_keys)
     return web.Response(body=body, content_type=JSON)
 
 
 @functools.cache
-def _description(*, asks_for_keys: bool) -> bytes:
+def _description(dialects: tuple[Described, ...], *, asks_for_keys: bool) -> bytes:
     """Write the description once: it takes a tenth of a second, and needs no key."""
-    return json.dumps(openapi_document(asks_for_keys=asks_for_keys)).encode()
+    return json.dumps(openapi_document(dialects, asks_for_keys=asks_for_keys)).encode()
 
 
 async def get_livez(request: web.Request) -> web.Response:
@@ -114,7 +121,7 @@ async def get_readyz(request: web.Request) -> web.Response:
     body = {
         **{name: _render_capability(one) for name, one in capabilities.items()},
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
-        "sandbox": sandbox.available(),
+        "sandbox": request.app[WORKERS].confined_by,
         "state": _state(request.app),
         "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
@@ -148,10 +155,23 @@ def _render_capability(capability: Capability) -> dict[str, str | None]:
     return {"state": capability.state, "reason": capability.reason}
 
 
+@asynccontextmanager
+async def in_turn(app: web.Application) -> AsyncIterator[None]:
+    """Let one long answer be written in each turn of the event loop, however many ask, so that probes come between."""
+    async with app[LONG_ANSWERS]:
+        yield
+        await asyncio.sleep(0)
+
+
 async def get_profiles(request: web.Request) -> web.Response:
     """List the applied profiles, and the files that could not be applied."""
-    profiles = request.app[PROFILE_STORE].current
-    body = status.ProfilesBody(
+    async with in_turn(request.app):
+        body = common.render(_profiles_body(request.app[PROFILE_STORE].current))
+    return web.Response(body=body, content_type=JSON)
+
+
+def _profiles_body(profiles: Profiles) -> status.ProfilesBody:
+    return status.ProfilesBody(
         profiles=[
             status.LoadedProfileBody(
                 name=one.profile.name,
@@ -164,11 +184,10 @@ async def get_profiles(request: web.Request) -> web.Response:
         ],
         refused=[status.RefusedProfileBody(file=file, reason=reason) for file, reason in profiles.refused.items()],
     )
-    return web.Response(body=common.render(body), content_type=JSON)
 
 
 async def get_metrics(request: web.Request) -> web.Response:
     """Show the metrics in Prometheus' text format."""
-    return web.Response(
-        body=request.app[METRICS].render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-    )
+    async with in_turn(request.app):
+        body = request.app[METRICS].render()
+    return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -1,8 +1,10 @@
 """Reports what is installed and what is missing, with a remedy for each. Changes nothing."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
@@ -12,18 +14,21 @@ from sidecar.engines.servers.chat import ModelClient
 from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA, find_tessdata
 from sidecar.engines.vision import VisionEngine
-from sidecar.errors import EngineUnavailableError, ServerState, SidecarError
+from sidecar.errors import DeadlineError, EngineUnavailableError, ServerState, SidecarError
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
-from sidecar.runtime import sandbox
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.cores import usable_cores
+from sidecar.runtime.workers import sandbox
+from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 from sidecar.service.engines import ENGINES, check_engines, default_engine
 from sidecar.service.model_clients import model_clients
+from sidecar.service.ocr_wiring import worker_limits
 from sidecar.settings import Settings, SettingsError, parse_settings
 
 OLLAMA_S = 3.0
+WORKER_S = 30.0
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
 TRAITS = [one.traits for one in ENGINES]
 TESSERACT, RAPID, MODEL = TesseractEngine.traits.name, RapidEngine.traits.name, VisionEngine.traits.name
@@ -66,12 +71,13 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _tesseract(settings, needed=TESSERACT in readers)
     yield from _rapidocr(settings, needed=RAPID in readers)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
-    yield _sandbox()
+    yield _sandbox(settings)
     yield from _model_servers(settings, needed=readers == {MODEL})
     yield _gpu()
     if settings.state_dir:
         yield _state(settings.state_dir)
     yield from _retrieval(settings)
+    yield _mcp()
 
 
 def _readers(settings: Settings) -> set[str]:
@@ -123,14 +129,30 @@ def _rapidocr(settings: Settings, *, needed: bool) -> Iterator[Finding]:
     yield Finding("RapidOCR's Thai model", ok=models.thai is not None, detail=detail, remedy="python -m sidecar fetch")
 
 
-def _sandbox() -> Finding:
-    found = sandbox.available()
+def _sandbox(settings: Settings) -> Finding:
+    """Have a worker tell what confines it: the kernel may have more than it grants."""
+    has = sandbox.available()
+    held = asyncio.run(_confinement(settings))
+    refused = [name for name in has if name not in held]
+    detail = ", ".join(held) or "nothing confines them"
     return Finding(
         "sandbox of the workers",
-        ok=len(found) == 2,
-        detail=", ".join(found) or "the kernel has neither seccomp nor Landlock",
-        remedy="Linux 5.13 or newer on x86_64 or aarch64, with landlock among its security modules, has both",
+        ok=len(held) == 2,
+        detail=f"{detail}; the kernel refuses {', '.join(refused)}" if refused else detail,
+        remedy="allow the calls seccomp and landlock_restrict_self: a container's own filter refuses them"
+        if refused
+        else "Linux 5.13 or newer on x86_64 or aarch64, with landlock among its security modules, has both",
     )
+
+
+async def _confinement(settings: Settings) -> tuple[str, ...]:
+    pool = WorkerPool(dataclasses.replace(worker_limits(settings), count=1))
+    try:
+        return await pool.run(sandbox.in_force, deadline_s=WORKER_S)
+    except (WorkerDiedError, DeadlineError):
+        return ()
+    finally:
+        await asyncio.to_thread(pool.stop)
 
 
 def _model_servers(settings: Settings, *, needed: bool) -> Iterator[Finding]:
@@ -162,6 +184,13 @@ def _model_servers(settings: Settings, *, needed: bool) -> Iterator[Finding]:
 
 def _at(server: str, detail: str, settings: Settings) -> str:
     return detail if len(settings.model_server_urls) == 1 else f"{server}: {detail}"
+
+
+def _mcp() -> Finding:
+    there = find_spec("mcp") is not None
+    detail = "serves language models" if there else "not installed; language models cannot ask for documents"
+    remedy = "pip install --constraint requirements.lock '.[mcp]'"
+    return Finding("the command mcp", ok=there, detail=detail, remedy=remedy)
 
 
 def _state(folder: Path) -> Finding:

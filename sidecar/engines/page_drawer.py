@@ -5,7 +5,7 @@ from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PagePicture
 from sidecar.ocr.engine import ReadOrder
 from sidecar.profiles import prompt
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 
 
 class PageDrawer:

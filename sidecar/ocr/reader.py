@@ -36,7 +36,7 @@ from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
+from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 
 T = TypeVar("T")
 

@@ -56,12 +56,14 @@ def affordable(wanted: int) -> int:
 class PortLimits:
     """How many connections a port may have, and how long, in seconds, one may wait for the head of a request.
 
-    ``spared_s``: how long, in seconds, one may be idle before it can be closed for another.
+    ``spared_s``: how long, in seconds, one may be idle before it can be closed for another; ``ends_work``: if none is
+    idle, the one that has been open for longest is closed in the middle of its work.
     """
 
     max_connections: int
     head_s: float
     spared_s: float
+    ends_work: bool = False
 
 
 class Listener:
@@ -139,15 +141,20 @@ class Listener:
             await self._serve(accepted)
 
     async def _make_room(self) -> None:
-        """Wait until there is room for one more; an idle connection is closed for it."""
+        """Wait until there is room for one more; a connection that nobody needs any more is closed for it."""
         while self.open_connections >= self._limits.max_connections:
             self._log_full()
-            idle = self._connections.longest_idle(self._limits.spared_s)
-            if isinstance(idle, asyncio.Transport):
+            expendable = self._expendable()
+            if isinstance(expendable, asyncio.Transport):
                 self._connections.shed += 1
-                idle.abort()
+                expendable.abort()
                 return  # the count drops a moment later
             await asyncio.sleep(min(POLL_S, self._limits.spared_s))
+
+    def _expendable(self) -> asyncio.BaseTransport | None:
+        spared_s = self._limits.spared_s
+        unused = self._lingering.longest(spared_s) or self._connections.longest_idle(spared_s)
+        return unused or (self._connections.longest_open(spared_s) if self._limits.ends_work else None)
 
     async def _serve(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)

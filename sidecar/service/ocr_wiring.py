@@ -12,11 +12,12 @@ from sidecar.ocr.job import ReadPolicy
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.recipe import RecipeBook
 from sidecar.profiles.recipe_files import RecipeError, book_with
+from sidecar.runtime import heap
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread
-from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.runtime.workers.pool import WorkerLimits
 from sidecar.service.engines import EngineFactory, check_engines, default_engine
 from sidecar.settings import Settings, SettingsError
 
@@ -66,6 +67,13 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
         open_timeout_s=settings.open_timeout_s,
         second_engine=settings.second,
     )
+
+
+async def heap_life(_: web.Application) -> AsyncIterator[None]:
+    """Keep the process's memory from growing with the largest peak of each of its threads."""
+    heap.bound()
+    async with beside(heap.keep_trimmed()):
+        yield
 
 
 async def spool_life(app: web.Application) -> AsyncIterator[None]:

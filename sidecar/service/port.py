@@ -60,7 +60,7 @@ class Port:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
-        speak = partial(Protocol, server, self._app[METRICS], **self._options)
+        speak = partial(Protocol, server, self._app[METRICS], self._app[LINGERING], **self._options)
         self._listener = Listener(server, speak, self._app[CONNECTIONS], self._app[LINGERING], self._limits)
         await self._listener.open(host, port)
 

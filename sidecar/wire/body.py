@@ -18,6 +18,7 @@ from sidecar.errors import InvalidValueError, MalformedBodyError
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import MAX_NAME_CHARS, SHOWN_VALUE_CHARS, fold_names, is_text, refuse_keep_alive
+from sidecar.wire.json_size import check_size
 
 Text = Annotated[str, Field(min_length=1)]
 TopCount = Annotated[int, Field(ge=0), NO_BOOL]
@@ -71,8 +72,9 @@ def parse_any(forms: Sequence[type[Form]], body: bytes, max_items: int) -> Parse
 
     Raises:
         MalformedBodyError: it is not a JSON object.
-        InvalidValueError: a value outside its range, more texts than the limit, or two forms in one.
+        InvalidValueError: a value outside its range, more texts than the limit, two forms in one, or too many values.
     """
+    check_size(body)
     values = _parse_json(body)
     if not isinstance(values, dict):
         raise MalformedBodyError("the body must be a JSON object")
@@ -124,7 +126,9 @@ def _parse(body: bytes) -> object:
     except orjson.JSONDecodeError:
         pass  # it refuses half surrogate pairs; the standard library accepts them, so that the field can be named
     try:
-        return json.loads(body)
+        text = body.decode(json.detect_encoding(body), "surrogatepass")  # it accepts UTF-16, too
+        check_size(text.encode("utf-8", "surrogatepass"))
+        return json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise MalformedBodyError("the body is not JSON") from exc
 

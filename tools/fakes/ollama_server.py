@@ -185,6 +185,11 @@ class FakeOllama:
         """The error texts of the chat and generate requests that were refused."""
         return [call.error for call in self.chats + self.generates if call.outcome is Outcome.REFUSED]
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open, used or kept."""
+        return len(self._runner.server.connections) if self._runner and self._runner.server else 0
+
     async def come_up(self) -> None:
         """Listen, after the start on a free port, later on the same one."""
         app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._track])

@@ -28,7 +28,10 @@ SPACES = re.compile(r"\s{2,}")
 
 
 class Tokenizer:
-    """The tokenizer's own library, called directly: the wrapper around it costs more than a short text does."""
+    """The tokenizer's own library, called directly: the wrapper around it costs more than a short text does.
+
+    Always in batches: for a single text the library keeps the interpreter's lock, a third of a second if it is long.
+    """
 
     def __init__(self, tokenizer: Any, config: Any, max_tokens: int, *, paired: bool) -> None:  # noqa: ANN401 - libraries' types
         """Take over a tokenizer of transformers; ``paired``: for two texts at a time.
@@ -72,7 +75,8 @@ class Tokenizer:
         if len(begun) >= limit:
             return begun, True
         max_chars = limit * MAX_CHARS_PER_TOKEN
-        return self._backend.encode(text[:max_chars], add_special_tokens=False).ids, len(text) > max_chars
+        (found,) = self._backend.encode_batch_fast([text[:max_chars]], add_special_tokens=False)
+        return found.ids, len(text) > max_chars
 
     def pieces(self, text: str, limit: int, *, special: bool) -> list[Piece]:
         """Give the tokens of a text, cut to so many, with the special ones around it or without.
@@ -80,9 +84,11 @@ class Tokenizer:
         White space stays where it is, since they say where in the text they are.
         """
         begun = _within(text, limit * TOKEN_CHARS)
-        found = self._backend.encode(begun, add_special_tokens=False)
+        (found,) = self._backend.encode_batch([begun], add_special_tokens=False)
         if len(found.ids) < limit and len(begun) < len(text):
-            found = self._backend.encode(_within(text, limit * MAX_CHARS_PER_TOKEN), add_special_tokens=False)
+            (found,) = self._backend.encode_batch(
+                [_within(text, limit * MAX_CHARS_PER_TOKEN)], add_special_tokens=False
+            )
         spans = zip(found.ids[:limit], found.offsets[:limit], strict=True)
         pieces = [Piece(number, text[start:stop], False, start, stop) for number, (start, stop) in spans]
         if not special:

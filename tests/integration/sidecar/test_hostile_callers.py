@@ -180,6 +180,24 @@ async def test_a_short_preamble_and_epilogue_are_skipped_however_the_bytes_are_c
     assert body_of(answer)["code"] == "document_unreadable"  # half a PDF: it has arrived
 
 
+LONG_TYPES = {
+    "semicolons": "multipart/form-data" + ";" * 8000,
+    "quotes": "multipart/form-data; x=" + '"' * 8000,
+    "brackets": "multipart/form-data; x=" + "(" * 8000,
+    "pieces of a parameter": "multipart/form-data; " + "".join(f"a*{number}=b; " for number in range(800)),
+    "equals signs": "multipart/form-data; " + "=" * 8000,
+}
+
+
+@pytest.mark.parametrize("content_type", LONG_TYPES.values(), ids=list(LONG_TYPES))
+async def test_a_long_content_type_is_read_at_once(service, content_type):
+    sent = head("POST", "/ocr-upload", {"Content-Type": content_type, "Content-Length": "1", "Connection": "close"})
+    with cpu_seconds(0.1):  # aiohttp's own parser needs up to 1.5
+        answer = await ask(service.url, sent + b"x")
+
+    assert (status_of(answer), body_of(answer)["code"]) == (400, "malformed_body")
+
+
 # ── connections ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -240,6 +258,33 @@ async def test_a_rush_on_the_ops_port_holds_no_probe_up(service):
     assert status_of(answer) == 200  # if each were spared for a second: after 14
 
 
+async def test_callers_who_still_send_after_their_answer_hold_no_probe_up(service):
+    async with contextlib.AsyncExitStack() as senders:
+        for _ in range(64):  # as many as the ops port has connections
+            reader, writer = await senders.enter_async_context(connected(service.ops))
+            writer.write(head("GET", "/livez", {"Content-Length": "1000000"}) + b"x")
+            assert status_of(await reader.readuntil(b"\r\n")) == 200
+        answer = await ask(service.ops, head("GET", "/livez", {"Connection": "close"}), seconds=2)
+    assert status_of(answer) == 200  # if each lingered for its five seconds, after as long
+
+
+@pytest.mark.parametrize("port", ["url", "ops"])
+async def test_callers_who_read_no_answer_keep_nobody_out(start, port):
+    service = await start(OCR_MAX_CONNECTIONS="64")  # as many as the ops port has
+    url, path = getattr(service, port), "/openapi.json" if port == "url" else "/metrics"
+    host, number = url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as deaf:
+        for _ in range(64):
+            caller = deaf.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(caller, (host, int(number)))
+            caller.send(head("GET", path, {}) * 400)
+        await asyncio.sleep(1.5)  # on the API's port nothing more can be written to any
+        answer = await ask(url, head("GET", "/openapi.json", {"Connection": "close"}), seconds=5)
+    assert status_of(answer) == (200 if port == "url" else 404)
+
+
 async def test_a_head_that_does_not_come_ends_the_connection(start):
     service = await start(OCR_HEAD_SECONDS="0.3")
     for begun in (b"", b"GET /health HTT", head("GET", "/health", {}) + b"GET /hea"):
@@ -257,6 +302,22 @@ def probe(url: str, path: str) -> tuple[int, dict]:
         caller.sendall(head("GET", path, {"Connection": "close"}))
         answer = b"".join(iter(lambda: caller.recv(65536), b""))
     return status_of(answer), body_of(answer) if b"json" in answer else {}
+
+
+@pytest.mark.alone
+async def test_a_probe_comes_between_the_long_answers_that_many_ask_for(service):
+    many = head("GET", "/metrics", {}) * 300
+    async with contextlib.AsyncExitStack() as rush:
+        for _ in range(50):
+            _, writer = await rush.enter_async_context(connected(service.ops))
+            writer.write(many)
+        await asyncio.sleep(0.2)  # all have asked
+        began_s = time.monotonic()
+        livez, _ = await asyncio.to_thread(probe, service.ops, "/livez")
+        took_s = time.monotonic() - began_s
+
+    assert livez == 200
+    assert took_s < 0.5  # a round in which each of them is answered takes as long, and a probe needs several
 
 
 async def probes_while_blocked(service, seconds: float, *paths: str) -> list[tuple[int, dict]]:

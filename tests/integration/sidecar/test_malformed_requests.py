@@ -71,6 +71,16 @@ async def test_a_malformed_request_is_refused_in_the_one_shape_and_repeats_nothi
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize("port", ["url", "ops"])
+@pytest.mark.parametrize("begun", [b"GET / HTTP/1.1\r\nX: ", b"GET /", b"GET / HTTP/1.1\r\n\r\n", b"\0"])
+async def test_who_still_sends_what_is_malformed_gets_the_answer_and_no_reset(guarded, port, begun):
+    async with connected(getattr(guarded, port)) as (reader, writer):
+        writer.write(begun + b"a" * 2_000_000)
+        answer = await reader.read()  # a reset would raise
+
+    assert (status_of(answer), json.loads(answer.partition(b"\r\n\r\n")[2])["code"]) == (400, "bad_request")
+
+
 async def test_malformed_requests_are_counted(guarded):
     for _ in range(3):
         await ask(guarded.url, b"GET /health HTTP/1.1\r\n\r\n")
@@ -104,6 +114,29 @@ async def test_only_who_may_send_a_body_is_asked_for_it(guarded, headers, status
         answers += [line.split()[1] for line in (await reader.read()).splitlines() if line.startswith(b"HTTP/1.1")]
 
     assert answers == statuses
+
+
+@pytest.mark.parametrize(
+    ("port", "method", "path"),
+    [("url", "POST", "/ocr"), ("url", "GET", "/health"), ("url", "GET", "/nothing"), ("ops", "GET", "/livez")],
+)
+async def test_another_expectation_is_refused_in_the_one_shape_logged_and_counted(
+    guarded, log, caplog, port, method, path
+):
+    caplog.set_level(logging.INFO)
+    headers = {"Expect": "zzqq" * 1000, "Connection": "close"}
+    answer = await ask(getattr(guarded, port), head(method, path, headers))
+
+    first, _, body = answer.partition(b"\r\n\r\n")
+    assert status_of(answer) == 417
+    assert json.loads(body)["code"] == "bad_request"
+    assert f"X-Request-Id: {json.loads(body)['requestId']}".encode() in first
+    assert MARK not in answer
+    assert MARK.decode() not in log.getvalue()
+    asked = {"route": "unknown", "method": "other", "status": "417"}
+    registry = guarded.service.api[METRICS].registry
+    assert registry.get_sample_value("ocr_http_requests_total", asked) == 1
+    assert sum(record.name == "sidecar.access" for record in caplog.records) == 1
 
 
 # ── transfer codings ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -222,3 +223,38 @@ async def test_characters_that_become_eighteen_are_not_all_made_tokens(retrievin
     ((ids, is_cut),) = tokenizer.ids(["\ufdfa" * 1_000_000], limit)
     assert is_cut
     assert limit < len(ids) <= limit * TOKEN_CHARS * 18
+
+
+class Spinner:
+    """Another thread of the service, which wants the interpreter all the time."""
+
+    def __init__(self):
+        self.cpu_s = 0.0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._spin)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join()
+
+    def _spin(self):
+        while not self._is_over.is_set():
+            self.cpu_s = time.thread_time()
+
+
+@pytest.mark.parametrize("call", ["ids", "pieces"])
+@pytest.mark.parametrize("text", ["\U0001f469\u200d", "a\u0301"], ids=["emoji", "combining marks"])
+async def test_a_long_text_leaves_the_interpreter_to_other_threads(retrieving, text, call):
+    tokenizer = retrieving.service.api[EMBEDDER].keeper.model._tokenizer
+    long = text * 250_000
+    with Spinner() as other:
+        began_s = time.thread_time()
+        found = tokenizer.ids([long], 8192) if call == "ids" else tokenizer.pieces(long, 8192, special=False)
+        took_s = time.thread_time() - began_s
+
+    assert found
+    assert other.cpu_s > took_s / 2  # with the lock held, a tenth

@@ -11,7 +11,7 @@ from sidecar.engines.vision import VisionEngine
 from sidecar.errors import EngineFailedError
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW
-from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.runtime.workers.pool import WorkerLimits
 from tests.unit.sidecar.engines.test_vision import Model, engine_with, failing
 
 

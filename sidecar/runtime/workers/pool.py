@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import pebble
 
 from sidecar.errors import DeadlineError
-from sidecar.runtime.worker_process import limit_process
+from sidecar.runtime.workers import sandbox
+from sidecar.runtime.workers.process import limit_process
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ T = TypeVar("T")
 
 START_METHOD = "forkserver"
 """Workers fork from a small process of one thread: quick as fork, and safe beside pebble's and torch's threads."""
-PRELOAD = ["sidecar.engines.worker_preload"]
+PRELOAD = [__name__, "sidecar.engines.worker_preload"]
+"""What workers share. What they import themselves, pebble above all, costs each one 90 ms."""
 TRIES = 2
 """A task whose worker dies is given to another one: the kernel's out-of-memory killer may have hit the wrong worker. If
 that happens twice, the task is the cause."""
@@ -54,6 +56,11 @@ class WorkerLimits:
 def _timed(function: Callable[..., T], *args: Any) -> tuple[T, float]:  # noqa: ANN401 - as the function takes them
     started_s = time.monotonic()
     return function(*args), time.monotonic() - started_s
+
+
+def _reported(function: Callable[..., T], *args: Any) -> tuple[T, tuple[str, ...]]:  # noqa: ANN401 - likewise
+    """Run a task, and also tell what confines the worker that ran it."""
+    return function(*args), sandbox.in_force()
 
 
 def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
@@ -119,6 +126,8 @@ class WorkerPool:
         self._broken_in_a_row = 0
         self.replaced = 0
         """How often the pool broke and was replaced."""
+        self.confined_by: tuple[str, ...] | None = None
+        """What confines the worker that ended a task last; None before the first has."""
         self._tasks = 0
 
     @property
@@ -158,7 +167,9 @@ class WorkerPool:
             _ensure_fork_server()
             pool = self._pool
             try:
-                result = await _result(pool, pool.schedule(function, args=args, timeout=deadline_s))
+                task: pebble.ProcessFuture[tuple[T, tuple[str, ...]]]
+                task = pool.schedule(_reported, args=(function, *args), timeout=deadline_s)
+                result, confined_by = await _result(pool, task)
             except (TimeoutError, concurrent.futures.TimeoutError) as exc:
                 raise DeadlineError(f"it took longer than {deadline_s:g} s") from exc
             except MemoryError as exc:
@@ -171,8 +182,15 @@ class WorkerPool:
                 self._replace(pool)
             else:
                 self._broken_in_a_row = 0
+                self._note(confined_by)
                 return result
         raise WorkerDiedError("its worker died")
+
+    def _note(self, confined_by: tuple[str, ...]) -> None:
+        """Keep what confines a worker; log it once if the kernel has more than it granted."""
+        if confined_by != self.confined_by and confined_by != sandbox.available():
+            log.warning("workers are less confined than this kernel allows", extra={"confinedBy": confined_by})
+        self.confined_by = confined_by
 
     def stop(self) -> None:
         """End all workers at once, whatever they do."""

@@ -6,9 +6,10 @@ import resource
 import signal
 import sys
 
-from sidecar.runtime import sandbox
+from sidecar.runtime.workers import sandbox
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STANDARD_DESCRIPTORS = (0, 1, 2)
 
 
 def limit_process(memory_bytes: int, nice: int) -> None:
@@ -28,7 +29,8 @@ def limit_process(memory_bytes: int, nice: int) -> None:
 
 
 def _mute_libraries() -> None:
-    """Discard standard error: C libraries write about bad documents there, between the service's JSON lines."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stderr.fileno())
+    """Discard both outputs: C libraries write about bad documents there, between the service's JSON lines."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in STANDARD_DESCRIPTORS:
+        os.dup2(nowhere, descriptor)
     os.close(nowhere)
