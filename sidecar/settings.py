@@ -96,13 +96,19 @@ class Settings(BaseModel):
         "others are still accepted. Re-read when it changes, so that a key rotates without a restart. Wins over "
         "OCR_SIDECAR_API_KEY.",
     )
+    dialects: str = Field(
+        "all",
+        alias="OCR_DIALECTS",
+        description="Other services' routes for documents that are served: `all`, `none`, or the names of dialects "
+        "with commas between them. A dialect that is off is a 404, as if it were not there.",
+    )
 
     # ── the engines ───────────────────────────────────────────────────────────────────────────────────────────
     engine: EngineName | None = Field(
         None,
         alias="OCR_ENGINE",
         description="Engine that `auto` uses for pages without a good text layer. Unset: `np-dms-ocr` if "
-        "OLLAMA_API_URL is set, else `tesseract`.",
+        "OLLAMA_API_URL (or OCR_MODEL_URL) is set, else `tesseract`.",
     )
     fallback_engine: EngineName = Field(
         "tesseract",
@@ -155,19 +161,52 @@ class Settings(BaseModel):
         description="URL of Ollama's native API, such as `http://ollama:11434`. Unset: there is no engine "
         "`np-dms-ocr`, and OCR_FALLBACK_ENGINE reads instead.",
     )
+    model_api: Literal["ollama", "openai"] = Field(
+        "ollama",
+        alias="OCR_MODEL_API",
+        description="How the model server is talked to. `ollama`: Ollama's native API, which alone is told how long a "
+        "model stays in memory. `openai`: the OpenAI-compatible API of vLLM, llama.cpp's server and others.",
+    )
+    model_url: str | None = Field(
+        None,
+        alias="OCR_MODEL_URL",
+        description="Base URL of the OpenAI-compatible API, with its `/v1`, such as `http://vllm:8000/v1`; needed with "
+        "OCR_MODEL_API=openai, which does not look at OLLAMA_API_URL. Several servers with commas between them: each "
+        "page goes to the least busy one.",
+    )
+    model_key_file: Path | None = Field(
+        None,
+        alias="OCR_MODEL_KEY_FILE",
+        description="File with the key that the OpenAI-compatible server wants, as `Authorization: Bearer`. Read again "
+        "every 2 s, so that a key rotates without a restart. Unset: no key is sent.",
+    )
+    model_server: Literal["llama.cpp", "vllm", "generic"] | None = Field(
+        None,
+        alias="OCR_MODEL_SERVER",
+        description="Which server answers at OCR_MODEL_URL: it decides on names of parameters. Unset: each server's "
+        "list of models tells; one that is not known is `generic`, and is sent no `repeat_penalty`.",
+    )
     ocr_model: str = Field(
         "np-dms-ocr:latest",
         alias="OCR_MODEL",
         min_length=1,
         description="Model of the engine `np-dms-ocr`, where the profile names none; shown by `/health`.",
     )
+    recipe: str | None = Field(
+        None,
+        alias="OCR_RECIPE",
+        max_length=4096,
+        description="Recipe of the model where the profile names none: `generic`, `typhoon-ocr-1.0`, "
+        "`typhoon-ocr-1.5`, `glm-ocr`, `dots.ocr`, `deepseek-ocr`, `olmocr-2`, `qwen-vl`, or the path of a YAML file "
+        "with one of your own. Unset: the one whose models are called as the model is, else `generic`.",
+    )
     parallel_pages: int = Field(
         4,
         alias="OCR_PARALLEL_PAGES",
         ge=1,
         le=64,
-        description="Model calls at a time. Ollama itself has no limit; set it to its OLLAMA_NUM_PARALLEL or "
-        "slightly more, because further calls only wait there.",
+        description="Model calls at a time, for each model server. Ollama itself has no limit; set it to its "
+        "OLLAMA_NUM_PARALLEL or slightly more, because further calls only wait there.",
     )
     image_longest_side: int = Field(
         1800,
@@ -180,7 +219,7 @@ class Settings(BaseModel):
     connect_s: Seconds = Field(
         5,
         alias="OCR_CONNECT_SECONDS",
-        description="Deadline for a connection to Ollama, in seconds.",
+        description="Deadline for a connection to the model server, in seconds.",
     )
     first_token_s: Seconds = Field(
         180,
@@ -598,6 +637,18 @@ class Settings(BaseModel):
         description="Bytes of all documents in the spool together, those still arriving too; beyond that a document "
         "gets 429. 80 of the largest: a full volume would end the pod.",
     )
+    file_s: Seconds = Field(
+        600,
+        alias="OCR_FILE_SECONDS",
+        description="How long a file of `POST /v1/files` is kept, in seconds: callers read it right after the upload.",
+    )
+    max_files_bytes: int = Field(
+        1024 * MIB,
+        alias="OCR_MAX_FILES_BYTES",
+        ge=MIB,
+        description="Bytes of all files of `POST /v1/files` together; beyond that a file gets 429. A quarter of "
+        "OCR_MAX_SPOOL_BYTES, so that files which nobody reads leave room for documents.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )
@@ -605,17 +656,35 @@ class Settings(BaseModel):
     @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url:
-            parts = urlsplit(url)
-            is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-            if not is_server or re.search(r"\s", url):
-                raise ValueError("a URL such as http://ollama:11434 is accepted")
+        if url and not _is_server(url):
+            raise ValueError("a URL such as http://ollama:11434 is accepted")
         return url
+
+    @field_validator("model_url")
+    @classmethod
+    def _are_urls(cls, given: str | None) -> str | None:
+        urls = _listed(given)
+        if given and not (urls and all(map(_is_server, urls))):
+            raise ValueError("URLs such as http://vllm:8000/v1 are accepted, with commas between them")
+        if len(set(map(public_url, urls))) < len(urls):
+            raise ValueError("it names a server twice: each counts for its own pages at a time")
+        return given
 
     @model_validator(mode="after")
     def _int8_is_openvino_s(self) -> Self:
         if self.retrieval_dtype == "int8" and self.retrieval_backend != "openvino":
             raise ValueError("RETRIEVAL_DTYPE is int8, which needs RETRIEVAL_BACKEND=openvino")
+        return self
+
+    @model_validator(mode="after")
+    def _api_has_its_url(self) -> Self:
+        if self.model_api == "openai" and not self.model_url:
+            raise ValueError("OCR_MODEL_API is openai: OCR_MODEL_URL must be set, such as http://vllm:8000/v1")
+        openai_s = {"URL": self.model_url, "KEY_FILE": self.model_key_file, "SERVER": self.model_server}
+        if self.model_api == "ollama" and (given := [name for name, value in openai_s.items() if value]):
+            raise ValueError(f"OCR_MODEL_{given[0]} is set, which needs OCR_MODEL_API=openai")
+        if self.model_api == "openai" and self.on_pressure == "lease":
+            raise ValueError("OCR_ON_PRESSURE is lease, which needs OCR_MODEL_API=ollama: others unload no model")
         return self
 
     @model_validator(mode="after")
@@ -656,6 +725,13 @@ class Settings(BaseModel):
         return tuple(one for one in named if one.kind == kind)
 
     @property
+    def model_server_urls(self) -> tuple[str, ...]:
+        """The URLs of the model servers that are used; none: there is none."""
+        if self.model_api == "openai":
+            return _listed(self.model_url)
+        return (self.ollama_api_url,) if self.ollama_api_url else ()
+
+    @property
     def thai_model_dir(self) -> Path:
         """The folder of RapidOCR's Thai model, with the home folder in place of ``~``."""
         return self.rapidocr_dir.expanduser()
@@ -669,6 +745,22 @@ class Settings(BaseModel):
     def fallback(self) -> str | None:
         """The engine that reads if the one asked for cannot; None: no engine."""
         return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
+
+
+def public_url(url: str) -> str:
+    """Return scheme, host and port; credentials, path and query are not shown."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+
+def _listed(urls: str | None) -> tuple[str, ...]:
+    return tuple(one.strip() for one in (urls or "").split(",") if one.strip())
+
+
+def _is_server(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
 
 
 def _named(entry: str) -> NamedModel:

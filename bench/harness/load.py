@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -62,14 +62,19 @@ def _content_length(head: bytes) -> int:
 @functools.cache
 def upload(name: str, **fields: str) -> bytes:
     """Encode the upload of one of the tests' documents: a whole request."""
-    parts = [*(_part(f'name="{field}"', value.encode()) for field, value in fields.items())]
-    parts.append(_part('name="file"; filename="document"', (DATA / name).read_bytes()))
-    body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+    body = form("file", (DATA / name).read_bytes(), fields)
     head = (
         f"POST /ocr-upload HTTP/1.1\r\nHost: {HOST}\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def form(file_field: str, content: bytes, fields: Mapping[str, str]) -> bytes:
+    """Encode a form with a file."""
+    parts = [*(_part(f'name="{field}"', value.encode()) for field, value in fields.items())]
+    parts.append(_part(f'name="{file_field}"; filename="document"', content))
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
 def _part(disposition: str, content: bytes) -> bytes:

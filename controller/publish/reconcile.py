@@ -5,10 +5,9 @@ Every step compares first and writes only what differs, so a pass may be repeate
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -22,12 +21,12 @@ from controller.publish.config_map import (
     Desired,
     Entry,
     Publication,
-    good_payload,
     is_in_place,
     plan_entries,
     render_config_map,
     surplus_of,
 )
+from controller.publish.memory import Memory
 from controller.publish.outcome import Outcome
 from controller.publish.status import (
     Surroundings,
@@ -41,16 +40,13 @@ from controller.resource.condition import Condition
 from controller.resource.event import Event
 from controller.resource.mirror_state import is_mirrored, warnings_of
 from controller.resource.sidecar_pod import Sidecar, read_pod
-from controller.resource.spec import Resource, read_resource
+from controller.resource.spec import Resource
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PARALLEL_WRITES = 8
 """Calls at a time: enough for 1,000 statuses in seconds, few enough for the API server's fairness."""
-COUNT_S = 10.0
-"""How often statuses tell how many sidecars there are, in seconds, while they come and go: a rollout changes it in each
-profile with each pod."""
 LONGEST_REPORT_S = 2.0
 """How long statuses are written, in seconds, while something newer waits to be published."""
 
@@ -116,31 +112,6 @@ class ExpectedChanges(Protocol):
         """Note what the sidecar pods are about to be."""
 
 
-@dataclass(slots=True)
-class _Memory:
-    """What is remembered of a namespace besides the cluster's state. All of it may be lost at any time."""
-
-    last_good: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Profile name → its uid and the payload that was published last."""
-    read: dict[str, tuple[int, Resource]] = field(default_factory=dict)
-    ready: frozenset[str] = frozenset()
-    """uids of the sidecars that were ready."""
-    moved_at: float = -math.inf
-    """When the ready sidecars last became others, by the monotonic clock."""
-    counted_at: float = -math.inf
-    """When statuses last told how many sidecars there are."""
-
-    def may_count(self, sidecars: Iterable[Sidecar]) -> bool:
-        """Return whether statuses may tell how many sidecars there are: while they come and go, now and then."""
-        ready, now = frozenset(one.uid for one in sidecars if one.is_ready), time.monotonic()
-        if ready != self.ready:
-            self.ready, self.moved_at = ready, now
-        if now < self.moved_at + COUNT_S and now < self.counted_at + COUNT_S:
-            return False
-        self.counted_at = now
-        return True
-
-
 class Reconciler:
     """Makes passes. It keeps nothing that a new process could not find out again."""
 
@@ -161,7 +132,7 @@ class Reconciler:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._memories: dict[str, _Memory] = {}
+        self._memories: dict[str, Memory] = {}
 
     async def reconcile(self, namespace: str, has_news: Callable[[], bool] = lambda: False) -> Outcome:
         """Make one pass; return what is left to be done. A namespace that is being deleted is left alone.
@@ -186,11 +157,11 @@ class Reconciler:
         live = await self._cluster.get_config_map(namespace)
         if self._is_nothing_of_ours(bodies, live):
             return Outcome.NOTHING_THERE
-        memory = self._memories.setdefault(namespace, _Memory())
-        resources = _read_all(memory, bodies.values())
-        desired = plan_entries(resources, _served(memory, resources, live))
+        memory = self._memories.setdefault(namespace, Memory())
+        resources = memory.read_all(bodies.values())
+        desired = plan_entries(resources, memory.served(resources, live))
         await self._publish(namespace, live, desired)
-        _remember(memory, resources, desired)
+        memory.remember(resources, desired)
         self._show(namespace, desired)
         sidecars = await self._look_at_sidecars(namespace, desired.hash)
         is_all_reported = await self._report_all(namespace, resources, desired, sidecars, bodies, has_news)
@@ -262,7 +233,7 @@ class Reconciler:
             is_fresh=is_fresh,
             now=timestamp(self._clock()),
         )
-        may_count = self._memories[namespace].may_count(sidecars)
+        may_count = self._memories[namespace].may_count(sidecars, time.monotonic())
         todo, is_later = [], False
         for resource in resources:
             if (entry := desired.entries.get(resource.name)) is not None:
@@ -292,40 +263,6 @@ class Reconciler:
         for publication in Publication:
             count = sum(entry.publication is publication for entry in desired.entries.values())
             self._metrics.profiles.labels(namespace, publication.value).set(count)
-
-
-def _read_all(memory: _Memory, bodies: Iterable[Manifest]) -> list[Resource]:
-    """Read the resources; a spec that has not changed is not parsed again."""
-    read = {}
-    for body in bodies:
-        metadata = body["metadata"]
-        known = memory.read.get(metadata["uid"])
-        if known is not None and known[0] == metadata.get("generation"):
-            resource = known[1].with_rest_of(body)
-        else:
-            resource = read_resource(body)
-        read[resource.uid] = (resource.generation, resource)
-    memory.read = read
-    return [resource for _, resource in read.values()]
-
-
-def _served(memory: _Memory, resources: Iterable[Resource], live: Manifest | None) -> dict[str, str]:
-    data = (live or {}).get("data") or {}
-    found = {}
-    for resource in resources:
-        uid, payload = memory.last_good.get(resource.name, ("", ""))
-        good = payload if uid == resource.uid else good_payload(resource, data.get(names.key_of(resource.name)))
-        if good is not None:
-            found[resource.name] = good
-    return found
-
-
-def _remember(memory: _Memory, resources: Iterable[Resource], desired: Desired) -> None:
-    memory.last_good = {
-        resource.name: (resource.uid, entry.payload)
-        for resource in resources
-        if (entry := desired.entries.get(resource.name)) is not None and entry.payload is not None
-    }
 
 
 def _agree(sidecars: Iterable[Sidecar], desired: Desired) -> bool:

@@ -23,6 +23,7 @@ from sidecar.profiles.payload import (
     NumCtx,
     Profile,
     PromptSource,
+    RecipeName,
     RepeatPenalty,
     Retry,
     RuntimeParams,
@@ -90,6 +91,7 @@ class ProfileSpec(_SpecModel):
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S, strict=True)] = 0
     deadline_seconds: DeadlineSeconds | None = None
     model: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    recipe: RecipeName | None = None
     retry: RetrySpec = RetrySpec()
     prompt: PromptSpec | None = None
 
@@ -143,6 +145,7 @@ def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:
             revision="",
             generation=generation,
             model=spec.model,
+            recipe=spec.recipe,
             runtime_params=RuntimeParams(
                 temperature=spec.temperature,
                 top_p=spec.top_p,

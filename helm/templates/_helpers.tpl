@@ -73,9 +73,13 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* Whether Ollama is called outside this pod, which is when the sidecar has to reach anything at all. */}}
-{{- define "ocr.ollamaOutside" -}}
-{{- if and .Values.ollama.url (not .Values.ollama.inPod.enabled) }}true{{ end }}
+{{/* What serves the model outside this pod: URLs, and the values of its policy. Empty: nothing. */}}
+{{- define "ocr.modelOutside" -}}
+{{- if .Values.modelServer.urls -}}
+{{ dict "urls" .Values.modelServer.urls "policy" .Values.networkPolicy.modelServer "names" "modelServer" "value" "modelServer.urls" | toYaml }}
+{{- else if and .Values.ollama.url (not .Values.ollama.inPod.enabled) -}}
+{{ dict "urls" (list .Values.ollama.url) "policy" .Values.networkPolicy.ollama "names" "ollama" "value" "ollama.url" | toYaml }}
+{{- end -}}
 {{- end }}
 
 {{/* OLLAMA_API_URL, or nothing. */}}
@@ -83,26 +87,46 @@ annotations:
 {{- if .Values.ollama.inPod.enabled }}http://127.0.0.1:11434{{ else }}{{ .Values.ollama.url }}{{ end }}
 {{- end }}
 
-{{/* The port that a policy sees: after the Service's translation, so it may differ from the URL's. */}}
-{{- define "ocr.ollamaPort" -}}
-{{- $host := (urlParse .Values.ollama.url).host -}}
-{{- $said := regexFind ":[0-9]+$" $host | trimPrefix ":" -}}
-{{- .Values.networkPolicy.ollama.port | default $said | default (ternary "443" "80" (hasPrefix "https:" .Values.ollama.url)) -}}
+{{/* A rule for each model server. Argument: what "ocr.modelOutside" gives. Servers that are given as peers share one. */}}
+{{- define "ocr.modelRules" -}}
+{{- $ports := list -}}
+{{- range .urls }}{{ $ports = append $ports (include "ocr.portOf" (list . $.policy.port)) }}{{ end -}}
+{{- if .policy.to -}}
+- to:
+    {{- toYaml .policy.to | nindent 4 }}
+  ports:
+    {{- range uniq $ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- else -}}
+{{- range $at, $url := .urls }}
+- to:
+    {{- include "ocr.addressOf" (list $url $) | nindent 4 }}
+  ports:
+    - {protocol: TCP, port: {{ index $ports $at }}}
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{/* Who Ollama is, for a policy: as given, or the address in the URL. */}}
-{{- define "ocr.ollamaPeers" -}}
-{{- $host := regexReplaceAll ":[0-9]+$" (urlParse .Values.ollama.url).host "" -}}
-{{- if .Values.networkPolicy.ollama.to -}}
-{{ toYaml .Values.networkPolicy.ollama.to }}
-{{- else if regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$" $host -}}
+{{/* The port that a policy sees: after the Service's translation, so it may differ from the URL's. Argument: (list url port) */}}
+{{- define "ocr.portOf" -}}
+{{- $url := index . 0 -}}
+{{- $said := regexFind ":[0-9]+$" (urlParse $url).host | trimPrefix ":" -}}
+{{- index . 1 | default $said | default (ternary "443" "80" (hasPrefix "https:" $url)) -}}
+{{- end }}
+
+{{/* The address in a URL, as a peer. Argument: (list url what "ocr.modelOutside" gives) */}}
+{{- define "ocr.addressOf" -}}
+{{- $host := regexReplaceAll ":[0-9]+$" (urlParse (index . 0)).host "" -}}
+{{- $outside := index . 1 -}}
+{{- if regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$" $host -}}
 - ipBlock:
     cidr: {{ $host }}/32
 {{- else if regexMatch "^\\[[0-9a-fA-F:.]+\\]$" $host -}}
 - ipBlock:
     cidr: {{ $host | trimPrefix "[" | trimSuffix "]" }}/128
 {{- else -}}
-{{ fail (printf "networkPolicy.ollama.to is empty, and ollama.url names %s: a policy knows no names. List the peers, such as the pods that Ollama runs in" $host) }}
+{{ fail (printf "networkPolicy.%s.to is empty, and %s names %s: a policy knows no names. List the peers, such as the pods that serve the model" $outside.names $outside.value $host) }}
 {{- end -}}
 {{- end }}
 

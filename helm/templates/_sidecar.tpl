@@ -32,11 +32,28 @@
   valueFrom:
     resourceFieldRef: {containerName: sidecar, resource: limits.cpu, divisor: "1"}
   {{- end }}
+{{- if .Values.modelServer.urls }}
+- name: OCR_MODEL_API
+  value: openai
+- name: OCR_MODEL_URL
+  value: {{ join "," .Values.modelServer.urls | quote }}
+{{- with .Values.modelServer.kind }}
+- name: OCR_MODEL_SERVER
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.modelServer.existingSecret }}
+- name: OCR_MODEL_KEY_FILE
+  value: /etc/ocr-sidecar/model-key/key
+{{- end }}
+{{- else }}
 {{- with include "ocr.ollamaUrl" . }}
 - name: OLLAMA_API_URL
   value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- if or .Values.modelServer.urls (include "ocr.ollamaUrl" .) }}
 - name: OCR_PARALLEL_PAGES
-  value: {{ $.Values.ollama.parallelPages | quote }}
+  value: {{ .Values.ollama.parallelPages | quote }}
 {{- end }}
 - name: OCR_MODEL
   value: {{ .Values.ollama.model | quote }}

@@ -24,7 +24,7 @@ class Answer:
     def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
         self.request_id = request_id
         self.metrics = metrics
-        self._ignored_fields = ignored_fields
+        self.ignored_fields = ignored_fields
         self._started = time.monotonic()
 
     async def document(self, facts: DocumentFacts) -> None:
@@ -59,11 +59,12 @@ class Answer:
     def count(self, result: DocumentResult) -> None:
         """Count a document that was read."""
         self.metrics.documents.labels(result.engine_used).inc()
-        for warning in self._warnings(result):
+        for warning in self.warnings(result):
             self.metrics.warnings.labels(warning).inc()
 
-    def _warnings(self, result: DocumentResult) -> list[WarningCode]:
-        return [*result.warnings, *([WarningCode.UNKNOWN_FIELD] if self._ignored_fields else [])]
+    def warnings(self, result: DocumentResult) -> list[WarningCode]:
+        """Return the document's warnings, and that fields were ignored."""
+        return [*result.warnings, *([WarningCode.UNKNOWN_FIELD] if self.ignored_fields else [])]
 
     def _summary(self, result: DocumentResult) -> dict[str, Any]:
         return {
@@ -79,10 +80,11 @@ class Answer:
             "model_used": result.model.model.name if result.model else None,
             "model_digest": result.model.model.digest if result.model else None,
             "profile": _profile_body(result.profile),
+            "recipe": result.model.recipe if result.model else None,
             "parameters": dict(result.model.parameters) if result.model else {},
             "residency": _residency_body(result.residency),
-            "warnings": self._warnings(result),
-            "ignored_fields": self._ignored_fields,
+            "warnings": self.warnings(result),
+            "ignored_fields": self.ignored_fields,
         }
 
 

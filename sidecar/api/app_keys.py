@@ -16,6 +16,7 @@ from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
+from sidecar.profiles.recipe import RecipeBook
 from sidecar.profiles.store import ProfileStore
 from sidecar.retrieval.model import Embedding
 from sidecar.retrieval.placement import Placement
@@ -24,9 +25,10 @@ from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
+from sidecar.wire.dialects.described import Described
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 METRICS = web.AppKey("METRICS", Metrics)
@@ -45,7 +47,10 @@ WORKERS = web.AppKey("WORKERS", WorkerPool)
 PROFILE_STORE = web.AppKey("PROFILE_STORE", ProfileStore)
 ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS", tuple)
 """The traits of all engines, including those that are not configured."""
+RECIPES = web.AppKey("RECIPES", RecipeBook)
 READER = web.AppKey("READER", DocumentReader)
+DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
+"""The routes of the dialects that are on."""
 CALL_GATE = web.AppKey("CALL_GATE", CallGate)
 """Only where a model server is configured."""
 STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
@@ -67,6 +72,8 @@ LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)
 """How long the request waited for a released model to come back."""
 BACKEND = web.RequestKey("BACKEND", str)
 """Which library computed the answer."""
+LISTS_PROBLEMS = web.RequestKey("LISTS_PROBLEMS", bool)
+"""Whether the caller's client reads what is wrong with a request as a list."""
 CALLER = web.RequestKey("CALLER", Caller)
 """Whose key came with the request; in network mode there is none."""
 

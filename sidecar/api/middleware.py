@@ -10,9 +10,20 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
+from pydantic import BaseModel
 
 from sidecar.api import deliver
-from sidecar.api.app_keys import CALLER, CONNECTIONS, DRAIN, KEY_FILE, LINGERING, METRICS, REQUEST_ID, SETTINGS
+from sidecar.api.app_keys import (
+    CALLER,
+    CONNECTIONS,
+    DRAIN,
+    KEY_FILE,
+    LINGERING,
+    LISTS_PROBLEMS,
+    METRICS,
+    REQUEST_ID,
+    SETTINGS,
+)
 from sidecar.api.lingering import Lingering
 from sidecar.errors import (
     BadRequestError,
@@ -194,10 +205,10 @@ def error_response(request: web.Request, error: SidecarError) -> web.Response:
 def _json_error(
     request: web.Request, status: int, code: str, detail: str, retry_after_s: int | None = None
 ) -> web.Response:
-    body = common.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
+    body: BaseModel = common.ErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID])
     if request.path.startswith(common.CONVENTION_PATHS):
-        error = common.ErrorObject(message=detail, type=common.error_type(status), code=code)
-        body = common.ConventionErrorBody(detail=detail, code=code, request_id=request[REQUEST_ID], error=error)
+        convention = common.error_body(status, code, detail, request[REQUEST_ID])
+        body = common.listed(convention) if status == 422 and request.get(LISTS_PROBLEMS) else convention
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
     return web.Response(status=status, body=common.render(body), content_type="application/json", headers=headers)
 
@@ -268,7 +279,7 @@ def _may_call(request: web.Request) -> bool:
 @web.middleware
 async def refuse_new_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While the service drains, take new work only on connections that were open before."""
-    if request.method == "POST":
+    if request.method in {"POST", "PUT"}:
         request.config_dict[DRAIN].refuse_new_connection(request.protocol)
     return await handler(request)
 

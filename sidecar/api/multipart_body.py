@@ -24,6 +24,7 @@ class Part(Protocol):
     """The head of a part."""
 
     name: str
+    filename: str | None
 
     def header(self, name: str, default: str) -> str:
         """Return a header's value."""

@@ -5,13 +5,13 @@ import functools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from sidecar import __version__
 from sidecar.api.app_keys import (
     CALL_GATE,
+    DESCRIBED,
     DRAIN,
     ENGINE_TRAITS,
     LONG_ANSWERS,
@@ -28,8 +28,10 @@ from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
 from sidecar.profiles.store import Profiles
 from sidecar.runtime.capability import Capability
+from sidecar.settings import public_url
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
+from sidecar.wire.dialects.described import Described
 from sidecar.wire.openapi import openapi_document
 
 
@@ -58,11 +60,14 @@ async def get_health(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     request.app[PULSE].beat()  # this runs in the event loop
     readable = _readable(request.app)
+    model_urls = [public_url(url) for url in settings.model_server_urls]
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
         engine=CANONICAL_MODEL,
         ocr_model=settings.ocr_model,
-        ollama_url=public_url(settings.ollama_api_url),
+        ollama_url=next(iter(model_urls), None) if settings.model_api == "ollama" else None,
+        model_api=settings.model_api,
+        model_urls=model_urls,
         ocr_engine=request.app[READER].policy.default_engine,
         version=__version__,
         reasons=[readable.reason] if readable.reason else [],
@@ -86,25 +91,17 @@ def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
     ]
 
 
-def public_url(url: str | None) -> str | None:
-    """Return scheme, host and port; credentials, path and query are not shown."""
-    if not url:
-        return None
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
-
-
 async def get_openapi(request: web.Request) -> web.Response:
     """Describe the API port."""
-    body = _description(asks_for_keys=request.app[SETTINGS].auth_mode == "api-key")
+    asks_for_keys = request.app[SETTINGS].auth_mode == "api-key"
+    body = _description(request.app[DESCRIBED], asks_for_keys=asks_for_keys)
     return web.Response(body=body, content_type=JSON)
 
 
 @functools.cache
-def _description(*, asks_for_keys: bool) -> bytes:
+def _description(dialects: tuple[Described, ...], *, asks_for_keys: bool) -> bytes:
     """Write the description once: it takes a tenth of a second, and needs no key."""
-    return json.dumps(openapi_document(asks_for_keys=asks_for_keys)).encode()
+    return json.dumps(openapi_document(dialects, asks_for_keys=asks_for_keys)).encode()
 
 
 async def get_livez(request: web.Request) -> web.Response:

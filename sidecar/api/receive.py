@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -32,23 +33,86 @@ SMALL_CHUNK_BYTES = 64
 PLAIN_ENCODINGS = frozenset({"", "binary", "7bit", "8bit"})
 
 
+class SpoolWriter:
+    """Writes what arrives in pieces of any size to a spool file, in chunks."""
+
+    def __init__(self, file: SpoolFile) -> None:
+        self._file = file
+        self._pending = bytearray()
+
+    async def take(self, data: bytes) -> None:
+        """Append; what makes a chunk is written by a thread."""
+        self._pending += data
+        if len(self._pending) >= CHUNK_BYTES:
+            full, self._pending = self._pending, bytearray()
+            await asyncio.to_thread(self._file.write, full)
+
+    def end(self) -> None:
+        """Write the rest, which is less than a chunk."""
+        self._file.write(self._pending)
+        self._pending = bytearray()
+
+
+async def receive_whole(request: web.Request, file: SpoolFile, settings: Settings) -> None:
+    """Write a body that is the document itself to ``file``.
+
+    Raises:
+        TooLargeError, MalformedBodyError, ReceiveTimeoutError: as for an upload.
+    """
+    refuse_length(request, settings.max_document_bytes, settings.max_document_bytes)
+    writer = SpoolWriter(file)
+    async with receiving(settings.receive_timeout_s):
+        async for chunk in body_chunks(request):
+            await writer.take(chunk)
+        writer.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form that was received: its fields, each with its values, and the name of its file, as the caller gave it."""
+
+    fields: dict[str, list[str]]
+    filename: str
+
+
 async def receive_upload(request: web.Request, file: SpoolFile, settings: Settings) -> dict[str, str]:
-    """Read a multipart body: the part ``file`` goes to ``file``, the others are returned by name.
+    """Read our own form: the part ``file`` goes to ``file``, the others are returned by name, each given once.
+
+    Raises:
+        SidecarError: as for any form.
+    """
+    form = await receive_form(request, settings, _Receiver(file, settings))
+    return {name: value for name, (value,) in form.fields.items()}
+
+
+async def receive_others_form(request: web.Request, file: SpoolFile, settings: Settings, file_field: str) -> Form:
+    """Read a form of a dialect, whose document is in ``file_field``, and whose fields may have several values.
+
+    Raises:
+        SidecarError: as for any form.
+    """
+    return await receive_form(request, settings, _Receiver(file, settings, file_field, repeats=True))
+
+
+async def receive_form(request: web.Request, settings: Settings, receiver: "_Receiver") -> Form:
+    """Read a multipart body.
 
     Raises:
         UnsupportedMediaError: the body is not multipart/form-data.
         TooLargeError: the document is over the limit, by its declared length or while it arrives.
         FieldTooLargeError: a field, or all of them together, exceed their limit.
-        FilePartError: there is not exactly one ``file``.
+        FilePartError: there is not exactly one file.
         InvalidValueError: a field is given twice, or there are too many.
         MalformedBodyError: it is truncated, or is not multipart.
         ReceiveTimeoutError: it does not arrive in time.
     """
     if multipart_body.media_type_of(request.headers.get("Content-Type", "")) != "multipart/form-data":
-        raise UnsupportedMediaError("the body must be multipart/form-data with the document in the field file")
+        raise UnsupportedMediaError(
+            f"the body must be multipart/form-data with the document in the field {receiver.file_field}"
+        )
     refuse_length(request, settings.max_document_bytes + 2 * settings.max_field_bytes, settings.max_document_bytes)
     async with receiving(settings.receive_timeout_s):
-        return await _Receiver(file, settings).receive(request)
+        return await receiver.receive(request)
 
 
 def refuse_length(request: web.Request, max_body_bytes: int, limit_bytes: int) -> None:
@@ -72,16 +136,22 @@ async def receiving(deadline_s: float) -> AsyncIterator[None]:
 class _Receiver:
     """Receives the parts of one body, one after the other."""
 
-    def __init__(self, file: SpoolFile, settings: Settings) -> None:
-        self._file = file
+    def __init__(
+        self, file: SpoolFile, settings: Settings, file_field: str = FILE_FIELD, *, repeats: bool = False
+    ) -> None:
+        self.file_field = file_field
+        self._repeats = repeats
+        self._file = SpoolWriter(file)
         self._max_field_bytes = settings.max_field_bytes
-        self._fields: dict[str, str] = {}
+        self._fields: dict[str, list[str]] = {}
+        self._filename = ""
+        self._count = 0
         self._field_bytes = 0
         self._has_file = False
         self._name = ""
-        self._pending = bytearray()
+        self._text = bytearray()
 
-    async def receive(self, request: web.Request) -> dict[str, str]:
+    async def receive(self, request: web.Request) -> Form:
         boundary = multipart_body.boundary_of(request.headers["Content-Type"])
         async for event in multipart_body.events(body_chunks(request), boundary):
             match event:
@@ -92,39 +162,41 @@ class _Receiver:
                 case part:
                     self._begin(part)
         if not self._has_file:
-            raise FilePartError("the field file is missing")
-        return self._fields
+            raise FilePartError(f"the field {self.file_field} is missing")
+        return Form(self._fields, self._filename)
 
     def _begin(self, part: multipart_body.Part) -> None:
         if not part.name:
             raise MalformedBodyError("every part of the body needs a name, and none may hold parts itself")
         if part.header("Content-Transfer-Encoding", "").lower() not in PLAIN_ENCODINGS:
             raise MalformedBodyError("parts must be sent as they are, without Content-Transfer-Encoding")
-        if part.name == FILE_FIELD and self._has_file:
-            raise FilePartError("the field file is given twice, one document a request is accepted")
-        if part.name in self._fields:
+        if part.name == self.file_field and self._has_file:
+            raise FilePartError(f"the field {self.file_field} is given twice, one document a request is accepted")
+        if part.name in self._fields and not self._repeats:
             raise InvalidValueError(f"{part.name[:80]} is given twice")
-        if part.name != FILE_FIELD and len(self._fields) >= MAX_FIELDS:
+        self._name, self._text = part.name, bytearray()
+        if part.name == self.file_field:
+            self._has_file, self._filename = True, part.filename or ""
+            return
+        self._count += 1
+        if self._count > MAX_FIELDS:
             raise InvalidValueError(f"there are more than {MAX_FIELDS} fields, which is the limit")
-        self._name, self._pending = part.name, bytearray()
-        self._has_file |= part.name == FILE_FIELD
 
     async def _take(self, data: bytes) -> None:
-        self._pending += data
-        if self._name != FILE_FIELD:
-            self._field_bytes += len(data)
-            if self._field_bytes > self._max_field_bytes:
-                raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
-        elif len(self._pending) >= CHUNK_BYTES:
-            full, self._pending = self._pending, bytearray()
-            await asyncio.to_thread(self._file.write, full)
+        if self._name == self.file_field:
+            await self._file.take(data)
+            return
+        self._text += data
+        self._field_bytes += len(data)
+        if self._field_bytes > self._max_field_bytes:
+            raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
 
     def _end(self) -> None:
-        if self._name == FILE_FIELD:
-            self._file.write(self._pending)
+        if self._name == self.file_field:
+            self._file.end()
             return
         try:
-            self._fields[self._name] = self._pending.decode()
+            self._fields.setdefault(self._name, []).append(self._text.decode())
         except UnicodeDecodeError as exc:
             raise MalformedBodyError(f"{self._name[:80]} is not UTF-8 text") from exc
 
@@ -136,6 +208,8 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
         MalformedBodyError: it arrives in tiny chunks, each of which costs as much as a large one.
     """
     count, size_bytes = 0, 0
+    if not request.can_read_body:
+        return  # aiohttp's stream without a body is one object for all requests, and ends only for the first of them
     async for chunk, _ in request.content.iter_chunks():
         count += 1
         size_bytes += len(chunk)

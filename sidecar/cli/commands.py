@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,15 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
 KEY_NAME = "OCR_SIDECAR_API_KEY"
-INSTALL = {"torch": "retrieval", "FlagEmbedding": "retrieval", "transformers": "retrieval", "openvino": "openvino"}
+INSTALL = {
+    "torch": "retrieval",
+    "FlagEmbedding": "retrieval",
+    "transformers": "retrieval",
+    "openvino": "openvino",
+    "mcp": "mcp",
+    "uvicorn": "mcp",
+    "starlette": "mcp",
+}
 """The extra that installs a library which the plain install lacks."""
 
 
@@ -49,18 +57,16 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from sidecar.documents.spool import SpoolError  # noqa: PLC0415 - --help and --version need nothing installed
     from sidecar.settings import SettingsError  # noqa: PLC0415 - likewise
 
+    commands: dict[str, Callable[[], int]] = {
+        "serve": lambda: _serve(environ),
+        "ocr": lambda: _ocr(options, environ),
+        "mcp": lambda: _mcp(options, environ),
+        "doctor": lambda: _doctor(environ),
+        "retrieval": lambda: _check(options, environ),
+        "fetch": lambda: _fetch(environ),
+    }
     try:
-        match options.command:
-            case "serve":
-                return _serve(environ)
-            case "ocr":
-                return _ocr(options, environ)
-            case "doctor":
-                return _doctor(environ)
-            case "retrieval":
-                return _check(options, environ)
-            case _:
-                return _fetch(environ)
+        return commands[options.command]()
     except (SettingsError, SpoolError) as exc:
         return _tell(str(exc))
 
@@ -81,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="run the HTTP service", description="Run the HTTP service until SIGTERM.")
     _add_ocr(commands)
     _add_retrieval(commands)
+    _add_mcp(commands)
     commands.add_parser(
         "doctor",
         help="tell what is installed and what is not",
@@ -130,6 +137,35 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ocr.add_argument("--languages", help="languages by Tesseract's names, such as tha+eng")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
     ocr.add_argument("--jobs", type=int, default=4, help="documents that are read at a time (default: 4)")
+
+
+def _add_mcp(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    mcp = commands.add_parser(
+        "mcp",
+        help="offer a running service to a language model, by the Model Context Protocol",
+        description="Offer a running service to a language model as tools, by the Model Context Protocol: on standard "
+        "input and output, or over HTTP, where callers bring the service's keys.",
+    )
+    mcp.add_argument(
+        "--url",
+        default="http://127.0.0.1:8765",
+        help=f"where the service is (default: http://127.0.0.1:8765); its key comes from {KEY_NAME}",
+    )
+    mcp.add_argument("--folder", type=Path, metavar="DIR", help="documents that may be read; without it, none may")
+    mcp.add_argument("--http", metavar="HOST:PORT", help="serve over HTTP here, instead of standard input and output")
+
+
+def _mcp(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    if find_spec("mcp") is None:
+        return _tell(missing("mcp"))
+    from sidecar.mcp.transports import Wanted, WrongUsageError, parse_address, run  # noqa: PLC0415 - as above
+
+    try:
+        http = parse_address(options.http) if options.http else None
+        asyncio.run(run(Wanted(options.url, environ.get(KEY_NAME, ""), options.folder, http)))
+    except WrongUsageError as exc:
+        return _tell(str(exc))
+    return 0
 
 
 def _serve(environ: Mapping[str, str]) -> int:

@@ -4,24 +4,26 @@ import asyncio
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.rapidocr.engine import RapidEngine
 from sidecar.engines.rapidocr.installation import INSTALL, find_models
-from sidecar.engines.servers.ollama import Ollama
+from sidecar.engines.servers.chat import ModelClient
 from sidecar.engines.tesseract.engine import TesseractEngine
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA, find_tessdata
 from sidecar.engines.vision import VisionEngine
-from sidecar.errors import DeadlineError, SidecarError
+from sidecar.errors import DeadlineError, EngineUnavailableError, ServerState, SidecarError
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram import full_name
 from sidecar.retrieval.bge import hub
-from sidecar.runtime import sandbox
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.cores import usable_cores
-from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
+from sidecar.runtime.workers import sandbox
+from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 from sidecar.service.engines import ENGINES, check_engines, default_engine
+from sidecar.service.model_clients import model_clients
 from sidecar.service.ocr_wiring import worker_limits
 from sidecar.settings import Settings, SettingsError, parse_settings
 
@@ -70,16 +72,17 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _rapidocr(settings, needed=RAPID in readers)
     yield Finding("cores", ok=True, detail=f"{usable_cores()} for worker processes")
     yield _sandbox(settings)
-    yield _ollama(settings, needed=readers == {MODEL})
+    yield from _model_servers(settings, needed=readers == {MODEL})
     yield _gpu()
     if settings.state_dir:
         yield _state(settings.state_dir)
     yield from _retrieval(settings)
+    yield _mcp()
 
 
 def _readers(settings: Settings) -> set[str]:
     """Name the engines for callers who choose none: the default engine and the fallback."""
-    configured = {TESSERACT, RAPID, *([MODEL] if settings.ollama_api_url else [])}
+    configured = {TESSERACT, RAPID, *([MODEL] if settings.model_server_urls else [])}
     return {default_engine(settings, TRAITS, configured), settings.fallback or ""} - {""}
 
 
@@ -152,20 +155,42 @@ async def _confinement(settings: Settings) -> tuple[str, ...]:
         await asyncio.to_thread(pool.stop)
 
 
-def _ollama(settings: Settings, *, needed: bool) -> Finding:
-    if not settings.ollama_api_url:
+def _model_servers(settings: Settings, *, needed: bool) -> Iterator[Finding]:
+    is_ollama = settings.model_api == "ollama"
+    what, setting = ("Ollama", "OLLAMA_API_URL") if is_ollama else ("model server", "OCR_MODEL_URL")
+    clients = model_clients(settings)
+    if not clients:
         detail = "not configured" if needed else "not configured; Tesseract reads all pages"
-        return Finding("Ollama", ok=False, detail=detail, remedy="set OLLAMA_API_URL", needed=needed)
-    try:
-        installed = asyncio.run(_installed(settings.ollama_api_url))
-    except (SidecarError, TimeoutError):
-        remedy = "start it, or correct the URL"
-        return Finding("Ollama", ok=False, detail="does not answer at OLLAMA_API_URL", remedy=remedy, needed=needed)
-    wanted = full_name(settings.ocr_model)
-    found = wanted in {full_name(name) for name in installed}
-    detail = f"answers; {wanted} is {'installed' if found else 'not installed'}"
-    remedy = f"ollama pull {wanted}, or create it from its Modelfile"
-    return Finding("Ollama", ok=found, detail=detail, remedy=remedy, needed=needed)
+        yield Finding(what, ok=False, detail=detail, remedy=f"set {setting}", needed=needed)
+    for name, client in clients.items():
+        try:
+            missing = asyncio.run(_missing_model(client, settings.ocr_model))
+        except (SidecarError, TimeoutError) as exc:
+            detail = f"does not answer at {setting}"
+            if isinstance(exc, EngineUnavailableError) and exc.state is not ServerState.UNREACHABLE:
+                detail = exc.detail
+            remedy = "start it, or correct the URL"
+            yield Finding(what, ok=False, detail=_at(name, detail, settings), remedy=remedy, needed=needed)
+            continue
+        wanted = full_name(settings.ocr_model) if is_ollama else settings.ocr_model
+        detail = f"answers; {wanted} is {'not installed' if missing else 'installed'}"
+        pull, rename = (
+            f"ollama pull {wanted}, or create it from its Modelfile",
+            "set OCR_MODEL to a name that it serves",
+        )
+        remedy = pull if is_ollama else rename
+        yield Finding(what, ok=not missing, detail=_at(name, detail, settings), remedy=remedy, needed=needed)
+
+
+def _at(server: str, detail: str, settings: Settings) -> str:
+    return detail if len(settings.model_server_urls) == 1 else f"{server}: {detail}"
+
+
+def _mcp() -> Finding:
+    there = find_spec("mcp") is not None
+    detail = "serves language models" if there else "not installed; language models cannot ask for documents"
+    remedy = "pip install --constraint requirements.lock '.[mcp]'"
+    return Finding("the command mcp", ok=there, detail=detail, remedy=remedy)
 
 
 def _state(folder: Path) -> Finding:
@@ -182,10 +207,9 @@ async def _failure_of(folder: Path) -> str | None:
     return state.failure
 
 
-async def _installed(url: str) -> frozenset[str]:
-    ollama = Ollama(url, OLLAMA_S)
-    async with asyncio.timeout(OLLAMA_S), ollama.open():
-        return frozenset(await ollama.installed())
+async def _missing_model(client: ModelClient, model: str) -> str | None:
+    async with asyncio.timeout(OLLAMA_S), client.open():
+        return client.missing(model, await client.installed())
 
 
 def _gpu() -> Finding:

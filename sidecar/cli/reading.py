@@ -9,14 +9,15 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from sidecar.cli.client import Client, DocumentFailedError, Event, connect, start_embedded
+from sidecar.cli.embedded import start_embedded
+from sidecar.client import AsyncClient, ClientError, Opened, Page, ReadFields, Summary
 from sidecar.settings import SettingsError, parse_settings
 
 SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
@@ -37,6 +38,14 @@ class Document:
     def shown(self) -> str:
         """Its name in messages."""
         return "standard input" if self.name == STDIN_NAME and self.path.name == STDIN_NAME else str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of a document."""
+
+    pages: Sequence[Page]
+    summary: Summary
 
 
 def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_key: str) -> int:
@@ -110,15 +119,14 @@ def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
 
 def _client(
     options: argparse.Namespace, environ: Mapping[str, str], api_key: str
-) -> AbstractAsyncContextManager[Client]:
+) -> AbstractAsyncContextManager[AsyncClient]:
     if options.url:
-        return connect(options.url, api_key)
+        return AsyncClient(options.url, api_key, timeout_s=None)  # its user ends it by Ctrl-C
     return start_embedded(parse_settings(environ))
 
 
-def _fields(options: argparse.Namespace) -> dict[str, str]:
-    asked = {"engine": options.engine, "languages": options.languages, "pages": options.pages}
-    return {name: value for name, value in asked.items() if value}
+def _fields(options: argparse.Namespace) -> ReadFields:
+    return ReadFields(engine=options.engine or None, languages=options.languages or None, pages=options.pages or None)
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
@@ -146,7 +154,7 @@ class _Reading:
     """Reads a few documents at a time; one that fails is reported and does not affect the others."""
 
     def __init__(
-        self, client: Client, fields: Mapping[str, str], progress: Progress, console: Console, *, as_json: bool
+        self, client: AsyncClient, fields: ReadFields, progress: Progress, console: Console, *, as_json: bool
     ) -> None:
         self._client = client
         self._fields = fields
@@ -167,7 +175,7 @@ class _Reading:
                 try:
                     self._write(document, await task)
                     self.done += 1
-                except DocumentFailedError as exc:
+                except ClientError as exc:
                     failures += 1
                     _say(self._console, f"{document.shown}: {exc}", "red")
                 self._progress.advance(total)
@@ -177,25 +185,34 @@ class _Reading:
             await asyncio.gather(*tasks, return_exceptions=True)  # all are awaited: no exception is left
         return failures
 
-    async def _read(self, document: Document, slots: asyncio.Semaphore) -> list[Event]:
+    async def _read(self, document: Document, slots: asyncio.Semaphore) -> Reading:
         async with slots:
             bar = self._progress.add_task(document.name, total=None)
             try:
-                return [self._seen(bar, event) async for event in self._client.read(document.path, self._fields)]
+                return await self._events(document, bar)
+            except OSError as exc:
+                raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
             finally:
                 self._progress.remove_task(bar)
 
-    def _seen(self, bar: TaskID, event: Event) -> Event:
-        if event["event"] == "document":
-            self._progress.update(bar, total=event["pageCount"])
-        elif event["event"] == "page":
-            self._progress.advance(bar)
-        return event
+    async def _events(self, document: Document, bar: TaskID) -> Reading:
+        pages: list[Page] = []
+        async with aclosing(self._client.stream(document.path, **self._fields)) as events:
+            async for event in events:
+                match event:
+                    case Opened():
+                        self._progress.update(bar, total=event.page_count)
+                    case Page():
+                        self._progress.advance(bar)
+                        pages.append(event)
+                    case Summary():
+                        return Reading(pages, event)
+        raise AssertionError("a stream ends with its summary, or with an error")
 
-    def _write(self, document: Document, events: list[Event]) -> None:
-        for warning in events[-1]["warnings"]:
+    def _write(self, document: Document, reading: Reading) -> None:
+        for warning in reading.summary.warnings:
             _say(self._console, f"{document.shown}: {warning}", "yellow")
-        text = render_json(document, events) if self._as_json else render_markdown(document, events)
+        text = render_json(document, reading) if self._as_json else render_markdown(document, reading)
         if document.target is None:
             print(text, flush=True)
             return
@@ -205,17 +222,16 @@ class _Reading:
         partial.replace(document.target)  # atomic: a file that exists is complete
 
 
-def render_markdown(document: Document, events: Sequence[Event]) -> str:
+def render_markdown(document: Document, reading: Reading) -> str:
     """Render a document with one heading a page; a page that could not be read says so."""
     parts = [f"# {document.name}"]
-    for page in (event for event in events if event["event"] == "page"):
-        failed = f"*This page could not be read: {page['error']}.*" if page["error"] else ""
-        parts += [f"## Page {page['page']}", page["text"] or failed]
+    for page in reading.pages:
+        failed = f"*This page could not be read: {page.error}.*" if page.error else ""
+        parts += [f"## Page {page.page}", page.text or failed]
     return "\n\n".join(part for part in parts if part)
 
 
-def render_json(document: Document, events: Sequence[Event]) -> str:
+def render_json(document: Document, reading: Reading) -> str:
     """Render the whole answer on one line, like ``POST /ocr-upload`` without streaming, with the file's name."""
-    done = {key: value for key, value in events[-1].items() if key != "event"}
-    pages = [{k: v for k, v in event.items() if k != "event"} for event in events if event["event"] == "page"]
-    return json.dumps({"file": document.name, **done, "pages": pages}, ensure_ascii=False)
+    pages = [page.as_json() for page in reading.pages]
+    return json.dumps({"file": document.name, **reading.summary.as_json(), "pages": pages}, ensure_ascii=False)

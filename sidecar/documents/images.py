@@ -25,6 +25,11 @@ MAX_FRAMES = 3000
 """Most pages of a TIFF that are counted: the time grows with the square of their number, to 0.2 s here."""
 
 
+def preload() -> None:
+    """Import what reads the common formats, which Pillow would do with a worker's first picture."""
+    Image.preinit()
+
+
 class Images:
     """An image file as a document. Only sizes are read until a page is rendered."""
 

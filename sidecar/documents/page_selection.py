@@ -19,12 +19,16 @@ class PageSelection:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What the caller and the service say about pages. Of ``max_pages`` and ``default_max_pages``, 0 means all."""
+    """What the caller and the service say about pages. Of ``max_pages`` and ``default_max_pages``, 0 means all.
+
+    ``clips``: ranges may reach beyond the document's end, and are cut there, unless nothing is left of them.
+    """
 
     pages: tuple[tuple[int, int], ...] = ()
     max_pages: int | None = None
     default_max_pages: int = 0
     page_limit: int = 500
+    clips: bool = False
 
     def select(self, page_count: int) -> PageSelection:
         """Select from the document's pages.
@@ -35,7 +39,7 @@ class PageRequest:
         """
         wanted: Sequence[int] = range(page_count)
         if self.pages:
-            wanted = _expand(self.pages, page_count)
+            wanted = _expand(_clip(self.pages, page_count) if self.clips else self.pages, page_count)
         first = self.default_max_pages if self.max_pages is None else self.max_pages
         chosen = wanted[: first or len(wanted)]
         if len(chosen) > self.page_limit:
@@ -65,6 +69,11 @@ def _parse_range(part: str) -> tuple[int, int]:
     if not 1 <= first <= last:
         raise InvalidValueError(f"pages holds {part[:40]!r}, accepted are page numbers and ranges such as 1-3,7")
     return first, last
+
+
+def _clip(ranges: tuple[tuple[int, int], ...], page_count: int) -> tuple[tuple[int, int], ...]:
+    """Cut ranges at the document's end; one that lies beyond it stays, and is refused."""
+    return tuple((first, max(first, min(last, page_count))) for first, last in ranges)
 
 
 def _expand(ranges: tuple[tuple[int, int], ...], page_count: int) -> list[int]:

@@ -160,6 +160,11 @@ class SpoolFile:
             self.size_bytes += len(data)
             self._write_all(memoryview(data))
 
+    def close(self) -> None:
+        """Free its descriptor; the file stays until it is removed."""
+        with self._changing:
+            self._file.close()
+
     def remove(self) -> None:
         """Close the file and delete it."""
         with self._changing:

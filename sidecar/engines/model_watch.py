@@ -7,8 +7,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import Protocol
 
-from sidecar.errors import SidecarError
+from sidecar.errors import EngineUnavailableError, ServerState, SidecarError
 from sidecar.gpu.vram import full_name
 
 log = logging.getLogger(__name__)
@@ -17,9 +18,22 @@ POLL_S = 2.0
 POLL_FAILED_S = 1.0
 """The interval in seconds while something is wrong, so that a server's return is noticed soon."""
 
-STARTING = "model-server-starting"
-UNREACHABLE = "model-server-unreachable"
+SERVER = "model-server-"
+"""Before the state of a server that cannot be used."""
+STARTING = f"{SERVER}starting"
+LOADING = SERVER + ServerState.LOADING
+UNREACHABLE = SERVER + ServerState.UNREACHABLE
 MISSING = "model-missing"
+
+
+class WatchedServer(Protocol):
+    """What a client of a model server has for its watch; see :class:`sidecar.engines.servers.chat.ModelClient`."""
+
+    async def installed(self) -> Mapping[str, str | None]:
+        """List its models, with the digest of each that it tells."""
+
+    def missing(self, wanted: str, installed: Mapping[str, str | None]) -> str | None:
+        """Return the model's whole name where a call that names it would not be answered; None where it would."""
 
 
 class ModelWatch:
@@ -27,13 +41,15 @@ class ModelWatch:
 
     def __init__(
         self,
-        installed: Callable[[], Awaitable[Mapping[str, str | None]]],
+        server: WatchedServer,
         wanted: Callable[[], str],
         beside: Callable[[], Awaitable[object]],
+        name: str = "",
     ) -> None:
-        self._installed = installed
+        self._server = server
         self._wanted = wanted
         self._beside = beside
+        self._name = name
         self.failure: str | None = STARTING
         self.polled = asyncio.Event()
         self.digests: Mapping[str, str | None] = {}
@@ -46,7 +62,11 @@ class ModelWatch:
             self.failure = await self._check()
             if self.failure != before:
                 level = logging.WARNING if self.failure else logging.INFO
-                log.log(level, "the model server's state changed", extra={"state": self.failure or "ready"})
+                log.log(
+                    level,
+                    "the model server's state changed",
+                    extra={"state": self.failure or "ready", "server": self._name},
+                )
             self.polled.set()
             await asyncio.sleep(POLL_FAILED_S if self.failure else POLL_S)
 
@@ -57,14 +77,16 @@ class ModelWatch:
                 await self.polled.wait()
 
     async def _check(self) -> str | None:
-        wanted = full_name(self._wanted())
         try:
-            installed = await self._installed()
+            installed = await self._server.installed()
             await self._beside()
+        except EngineUnavailableError as exc:
+            return SERVER + exc.state
         except SidecarError:
             return UNREACHABLE
         except Exception:  # this loop supervises itself: it logs any error, and polls again
             log.exception("the model server cannot be polled")
             return UNREACHABLE
         self.digests = {full_name(name): digest for name, digest in installed.items()}
-        return None if wanted in self.digests else f"{MISSING}: {wanted}"
+        missing = self._server.missing(self._wanted(), installed)
+        return None if missing is None else f"{MISSING}: {missing}"

@@ -5,11 +5,11 @@ from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import PagePicture
 from sidecar.ocr.engine import ReadOrder
 from sidecar.profiles import prompt
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 
 
 class PageDrawer:
-    """Draws pages as PNG with at most ``longest_side`` pixels on the longest side."""
+    """Draws pages as PNG with at most ``longest_side`` pixels on the longest side, or as many as the recipe says."""
 
     def __init__(self, workers: WorkerPool, limits: DocumentLimits, longest_side: int) -> None:
         self._workers = workers
@@ -23,7 +23,7 @@ class PageDrawer:
             order.document,
             index,
             self._limits,
-            self._longest_side,
+            order.instructions.recipe.longest_side or self._longest_side,
             prompt.wants_anchors(order.instructions.user_prompt),
             deadline_s=order.page_timeout_s,
         )

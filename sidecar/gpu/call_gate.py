@@ -48,11 +48,16 @@ class GatePolicy:
     longest_side: int = 0
     parallel: int = 1
     """Calls that may run at a time."""
+    governs: bool = True
+    """Whether the model server loads and unloads as it is called; else it holds its model, and no call is held back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call that is to be made. ``model_key`` is the model's digest, or its name; ``cap_s`` caps its residency."""
+    """A call that is to be made. ``model_key`` is the model's digest, or its name; ``cap_s`` caps its residency.
+
+    ``longest_side``: of the picture, in pixels; 0: as the policy says.
+    """
 
     model: str
     model_key: str
@@ -60,6 +65,7 @@ class Asked:
     active_profile: str | None
     cap_s: int
     ends_s: float
+    longest_side: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class CallGate:
         self._policy = policy
         self._clock = clock
         self.book = book or NeedBook()
-        self.calls = RunningCalls(monitor, self.book)
+        self.calls = RunningCalls(monitor, self.book, learns=policy.governs)
         self._call_ended_s = float("-inf")
         self.lease: GpuLease | None = None
         """Borrows the GPU for pages that do not fit, if the operator wants that."""
@@ -128,6 +134,8 @@ class CallGate:
 
     def explain(self, error: SidecarError, admitted: Admitted) -> SidecarError:
         """Return why a call failed: a runner that ended where memory was short ended for want of it. Learns from it."""
+        if not self._policy.governs:
+            return error
         required = self.requirement(admitted.key, 1).mb
         is_lost = isinstance(error, EngineFailedError) and error.is_lost
         if is_lost and residency_policy.is_short(admitted.headroom, admitted.asked.model, required):
@@ -149,7 +157,7 @@ class CallGate:
             gpu=headroom.gpu_key,
             model=asked.model_key,
             num_ctx=asked.num_ctx,
-            longest_side=self._policy.longest_side,
+            longest_side=asked.longest_side or self._policy.longest_side,
         )
 
     async def _wait_for_room(self, asked: Asked) -> VramHeadroom:
@@ -198,6 +206,8 @@ class CallGate:
         return headroom.others(asked.model, *(self.calls.loaded if self.lease else ()))
 
     def _decide(self, asked: Asked, headroom: VramHeadroom) -> OcrResidencyDecision:
+        if not self._policy.governs:
+            return residency_policy.ungoverned(headroom)
         if self.lease and self.lease.is_held:
             return residency_policy.lease_residency(headroom, self.lease.left_s)
         return residency_policy.calculate_ocr_residency(
@@ -210,7 +220,7 @@ class CallGate:
 
     def _must_stand_back(self, headroom: VramHeadroom, asked: Asked) -> bool:
         """Return whether the call would evict another model, or take more than there is beside it."""
-        if self._policy.may_evict:
+        if self._policy.may_evict or not self._policy.governs:
             return False
         self.calls.note(headroom)
         running = self.calls.of(asked.model)
@@ -236,7 +246,7 @@ class CallGate:
     def _lacks_room(self, headroom: VramHeadroom, asked: Asked) -> bool:
         """Return whether the model must be loaded and does not fit: then lower-priority models are evicted."""
         required_mb = self.requirement(self.key(asked, headroom), 1).mb
-        needs = residency_policy.needs_room(headroom, asked.model, required_mb)
+        needs = self._policy.governs and residency_policy.needs_room(headroom, asked.model, required_mb)
         return needs and not self.calls.of(asked.model)
 
     def _is_settling(self, headroom: VramHeadroom, ends_s: float) -> bool:

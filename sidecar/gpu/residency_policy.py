@@ -19,6 +19,7 @@ QUERY_FAILED = "query-failed"
 HIGH_PRESSURE = "high-pressure"
 HEADROOM_SUFFICIENT = "headroom-sufficient"
 LEASE = "lease"
+NOT_GOVERNED = "not-governed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,9 @@ class ResidencyLimits:
 
 @dataclass(frozen=True, slots=True)
 class OcrResidencyDecision:
-    """What is sent as keep_alive, the headroom it was decided on (-1: not known), and why."""
+    """What is sent as keep_alive (None: nothing), the headroom it was decided on (-1: not known), and why."""
 
-    keep_alive_seconds: int
+    keep_alive_seconds: int | None
     vram_headroom_mb: int
     reason: str
 
@@ -69,6 +70,11 @@ def calculate_ocr_residency(
 def lease_residency(headroom: VramHeadroom, left_s: float) -> OcrResidencyDecision:
     """Let the model stay as long as the lease lasts: the LLM is away, and if we die, it leaves by itself."""
     return OcrResidencyDecision(max(1, ceil(left_s)), headroom.available_mb, LEASE)
+
+
+def ungoverned(headroom: VramHeadroom) -> OcrResidencyDecision:
+    """Leave it to a model server that holds its model as it likes; what there is on the card is told all the same."""
+    return OcrResidencyDecision(None, headroom.available_mb if headroom.query_success else UNKNOWN_MB, NOT_GOVERNED)
 
 
 def _has_large_context(headroom: VramHeadroom, model: str) -> bool:

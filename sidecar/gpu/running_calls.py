@@ -23,8 +23,9 @@ POLL_S = 0.25
 class RunningCalls:
     """Counts calls by model, and watches each burst of them. Models go by their full names."""
 
-    def __init__(self, monitor: VramMonitor, book: NeedBook) -> None:
+    def __init__(self, monitor: VramMonitor, book: NeedBook, *, learns: bool = True) -> None:
         self._monitor = monitor
+        self._learns = learns
         self._book = book
         self._running: Counter[str] = Counter()
         self._most: Counter[str] = Counter()
@@ -97,7 +98,7 @@ class RunningCalls:
 
     def _begin_burst(self, model: str, key: NeedKey, headroom: VramHeadroom) -> None:
         """Begin a burst, if none goes on."""
-        if self._running[model] or model in self._watching:
+        if not self._learns or self._running[model] or model in self._watching:
             return
         own_mb = need.own_mb(self._book.get(key), headroom.held_by(model))
         self._bursts[model] = bursts.begin(headroom, model, own_mb)

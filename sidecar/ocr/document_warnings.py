@@ -34,5 +34,5 @@ def document_warnings(
     sent = job.order.instructions
     if any(one.takes_prompt for one in tried) and find_placeholders(sent.system_prompt, sent.user_prompt):
         yield WarningCode.PROMPT_UNFILLED
-    if not job.requested.met_by(readers):
+    if not job.requested.met_by(readers) or any(page.parameters_left_out for page in pages):
         yield WarningCode.PARAMETERS_NOT_APPLIED

@@ -107,6 +107,8 @@ class PageText:
     error: SidecarError | None = None
     """What interrupted the page, if that is more than its verdict says."""
     parameters: Mapping[str, object] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    """Parameters that were asked for, and that the model server cannot be sent."""
     residency: OcrResidencyDecision | None = None
     first_token_s: float | None = None
     worked_s: float | None = None
@@ -193,6 +195,8 @@ class EngineFacts:
 
     model: EngineModel
     parameters: Mapping[str, object]
+    recipe: str | None = None
+    """The recipe by which it was asked, where the engine follows profiles."""
 
 
 class PageSlots(Protocol):

@@ -60,6 +60,8 @@ class PageResult:
     corrections: tuple[Correction, ...] = ()
     numerals_doubtful: bool = False
     languages_unread: bool = False
+    parameters_left_out: bool = False
+    """Whether the engine could not be sent a parameter that was asked for."""
     error: SidecarError | None = None
     is_answer: bool = True
     """Whether the engine gave this as the page's text; else it is only the best of what came."""
@@ -173,6 +175,7 @@ class PageReading:
             corrections=read.corrections,
             numerals_doubtful=read.numerals_doubtful,
             languages_unread=read.languages_unread,
+            parameters_left_out=bool(read.left_out),
             error=None if self._settled else self.error,
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,

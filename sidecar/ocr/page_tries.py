@@ -12,7 +12,7 @@ from sidecar.ocr.engine import OcrEngine, PreparedPage, ReadOrder, SecondReader,
 from sidecar.ocr.page_reading import PageReading
 from sidecar.ocr.second_opinion import without_strays
 from sidecar.runtime.admission import Admission
-from sidecar.runtime.worker_pool import WorkerDiedError
+from sidecar.runtime.workers.pool import WorkerDiedError
 
 log = logging.getLogger(__name__)
 

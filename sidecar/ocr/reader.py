@@ -36,7 +36,7 @@ from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerDiedError, WorkerPool
+from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 
 T = TypeVar("T")
 
@@ -205,7 +205,10 @@ class DocumentReader:
         second = self._second_reader(job.engine, engines)
         reader = next((one for one in (*engines, *([second] if second else [])) if one.traits.name in used), None)
         sent = page_reading.first_sent(pages, reader.traits.name) if reader else None
-        return EngineFacts(reader.model(job.order), sent) if reader and sent is not None else None
+        if reader is None or sent is None:
+            return None
+        recipe = job.order.instructions.recipe.name if reader.traits.follows_profiles else None
+        return EngineFacts(reader.model(job.order), sent, recipe)
 
 
 async def _due(job: ReadJob, call: Awaitable[T]) -> T:

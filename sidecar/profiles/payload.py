@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -36,12 +36,26 @@ CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
 """The model of the profiles, as production names it; the engine that runs it has the same name."""
 
 
-LATER_FIELDS = ("deadlineSeconds", "format", "userPrompt")
+LATER_FIELDS = ("deadlineSeconds", "format", "recipe", "userPrompt")
 """Fields added after the first release: a profile without them keeps its revision."""
 
 
 AnswerFormat = Literal["json"]
 """What a model can be held to. Models that were trained to answer ``{"natural_text": "…"}`` are best held to JSON."""
+
+
+RecipeName = Literal[
+    "generic",
+    "typhoon-ocr-1.0",
+    "typhoon-ocr-1.5",
+    "glm-ocr",
+    "dots.ocr",
+    "deepseek-ocr",
+    "olmocr-2",
+    "qwen-vl",
+]
+"""The recipes that come with the sidecar, each a file in ``sidecar/profiles/recipes``."""
+RECIPE_NAMES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 
 class ProfileError(ValueError):
@@ -161,6 +175,8 @@ class Profile(_Payload):
     generation: Annotated[int, Field(ge=0), NO_BOOL] = 0
     canonical_model: CanonicalModel = CANONICAL_MODEL
     model: str | None = Field(None, min_length=1, max_length=253)
+    recipe: RecipeName | None = None
+    """What the model is asked, and how, where the profile does not say it; None: the recipe for the model's name."""
     runtime_params: RuntimeParams = RuntimeParams()
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S), NO_BOOL] = 0
     deadline_seconds: DeadlineSeconds | None = None

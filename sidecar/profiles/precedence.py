@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sidecar.profiles.payload import AnswerFormat, Profile, Retry, RuntimeParams
+from sidecar.profiles.recipe import GENERIC, NO_RECIPES, Recipe, RecipeBook
 
 DEFAULT_TAGS = ("document_number", "document_date", "received_date")
 """The tags if neither request nor profile names any. Kept from production."""
@@ -18,7 +19,7 @@ class Instructions:
     model: str
     system_prompt: str | None
     user_prompt: str | None
-    """The text beside the page's picture; None: the model's own."""
+    """The text beside the page's picture; None: the service's own."""
     format: AnswerFormat | None
     tags: tuple[str, ...]
     params: RuntimeParams
@@ -28,6 +29,7 @@ class Instructions:
     keep_alive_cap_s: int
     """Longest residency the profile allows, in seconds; 0: the residency policy alone decides."""
     profile: Profile | None
+    recipe: Recipe = GENERIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +50,30 @@ def instruct(
     profile: Profile | None,
     default_model: str,
     request: Overrides = NO_OVERRIDES,
+    recipes: RecipeBook = NO_RECIPES,
 ) -> Instructions:
-    """Apply the precedence, per parameter: request > profile > not sent."""
+    """Apply the precedence, per parameter: request > profile > the model's recipe > not sent."""
+    model = (profile and profile.model) or default_model
+    recipe = recipes.choose(profile.recipe if profile else None, model)
+    params = request.params.over(profile.runtime_params) if profile else request.params
     return Instructions(
-        model=(profile and profile.model) or default_model,
-        system_prompt=request.system_prompt or (profile.system_prompt if profile else None),
-        user_prompt=request.user_prompt or (profile.user_prompt if profile else None),
-        format=profile.format if profile else None,
-        tags=_tags(request.tags, profile),
-        params=request.params.over(profile.runtime_params) if profile else request.params,
+        model=model,
+        system_prompt=request.system_prompt or (profile.system_prompt if profile else None) or recipe.system_prompt,
+        user_prompt=request.user_prompt or (profile.user_prompt if profile else None) or recipe.user_prompt,
+        format=(profile.format if profile else None) or recipe.format,
+        tags=_tags(request.tags, profile, recipe),
+        params=params.over(recipe.params),
         retry=profile.retry if profile else Retry(),
         deadline_s=request.deadline_s or (profile.deadline_seconds if profile else None),
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,
+        recipe=recipe,
     )
 
 
-def _tags(asked: tuple[str, ...] | None, profile: Profile | None) -> tuple[str, ...]:
+def _tags(asked: tuple[str, ...] | None, profile: Profile | None, recipe: Recipe) -> tuple[str, ...]:
     if asked is not None:
         return asked
     if profile and profile.dms_tags is not None:
         return tuple(profile.dms_tags)
-    return DEFAULT_TAGS
+    return DEFAULT_TAGS if recipe.tags else ()

@@ -1,4 +1,4 @@
-"""What runs work, whatever the work is: admission, fair slots, workers, threads, the circuit breaker, the drain.
+"""What runs work, whatever it is: admission, fair slots, threads, heaps, the circuit breaker, the drain, workers.
 
 Knows no documents, no models and no HTTP.
 """

@@ -35,14 +35,16 @@ class CircuitBreaker:
         opened_at_s = self._clock() if self._opened_at_s is None else self._opened_at_s
         return max(1, math.ceil(opened_at_s + OPEN_S - self._clock()))
 
+    @property
+    def would_admit(self) -> bool:
+        """Whether a call might be made now."""
+        return self._opened_at_s is None or not (self._probing or self.holds_back)
+
     def admit(self) -> bool:
         """Return whether a call may be made. Its caller reports the outcome with one of the three methods below."""
-        if self._opened_at_s is None:
-            return True
-        if self._probing or self._clock() < self._opened_at_s + OPEN_S:
-            return False
-        self._probing = True
-        return True
+        admits = self.would_admit
+        self._probing |= admits and self.is_open
+        return admits
 
     def succeeded(self) -> None:
         """Record that the server answered."""

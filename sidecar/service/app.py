@@ -10,6 +10,7 @@ from sidecar.api import documents, ops
 from sidecar.api.app_keys import (
     CALL_GATE,
     CONNECTIONS,
+    DESCRIBED,
     DRAIN,
     EMBEDDERS,
     ENGINE_TRAITS,
@@ -30,6 +31,8 @@ from sidecar.api.app_keys import (
     WORKERS,
 )
 from sidecar.api.connections import Connections
+from sidecar.api.dialects.dialect import Dialect, Route, answering, chosen
+from sidecar.api.dialects.registry import DIALECTS
 from sidecar.api.key_file import KeyFile
 from sidecar.api.lingering import Lingering
 from sidecar.api.middleware import (
@@ -53,11 +56,11 @@ from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
 from sidecar.runtime.pulse import Pulse
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import add_reader, heap_life, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
 from sidecar.settings import Settings
 from sidecar.telemetry import Metrics
@@ -102,11 +105,12 @@ def build_app(
     gpu: GpuSeam | None = None,
     factories: Sequence[EngineFactory] = engines.ENGINES,
     open_file: OpenFile = open_upload,
+    dialects: Sequence[Dialect] = DIALECTS,
 ) -> web.Application:
     """Compose the API application; nothing runs before it starts. ``open_file`` opens a file by its path.
 
     Raises:
-        SettingsError: a key is required but missing, or a setting names an unavailable engine.
+        SettingsError: a key is required but missing, or a setting names an unavailable engine or dialect.
     """
     app = web.Application(
         middlewares=[identify, deliver_in_time, errors_as_json, refuse_packed, authenticate, refuse_new_connections]
@@ -123,17 +127,35 @@ def build_app(
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
-    app.cleanup_ctx.extend([pulse_life, spool_life, keys_life, workers_life, profiles_life])
+    app.cleanup_ctx.extend([heap_life, pulse_life, spool_life, keys_life, workers_life, profiles_life])
     if settings.state_dir:
         app[STATE_FOLDER] = StateFolder(settings.state_dir, pools["state"])
         app.cleanup_ctx.append(state_life)
     add_retrieval(app, settings, gpu or GpuSeam())
     add_reader(app, settings, factories)  # adds the engines' long-lived objects
     app.cleanup_ctx.append(retrieval_life)
+    add_dialects(app, chosen(settings.dialects, dialects))
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
     return app
+
+
+def add_dialects(app: web.Application, dialects: Sequence[Dialect]) -> None:
+    """Serve the routes of dialects, and make what they need."""
+    routes = [route for one in dialects for route in one.routes]
+    app[DESCRIBED] = tuple(route.described for route in routes)
+    for one in dialects:
+        if one.prepare:
+            one.prepare(app)
+    app.add_routes([_route(route) for route in routes])
+
+
+def _route(route: Route) -> web.RouteDef:
+    described, handler = route.described, answering(route)
+    if described.method == "GET":
+        return web.get(described.path, handler, expect_handler=invite)  # and HEAD
+    return web.route(described.method, described.path, handler, expect_handler=invite)
 
 
 async def pulse_life(app: web.Application) -> AsyncIterator[None]:

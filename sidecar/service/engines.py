@@ -5,20 +5,21 @@ that makes it and its line in `ENGINES`.
 """
 
 from collections.abc import AsyncIterator, Callable, Container, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from sidecar.api.app_keys import CALL_GATE, METRICS, PLACEMENT, POOLS, PROFILE_STORE, SETTINGS, STATE_FOLDER, WORKERS
 from sidecar.documents.document import DocumentLimits
+from sidecar.engines.model_servers import ModelServers
 from sidecar.engines.model_watch import ModelWatch
 from sidecar.engines.page_drawer import PageDrawer
 from sidecar.engines.rapidocr.engine import RapidEngine
 from sidecar.engines.rapidocr.installation import find_models
 from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.tesseract.engine import TesseractEngine
-from sidecar.engines.vision import VisionEngine, VisionPolicy
+from sidecar.engines.vision import VisionEngine
 from sidecar.gpu.call_gate import CallGate, GatePolicy
 from sidecar.gpu.lease.debts import Debts
 from sidecar.gpu.lease.lease import GpuLease
@@ -30,6 +31,7 @@ from sidecar.gpu.vram_monitor import DeviceMemory, Nvml, ReadDevice, VramMonitor
 from sidecar.ocr.engine import EngineTraits, OcrEngine
 from sidecar.runtime.background import beside
 from sidecar.service.gauges import watch_model
+from sidecar.service.model_clients import model_clients
 from sidecar.settings import NO_FALLBACK, Settings, SettingsError
 
 Build = Callable[[web.Application, DocumentLimits], OcrEngine | None]
@@ -49,30 +51,34 @@ def build_vision(
 ) -> OcrEngine | None:
     """Make the engine of the vision model, if a model server is configured; ``read_device``: None means NVML."""
     settings = app[SETTINGS]
-    if not settings.ollama_api_url:
+    clients = model_clients(settings, app[POOLS]["names"])
+    if not clients:
         return None
-    ollama = Ollama(settings.ollama_api_url, settings.connect_s, names=app[POOLS]["names"])
+    ollama = next((one for one in clients.values() if isinstance(one, Ollama)), None)
     read_device = read_device or (Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device)
-    monitor = VramMonitor(read_device, ollama.resident, settings.gpu_total_mb)
-    watch = ModelWatch(ollama.installed, lambda: _default_model(app), monitor.read)
+    monitor = VramMonitor(read_device, ollama.resident if ollama else _no_models, settings.gpu_total_mb)
+    servers = ModelServers(clients, settings.connect_s, settings.first_token_s)
+    for one in servers.all:
+        one.watch = ModelWatch(one.client, lambda: _default_model(app), monitor.read, one.name)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
     state = app.get(STATE_FOLDER)
     book = NeedBook(state)
     gate = app[CALL_GATE] = CallGate(monitor, gate_policy(settings), book)
-    lease = make_lease(settings, ollama, monitor, state) if settings.on_pressure == "lease" else None
-    vision = VisionEngine(drawer, ollama, gate, vision_policy(settings))
-    vision.watch = watch
+    lease = make_lease(settings, ollama, monitor, state) if ollama and settings.on_pressure == "lease" else None
+    vision = VisionEngine(drawer, servers, gate, settings.parallel_pages)
     if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, without copies of our models
         gate.make_room = app[PLACEMENT].make_room
     if lease:
         join_lease(lease, vision)
-    watch_model(app[METRICS], vision, monitor, watch)
+    watch_model(app[METRICS], vision, monitor)
 
     async def life(_: web.Application) -> AsyncIterator[None]:
-        """Hold the session to the model server, and watch it."""
+        """Hold the sessions to the model servers, and watch them."""
         await book.open()
-        async with ollama.open():
-            async with beside(watch.poll()), leasing(lease):
+        async with AsyncExitStack() as sessions:
+            for client in clients.values():
+                await sessions.enter_async_context(client.open())
+            async with beside(servers.poll()), leasing(lease):
                 yield
             await gate.calls.close()
             await monitor.close()
@@ -80,6 +86,10 @@ def build_vision(
 
     app.cleanup_ctx.append(life)
     return vision
+
+
+async def _no_models() -> None:
+    """Tell nothing: only Ollama says which models lie in memory, so the device is read alone."""
 
 
 async def _no_device() -> DeviceMemory | None:
@@ -122,15 +132,6 @@ async def leasing(lease: GpuLease | None) -> AsyncIterator[None]:
         await lease.close()
 
 
-def vision_policy(settings: Settings) -> VisionPolicy:
-    """Select the settings of the governed engine."""
-    return VisionPolicy(
-        parallel_pages=settings.parallel_pages,
-        connect_s=settings.connect_s,
-        first_token_s=settings.first_token_s,
-    )
-
-
 def gate_policy(settings: Settings) -> GatePolicy:
     """Select the settings of the GPU's guard."""
     return GatePolicy(
@@ -143,6 +144,7 @@ def gate_policy(settings: Settings) -> GatePolicy:
         active_profile=settings.active_profile,
         longest_side=settings.image_longest_side,
         parallel=settings.parallel_pages,
+        governs=settings.model_api == "ollama",
     )
 
 

@@ -19,7 +19,7 @@ from sidecar.api.app_keys import (
     WORKERS,
 )
 from sidecar.api.texts.choice import every_retriever
-from sidecar.engines.model_watch import ModelWatch
+from sidecar.engines.model_servers import ModelServer
 from sidecar.engines.vision import VisionEngine
 from sidecar.gpu.lease.lease import GpuLease
 from sidecar.gpu.lease.state import Phase
@@ -80,10 +80,17 @@ def _pages_in_work(engine: OcrEngine) -> int:
     return engine.read_slots.busy
 
 
-def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, watch: ModelWatch) -> None:
-    """Show the model server's state, and how full the GPU is."""
-    metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: vision.circuit.holds_back)
-    metrics.watch("ocr_model_ready", "Whether the model server has the model.", lambda: watch.failure is None)
+def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor) -> None:
+    """Show the model servers' states, and how full the GPU is."""
+    servers = vision.servers
+    metrics.watch("ocr_circuit_open", "Whether model calls fail fast.", lambda: servers.hold_back)
+    metrics.watch("ocr_model_ready", "Whether a model server has the model.", lambda: servers.any_has_model)
+    metrics.watch_each(
+        "ocr_model_server_ready",
+        "Whether this model server can be called.",
+        "server",
+        {one.name: partial(_can_be_called, one) for one in servers.all},
+    )
     gate = vision.gate
     metrics.watch(
         "ocr_required_vram_mb",
@@ -108,6 +115,10 @@ def watch_model(metrics: Metrics, vision: VisionEngine, monitor: VramMonitor, wa
             "available": lambda: monitor.latest.available_mb,
         },
     )
+
+
+def _can_be_called(server: ModelServer) -> bool:
+    return server.failure is None
 
 
 def watch_lease(metrics: Metrics, lease: GpuLease) -> None:

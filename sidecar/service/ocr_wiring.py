@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from sidecar.api.app_keys import ENGINE_TRAITS, PROFILE_STORE, READER, SPOOL, WORKERS
+from sidecar.api.app_keys import ENGINE_TRAITS, PROFILE_STORE, READER, RECIPES, SPOOL, WORKERS
 from sidecar.documents.document import DocumentLimits
 from sidecar.ocr.job import ReadPolicy
 from sidecar.ocr.reader import DocumentReader
+from sidecar.profiles.recipe import RecipeBook
+from sidecar.profiles.recipe_files import RecipeError, book_with
+from sidecar.runtime import heap
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.background import beside
 from sidecar.runtime.cores import usable_cores
 from sidecar.runtime.daemon_thread import DaemonThread
-from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.runtime.workers.pool import WorkerLimits
 from sidecar.service.engines import EngineFactory, check_engines, default_engine
-from sidecar.settings import Settings
+from sidecar.settings import Settings, SettingsError
 
 WORKERS_END_S = 2.0
 """Longest wait for workers to die, in seconds: killing takes milliseconds, and some cannot be killed."""
@@ -30,10 +33,18 @@ def add_reader(app: web.Application, settings: Settings, factories: Sequence[Eng
     """
     traits = app[ENGINE_TRAITS] = tuple(factory.traits for factory in factories)
     check_engines(settings, traits)
+    app[RECIPES] = _recipes(settings)
     limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
     built = {factory.traits.name: engine for factory in factories if (engine := factory.build(app, limits))}
     policy = read_policy(settings, default_engine(settings, traits, built))
     app[READER] = DocumentReader(app[WORKERS], built, Admission(settings.max_queued_pages), limits, policy)
+
+
+def _recipes(settings: Settings) -> RecipeBook:
+    try:
+        return book_with(settings.recipe)
+    except RecipeError as exc:
+        raise SettingsError(str(exc)) from exc
 
 
 def worker_limits(settings: Settings) -> WorkerLimits:
@@ -56,6 +67,13 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
         open_timeout_s=settings.open_timeout_s,
         second_engine=settings.second,
     )
+
+
+async def heap_life(_: web.Application) -> AsyncIterator[None]:
+    """Keep the process's memory from growing with the largest peak of each of its threads."""
+    heap.bound()
+    async with beside(heap.keep_trimmed()):
+        yield
 
 
 async def spool_life(app: web.Application) -> AsyncIterator[None]:

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Sequence
 
 from sidecar.api.app_keys import DRAIN
+from sidecar.api.dialects.dialect import Dialect
+from sidecar.api.dialects.registry import DIALECTS
 from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
 from sidecar.service.app import build_app, build_ops_app
@@ -45,9 +47,10 @@ class Service:
         gpu: GpuSeam | None = None,
         factories: Sequence[EngineFactory] = ENGINES,
         open_file: OpenFile = open_upload,
+        dialects: Sequence[Dialect] = DIALECTS,
     ) -> None:
         self._settings = settings
-        self.api = build_app(settings, gpu, factories, open_file)
+        self.api = build_app(settings, gpu, factories, open_file, dialects)
         self._api_port = Port(self.api, PortLimits(affordable(settings.max_connections), settings.head_s, SPARED_S))
         ops = Port(build_ops_app(self.api), PortLimits(OPS_CONNECTIONS, settings.head_s, OPS_SPARED_S, ends_work=True))
         self._ops_port = PortThread(ops, "ops")

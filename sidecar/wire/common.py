@@ -1,10 +1,10 @@
 """Shared by all bodies on the wire: spelling, limits, the shape of errors, refusal of keep_alive. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel, to_snake
 
 from sidecar.errors import (
@@ -16,10 +16,14 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CONVENTION_PATHS = ("/v1/", "/v2/", "/embeddings", "/models", "/score", "/info")
 """How the paths begin whose clients (OpenAI's, Cohere's) show only the field ``error`` of an error."""
+IGNORED_HEADER = "X-Ignored-Fields"
+"""Names what of a request in somebody else's convention means nothing here."""
 OWNER = "ocr-sidecar"
 """How this service calls itself, without a version."""
 MAX_NAME_CHARS = 100
 """Longest name of a field that is respelt or shown."""
+MAX_FILENAME_CHARS = 255
+"""As most file systems have it."""
 SHOWN_VALUE_CHARS = 80
 
 
@@ -72,6 +76,16 @@ def is_text(value: str) -> bool:
     return True
 
 
+def names_in_header(names: Iterable[str]) -> str:
+    """Return names that a caller wrote as the value of a header: visible ASCII, with commas between them."""
+    return ", ".join(re.sub(r"[^!-+\--~]", "?", name[:MAX_NAME_CHARS]) or "?" for name in names)
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a caller's file, without what cannot be shown."""
+    return "".join(char if char.isprintable() else "?" for char in name[:MAX_FILENAME_CHARS])
+
+
 class ErrorObject(BaseModel):
     """An error as OpenAI's clients show it."""
 
@@ -88,10 +102,39 @@ class ErrorBody(Wire):
     request_id: str
 
 
+class ProblemBody(BaseModel):
+    """What is wrong with a request, as FastAPI's services write it."""
+
+    loc: list[str]
+    msg: str
+    type: str = Field(description="The code.")
+
+
 class ConventionErrorBody(ErrorBody):
     """The same on the routes of OpenAI and Cohere, whose clients show nothing but ``error``."""
 
     error: ErrorObject
+
+
+class ListedErrorBody(Wire):
+    """The same with 422 where clients read it as FastAPI's services write it, and fail over a `detail` that is text."""
+
+    detail: list[ProblemBody]
+    code: str
+    request_id: str
+    error: ErrorObject
+
+
+def error_body(status: int, code: str, detail: str, request_id: str) -> ConventionErrorBody:
+    """Return an error as the clients of OpenAI and Cohere want it."""
+    error = ErrorObject(message=detail, type=error_type(status), code=code)
+    return ConventionErrorBody(detail=detail, code=code, request_id=request_id, error=error)
+
+
+def listed(body: ConventionErrorBody) -> ListedErrorBody:
+    """Return the same error with its detail in a list."""
+    problem = ProblemBody(loc=["body"], msg=body.detail, type=body.code)
+    return ListedErrorBody(detail=[problem], code=body.code, request_id=body.request_id, error=body.error)
 
 
 def error_type(status: int) -> str:

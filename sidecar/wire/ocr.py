@@ -236,7 +236,7 @@ def _explain(problem: ErrorDetails) -> str:
 class ResidencyBody(Wire):
     """How long the model may stay loaded, and why."""
 
-    keep_alive_seconds: int
+    keep_alive_seconds: int | None
     vram_headroom_mb: int
     reason: str
 
@@ -317,6 +317,7 @@ class SummaryBody(Wire):
     model_used: str | None
     model_digest: str | None = Field(None, description="SHA-256 of that model, where the model server tells it.")
     profile: ProfileBody | None
+    recipe: str | None = Field(None, description="The recipe by which the model was asked.")
     parameters: dict[str, Any] = Field(description="What was really sent to the engine.")
     residency: ResidencyBody | None
     warnings: list[str]

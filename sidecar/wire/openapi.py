@@ -1,5 +1,7 @@
 """The description of the API port, generated from the models that parse and render."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -7,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from sidecar import __version__
 from sidecar.wire import cohere, common, ocr, openai, retrieval, status, tei, vllm
+from sidecar.wire.dialects.described import BINARY, Described
 
 REF = "#/components/schemas/{model}"
 ERROR_STATUSES = {
@@ -67,8 +70,8 @@ PRESENCE: dict[str, dict[str, tuple[str, type[BaseModel], tuple[str, ...]]]] = {
 UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
 
 
-def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
-    """Describe every route of the API port as OpenAPI 3.1."""
+def openapi_document(dialects: Sequence[Described] = (), *, asks_for_keys: bool) -> dict[str, Any]:
+    """Describe every route of the API port as OpenAPI 3.1, with those of the dialects that are on."""
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "ocr-sidecar", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -84,6 +87,7 @@ def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
             **{path: {"post": _retrieving(path, *parts)} for path, parts in RETRIEVAL.items()},
             **{path: {"get": _listing(*parts)} for path, parts in LISTS.items()},
             **{path: {verb: _present(*of)} for path, verbs in PRESENCE.items() for verb, of in verbs.items()},
+            **_spoken(dialects),
             "/health": {"get": _plain("Tell whether documents can be read", status.HealthBody)},
             "/openapi.json": {
                 "get": {
@@ -93,7 +97,7 @@ def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
                 }
             },
         },
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(dialects)},
     }
     if asks_for_keys:
         document["components"]["securitySchemes"] = {
@@ -104,7 +108,7 @@ def openapi_document(*, asks_for_keys: bool) -> dict[str, Any]:
     return document
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas(dialects: Sequence[Described]) -> dict[str, Any]:
     requests: list[tuple[type[BaseModel], str]] = [
         (model, "validation") for model in (ocr.ReadRequest, ocr.OcrPathRequest)
     ]
@@ -118,6 +122,7 @@ def _schemas() -> dict[str, Any]:
             ocr.ErrorEvent,
             common.ErrorBody,
             common.ConventionErrorBody,
+            common.ListedErrorBody,
             status.HealthBody,
             status.BgeStateBody,
             status.BgeStatusBody,
@@ -126,6 +131,8 @@ def _schemas() -> dict[str, Any]:
     requests += [(one, "validation") for _, asked, _ in RETRIEVAL.values() for one in asked]
     responses += [(answer, "serialization") for _, _, answers in RETRIEVAL.values() for answer in answers]
     responses += [(answer, "serialization") for _, answer in LISTS.values()]
+    requests += [(one.asked, "validation") for one in dialects if one.asked]
+    responses += [(one.answer, "serialization") for one in dialects]
     every = dict.fromkeys([*requests, *responses])
     _, definitions = models_json_schema(list(every), ref_template=REF)  # type: ignore[arg-type]
     found: dict[str, Any] = definitions["$defs"]
@@ -180,6 +187,24 @@ def _present(summary: str, answer: type[BaseModel], errors: tuple[str, ...]) -> 
     return {"summary": summary, "responses": responses | {code: _error(code) for code in errors}}
 
 
+def _spoken(dialects: Sequence[Described]) -> dict[str, Any]:
+    """Describe the routes of dialects; one path may have several methods."""
+    paths: dict[str, Any] = {}
+    for one in dialects:
+        responses = {"200": {"description": "What was asked for", "content": _json(_ref(one.answer))}}
+        responses |= {code: _error(code, one.path, lists=one.lists_problems) for code in one.errors}
+        told: dict[str, Any] = {"summary": one.summary, "responses": responses}
+        if one.takes:
+            schema = _ref(one.asked) if one.asked else {"type": "string", "contentMediaType": BINARY}
+            told["requestBody"] = {"required": True, "content": {one.takes: {"schema": schema}}}
+        if names := re.findall(r"{(\w+)}", one.path):
+            told["parameters"] = [
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            ]
+        paths.setdefault(one.path, {})[one.method.lower()] = told
+    return paths
+
+
 def _one_of(models: Models) -> dict[str, Any]:
     """Refer to one of several; a body may fit more than one, since others' fields are ignored."""
     return _ref(models[0]) if len(models) == 1 else {"anyOf": [_ref(one) for one in models]}
@@ -189,8 +214,10 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _error(code: str, path: str = "") -> dict[str, Any]:
-    body = common.ConventionErrorBody if path.startswith(common.CONVENTION_PATHS) else common.ErrorBody
+def _error(code: str, path: str = "", *, lists: bool = False) -> dict[str, Any]:
+    body: type[BaseModel] = common.ErrorBody
+    if path.startswith(common.CONVENTION_PATHS):
+        body = common.ListedErrorBody if lists and code == "422" else common.ConventionErrorBody
     return {"description": ERROR_STATUSES[code], "content": _json(_ref(body))}
 
 

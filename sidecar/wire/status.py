@@ -24,6 +24,8 @@ class HealthBody(Wire):
     engine: str = Field(description="The model that profiles are for, as callers in production expect.")
     ocr_model: str
     ollama_url: str | None
+    model_api: str = Field(description="How the model server is talked to: `ollama` or `openai`.")
+    model_urls: list[str] = Field(description="Scheme, host and port of the model servers that are used.")
     ocr_engine: str = Field(description="What `auto` falls to.")
     version: str
     reasons: list[str] = Field([])

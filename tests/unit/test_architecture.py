@@ -129,7 +129,7 @@ def test_a_flow_leads_from_end_to_end_without_a_gap(flow, first, last):
     assert (found[0][0], found[-1][2]) == (first, last)
     reached = {"sidecar.service.app", "sidecar.service.retrieval_wiring", "controller.app"}
     for caller, _, called in found:
-        assert caller in reached | {"sidecar.api.documents"}, "nobody has called it yet"
+        assert caller in reached | {"sidecar.api.reading"}, "nobody has called it yet"
         reached.add(called)
 
 

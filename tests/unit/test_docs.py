@@ -20,10 +20,12 @@ from pydantic import BaseModel
 from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
+from sidecar.api.dialects.registry import DIALECTS
 from sidecar.cli.commands import _parser
-from sidecar.engines import model_watch
+from sidecar.engines import model_servers, model_watch
 from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
+from sidecar.mcp import folder, results, tools
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import ProfileError, parse_profile
@@ -33,7 +35,8 @@ from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
 from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
-from tools.clients import cases
+from sidecar.wire.dialects import docling, mistral, open_webui
+from tools.clients import cases, document_cases, recipes
 from tools.clients.table import Row
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +45,8 @@ INFINITY_ROWS = [Row("infinity_client", f"`{name}.sync` at the base URL", print)
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION, OPERATIONS = (ROOT / "docs" / f"{name}.md" for name in ("api", "configuration", "operations"))
 DEPLOY, THREATS, CRITIQUES = (ROOT / "docs" / f"{name}.md" for name in ("deploy", "threat-model", "critiques"))
-ARCHITECTURE, COMMANDS, PROFILES = (
-    ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles")
+ARCHITECTURE, COMMANDS, PROFILES, MCP = (
+    ROOT / "docs" / f"{name}.md" for name in ("architecture", "command-line", "profiles", "mcp")
 )
 PAGES = [README, ROOT / "README.th.md", CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -156,6 +159,7 @@ def test_example_environment_parses_to_the_defaults():
 
 def test_every_route_has_its_line():
     served = [("API", route.method, route.path, route.path not in middleware.OPEN_PATHS) for route in API_ROUTES]
+    served += [("API", one.described.method, one.described.path, True) for of in DIALECTS for one in of.routes]
     served += [("ops", route.method, route.path, False) for route in OPS_ROUTES]
     expected = [(port, method, path, "yes" if key else "no") for port, method, path, key in served]
     assert columns(API, "## Routes", 4) == sorted(expected)
@@ -187,6 +191,13 @@ def test_ranges_of_request_fields_are_those_of_the_code():
         ("### Residency", ocr.ResidencyBody),
         ("### GET /health", status.HealthBody),
         ("### GET /profiles", status.LoadedProfileBody),
+        ("### PUT /process: Open WebUI", open_webui.PageMetadata),
+        ("### POST /v1/convert/file: docling-serve", docling.ConvertForm),
+        ("### POST /v1/convert/source: docling-serve", docling.ConvertSourceRequest),
+        ("### POST /v1/convert/file, POST /v1/convert/source: answer", docling.ConvertBody),
+        ("### POST /v1/ocr: Mistral", mistral.OcrRequest),
+        ("### POST /v1/ocr: answer", mistral.OcrBody),
+        ("### POST /v1/files: answer", mistral.FileBody),
     ],
 )
 def test_every_field_of_an_answer_has_its_line(heading, model):
@@ -255,10 +266,10 @@ def readiness_reasons() -> set[str]:
     sources = "".join(path.read_text(encoding="utf-8") for path in (Path(health.__file__), *engine_modules))
     reasons = set(re.findall(r'Capability\("\w+", f?"([a-z-]+)', sources))
     reasons |= set(re.findall(r'self\.failure = .*"([a-z-]+)"', sources))
-    states = (model_watch.STARTING, model_watch.UNREACHABLE, model_watch.MISSING)
+    states = (model_watch.STARTING, model_watch.MISSING, *(f"{model_watch.SERVER}{one}" for one in errors.ServerState))
     used = {name for name in vars(model_watch) if vars(model_watch)[name] in states}
-    assert used == {"STARTING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
-    return reasons.union(states)
+    assert used == {"STARTING", "LOADING", "UNREACHABLE", "MISSING"}, "what this test looks for is no longer called so"
+    return reasons.union(states, (model_servers.CIRCUIT_OPEN,))
 
 
 def constants(module, pattern: str) -> set[str]:
@@ -303,8 +314,15 @@ def test_every_field_of_embedding_and_reranking_has_its_line(heading, model):
 
 
 def test_every_client_that_is_tried_has_its_line_and_works():
-    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *INFINITY_ROWS)]
+    tried = [(one.package, one.call.replace("`", "")) for one in (*cases.ROWS, *recipes.ROWS, *INFINITY_ROWS)]
     documented = rows(ROOT / "docs" / "integrations.md", "# Clients")
+    assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
+    assert {works for *_, works in documented} == {"yes"}
+
+
+def test_every_client_of_a_dialect_that_is_tried_has_its_line_and_works():
+    tried = [(one.package, one.call.replace("`", "")) for one in document_cases.ROWS]
+    documented = rows(API, "### Clients of dialects")
     assert sorted((client.split(" ")[0], call) for client, call, _ in documented) == sorted(tried)
     assert {works for *_, works in documented} == {"yes"}
 
@@ -360,6 +378,15 @@ def test_every_option_of_ocr_has_its_line():
     assert columns(COMMANDS, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
 
 
+def test_every_option_and_tool_of_mcp_has_its_line():
+    known = {name for action in commands()["mcp"]._actions for name in action.option_strings}
+    assert columns(MCP, "## Options") == sorted((name,) for name in known - {"-h", "--help"})
+    registered = re.findall(r"async def ([a-z]\w+)\(", inspect.getsource(tools))
+    assert columns(MCP, "# Tools of a language model") == sorted((name,) for name in registered)
+    assert f"at most {results.MAX_CHARS:,} characters" in MCP.read_text(encoding="utf-8")
+    assert f"({folder.MAX_LISTED} at most)" in MCP.read_text(encoding="utf-8")
+
+
 def code_of(page: Path) -> str:
     """What a page shows as code: fenced blocks and marked words."""
     text = page.read_text(encoding="utf-8")
@@ -389,6 +416,7 @@ def test_routes_called_exist_on_the_default_ports(page):
     called = set(re.findall(r"http://127\.0\.0\.1:(\d+)(/[\w./-]*)", code_of(page)))
     settings = parse_settings({})
     served = {(str(settings.port), route.path) for route in API_ROUTES}
+    served |= {(str(settings.port), one.described.path) for of in DIALECTS for one in of.routes}
     served |= {(str(settings.ops_port), route.path) for route in OPS_ROUTES}
     assert called or page not in {README, PROFILES}
     assert called <= served

@@ -20,7 +20,7 @@ def steps(section: str) -> list[str]:
 
 
 def test_what_is_often_added_is_explained():
-    assert {"An engine", "A setting", "A route", "An output", "A metric"} <= SECTIONS.keys()
+    assert {"An engine", "A dialect", "A setting", "A route", "An output", "A metric"} <= SECTIONS.keys()
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -37,6 +37,10 @@ def test_every_file_named_is_there():
 
 def test_the_example_is_the_one_that_runs():
     shown = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    run = (ROOT / "tests" / "integration" / "sidecar" / "test_extending.py").read_text(encoding="utf-8")
-    assert len(shown) == 3
+    folder = ROOT / "tests" / "integration" / "sidecar"
+    run = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (folder / "test_extending.py", folder / "dialects" / "test_extending.py")
+    )
+    assert len(shown) == 5
     assert [code for code in shown if code not in run] == []

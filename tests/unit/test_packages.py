@@ -57,11 +57,12 @@ BROUGHT_ALONG = {
     "huggingface-hub",
     "safetensors",
     "pydantic-core",
+    "python-multipart",  # has a package `multipart` that gives way to the one that is meant
 }
-"""By FlagEmbedding, RapidOCR and pydantic, whose versions of them fit them."""
+"""By FlagEmbedding, RapidOCR, pydantic and mcp, whose versions of them fit them."""
 
 
-CHOSEN = {"openvino"}
+CHOSEN = {"openvino", "mcp", "starlette", "uvicorn"}
 """What the sidecar uses where somebody installed it, and no image has."""
 
 
@@ -130,11 +131,17 @@ def test_version_and_help_need_nothing_installed(tmp_path, arguments):
 
 def test_the_plain_install_reads_documents(tmp_path):
     plain = closure(PROJECT["dependencies"])
-    assert {"torch", "kopf"}.isdisjoint(plain)
+    assert {"torch", "kopf", "mcp"}.isdisjoint(plain)
     ended = run_without(tmp_path, plain, "sidecar", "ocr", DATA / "digital.pdf", DATA / "photo.png")
     assert ended.returncode == 0, ended.stderr
     assert "LCBP3-RFA-2025-9613-0" in ended.stdout
     assert "LCBP3-RFA-2025-5932-7" in ended.stdout
+
+
+def test_the_doctor_tells_what_the_plain_install_lacks(tmp_path):
+    ended = run_without(tmp_path, closure(PROJECT["dependencies"]), "sidecar", "doctor")
+    assert "absent   the command mcp: not installed" in ended.stdout, ended.stderr
+    assert "-> pip install --constraint requirements.lock '.[mcp]'" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -143,6 +150,10 @@ def test_the_plain_install_reads_documents(tmp_path):
         (
             ("sidecar", "fetch"),
             "ocr-sidecar: torch is not installed: pip install --constraint requirements.lock '.[retrieval]'",
+        ),
+        (
+            ("sidecar", "mcp"),
+            "ocr-sidecar: mcp is not installed: pip install --constraint requirements.lock '.[mcp]'",
         ),
         (
             ("controller", "run"),
@@ -162,6 +173,14 @@ def test_an_install_without_its_dependencies_is_one_line_as_well(tmp_path, comma
     assert "is not installed: pip install --constraint requirements.lock '.'" in ended.stderr
 
 
+def test_the_parser_of_uploads_is_ours_beside_the_one_that_mcp_brings():
+    """python-multipart installs a package `multipart`, which Python finds before our module of that name."""
+    code = "import multipart, mcp; from multipart import PushMultipartParser; print(multipart.__file__)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout.endswith("/multipart.py\n")
+
+
 def test_each_library_of_an_extra_is_told_with_it():
     assert missing("torch.nn").endswith("'.[retrieval]'")
+    assert missing("mcp.server").endswith("'.[mcp]'")
     assert missing("rich").endswith("'.'")

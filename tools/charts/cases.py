@@ -19,6 +19,15 @@ CASES: dict[str, Values] = {
     "ollama elsewhere": {"ollama": ELSEWHERE, "networkPolicy": {"ollama": {"to": [PEER], "port": 1234}}},
     "ollama at an address": {"ollama": {"url": "https://10.1.2.3"}},
     "ollama at an IPv6 address": {"ollama": {"url": "http://[fd00::7]:11434"}},
+    "model servers elsewhere": {
+        "modelServer": {
+            "urls": ["http://vllm-0.llm.svc:8000/v1", "http://vllm-1.llm.svc:8000/v1"],
+            "kind": "vllm",
+            "existingSecret": "vllm-key",
+        },
+        "networkPolicy": {"modelServer": {"to": [PEER]}},
+    },
+    "model servers at addresses": {"modelServer": {"urls": ["https://10.1.2.3/v1", "http://[fd00::7]:8080/v1"]}},
     "ollama fills itself": merge(
         values_file("gpu"),
         {

@@ -16,7 +16,9 @@ from tools.fakes import tiny_models
 
 CLIENTS = (
     (ROOT / ".venv-clients" / "bin" / "python", "tools.clients.cases"),
+    (ROOT / ".venv-clients" / "bin" / "python", "tools.clients.recipes"),
     (ROOT / ".venv-clients-infinity" / "bin" / "python", "tools.clients.infinity_cases"),
+    (ROOT / ".venv-clients-documents" / "bin" / "python", "tools.clients.document_cases"),
 )
 LOADED_S = 120.0
 

@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -178,6 +179,8 @@ class FakeKube:
         self.bookmark_s = 1.0
         self.tokens = {CONTROLLER: CONTROLLER, ADMIN: ADMIN}
         """Users by their token; one that is taken out is revoked. Watches that run go on, as with a real one."""
+        self.unknown_users: Counter[str] = Counter()
+        """How many calls came with a token that nobody has, by their verb."""
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new can be made there."""
         self._versions = itertools.count(1001)
@@ -255,6 +258,7 @@ class FakeKube:
         token = request.headers.get("Authorization", "").rpartition(" ")[2]
         user = self.tokens.get(token)
         if user is None:
+            self.unknown_users[verb] += 1
             raise RefusalError(401, "Unauthorized", "Unauthorized")
         resource = match["resource"] + (f"/{match['sub']}" if match["sub"] else "")
         selector = request.query.get("labelSelector", "")

@@ -93,6 +93,11 @@ class FakeOllama:
         """Its URL, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of a service that uses it."""
+        return {"OLLAMA_API_URL": self.url}
+
     def script(self, answers: Sequence[Answer] | Callable[[Call], Answer]) -> None:
         """Set the answers of the next chats: a list, one answer per chat, or a function of the call.
 
@@ -179,6 +184,11 @@ class FakeOllama:
     def refusals(self) -> list[str]:
         """The error texts of the chat and generate requests that were refused."""
         return [call.error for call in self.chats + self.generates if call.outcome is Outcome.REFUSED]
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, used or kept."""
+        return len(self._runner.server.connections) if self._runner and self._runner.server else 0
 
     async def come_up(self) -> None:
         """Listen, after the start on a free port, later on the same one."""

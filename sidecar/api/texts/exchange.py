@@ -1,6 +1,5 @@
 """One request with texts: read, parsed, computed, written; the memory it takes; the fields that were ignored."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -22,14 +21,13 @@ from sidecar.api.receive import read_body
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.wire import retrieval
 from sidecar.wire.body import Form, parse_any
-from sidecar.wire.common import JSON, MAX_NAME_CHARS
+from sidecar.wire.common import IGNORED_HEADER, JSON, names_in_header
 
 Body = dict[str, Any]
 Compute = Callable[[web.Request, Any], Awaitable[object]]
 """Computes the answer to one form of request."""
 Forms = Mapping[type[Form], Compute]
 """The forms that a route accepts; the first applies if no field tells which one it is."""
-IGNORED_HEADER = "X-Ignored-Fields"
 LOAD_HEADER, BACKEND_HEADER = "X-Model-Load-Seconds", "X-Retrieval-Backend"
 
 
@@ -63,4 +61,4 @@ def _ignored(request: web.Request, names: tuple[str, ...]) -> dict[str, str]:
     if not names:
         return {}
     request.app[METRICS].warnings.labels(WarningCode.UNKNOWN_FIELD).inc()
-    return {IGNORED_HEADER: ", ".join(re.sub(r"[^!-+\--~]", "?", name[:MAX_NAME_CHARS]) or "?" for name in names)}
+    return {IGNORED_HEADER: names_in_header(names)}

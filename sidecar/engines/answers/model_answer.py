@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sidecar.engines.answers.prompt_echo import is_echo
 from sidecar.ocr.engine import PageVerdict
+from sidecar.profiles.recipe import AnswerForm
 
 INNER_TEXT = "natural_text"
 STOP, LENGTH = "stop", "length"
@@ -18,6 +19,8 @@ _JSON_START = re.compile(r'(?:```(?:json)?\s*)?(?=\{\s*(?:$|"[^"\n]{0,64}(?:$|"\
 """An object with its first key, or as much of it as arrived."""
 _INNER = re.compile(rf'"{INNER_TEXT}"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{{4}}|\\[^u])*)', re.DOTALL)
 """The inner text in its JSON form, as far as it arrived: half an escape at its end is left out."""
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(?:[a-z_]+:[^\n]*\n){0,20}(?:---[ \t]*(?:\n|\Z)|\Z)")
+"""A block of YAML before the text, or as much of it as arrived."""
 _HALF_A_PAIR = re.compile("[\ud800-\udbff]$")
 _DECODER = json.JSONDecoder(strict=False)  # models write unescaped line breaks into strings
 
@@ -31,12 +34,14 @@ class ModelAnswer:
     done_reason: str
 
 
-def judge(content: str, done_reason: str, sent: Sequence[str] = ()) -> ModelAnswer:
+def judge(content: str, done_reason: str, sent: Sequence[str] = (), form: AnswerForm = "text") -> ModelAnswer:
     """Extract the text from the model's stream, and judge it: only a stream that stopped by itself is good.
 
     An answer that repeats the texts which were ``sent`` for it says nothing of the page, and is left out.
     """
     text, whole = inner_text(_unicode(content))
+    if form == "front-matter":
+        text = _FRONT_MATTER.sub("", text, count=1)
     if done_reason == LOOP:
         return ModelAnswer(text, PageVerdict.LOOPED, done_reason)
     if done_reason != STOP:

@@ -1,6 +1,7 @@
 """What an engine asks a model server, whichever it is, and what comes back. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,12 +23,15 @@ class ChatTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class PageCall:
-    """One page for the model. ``sent``: parameters as the server names them; ``keep_alive_s``: its stay afterwards."""
+    """One page for the model. ``sent``: parameters as the server names them.
+
+    ``keep_alive_s``: how long the model stays afterwards; None where that is not decided here.
+    """
 
     instructions: Instructions
     picture: PagePicture
     sent: Mapping[str, object]
-    keep_alive_s: int
+    keep_alive_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class ChatStream:
 class Dialect:
     """How one kind of server is talked to. ``parse`` reads a line of a stream: None where it says nothing.
 
-    ``said`` finds the error text in a body, None if there is none; ``refusal`` makes an error of status, text, model.
+    ``said`` finds the error text in a body, None if there is none; ``refusal`` makes an error of status, text, model;
+    ``no_answer`` makes one of status and text, where the question was no chat.
     """
 
     name: str
@@ -84,13 +89,17 @@ class Dialect:
     parse: Callable[[bytes], Piece | None]
     said: Callable[[bytes], str | None]
     refusal: Callable[[int, str | None, str], SidecarError]
+    no_answer: Callable[[int, str | None], SidecarError]
 
 
 class ModelClient(Protocol):
     """A model server, as the vision engine uses it; see :class:`sidecar.engines.servers.ollama.Ollama`."""
 
     def parameters(self, wanted: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the parameters as the server names them; ``wanted`` has our names."""
+        """Return parameters, given by our names, as they are sent; what the server has no name for is left out."""
+
+    def left_out(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        """Name those that it cannot be sent."""
 
     def request(self, call: PageCall) -> Mapping[str, object]:
         """Compose what is sent for one page."""
@@ -98,13 +107,24 @@ class ModelClient(Protocol):
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
         """Stream one chat; cancelling closes the connection."""
 
+    async def installed(self) -> Mapping[str, str | None]:
+        """List its models, with the digest of each that it tells."""
 
-def wanted_parameters(params: RuntimeParams, temperature_step: float, attempt: int) -> dict[str, object]:
-    """Return what was set, by our names, for the ``attempt``-th try.
+    def missing(self, wanted: str, installed: Mapping[str, str | None]) -> str | None:
+        """Return the model's whole name where a call that names it would not be answered; None where it would."""
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Hold the session during the block."""
+
+
+def wanted_parameters(
+    params: RuntimeParams, temperature_step: float, attempt: int, stop: Sequence[str] = ()
+) -> dict[str, object]:
+    """Return what was set, by our names, for the ``attempt``-th try; ``stop``: texts at which the model stops.
 
     A further attempt gets its own seed, and a higher temperature if one is set: the model's default is not known here.
     """
-    wanted: dict[str, object] = params.model_dump(exclude_none=True)
+    wanted: dict[str, object] = params.model_dump(exclude_none=True) | ({"stop": list(stop)} if stop else {})
     if attempt > 1:
         wanted["seed"] = attempt
         if params.temperature is not None:

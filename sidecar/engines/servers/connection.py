@@ -1,6 +1,7 @@
 """Requests to a model server: streams, commands, lists; with deadlines, limits, and errors mapped. Any dialect.
 
-No connection is used twice, as a restart of the server leaves dead ones.
+No connection is used twice: servers close a streamed one that they had promised to keep, and a restart leaves dead
+ones.
 """
 
 import asyncio
@@ -61,6 +62,8 @@ class Connection:
         self._clock = clock
         self._names = NameLookup(names or BlockingPool("name look-up", NAME_LOOKUPS))
         self._session: aiohttp.ClientSession | None = None
+        self.headers: dict[str, str] = {}
+        """Sent with each request: a key, where the server wants one."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -171,15 +174,31 @@ class Connection:
         Raises:
             EngineUnavailableError, EngineFailedError: it gives no valid answer.
         """
+        status, body, date = await self._get(path)
+        if status != 200:
+            raise self._dialect.no_answer(status, self._dialect.said(body))
+        with self._gate():
+            return json.loads(body), date
+
+    async def status(self, path: str) -> tuple[int, str | None]:
+        """Get a status, and the error text with it; a path that begins with ``..`` is beside the API's.
+
+        Raises:
+            EngineUnavailableError, EngineFailedError: there is no answer.
+        """
+        status, body, _ = await self._get(path)
+        return status, self._dialect.said(body)
+
+    async def _get(self, path: str) -> tuple[int, bytes, str]:
+        """Get status, body and the server's own time."""
         with self._gate():
             try:
                 async with (
                     asyncio.timeout(LOOK_S),
-                    self._opened().get(self._url + path, allow_redirects=False) as answer,
+                    self._opened().get(self._url_of(path), headers=self.headers, allow_redirects=False) as answer,
                 ):
-                    if answer.status != 200:
-                        raise EngineFailedError(f"the model server answered {answer.status}")
-                    return json.loads(await _head(answer.content, MAX_LINE_BYTES)), answer.headers.get("Date", "")
+                    body = await _head(answer.content, MAX_LINE_BYTES)
+                    return answer.status, body, answer.headers.get("Date", "")
             except TimeoutError as exc:
                 raise EngineUnavailableError("the model server does not answer", retry_after_s=RETRY_AFTER_S) from exc
 
@@ -187,7 +206,7 @@ class Connection:
     async def _post(self, path: str, body: io.BytesIO) -> AsyncIterator[aiohttp.ClientResponse]:
         # "connect" counts the look-up of the name, too.
         timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_connect=self._connect_s)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} | self.headers
         url = self._url + path
         async with self._opened().post(
             url, data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -205,6 +224,12 @@ class Connection:
         log.warning("the model server refused", extra={"status": answer.status, "error": shown})
         _raise_if_repeating(said or "")
         raise self._dialect.refusal(answer.status, said, model)
+
+    def _url_of(self, path: str) -> str:
+        if not path.startswith(".."):
+            return self._url + path
+        parts = urlsplit(self._url)
+        return parts._replace(path=parts.path.rpartition("/")[0] + path.removeprefix("..")).geturl()
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

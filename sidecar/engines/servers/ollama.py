@@ -12,7 +12,7 @@ from sidecar.engines.servers import ollama_answer, ollama_request, server_error
 from sidecar.engines.servers.chat import ChatStream, ChatTimeouts, Dialect, PageCall
 from sidecar.engines.servers.connection import LOOK_S, Connection
 from sidecar.errors import EngineRefusedError
-from sidecar.gpu.vram import ResidentModel
+from sidecar.gpu.vram import ResidentModel, full_name
 from sidecar.runtime.blocking_pool import BlockingPool
 
 DIALECT = Dialect(
@@ -21,6 +21,7 @@ DIALECT = Dialect(
     ollama_answer.parse_line,
     ollama_answer.error_of,
     server_error.refusal,
+    server_error.no_answer,
 )
 
 
@@ -43,6 +44,10 @@ class Ollama:
     def parameters(self, wanted: Mapping[str, object]) -> Mapping[str, object]:
         """Return Ollama's options."""
         return ollama_request.options(wanted)
+
+    def left_out(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        """Return none: Ollama takes each of our parameters."""
+        return ()
 
     def request(self, call: PageCall) -> Mapping[str, object]:
         """Compose what is sent for one page."""
@@ -73,6 +78,10 @@ class Ollama:
             str(model.get("name") or model.get("model")): ollama_answer.text_of(model, "digest") or None
             for model in models
         }
+
+    def missing(self, wanted: str, installed: Mapping[str, str | None]) -> str | None:
+        """Return the model's full name where it is not installed, by names as Ollama compares them."""
+        return full_name(wanted) if full_name(wanted) not in map(full_name, installed) else None
 
     async def load(self, model: str, keep_alive_s: float, num_ctx: int, deadline_s: float) -> None:
         """Load a model, without a word for it, to stay so long after its last request; a negative number: for ever.

@@ -47,7 +47,7 @@ def text_of(message: Mapping[str, object], name: str) -> str:
     return text if isinstance(text, str) else ""
 
 
-def list_of(answer: object, key: str) -> list[dict[str, Any]]:
+def list_of(answer: object, key: str, strange: str = STRANGE) -> list[dict[str, Any]]:
     """Return the objects of a list in an answer.
 
     Raises:
@@ -55,7 +55,7 @@ def list_of(answer: object, key: str) -> list[dict[str, Any]]:
     """
     found = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise EngineFailedError(STRANGE)
+        raise EngineFailedError(strange)
     return found
 
 

@@ -87,3 +87,8 @@ def refusal(status: int, said: str | None, model: str) -> EngineFailedError | Mo
     if CONTEXT.search(said or ""):
         return EngineRefusedError("the page and its prompt are longer than the model's context: num_ctx must be larger")
     return EngineRefusedError(f"the model server refused the page with status {status}")
+
+
+def no_answer(status: int, _: str | None) -> EngineFailedError:
+    """Return the error for a question about models that was refused."""
+    return EngineFailedError(f"the model server answered {status}")

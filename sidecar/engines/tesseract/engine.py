@@ -13,7 +13,7 @@ from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict,
 from sidecar.ocr.languages import refuse_missing
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 

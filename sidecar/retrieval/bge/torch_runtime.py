@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import ctypes
 import gc
 import os
 import re
@@ -19,6 +18,7 @@ from sidecar.retrieval.model import (
     IsWanted,
     Tokens,
 )
+from sidecar.runtime import heap
 
 if TYPE_CHECKING:
     import torch
@@ -152,8 +152,7 @@ def reclaim_memory() -> None:
     """Give the memory of dropped weights back to the system: glibc would keep what lies between blocks in use."""
     with RECLAIM_LOCK:
         gc.collect()  # modules and their hooks refer to each other
-        with contextlib.suppress(OSError, AttributeError):  # another C library gives back by itself, or not at all
-            ctypes.CDLL(None).malloc_trim(0)
+        heap.trim()
 
 
 @contextlib.contextmanager

@@ -312,12 +312,22 @@ async def test_a_watch_that_is_refused_is_told_though_all_else_works(fake, run_c
     await until(controller.readiness, lambda seen: seen == (200, []), seconds=30)
 
 
+async def kopf_is_refused(kube, controller):
+    """Wait until kopf's watches have ended, and it has in vain asked for another token."""
+    await until(lambda: refused_watches(kube), lambda seen: seen > 0)
+    await until(controller.readiness, lambda seen: "watch-silent" in seen[1], seconds=20)
+
+
+async def refused_watches(kube):
+    return kube.fake.unknown_users["watch"]
+
+
 async def test_a_token_that_is_revoked_before_the_next_one_is_there_ends_nothing(fake, run_controller):
     controller = await run_controller(fake, CONTROLLER_WATCH_SECONDS="1", CONTROLLER_RESYNC_SECONDS="0.2")
     await until(controller.readiness, lambda seen: seen == (200, []))
     del fake.fake.tokens[CONTROLLER]
     await until(controller.readiness, lambda seen: "reconcile-failing" in seen[1])
-    await asyncio.sleep(3)  # longer than a watch, so that kopf, too, has been refused, and in vain asked for more
+    await kopf_is_refused(fake, controller)
     fake.token = "the-next-token"
     fake.fake.tokens[fake.token] = CONTROLLER
     fake.kubeconfig()
@@ -333,6 +343,6 @@ async def test_a_token_that_is_refused_by_mistake_is_tried_again(fake, run_contr
     await until(controller.readiness, lambda seen: seen == (200, []))
     del fake.fake.tokens[CONTROLLER]
     await until(controller.readiness, lambda seen: "reconcile-failing" in seen[1])
-    await asyncio.sleep(2)  # as above
+    await kopf_is_refused(fake, controller)
     fake.fake.tokens[CONTROLLER] = CONTROLLER
     await until(controller.readiness, lambda seen: seen == (200, []), seconds=20)

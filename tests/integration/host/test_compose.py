@@ -117,6 +117,14 @@ def test_whatever_the_operator_sets_wins_and_nothing_is_set_twice():
     assert fixed == follow | {"OCR_STATE_DIR": at["state"]}, "they follow from the volumes"
 
 
+def test_another_model_server_in_place_of_ollama_is_two_lines_of_the_operator_s(tmp_path):
+    lines = "OCR_MODEL_API=openai\nOCR_MODEL_URL=http://vllm-0:8000/v1,http://vllm-1:8000/v1\n"
+    (tmp_path / ".env").write_text(lines, encoding="utf-8")
+    service = load(compose_file.env_file(tmp_path / ".env"))["services"]["ocr-sidecar"]
+    settings = parse_settings(compose_file.environment("ocr-sidecar", service, tmp_path))
+    assert settings.model_server_urls == ("http://vllm-0:8000/v1", "http://vllm-1:8000/v1")
+
+
 def test_the_mirror_s_health_is_open_to_the_network_alone():
     mirror = load()["services"]["ocr-mirror"]
     assert (mirror["environment"], "ports" in mirror) == ({"MIRROR_OPS_PORT": "8080"}, False)

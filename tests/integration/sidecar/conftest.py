@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
+from sidecar.runtime.workers.pool import WorkerLimits, WorkerPool
 from tests.conftest import Running, Start
 from tests.integration.sidecar.model import Governed, Governor
 from tests.integration.sidecar.retrieving import Models, loaded

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sidecar.documents.pages import PagePicture
+from sidecar.engines.model_servers import ModelServers
 from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import SidecarError
@@ -19,7 +20,7 @@ from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
 from sidecar.ocr.engine import PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.profiles.precedence import instruct
 from sidecar.runtime.blocking_pool import BlockingPool
-from sidecar.service.engines import gate_policy, join_lease, leasing, vision_policy
+from sidecar.service.engines import gate_policy, join_lease, leasing
 from sidecar.settings import parse_settings
 from tools.fakes.ollama import OCR_MODEL, FakeOllama, Model
 
@@ -57,7 +58,8 @@ class Rig:
         self.monitor = VramMonitor(self.read_device, self.ollama.resident, settings.gpu_total_mb)
         self.folder = StateFolder(folder, BlockingPool("state", 2))
         self.gate = CallGate(self.monitor, gate_policy(settings), NeedBook())
-        self.engine = VisionEngine(None, self.ollama, self.gate, vision_policy(settings))
+        servers = ModelServers({fake.url: self.ollama}, settings.connect_s, settings.first_token_s)
+        self.engine = VisionEngine(None, servers, self.gate, settings.parallel_pages)
         self.lease = GpuLease(self.ollama, self.monitor, make_debts(self.folder), terms)
         join_lease(self.lease, self.engine)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from sidecar.runtime import sandbox
+from sidecar.runtime.workers import sandbox
 
 CLONE_NEWUSER = 0x10000000
 

@@ -9,6 +9,7 @@ from typing import Any
 from tests.conftest import Running
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text
 from tools.fakes.ollama import FakeOllama
+from tools.fakes.openai import FakeOpenAI
 
 PAGE = as_png(picture_of_text(lines=2, size=(700, 400)))
 """A page that is quickly drawn, and quickly read by Tesseract."""
@@ -29,10 +30,10 @@ def publish(folder: Path, name: str = "ocr-extract", **payload: Any) -> None:
 
 @dataclass
 class Governed:
-    """A service whose engine is a model in a fake Ollama."""
+    """A service whose engine is a model in a fake Ollama, or in another fake server."""
 
     service: Running
-    fake: FakeOllama
+    fake: FakeOllama | FakeOpenAI
     folder: Path
 
     def publish(self, name: str = "ocr-extract", **payload: Any) -> None:
@@ -76,7 +77,7 @@ class Governor:
     """Starts governed services; ``fake`` may be scripted before."""
 
     start: Callable[..., Awaitable[Running]]
-    fake: FakeOllama
+    fake: FakeOllama | FakeOpenAI
     folder: Path
 
     def publish(self, name: str = "ocr-extract", **payload: Any) -> None:
@@ -84,5 +85,5 @@ class Governor:
 
     async def __call__(self, **environ: str) -> Governed:
         self.folder.mkdir(exist_ok=True)
-        settings = {"OLLAMA_API_URL": self.fake.url, "OCR_PROFILE_DIR": str(self.folder), "OCR_LANGUAGES": "eng"}
+        settings = self.fake.environment | {"OCR_PROFILE_DIR": str(self.folder), "OCR_LANGUAGES": "eng"}
         return Governed(await self.start(**(settings | environ)), self.fake, self.folder)

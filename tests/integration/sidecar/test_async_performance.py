@@ -129,7 +129,6 @@ async def test_health_answers_while_documents_are_read(govern):
 async def test_connections_are_not_left_open(governed):
     for _ in range(3):
         await governed.read(pages(2))
+        assert governed.fake.chats
 
-    session = governed.service.engine("np-dms-ocr")._client._server._session
-    await until(lambda: not session.connector._acquired, 1)
-    assert not session.connector._conns
+    await until(lambda: governed.fake.connections == 0, 1)

@@ -163,10 +163,12 @@ async def test_doctor_is_content_with_this_machine():
 
     assert status == 0
     assert "MISSING" not in out
+    assert "ok       the command mcp: serves language models" in out
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ocr", "--help"], ["serve", "--help"], ["doctor", "--help"], ["fetch", "--help"]]
+    "arguments",
+    [["--help"], ["ocr", "--help"], ["serve", "--help"], ["mcp", "--help"], ["doctor", "--help"], ["fetch", "--help"]],
 )
 async def test_help_needs_nothing_installed_or_configured(arguments):
     status, out, err = await run(*arguments, OCR_NONSENSE="1")

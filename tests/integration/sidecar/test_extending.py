@@ -19,7 +19,7 @@ from sidecar.errors import EngineFailedError, InvalidValueError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerPool
+from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service.engines import ENGINES, EngineFactory
 from tests.conftest import Running, Start
 from tests.integration.sidecar.documents import as_png, as_tiff, picture_of_text

@@ -218,7 +218,7 @@ async def test_a_missing_model_is_named_and_health_says_so(govern):
 
 
 def watch(governed):
-    return governed.service.engine("np-dms-ocr").watch
+    return governed.service.engine("np-dms-ocr").servers.all[0].watch
 
 
 async def test_health_follows_the_model_server(govern):
@@ -329,7 +329,7 @@ async def test_after_five_failures_in_a_row_calls_fail_fast_and_readiness_says_s
 
 async def test_the_answer_to_a_failed_fast_call_says_when_to_come_back(govern):
     governed = await govern(OCR_PARALLEL_PAGES="1", **NONE)
-    circuit = governed.service.engine("np-dms-ocr").circuit
+    circuit = governed.service.engine("np-dms-ocr").servers.all[0].circuit
     for _ in range(5):
         circuit.failed()
 
@@ -345,7 +345,7 @@ async def test_a_bad_page_is_no_failure_of_the_server(govern):
     for _ in range(6):
         await asked(governed)
 
-    assert not governed.service.engine("np-dms-ocr").circuit.is_open
+    assert not governed.service.engine("np-dms-ocr").servers.all[0].circuit.is_open
 
 
 @pytest.mark.alone
@@ -358,7 +358,7 @@ async def test_callers_that_leave_are_no_failure_of_the_server(govern):
         request.cancel()
         await until(lambda: governed.fake.chats[-1].disconnected, 1)
 
-    assert not governed.service.engine("np-dms-ocr").circuit.is_open
+    assert not governed.service.engine("np-dms-ocr").servers.all[0].circuit.is_open
 
 
 async def test_scanned_backs_do_not_hide_that_nobody_could_read(govern, data):
@@ -400,7 +400,7 @@ async def test_a_page_that_waits_for_a_worker_loses_none_of_its_time(govern):
 
     assert [page["error"] for page in body["pages"]] == [None] * 4
     assert all(page["durationMs"] < 1500 for page in body["pages"])
-    assert not governed.service.engine("np-dms-ocr").circuit.is_open
+    assert not governed.service.engine("np-dms-ocr").servers.all[0].circuit.is_open
     await asyncio.gather(*others)
 
 

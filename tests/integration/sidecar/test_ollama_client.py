@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import json
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -24,6 +23,7 @@ from sidecar.errors import (
 )
 from sidecar.gpu.vram import ResidentModel
 from tests.conftest import until
+from tests.integration.sidecar.odd_servers import answering, blackhole, server
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Outcome, Trap
 from tools.fakes.ollama_wire import digest
 
@@ -232,20 +232,6 @@ async def test_cancelling_stops_the_load_of_the_model():
 # ── no server ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@contextlib.contextmanager
-def blackhole():
-    """A port that lets nobody in: its queue is full, and further connections get no answer."""
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for _ in range(8):
-            one = stack.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(listening.getsockname())
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
 @pytest.mark.alone
 async def test_a_connection_that_nobody_answers_ends_at_its_deadline():
     with blackhole() as url:
@@ -311,35 +297,6 @@ async def test_a_model_that_is_not_installed_is_named():
     async with FakeOllama([]) as fake, client(fake.url) as ollama:
         with pytest.raises(ModelMissingError, match=f"the model {OCR_MODEL} is not installed"):
             await ollama.chat(REQUEST, QUICK)
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def server(*routes: web.RouteDef) -> AsyncIterator[str]:
-    """A server that answers what Ollama does not."""
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def answering(*pieces: bytes, status: int = 200, headers: dict[str, str] | None = None, pause_s: float = 0) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=status, headers=headers)
-        await response.prepare(request)
-        for piece in pieces:
-            await response.write(piece)
-            await asyncio.sleep(pause_s)
-        return response
-
-    return handle
 
 
 @pytest.mark.parametrize("body", [b"404 page not found", b"", b'{"message": "no route"}', b"[]"])

@@ -8,6 +8,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from tests.integration.sidecar.documents import as_png, picture_of_text, raw_pdf, stream
+from tests.matrix import first
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
@@ -37,16 +38,19 @@ def count(body) -> int:
 
 @pytest.mark.parametrize(
     ("pixels", "points"),
-    [
-        pytest.param((3024, 4032), (3024, 4032), id="12 megapixels at 72 dpi"),
-        pytest.param((4032, 3024), (3024, 2268), id="12 megapixels at 96 dpi, landscape"),
-        pytest.param((2480, 3508), (59.5, 84.2), id="A4 in units of ten points"),
-        pytest.param((1654, 2338), (119, 168), id="A4 at 200 dpi in units of five points"),
-        pytest.param((1654, 2338), (100, 141), id="A4 on a tiny page"),
-        pytest.param((2480, 3508), (298, 421), id="A4 on A6"),
-        pytest.param((1654, 2338), (20_000, 28_280), id="A4 beyond what a PDF's page can be"),
-        pytest.param((1654, 2338), (595, 842), id="A4"),
-    ],
+    first(
+        4,
+        [
+            pytest.param((3024, 4032), (3024, 4032), id="12 megapixels at 72 dpi"),
+            pytest.param((4032, 3024), (3024, 2268), id="12 megapixels at 96 dpi, landscape"),
+            pytest.param((2480, 3508), (59.5, 84.2), id="A4 in units of ten points"),
+            pytest.param((1654, 2338), (119, 168), id="A4 at 200 dpi in units of five points"),
+            pytest.param((1654, 2338), (100, 141), id="A4 on a tiny page"),
+            pytest.param((2480, 3508), (298, 421), id="A4 on A6"),
+            pytest.param((1654, 2338), (20_000, 28_280), id="A4 beyond what a PDF's page can be"),
+            pytest.param((1654, 2338), (595, 842), id="A4"),
+        ],
+    ),
 )
 async def test_a_scan_is_read_whatever_size_its_page_claims(service, pixels, points):
     picture = picture_of_text(8).resize((1654, 2338)).crop((0, 0, 1654, 1240) if pixels[0] > pixels[1] else None)
@@ -57,7 +61,7 @@ async def test_a_scan_is_read_whatever_size_its_page_claims(service, pixels, poi
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])
-@pytest.mark.parametrize(("size", "dpi"), [((1240, 1754), 1200), ((1654, 2338), 600), ((2480, 3508), 1200)])
+@pytest.mark.parametrize(("size", "dpi"), first(1, [((1240, 1754), 1200), ((1654, 2338), 600), ((2480, 3508), 1200)]))
 async def test_a_picture_with_a_wrong_resolution_is_read(service, kind, size, dpi):
     out = io.BytesIO()
     picture_of_text(8).resize(size, Image.Resampling.LANCZOS).save(out, kind, dpi=(dpi, dpi))
@@ -75,13 +79,16 @@ def screenshot(lines: int, width: int = 720, step: int = 120) -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("wrap", [as_png, lambda image: scan_on(*image.size, image)], ids=["PNG", "PDF"])
+@pytest.mark.parametrize(
+    "wrap",
+    first(1, [pytest.param(as_png, id="PNG"), pytest.param(lambda image: scan_on(*image.size, image), id="PDF")]),
+)
 async def test_a_long_screenshot_is_read_to_its_end(service, wrap):
-    status, body = await service.upload(wrap(screenshot(60)), languages="eng")
+    status, body = await service.upload(wrap(screenshot(18, step=400)), languages="eng")
 
     lines = [line for line in body["text"].splitlines() if line]
-    assert (status, len(lines)) == (200, 60)
-    assert [line[:3] for line in lines] == [f"{line:03d}" for line in range(60)]
+    assert (status, len(lines)) == (200, 18)
+    assert [line[:3] for line in lines] == [f"{line:03d}" for line in range(18)]
 
 
 async def test_a_long_receipt_higher_than_tesseract_can_count_is_read_to_its_end(service):

@@ -108,7 +108,7 @@ async def test_a_profile_is_asked_for_by_name(govern):
         govern.publish(name, model=f"{name}-model", runtimeParams={"temperature": temperature})
     governed = await govern()
     governed.fake.install("tables-model")
-    watch = governed.service.engine("np-dms-ocr").watch
+    watch = governed.service.engine("np-dms-ocr").servers.all[0].watch
     await until(lambda: "tables-model:latest" in watch.digests)
 
     body = await governed.read(profile="tables")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tests.integration.sidecar.documents import as_png, picture_of_text
+from tests.matrix import first
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
@@ -26,9 +27,9 @@ def as_jpeg(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def shaded(turned: int = 0, darkest: int = 50) -> Image.Image:
+def shaded(turned: int = 0, darkest: int = 50, lines: int = 6) -> Image.Image:
     """Text on paper that gets darker towards one side."""
-    text = picture_of_text(12).point(lambda grey: 25 + grey * 220 // 255)
+    text = picture_of_text(lines).point(lambda grey: 25 + grey * 220 // 255)
     shade = Image.linear_gradient("L").rotate(turned).resize(text.size)
     return ImageChops.multiply(text, shade.point(lambda grey: darkest + grey * (255 - darkest) // 255))
 
@@ -37,24 +38,27 @@ def under_a_hand() -> Image.Image:
     """A dark shape with a soft edge over the right half of the page."""
     shadow = Image.new("L", (1654, 2338), 255)
     ImageDraw.Draw(shadow).ellipse((600, 100, 2600, 1500), fill=70)
-    return ImageChops.multiply(picture_of_text(12), shadow.filter(ImageFilter.GaussianBlur(60)))
+    return ImageChops.multiply(picture_of_text(6), shadow.filter(ImageFilter.GaussianBlur(60)))
 
 
 @pytest.mark.parametrize(
     "image",
-    [
-        pytest.param(shaded(), id="dark above"),
-        pytest.param(shaded(180), id="dark below"),
-        pytest.param(shaded(90), id="dark on one side"),
-        pytest.param(shaded(270, 30), id="very dark on the other"),
-        pytest.param(under_a_hand(), id="a hand's shadow"),
-        pytest.param(shaded().rotate(5, fillcolor=128), id="dark and sloping"),
-    ],
+    first(
+        2,
+        [
+            pytest.param(shaded(), id="dark above"),
+            pytest.param(shaded(180), id="dark below"),
+            pytest.param(shaded(90), id="dark on one side"),
+            pytest.param(shaded(270, 30), id="very dark on the other"),
+            pytest.param(under_a_hand(), id="a hand's shadow"),
+            pytest.param(shaded().rotate(5, fillcolor=128), id="dark and sloping"),
+        ],
+    ),
 )
 async def test_a_page_in_the_shadow_is_read(service, image):
     status, body = await service.upload(as_jpeg(image), languages="eng")
 
-    assert (status, body["text"].count(SAYS), body["warnings"]) == (200, 12, [])
+    assert (status, body["text"].count(SAYS), body["warnings"]) == (200, 6, [])
 
 
 def wrinkled() -> Image.Image:
@@ -64,7 +68,7 @@ def wrinkled() -> Image.Image:
         x, y = dice.randrange(1654), dice.randrange(200, 1000)
         end = x + dice.randrange(-500, 500), y + dice.randrange(-200, 200)
         ImageDraw.Draw(shadows).line((x, y, *end), fill=110, width=dice.randrange(20, 60))
-    return ImageChops.multiply(shaded(90, 120), shadows.filter(ImageFilter.GaussianBlur(18)))
+    return ImageChops.multiply(shaded(90, 120, lines=12), shadows.filter(ImageFilter.GaussianBlur(18)))
 
 
 async def test_of_a_wrinkled_page_most_lines_are_read(service):
@@ -73,22 +77,22 @@ async def test_of_a_wrinkled_page_most_lines_are_read(service):
     assert (status, body["text"].count(SAYS) >= 6) == (200, True), body["text"]
 
 
-@pytest.mark.parametrize("degrees", [-10, -7.5, -4, 3, 5, 10])
+@pytest.mark.parametrize("degrees", first(2, [-7.5, 5, -10, -4, 3, 10]))
 async def test_a_sloping_page_is_made_level(service, degrees):
-    image = picture_of_text(20).rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+    image = picture_of_text(8).rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
 
     status, body = await service.upload(as_png(image), languages="eng")
 
-    assert (status, body["text"].count(SAYS)) == (200, 20)
+    assert (status, body["text"].count(SAYS)) == (200, 8)
     assert body["pages"][0]["rotation"] == pytest.approx(degrees, abs=0.3)
 
 
 async def test_a_page_that_slopes_upside_down_is_turned_and_made_level(service):
-    image = picture_of_text(20).rotate(180 + 6, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+    image = picture_of_text(8).rotate(180 + 6, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
 
     status, body = await service.upload(as_png(image), languages="eng")
 
-    assert (status, body["text"].count(SAYS)) == (200, 20)
+    assert (status, body["text"].count(SAYS)) == (200, 8)
     assert body["pages"][0]["rotation"] == pytest.approx(186, abs=0.3)
 
 

@@ -331,6 +331,7 @@ def resident_mib(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
 
+@pytest.mark.matrix  # half a minute: a model as large as memory that shows
 async def test_the_memory_of_a_released_model_goes_back_to_the_system(launch, tmp_path):
     """76 million weights in half precision: 144 MiB; without malloc_trim a part of them went back, later nothing."""
     from tools.fakes import tiny_models  # noqa: PLC0415

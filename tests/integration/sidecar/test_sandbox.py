@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.runtime import sandbox
+from sidecar.runtime.workers import sandbox
 from tests.integration.sidecar import misdeeds
 
 HEADERS = {
@@ -163,7 +163,7 @@ def test_the_doctor_says_what_the_kernel_refuses():
 
 def test_what_a_worker_says_never_reaches_the_service_s_outputs():
     code = (
-        "import asyncio; from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool; "
+        "import asyncio; from sidecar.runtime.workers.pool import WorkerLimits, WorkerPool; "
         "from tests.integration.sidecar import misdeeds; pool = WorkerPool(WorkerLimits(1, 1 << 30, 9, 5)); "
         "asyncio.run(pool.run(misdeeds.say_something, deadline_s=30)); pool.stop()"
     )

@@ -146,6 +146,6 @@ async def ollama_restarts_in_the_middle_of_a_document(governed, fake):
 
     await fake.come_up()
     fake.latency_s = 0.0
-    watch = governed.service.engine("np-dms-ocr").watch
+    watch = governed.service.engine("np-dms-ocr").servers.all[0].watch
     await until(lambda: watch.failure is None, 5)
     assert (await governed.read())["engineUsed"] == "np-dms-ocr"

@@ -6,6 +6,7 @@ import zlib
 import pytest
 
 from tests.integration.sidecar.documents import LINE, PdfMaker, as_png, as_tiff, picture_of_text, raw_pdf, stream
+from tests.matrix import first
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENVIRONMENT = {"OCR_LANGUAGES": "eng"}  # what their pages are written in: with Thai beside it, each takes twice as long
@@ -30,7 +31,7 @@ async def test_a_searchable_scan_is_not_read_again(service):
 
 @pytest.mark.parametrize("strips", [1, 16])
 async def test_a_long_stamp_over_a_scan_is_seen_through_however_the_scan_is_cut(service, strips):
-    pdf = PdfMaker().scan_page(picture_of_text(20), stamp=[LINE] * 4, strips=strips).finish()
+    pdf = PdfMaker().scan_page(picture_of_text(6), stamp=[LINE] * 4, strips=strips).finish()
 
     assert await engines(service, pdf) == ["tesseract"]
 
@@ -38,7 +39,7 @@ async def test_a_long_stamp_over_a_scan_is_seen_through_however_the_scan_is_cut(
 async def test_a_scan_inside_a_form_object_is_seen(service):
     maker = PdfMaker()
     maker.canvas.beginForm("scan")
-    maker.canvas.drawInlineImage(picture_of_text(20), 0, 0, 595, 842)
+    maker.canvas.drawInlineImage(picture_of_text(6), 0, 0, 595, 842)
     maker.canvas.endForm()
     maker.canvas.doForm("scan")
     maker.canvas.drawString(20, 825, LINE + LINE)
@@ -70,7 +71,7 @@ async def test_a_page_whose_font_says_nothing_of_its_letters_is_read_by_eye(serv
     assert await engines(service, pdf) == ["tesseract"]
 
 
-@pytest.mark.parametrize("meaning", ["0000", "D800", "00A0", "200B", "E000", "FFFE"])
+@pytest.mark.parametrize("meaning", first(2, ["0000", "00A0", "D800", "200B", "E000", "FFFE"]))
 async def test_a_font_that_maps_letters_to_nothing_does_not_stand_for_the_page(service, meaning):
     cmap = "1 begincodespacerange <00> <ff> endcodespacerange 58 beginbfchar "
     cmap += " ".join(f"<{code:02x}> <{meaning}>" for code in range(65, 123)) + " endbfchar"
@@ -80,14 +81,14 @@ async def test_a_font_that_maps_letters_to_nothing_does_not_stand_for_the_page(s
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
         b" /Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 5 0 R >> >> >> >>",
         stream(
-            b"", b"BT /F 14 Tf 40 780 Td 20 TL " + b" ".join(b"(%s) '" % LINE[:60].encode() for _ in range(12)) + b" ET"
+            b"", b"BT /F 14 Tf 40 780 Td 20 TL " + b" ".join(b"(%s) '" % LINE[:60].encode() for _ in range(4)) + b" ET"
         ),
         stream(b"", cmap.encode()),
     )
     status, body = await service.upload(pdf, languages="eng")
 
     assert (status, body["engineUsed"]) == (200, "tesseract")
-    assert body["text"].count("contractor") >= 10
+    assert body["text"].count("contractor") >= 4
 
 
 async def test_a_short_layer_is_the_page_where_nothing_else_looks_like_text(service):
@@ -266,15 +267,15 @@ async def test_a_rotated_scan_is_read_as_the_file_says(service, rotate):
     assert "contractor submits" in body["text"]
 
 
-@pytest.mark.parametrize(("turned", "to_upright"), [(90, 90), (180, 180), (270, 270)])
+@pytest.mark.parametrize(("turned", "to_upright"), first(2, [(90, 90), (180, 180), (270, 270)]))
 async def test_a_page_scanned_the_wrong_way_up_is_turned(service, data, turned, to_upright):
     """``turned`` counts counter-clockwise, as Pillow does; the answer says by how much it went back, clockwise."""
-    picture = picture_of_text(20).rotate(turned, expand=True)
+    picture = picture_of_text(8).rotate(turned, expand=True)
 
     status, body = await service.upload(as_png(picture), languages="eng")
 
     assert (status, body["pages"][0]["rotation"]) == (200, to_upright)
-    assert body["text"].count("contractor submits") >= 18
+    assert body["text"].count("contractor submits") >= 7
 
 
 async def test_every_page_of_a_tiff_is_read(service):

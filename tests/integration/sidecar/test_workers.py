@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import DeadlineError
-from sidecar.runtime.worker_pool import WorkerDiedError
+from sidecar.runtime.workers.pool import PRELOAD, WorkerDiedError
 from tests.conftest import until
 from tests.integration.sidecar import misdeeds
 
@@ -151,7 +151,7 @@ async def test_stopping_ends_every_worker(make_pool):
 
 ENDS_WHILE_ITS_WORKERS_START = """
 import asyncio
-from sidecar.runtime.worker_pool import WorkerLimits, WorkerPool
+from sidecar.runtime.workers.pool import WorkerLimits, WorkerPool
 from tests.integration.sidecar import misdeeds
 
 pool = WorkerPool(WorkerLimits(count=24, memory_bytes=2**30, tasks=100, nice=5))
@@ -167,6 +167,20 @@ async def test_a_worker_that_still_starts_ends_without_a_word():
 
     assert (await process.communicate())[1] == b""
     assert process.returncode == 0
+
+
+async def test_the_fork_server_loads_what_each_worker_would(make_pool):
+    """A worker that imports pebble and the formats of pictures itself takes 90 ms more until its first page."""
+    script = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, *PRELOAD), stdout=asyncio.subprocess.PIPE
+    )
+    shared = set((await process.communicate())[0].decode().split())
+
+    loaded = await make_pool().run(misdeeds.modules, deadline_s=10)
+
+    assert {"pebble.pool.process", "PIL.PngImagePlugin"} <= shared
+    assert {name for name in loaded if name.startswith(("sidecar.", "pebble", "PIL", "numpy"))} <= shared
 
 
 async def test_workers_do_not_load_the_service(make_pool):

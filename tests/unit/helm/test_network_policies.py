@@ -87,6 +87,23 @@ def test_ollama_elsewhere_opens_dns_and_ollama():
     assert peers_of(spec["egress"], 53)[0]["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
 
 
+def test_model_servers_elsewhere_open_dns_and_exactly_their_ports():
+    spec = policy(CASES["model servers elsewhere"])
+    assert [one["port"] for rule in spec["egress"] for one in rule["ports"]] == [53, 53, 8000]
+    assert peers_of(spec["egress"], 8000) == [PEER]
+    moved = CASES["model servers elsewhere"] | {"networkPolicy": {"modelServer": {"to": [PEER], "port": 9000}}}
+    assert peers_of(policy(moved)["egress"], 9000) == [PEER]
+    assert peers_of(policy(moved)["egress"], 8000) == []
+
+
+def test_each_model_server_is_reached_at_its_own_address_and_port():
+    (_, *rules) = policy(CASES["model servers at addresses"])["egress"]
+    assert rules == [
+        {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 443}]},
+        {"to": [{"ipBlock": {"cidr": "fd00::7/128"}}], "ports": [{"protocol": "TCP", "port": 8080}]},
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "port"),
     [("http://10.1.2.3:11434", 11434), ("http://10.1.2.3", 80), ("https://10.1.2.3", 443), ("https://10.1.2.3:8/", 8)],

@@ -21,13 +21,21 @@ SETTINGS = [
     ("OCR_OPS_PORT", "ops_port", 9090, "65535", 65535),
     ("OCR_AUTH_MODE", "auth_mode", "api-key", "network", "network"),
     ("OCR_SIDECAR_API_KEY_FILE", "api_key_file", None, "/run/keys", Path("/run/keys")),
+    ("OCR_FILE_SECONDS", "file_s", 600, "5", 5),
+    ("OCR_MAX_FILES_BYTES", "max_files_bytes", 1024 * MIB, "1048576", MIB),
+    ("OCR_DIALECTS", "dialects", "all", "none", "none"),
     ("OCR_ENGINE", "engine", None, "np-dms-ocr", "np-dms-ocr"),
     ("OCR_FALLBACK_ENGINE", "fallback_engine", "tesseract", "none", "none"),
     ("OCR_SECOND_ENGINE", "second_engine", "rapidocr", "none", "none"),
     ("OCR_RAPIDOCR_DIR", "rapidocr_dir", Path("~/.cache/ocr-sidecar"), "/models/ocr", Path("/models/ocr")),
     ("OCR_RAPIDOCR_THAI_URL", "rapidocr_thai_url", THAI_URL, "http://mirror/th.onnx", "http://mirror/th.onnx"),
     ("OLLAMA_API_URL", "ollama_api_url", None, "http://ollama:11434", "http://ollama:11434"),
+    ("OCR_MODEL_API", "model_api", "ollama", "openai", "openai"),
+    ("OCR_MODEL_URL", "model_url", None, "http://a:8/v1, https://b", "http://a:8/v1, https://b"),
+    ("OCR_MODEL_KEY_FILE", "model_key_file", None, "/run/model-key", Path("/run/model-key")),
+    ("OCR_MODEL_SERVER", "model_server", None, "vllm", "vllm"),
     ("OCR_MODEL", "ocr_model", "np-dms-ocr:latest", "np-dms-ocr:2", "np-dms-ocr:2"),
+    ("OCR_RECIPE", "recipe", None, "qwen-vl", "qwen-vl"),
     ("OCR_LANGUAGES", "languages", "tha+eng", "eng", "eng"),
     ("TESSDATA_PREFIX", "tessdata_dir", None, "/usr/share/tessdata", Path("/usr/share/tessdata")),
     ("OCR_DPI", "dpi", 300, "72", 72),
@@ -113,6 +121,9 @@ SETTINGS = [
     ("RETRIEVAL_MAX_BODIES_BYTES", "retrieval_max_bodies_bytes", 256 * MIB, "1024", 1024),
 ]
 REFUSED = [
+    ("OCR_MODEL_API", ["vllm", "OpenAI"]),
+    ("OCR_MODEL_SERVER", ["sglang"]),
+    ("OCR_MODEL_URL", ["vllm:8000", "http://", "http://a/v1,b", ",", "http://a b/v1", "http://me:pw@a:0/v1"]),
     ("OCR_PORT", ["-1", "65536", "http", "8765.5"]),
     ("OCR_OPS_PORT", ["-1", "65536"]),
     ("OCR_AUTH_MODE", ["none", "API-KEY", "off"]),
@@ -195,6 +206,11 @@ REFUSED = [
 ]
 
 
+OPENAI = {"OCR_MODEL_API": "openai", "OCR_MODEL_URL": "http://vllm:8000/v1"}
+NEEDS = dict.fromkeys((*OPENAI, "OCR_MODEL_KEY_FILE", "OCR_MODEL_SERVER"), OPENAI)
+"""Settings that are refused without others."""
+
+
 def refusal(environ):
     with pytest.raises(SettingsError) as caught:
         parse_settings(environ)
@@ -208,8 +224,9 @@ def test_the_tables_here_name_every_setting():
 @pytest.mark.parametrize(("name", "field", "default", "text", "value"), SETTINGS)
 def test_a_setting_has_its_default_and_is_read_from_its_name(name, field, default, text, value):
     assert getattr(parse_settings({}), field) == default
-    assert getattr(parse_settings({name: text}), field) == value
-    assert getattr(parse_settings({name: f"  {text}\n"}), field) == value
+    others = NEEDS.get(name, {})
+    assert getattr(parse_settings(others | {name: text}), field) == value
+    assert getattr(parse_settings(others | {name: f"  {text}\n"}), field) == value
 
 
 def test_there_is_no_key_unless_one_is_set():
@@ -221,6 +238,29 @@ def test_there_is_no_key_unless_one_is_set():
 def test_a_value_outside_its_range_is_refused_by_name_and_value(name, text):
     shown = "(hidden)" if "URL" in name else text  # it may hold a password
     assert str(refusal({name: text})).startswith(f"{name} is {shown}: ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"OCR_MODEL_API": "openai"}, ["OCR_MODEL_API", "OCR_MODEL_URL"]),
+        ({"OCR_MODEL_URL": "http://vllm:8000/v1"}, ["OCR_MODEL_URL", "OCR_MODEL_API=openai"]),
+        ({"OCR_MODEL_KEY_FILE": "/k"}, ["OCR_MODEL_KEY_FILE", "OCR_MODEL_API=openai"]),
+        ({"OCR_MODEL_SERVER": "vllm"}, ["OCR_MODEL_SERVER", "OCR_MODEL_API=openai"]),
+        (OPENAI | {"OCR_MODEL_URL": "http://a/v1,http://a/other"}, ["OCR_MODEL_URL", "twice"]),
+        (OPENAI | {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/s"}, ["OCR_ON_PRESSURE", "OCR_MODEL_API=ollama"]),
+    ],
+)
+def test_settings_of_the_model_server_that_do_not_fit_are_refused(environ, names):
+    assert all(name in str(refusal(environ)) for name in names)
+
+
+def test_the_servers_in_use_are_those_of_the_api_in_use():
+    both = {"OLLAMA_API_URL": "http://ollama:11434"}
+    assert parse_settings({}).model_server_urls == ()
+    assert parse_settings(both).model_server_urls == ("http://ollama:11434",)
+    urls = {"OCR_MODEL_URL": " http://a:8000/v1 , https://b/v1,"}
+    assert parse_settings(both | OPENAI | urls).model_server_urls == ("http://a:8000/v1", "https://b/v1")
 
 
 def test_every_value_that_is_refused_is_named():

@@ -1,5 +1,7 @@
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.resource.spec import InvalidSpec, parse_spec, payload_of, read_resource
@@ -146,15 +148,17 @@ def spec_strategy():
     )
 
 
+@example({"canonicalModel": "np-dms-ocr", "prompt": {"systemPrompt": "a\rb\r\nc\n\r"}})
 @given(spec_strategy())
-def test_any_valid_spec_goes_through_the_payload_unchanged(spec):
+def test_any_valid_spec_goes_through_the_payload_unchanged_but_for_line_ends(spec):
     resource = read_resource(body() | {"spec": spec})
     assert resource.problem is None
     text = render_profile(resource.payload)
     assert parse_profile(text.encode(), resource.name) == resource.payload
     assert resource.payload.runtime_params.temperature == spec.get("temperature")
     assert resource.payload.runtime_params.num_ctx == spec.get("numCtx")
-    assert resource.payload.system_prompt == ((spec.get("prompt") or {}).get("systemPrompt"))
+    written = (spec.get("prompt") or {}).get("systemPrompt")
+    assert resource.payload.system_prompt == (written and re.sub("\r\n?", "\n", written))
 
 
 JSON = st.recursive(

@@ -66,3 +66,15 @@ def test_selected_pages_are_in_order_each_once(spans):
     indices = PageRequest(pages=ranges).select(100).indices
 
     assert list(indices) == sorted({page - 1 for first, last in ranges for page in range(first, last + 1)})
+
+
+@pytest.mark.parametrize(
+    ("pages", "indices"), [(((1, 999_999),), (0, 1, 2)), (((2, 5), (1, 1)), (0, 1, 2)), (((3, 3),), (2,))]
+)
+def test_a_range_may_be_cut_at_the_end_of_the_document(pages, indices):
+    assert PageRequest(pages=pages, clips=True).select(3).indices == indices
+
+
+def test_a_range_beyond_the_end_of_which_nothing_would_be_left_is_refused_all_the_same():
+    with pytest.raises(InvalidValueError, match="pages asks for page 4, the document has 3"):
+        PageRequest(pages=((4, 9),), clips=True).select(3)

@@ -11,7 +11,7 @@ from sidecar.engines.vision import VisionEngine
 from sidecar.errors import EngineFailedError
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW
-from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.runtime.workers.pool import WorkerLimits
 from tests.unit.sidecar.engines.test_vision import Model, engine_with, failing
 
 
@@ -45,8 +45,8 @@ async def test_tesseract_needs_its_data_and_the_languages_of_the_service(languag
 
 def watched(failure: str | None, engine: VisionEngine | None = None) -> VisionEngine:
     engine = engine or engine_with(Model())
-    engine.watch = ModelWatch(None, None, None)
-    engine.watch.failure = failure
+    watch = engine.servers.all[0].watch = ModelWatch(None, None, None)
+    watch.failure = failure
     return engine
 
 

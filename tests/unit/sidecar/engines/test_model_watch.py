@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from sidecar.engines.model_watch import ModelWatch
+from sidecar.engines.servers.ollama import Ollama
 from sidecar.errors import EngineFailedError, EngineUnavailableError
 from tests.conftest import until
 
@@ -23,6 +24,8 @@ class Server:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    missing = Ollama("http://127.0.0.1", 1).missing
 
 
 class Beside:
@@ -43,7 +46,7 @@ class Beside:
 async def watching(
     server: Server, wanted: Callable[[], str] = lambda: "np-dms-ocr", beside: Beside | None = None
 ) -> AsyncIterator[ModelWatch]:
-    watch = ModelWatch(server.installed, wanted, (beside or Beside()).read)
+    watch = ModelWatch(server, wanted, (beside or Beside()).read)
     task = asyncio.create_task(watch.poll())
     try:
         async with asyncio.timeout(2):
@@ -61,7 +64,7 @@ async def test_digests_are_known_by_full_names():
 
 
 def test_nothing_is_known_before_the_first_look():
-    watch = ModelWatch(Server().installed, lambda: "m", Beside().read)
+    watch = ModelWatch(Server(), lambda: "m", Beside().read)
     assert (watch.failure, watch.polled.is_set()) == ("model-server-starting", False)
 
 
@@ -109,7 +112,7 @@ async def test_the_gpu_is_read_in_each_round():
 
 
 async def test_whoever_needs_a_digest_waits_for_the_first_answer_and_no_longer_than_it_may():
-    watch = ModelWatch(Server("np-dms-ocr").installed, lambda: "np-dms-ocr", Beside().read)
+    watch = ModelWatch(Server("np-dms-ocr"), lambda: "np-dms-ocr", Beside().read)
     await watch.asked_once(0.01)
     assert watch.digests == {}
     task = asyncio.create_task(watch.poll())

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.documents.pages import PagePicture
+from sidecar.engines.model_servers import ModelServers
 from sidecar.engines.servers import ollama_request
 from sidecar.engines.servers.chat import ChatStream, ChatTimeouts, wanted_parameters
-from sidecar.engines.vision import VisionEngine, VisionPolicy
+from sidecar.engines.vision import VisionEngine
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -30,7 +31,6 @@ from sidecar.runtime.circuit_breaker import FAILURES_IN_A_ROW, OPEN_S
 from tests.conftest import until
 from tools.fakes.ollama import ManualClock
 
-POLICY = VisionPolicy(2, 5.0, 60.0)
 GUARD = GatePolicy(ResidencyLimits(120, 12_000, 3000), required_mb=4000)
 EMPTY_CARD = VramHeadroom(16_000, 0, 16_000, query_success=True)
 
@@ -61,6 +61,9 @@ class Model:
     parameters = staticmethod(ollama_request.options)
     request = staticmethod(ollama_request.compose)
 
+    def left_out(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        return tuple(name for name in wanted if name == "num_ctx")
+
     async def chat(self, request: Mapping[str, object], timeouts: ChatTimeouts) -> ChatStream:
         self.asked.append((request, timeouts))
         answer = self.answers.pop(0) if self.answers else said("a page")
@@ -83,10 +86,14 @@ def said(text: str, done_reason: str = "stop", error: SidecarError | None = None
     return ChatStream([text], len(text), done_reason, 0.25, error)
 
 
+def servers(clock: ManualClock, *models: Model) -> ModelServers:
+    return ModelServers({f"http://{n}": one for n, one in enumerate(models)}, 5.0, 60.0, clock)
+
+
 def engine_with(model: Model, clock: ManualClock | None = None) -> VisionEngine:
     clock = clock or ManualClock()
     gate = CallGate(Card(), GUARD, clock=clock)
-    return VisionEngine(Drawer(PagePicture("UE5H")), model, gate, POLICY, clock)
+    return VisionEngine(Drawer(PagePicture("UE5H")), servers(clock, model), gate, 2, clock)
 
 
 PAGE = PreparedPage(0, PagePicture("UE5H"))
@@ -195,7 +202,7 @@ async def test_a_page_is_drawn_before_its_turn():
 
 
 async def test_an_error_of_drawing_is_the_page_s():
-    engine = VisionEngine(Drawer(DeadlineError("slow")), Model(), CallGate(Card(), GUARD), POLICY)
+    engine = VisionEngine(Drawer(DeadlineError("slow")), servers(ManualClock(), Model()), CallGate(Card(), GUARD), 2)
     with pytest.raises(DeadlineError, match="slow"):
         await engine.prepare(order(), 0)
 
@@ -234,14 +241,14 @@ async def test_after_five_failures_in_a_row_calls_fail_at_once_and_say_when_to_c
 async def test_a_server_that_says_what_is_wrong_is_there(error):
     engine = engine_with(Model(*[error] * 20))
     await failing(engine, 20)
-    assert not engine.circuit.is_open
+    assert not engine.servers.all[0].circuit.is_open
 
 
 async def test_a_stream_that_broke_off_counts_as_a_failure():
     engine = engine_with(Model(*[said("part", "error", EngineFailedError()) for _ in range(5)]))
     for _ in range(FAILURES_IN_A_ROW):
         await tried(engine)
-    assert engine.circuit.is_open
+    assert engine.servers.all[0].circuit.is_open
 
 
 async def test_the_call_that_tries_again_closes_the_circuit():
@@ -250,7 +257,7 @@ async def test_the_call_that_tries_again_closes_the_circuit():
     await failing(engine)
     clock.advance(OPEN_S)
     assert (await tried(engine)).text == "a page"
-    assert not engine.circuit.is_open
+    assert not engine.servers.all[0].circuit.is_open
 
 
 async def test_a_caller_that_leaves_counts_neither_way_and_is_not_counted_as_running():
@@ -261,7 +268,7 @@ async def test_a_caller_that_leaves_counts_neither_way_and_is_not_counted_as_run
     assert engine.calls_running == 1
     reading.cancel()
     await asyncio.wait([reading])
-    assert (reading.cancelled(), engine.calls_running, engine.circuit.is_open) == (True, 0, False)
+    assert (reading.cancelled(), engine.calls_running, engine.servers.all[0].circuit.is_open) == (True, 0, False)
 
 
 async def test_while_one_call_tries_again_no_other_does_whoever_of_the_earlier_callers_leaves():

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.documents.pages import PagePicture
+from sidecar.engines.model_servers import ModelServers
 from sidecar.engines.servers import ollama_request
 from sidecar.engines.servers.chat import ChatStream
-from sidecar.engines.vision import VisionEngine, VisionPolicy
+from sidecar.engines.vision import VisionEngine
 from sidecar.errors import GpuPressureError
 from sidecar.gpu.call_gate import CallGate, GatePolicy
 from sidecar.gpu.residency_policy import ResidencyLimits
@@ -48,6 +49,9 @@ class Model:
     parameters = staticmethod(ollama_request.options)
     request = staticmethod(ollama_request.compose)
 
+    def left_out(self, _wanted):
+        return ()
+
     async def chat(self, _request, _timeouts):
         self.calls += 1
         return ChatStream(["a page"], 6, "stop", 0.25, None)
@@ -58,7 +62,7 @@ async def read(card, policy=POLICY):
     clock = ManualClock()
     gate = CallGate(card, policy, clock=clock)
     gate.make_room = card.make_room
-    engine = VisionEngine(None, model, gate, VisionPolicy(2, 5.0, 60.0), clock)
+    engine = VisionEngine(None, ModelServers({"http://a": model}, 5.0, 60.0, clock), gate, 2, clock)
     order = ReadOrder(Path("a.pdf"), 60, "eng", instruct(None, "m"))
     await engine.read(order, PreparedPage(0, PagePicture("UE5H")), 1, 60)
     return model

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.documents.pages import PagePicture
+from sidecar.engines.model_servers import ModelServers
 from sidecar.engines.servers.ollama import Ollama
 from sidecar.engines.vision import VisionEngine
 from sidecar.errors import GpuOutOfMemoryError, GpuPressureError
@@ -18,7 +19,7 @@ from sidecar.gpu.need_book import NeedBook
 from sidecar.gpu.vram_monitor import DeviceMemory, VramMonitor
 from sidecar.ocr.engine import PageText, PreparedPage, ReadOrder, TryFailedError
 from sidecar.profiles.precedence import instruct
-from sidecar.service.engines import gate_policy, vision_policy
+from sidecar.service.engines import gate_policy
 from sidecar.settings import parse_settings
 from tests.conftest import until
 from tools.fakes.ollama import OCR_MODEL, FakeOllama, Model
@@ -36,7 +37,8 @@ class Rig:
         self.ollama = Ollama(fake.url, settings.connect_s)
         self.monitor = VramMonitor(self.read_device, self.ollama.resident, settings.gpu_total_mb)
         self.gate = CallGate(self.monitor, gate_policy(settings), book)
-        self.engine = VisionEngine(None, self.ollama, self.gate, vision_policy(settings))
+        servers = ModelServers({fake.url: self.ollama}, settings.connect_s, settings.first_token_s)
+        self.engine = VisionEngine(None, servers, self.gate, settings.parallel_pages)
 
     async def read_device(self) -> DeviceMemory:
         memory = self.fake.memory

@@ -29,7 +29,7 @@ from sidecar.profiles.precedence import instruct
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.capability import Capability
 from sidecar.runtime.fair_slots import FairSlots
-from sidecar.runtime.worker_pool import WorkerLimits
+from sidecar.runtime.workers.pool import WorkerLimits
 
 DEADLINE_S = 0.05
 

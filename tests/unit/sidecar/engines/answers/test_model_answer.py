@@ -173,3 +173,20 @@ def test_json_beyond_reason_breaks_nothing(inner):
 @pytest.mark.parametrize("remark", [" and so on", "\n```\nThat is all.", "\n\n"])
 def test_a_remark_behind_the_json_is_not_the_page_s(remark):
     assert inner_text('{"natural_text": "x"}' + remark) == ("x", True)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("---\nprimary_language: en\nis_table: False\n---\n# Title\ntext", "# Title\ntext"),
+        ("\n---\nprimary_language: en\n---\n", ""),
+        ("---\nprimary_language: en\n---", ""),
+        ("---\nprimary_language: en\nis_ta", "---\nprimary_language: en\nis_ta"),
+        ("---\nThe first rule: a page may begin with a line\n---\n", None),
+        ("# Title\n---\na: b\n---\n", None),
+        ("no block", None),
+    ],
+)
+def test_a_block_of_yaml_before_the_text_is_no_text_where_the_model_writes_one(content, text):
+    assert judge(content, "stop", form="front-matter").text == (content if text is None else text)
+    assert judge(content, "stop").text == content

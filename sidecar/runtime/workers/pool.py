@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import pebble
 
 from sidecar.errors import DeadlineError
-from sidecar.runtime import sandbox
-from sidecar.runtime.worker_process import limit_process
+from sidecar.runtime.workers import sandbox
+from sidecar.runtime.workers.process import limit_process
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 START_METHOD = "forkserver"
 """Workers fork from a small process of one thread: quick as fork, and safe beside pebble's and torch's threads."""
-PRELOAD = ["sidecar.engines.worker_preload"]
+PRELOAD = [__name__, "sidecar.engines.worker_preload"]
+"""What workers share. What they import themselves, pebble above all, costs each one 90 ms."""
 TRIES = 2
 """A task whose worker dies is given to another one: the kernel's out-of-memory killer may have hit the wrong worker. If
 that happens twice, the task is the cause."""

@@ -6,7 +6,7 @@ import resource
 import signal
 import sys
 
-from sidecar.runtime import sandbox
+from sidecar.runtime.workers import sandbox
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STANDARD_DESCRIPTORS = (0, 1, 2)

@@ -1,0 +1,144 @@
+"""One document that a request brings: admitted, received, and ready for the use case. Knows no body's format.
+
+Every route that reads documents goes through here, so that keys, limits, quota, queue and deadlines are the same.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from sidecar.api.answer import Answer
+from sidecar.api.app_keys import (
+    DRAIN,
+    ENGINE_TRAITS,
+    METRICS,
+    PROFILE_STORE,
+    QUOTA,
+    READER,
+    RECIPES,
+    REQUEST_ID,
+    SETTINGS,
+    SPOOL,
+    caller_of,
+)
+from sidecar.documents.page_selection import PageRequest, parse_pages
+from sidecar.documents.spool import SpoolFile
+from sidecar.errors import UnknownProfileError
+from sidecar.ocr.engine import ReadOrder
+from sidecar.ocr.job import DocumentResult, ReadJob
+from sidecar.profiles.payload import Profile
+from sidecar.profiles.precedence import Overrides, instruct
+from sidecar.profiles.store import Profiles
+from sidecar.settings import Settings
+from sidecar.wire import common, ocr
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a request asks. ``received_s`` is when its body was complete, on the monotonic clock.
+
+    ``ignored`` names its fields that mean nothing here. ``clips_pages``: pages beyond the document's end are no error.
+    """
+
+    asked: ocr.ReadRequest
+    ignored: Sequence[str] = ()
+    clips_pages: bool = False
+    received_s: float = field(default_factory=time.monotonic)
+
+
+Take = Callable[[SpoolFile], Awaitable[Order]]
+"""Receives a request's body: the document into the file, and what is asked of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A document that is here. ``held`` is its place and its file: released once it is read."""
+
+    job: ReadJob
+    answer: Answer
+    held: ExitStack
+
+
+@asynccontextmanager
+async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
+    """Receive a document by ``take``, which may refuse it; what it holds is released at the end of the block.
+
+    Raises:
+        SidecarError: it is refused, before or after its body was received.
+    """
+    app, profiles = request.app, _refuse_early(request)
+    with ExitStack() as held:
+        held.enter_context(app[QUOTA].place(caller_of(request)))
+        file = held.enter_context(app[SPOOL].file(app[SETTINGS].max_document_bytes))
+        async with app[DRAIN].arriving():
+            order = await take(file)
+        job = _job(request, order, file.path, profiles)
+        yield Arrived(job, Answer(request[REQUEST_ID], list(order.ignored), app[METRICS]), held)
+
+
+async def read(request: web.Request, one: Arrived) -> DocumentResult:
+    """Read a document that is here to its end, and count it."""
+    async with request.app[DRAIN].document():
+        result = await request.app[READER].read(one.job, one.answer)
+    one.held.close()  # at once, so that its caller can send the next
+    one.answer.count(result)
+    return result
+
+
+def accepted(app: web.Application) -> ocr.Accepted:
+    """Return what the wire's parser must know of this service."""
+    return ocr.Accepted(app[SETTINGS].max_system_prompt_length, [one.name for one in app[ENGINE_TRAITS]])
+
+
+def _refuse_early(request: web.Request) -> Profiles:
+    """Refuse early, before the body is received, what would be refused anyway; use the current profiles."""
+    common.refuse_keep_alive(request.query)
+    request.app[READER].admission.refuse_if_full(caller_of(request))
+    return request.app[PROFILE_STORE].current
+
+
+def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> ReadJob:
+    """Turn the wire's request into the use case's terms.
+
+    Raises:
+        InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.
+        UnknownProfileError: the named profile is not published.
+    """
+    app, settings, asked = request.app, request.app[SETTINGS], order.asked
+    if asked.languages is not None:
+        app[READER].check_languages(asked.engine, asked.languages)
+    instructions = instruct(
+        _profile(asked.profile, profiles, settings),
+        settings.ocr_model,
+        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
+        app[RECIPES],
+    )
+    languages = asked.languages or settings.languages
+    read = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, caller_of(request))
+    deadline_s = instructions.deadline_s or settings.deadline_s
+    ends_s = order.received_s + deadline_s if deadline_s else None
+    return ReadJob(asked.engine, _pages(order, settings), read, asked.requested_options, ends_s)
+
+
+def _pages(order: Order, settings: Settings) -> PageRequest:
+    asked = order.asked
+    max_pages = ocr.check_max_pages(asked.max_pages, settings.page_limit)
+    return PageRequest(
+        pages=parse_pages(asked.pages, settings.page_limit) if asked.pages is not None else (),
+        max_pages=max_pages,
+        default_max_pages=0 if asked.pages else settings.max_pages,
+        page_limit=settings.page_limit,
+        clips=order.clips_pages,
+    )
+
+
+def _profile(name: str | None, profiles: Profiles, settings: Settings) -> Profile | None:
+    """Return the requested profile, or the default one, whose absence is no error."""
+    found = profiles.get(name or settings.default_profile)
+    if name and not found:
+        raise UnknownProfileError(f"profile is {name[:80]!r}, no profile of that name is published")
+    return found

@@ -1,0 +1,241 @@
+"""What the service answers, as values. Pure.
+
+Names are those of docs/api.md, in snake_case. A field that a newer service adds is kept, and one that an older service
+lacks has a default, so that client and service need not be of one version.
+"""
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from sidecar.client.failures import parse_error
+
+
+class Answer(BaseModel):
+    """Shared by all: camelCase on the wire, snake_case here; frozen."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the service sent, under the wire's names."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+# ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Residency(Answer):
+    """How long the model may stay loaded, and why."""
+
+    keep_alive_seconds: int = 0
+    vram_headroom_mb: int = -1
+    reason: str = ""
+
+
+class Attempt(Answer):
+    """One try of an engine at a page."""
+
+    engine: str = ""
+    duration_ms: int = 0
+    verdict: str = ""
+    error: str | None = None
+    done_reason: str | None = None
+    parameters: dict[str, Any] = {}
+    residency: Residency | None = None
+    first_token_ms: int | None = None
+
+
+class TextLayer(Answer):
+    """What was mended in a page's text layer."""
+
+    repaired: list[str] = []
+
+
+class Correction(Answer):
+    """A piece of a page's text that was read once more and corrected."""
+
+    read: str = ""
+    corrected: str = ""
+
+
+class Page(Answer):
+    """One page, with its number from 1; a page without text because of an error has its code in ``error``."""
+
+    page: int
+    text: str
+    engine: str | None = None
+    char_count: int = 0
+    duration_ms: int = 0
+    attempts: list[Attempt] = []
+    done_reason: str | None = None
+    blank: bool = False
+    truncated: bool = False
+    looped: bool = False
+    echoed: bool = False
+    fallback_from: str | None = None
+    confidence: int | None = None
+    rotation: float = 0
+    text_layer: TextLayer | None = None
+    corrections: list[Correction] = []
+    numerals_doubtful: bool = False
+    second_opinion: str | None = None
+    error: str | None = None
+
+
+class ProfileUsed(Answer):
+    """The profile that was applied."""
+
+    name: str = ""
+    revision: str = ""
+
+
+class Summary(Answer):
+    """The answer less its pages: what the last event of a stream tells."""
+
+    text: str
+    page_count: int
+    ocr_used: bool = False
+    char_count: int = 0
+    engine_used: str = ""
+    document_page_count: int = 0
+    unread_pages: list[int] = []
+    request_id: str = ""
+    processing_time_ms: int = 0
+    model_used: str | None = None
+    model_digest: str | None = None
+    profile: ProfileUsed | None = None
+    recipe: str | None = None
+    parameters: dict[str, Any] = {}
+    residency: Residency | None = None
+    warnings: list[str] = []
+    ignored_fields: list[str] = []
+
+
+class Document(Summary):
+    """A document that was read."""
+
+    pages: list[Page]
+
+
+class Opened(Answer):
+    """The first event of a stream: the document is open, its pages will follow."""
+
+    request_id: str = ""
+    kind: str = ""
+    page_count: int
+    document_page_count: int = 0
+
+
+Event = Opened | Page | Summary
+"""What a stream yields: one ``Opened``, each ``Page`` in order, one ``Summary``."""
+
+
+# ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SparseVector(Answer):
+    """Weights of token ids, the ids ascending."""
+
+    indices: list[int]
+    values: list[float]
+
+
+class Embedding(Answer):
+    """One text's vectors: ``dense`` has length 1; ``sparse`` is None with a model that gives none."""
+
+    dense: list[float]
+    sparse: SparseVector | None = None
+    truncated: bool = False
+
+
+class Embeddings(Answer):
+    """The texts' vectors, in their order, and where they were computed."""
+
+    embeddings: list[Embedding]
+    device: str = ""
+    reason: str = ""
+
+
+class Ranking(BaseModel):
+    """Scores in the texts' order, and the texts' places, the best first."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    scores: list[float]
+    ranked_indices: list[int]
+    device: str = ""
+    reason: str = ""
+    truncated: bool = False
+
+
+# ── the service ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Health(Answer):
+    """What the service says of itself; ``status`` is ``ok``, ``loading`` or ``unavailable``, ``reasons`` say why."""
+
+    status: str
+    engine: str = ""
+    ocr_model: str = ""
+    ollama_url: str | None = None
+    model_api: str = "ollama"
+    model_urls: list[str] = []
+    ocr_engine: str = ""
+    version: str = ""
+    reasons: list[str] = []
+
+
+class Model(Answer):
+    """One model."""
+
+    id: str
+
+
+class Models(Answer):
+    """The models of embed and rerank that there are."""
+
+    data: list[Model]
+
+
+# ── parsing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+_EVENTS: dict[str, type[Event]] = {"document": Opened, "page": Page, "done": Summary}
+
+
+class NotOursError(ValueError):
+    """It is not what the service would write."""
+
+
+A = TypeVar("A", bound=BaseModel)
+
+
+def parse(kind: type[A], body: bytes) -> A:
+    """Parse a whole answer.
+
+    Raises:
+        NotOursError: it is something else.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as exc:
+        raise NotOursError from exc
+
+
+def parse_line(line: bytes) -> Event | None:
+    """Parse one line of a streamed answer; None: an event that this version does not know.
+
+    Raises:
+        NotOursError: it is no event.
+        ServiceError: it says that the document failed.
+    """
+    try:
+        values = json.loads(line)
+        name = values.pop("event")
+        if name == "error":
+            raise parse_error(int(values["status"]), line)
+        return _EVENTS[name].model_validate(values) if name in _EVENTS else None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise NotOursError from exc

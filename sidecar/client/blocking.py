@@ -1,0 +1,98 @@
+"""The client for programs without asyncio: :class:`AsyncClient`, whose calls are waited for."""
+
+from collections.abc import Generator, Sequence
+from types import TracebackType
+from typing import Self, Unpack
+
+from sidecar.client.answers import Document, Embeddings, Event, Health, Ranking
+from sidecar.client.asynchronous import PATIENCE_S, TIMEOUT_S, AsyncClient
+from sidecar.client.fields import ReadFields, render_fields
+from sidecar.client.loop_thread import LoopThread
+from sidecar.client.upload import Source
+
+
+class Client:
+    """Calls one service; arguments and exceptions are :class:`AsyncClient`'s. Threads may share it.
+
+    Use it as ``with``, or close it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout_s: float | None = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._client = AsyncClient(url, api_key, timeout_s=timeout_s, patience_s=patience_s)
+        self._loop = LoopThread()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections, and end the thread that serves them."""
+        if not self._loop.is_closed:
+            self._loop.run(self._client.close())
+            self._loop.close()
+
+    def read(self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
+        """Read a document; see :meth:`AsyncClient.read`."""
+        return self._loop.run(self._client.read(document, timeout_s=timeout_s, **fields))
+
+    def stream(
+        self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> Generator[Event, None, None]:
+        """Read a document page by page; see :meth:`AsyncClient.stream`."""
+        render_fields(fields)  # a mistake is told at the call, not at the first page
+        return self._stream(document, timeout_s, fields)
+
+    def embed(
+        self, texts: Sequence[str], *, model: str | None = None, truncate: bool = True, timeout_s: float | None = None
+    ) -> Embeddings:
+        """Embed texts; see :meth:`AsyncClient.embed`."""
+        return self._loop.run(self._client.embed(texts, model=model, truncate=truncate, timeout_s=timeout_s))
+
+    def rerank(  # noqa: PLR0913 - each is a field of the request
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        top_n: int | None = None,
+        model: str | None = None,
+        truncate: bool = True,
+        timeout_s: float | None = None,
+    ) -> Ranking:
+        """Rank texts; see :meth:`AsyncClient.rerank`."""
+        return self._loop.run(
+            self._client.rerank(query, texts, top_n=top_n, model=model, truncate=truncate, timeout_s=timeout_s)
+        )
+
+    def health(self, *, timeout_s: float | None = None) -> Health:
+        """Return what the service says of itself; see :meth:`AsyncClient.health`."""
+        return self._loop.run(self._client.health(timeout_s=timeout_s))
+
+    def models(self, *, timeout_s: float | None = None) -> list[str]:
+        """Return the names of the models; see :meth:`AsyncClient.models`."""
+        return self._loop.run(self._client.models(timeout_s=timeout_s))
+
+    def _stream(self, document: Source, timeout_s: float | None, fields: ReadFields) -> Generator[Event, None, None]:
+        events = self._client.stream(document, timeout_s=timeout_s, **fields)
+
+        async def following() -> Event | None:
+            return await anext(events, None)
+
+        try:
+            while (event := self._loop.run(following())) is not None:
+                yield event
+        finally:
+            if not self._loop.is_closed:
+                self._loop.run(events.aclose())

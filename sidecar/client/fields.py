@@ -1,0 +1,57 @@
+"""What a caller may say about how a document is read, and how it is written into a form. Pure.
+
+The service checks the values; docs/api.md has their meaning.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+from pydantic.alias_generators import to_camel
+
+
+class ReadFields(TypedDict, total=False):
+    """The fields of a request, in snake_case. One that is absent or None is not sent."""
+
+    engine: str | None
+    """``auto``, or the name of an engine."""
+    pages: str | Iterable[int] | None
+    """``"1-3,7"``, or numbers."""
+    max_pages: int | None
+    languages: str | Iterable[str] | None
+    """``"tha+eng"``, or names."""
+    profile: str | None
+    active_profile: str | None
+    deadline_seconds: float | None
+    """The service's own deadline: what was read by then is the answer."""
+    system_prompt: str | None
+    user_prompt: str | None
+    dms_tags: Mapping[str, Any] | list[str] | None
+    runtime_params: Mapping[str, Any] | None
+    temperature: float | None
+    top_p: float | None
+    repeat_penalty: float | None
+    max_tokens: int | None
+
+
+JOINED_BY = {"pages": ",", "languages": "+"}
+
+
+def render_fields(fields: ReadFields) -> dict[str, str]:
+    """Render fields as a form has them.
+
+    Raises:
+        TypeError: there is no field of that name.
+    """
+    unknown = sorted(fields.keys() - ReadFields.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"there is no field {unknown[0]!r}; there are {', '.join(ReadFields.__annotations__)}")
+    return {to_camel(name): _render(name, value) for name, value in fields.items() if value is not None}
+
+
+def _render(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if name in JOINED_BY and isinstance(value, Iterable):
+        return JOINED_BY[name].join(map(str, value))
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,96 @@
+"""The client's values hold what the wire holds, and outlive other versions of it."""
+
+import json
+
+import pytest
+
+from sidecar.client import answers
+from sidecar.client.failures import BusyError, ServiceError, UnauthorizedError, parse_error
+from sidecar.wire import ocr, retrieval, status
+
+PAGE = {"event": "page", "page": 3, "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "wires"),
+    [
+        (answers.Attempt, ocr.AttemptBody),
+        (answers.Correction, ocr.CorrectionBody),
+        (answers.Document, ocr.DocumentBody),
+        (answers.Embedding, retrieval.EmbeddingBody),
+        (answers.Embeddings, retrieval.EmbedManyBody),
+        (answers.Opened, ocr.DocumentEvent),
+        (answers.Page, ocr.PageBody),
+        (answers.ProfileUsed, ocr.ProfileBody),
+        (answers.Ranking, retrieval.RerankBody),
+        (answers.Residency, ocr.ResidencyBody),
+        (answers.SparseVector, retrieval.SparseBody),
+        (answers.Summary, ocr.SummaryBody),
+        (answers.TextLayer, ocr.TextLayerBody),
+        (answers.Health, status.HealthBody),
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_field_of_the_wire_is_there(ours, wires):
+    not_repeated = {"event", "rankedIndices", "learned_needs"}
+    assert set(ours.model_fields) == set(wires.model_fields) - not_repeated
+
+
+def test_what_an_older_service_lacks_has_a_default_and_what_a_newer_one_adds_is_kept():
+    page = answers.parse_line(json.dumps(PAGE | {"mood": "good", "attempts": [{"engine": "e", "new": 1}]}).encode())
+    assert isinstance(page, answers.Page)
+    assert (page.page, page.error, page.attempts[0].verdict) == (3, None, "")
+    assert page.as_json() == {"page": 3, "text": "a", "mood": "good", "attempts": [{"engine": "e", "new": 1}]}
+
+
+def test_an_event_that_is_not_known_is_passed_over():
+    assert answers.parse_line(b'{"event": "weather"}') is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>\n",
+        b"\xff\n",
+        b"{",
+        b"[1]",
+        b"null",
+        b'"page"',
+        b"{}",
+        b'{"event": "page"}',
+        b'{"event": "page", "page": "x", "text": "a"}',
+        b'{"event": "error", "detail": "d"}',
+        b'{"event": ["page"]}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_no_event_is_told_apart(line):
+    with pytest.raises(answers.NotOursError):
+        answers.parse_line(line)
+
+
+def test_the_last_line_may_be_an_error():
+    line = b'{"event": "error", "status": 413, "code": "page_too_large", "detail": "d", "requestId": "r"}'
+    with pytest.raises(ServiceError) as raised:
+        answers.parse_line(line)
+    assert (raised.value.status, raised.value.code, raised.value.request_id) == (413, "page_too_large", "r")
+    assert str(raised.value) == "d (413 page_too_large)"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, UnauthorizedError), (403, UnauthorizedError), (429, BusyError), (503, BusyError), (502, ServiceError)],
+)
+def test_the_status_tells_the_kind(status, kind):
+    assert type(parse_error(status, b"")) is kind
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": 1, "code": []}', b"\xff", b"[" * 100_000])
+def test_an_error_without_a_reason_has_its_status(body):
+    assert str(parse_error(502, body)) == "the service answered with status 502"
+
+
+def test_a_detail_does_not_steer_the_terminal_and_does_not_fill_it():
+    error = parse_error(422, json.dumps({"detail": "\x1b[2Jx" + "y" * 5000, "code": "c"}).encode())
+    assert error.detail.startswith(" [2Jxyyy")
+    assert len(error.detail) == 1000
