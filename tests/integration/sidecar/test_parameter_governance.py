@@ -174,7 +174,7 @@ def literals_for_sampling(source: str) -> list[int]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=value)
             ):
                 pairs = [(name, value)]
-            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=name))], value=value):
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str(name)))], value=value):
                 pairs = [(name, value)]
         found += [node.lineno if hasattr(node, "lineno") else 0 for name, value in pairs if is_set(name, value)]
     return found
