@@ -61,6 +61,14 @@ class Folder:
         names = (
             str(one.relative_to(self._base))
             for one in found
-            if one.suffix.lower() in SUFFIXES and not one.is_symlink() and one.is_file()
+            if one.suffix.lower() in SUFFIXES and not one.is_symlink() and self._can_be_read(one)
         )
         return sorted(islice(names, MAX_LISTED))
+
+    def _can_be_read(self, path: Path) -> bool:
+        """Return whether :meth:`open` takes it: not every name that a disk has can be asked for."""
+        try:
+            os.close(open_upload(str(path), self._base))
+        except (PathForbiddenError, UploadNotFoundError, OSError, ValueError):
+            return False
+        return True

@@ -22,6 +22,8 @@ OWNER = "ocr-sidecar"
 """How this service calls itself, without a version."""
 MAX_NAME_CHARS = 100
 """Longest name of a field that is respelt or shown."""
+MAX_NAMES_CHARS = 2000
+"""Longest list of names in a header: many proxies take 4 kB of headers altogether."""
 MAX_FILENAME_CHARS = 255
 """As most file systems have it."""
 SHOWN_VALUE_CHARS = 80
@@ -77,8 +79,12 @@ def is_text(value: str) -> bool:
 
 
 def names_in_header(names: Iterable[str]) -> str:
-    """Return names that a caller wrote as the value of a header: visible ASCII, with commas between them."""
-    return ", ".join(re.sub(r"[^!-+\--~]", "?", name[:MAX_NAME_CHARS]) or "?" for name in names)
+    """Return names that a caller wrote as the value of a header: visible ASCII, with commas between them.
+
+    Where they are too many for a header, which proxies and clients bound, the first ones, and "...".
+    """
+    shown = ", ".join(re.sub(r"[^!-+\--~]", "?", name[:MAX_NAME_CHARS]) or "?" for name in names)
+    return shown if len(shown) <= MAX_NAMES_CHARS else shown[:MAX_NAMES_CHARS].rpartition(", ")[0] + ", ..."
 
 
 def shown_name(name: str) -> str:

@@ -215,7 +215,7 @@ class Base64:
         more_after_the_end = self._padded and (quanta or self._quantum)
         if more_after_the_end or quanta.endswith(b"==="):  # the latter is let pass by the decoder
             raise InvalidValueError(MALFORMED)
-        self._padded = quanta.endswith(b"=")
+        self._padded = self._padded or quanta.endswith(b"=")
         try:
             return binascii.a2b_base64(quanta, strict_mode=True) if quanta else b""
         except binascii.Error as exc:

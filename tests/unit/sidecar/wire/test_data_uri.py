@@ -65,6 +65,7 @@ def test_a_body_without_a_document_is_its_own_skeleton():
         "AAAA\\",
         "\\u12",
         "=AAA",
+        "AA== AAAA",
     ],
 )
 @pytest.mark.parametrize("step", [1, 4, 1000])
