@@ -137,8 +137,7 @@ class Settings(BaseModel):
     languages: str = Field(
         "tha+eng",
         alias="OCR_LANGUAGES",
-        description="Languages read when a request names none, by engines that take some. Thai first: `eng+tha` "
-        "misreads Thai lines.",
+        description="Languages read when a request names none, by engines that take some.",
     )
     tessdata_dir: Path | None = Field(
         None,

@@ -148,6 +148,8 @@ class _Receiver:
         self._count = 0
         self._field_bytes = 0
         self._has_file = False
+        self._astray = ""
+        """The last other field that holds a file."""
         self._name = ""
         self._text = bytearray()
 
@@ -162,7 +164,7 @@ class _Receiver:
                 case part:
                     self._begin(part)
         if not self._has_file:
-            raise FilePartError(f"the field {self.file_field} is missing")
+            raise FilePartError(f"the field {self.file_field} is missing{self._other_field()}")
         return Form(self._fields, self._filename)
 
     def _begin(self, part: multipart_body.Part) -> None:
@@ -178,6 +180,8 @@ class _Receiver:
         if part.name == self.file_field:
             self._has_file, self._filename = True, part.filename or ""
             return
+        if part.filename is not None:
+            self._astray = part.name
         self._count += 1
         if self._count > MAX_FIELDS:
             raise InvalidValueError(f"there are more than {MAX_FIELDS} fields, which is the limit")
@@ -189,6 +193,7 @@ class _Receiver:
         self._text += data
         self._field_bytes += len(data)
         if self._field_bytes > self._max_field_bytes:
+            self._refuse_file()
             raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
 
     def _end(self) -> None:
@@ -198,7 +203,16 @@ class _Receiver:
         try:
             self._fields.setdefault(self._name, []).append(self._text.decode())
         except UnicodeDecodeError as exc:
+            self._refuse_file()
             raise MalformedBodyError(f"{self._name[:80]} is not UTF-8 text") from exc
+
+    def _refuse_file(self) -> None:
+        """Refuse a field that would be accepted if it were text, and is a file in the wrong place."""
+        if self._name == self._astray:
+            raise FilePartError(f"the document belongs in the field {self.file_field}{self._other_field()}")
+
+    def _other_field(self) -> str:
+        return f"; the field {self._astray[:80]} has a file" if self._astray else ""
 
 
 async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
+EXIT_UNHEARD = 141  # as a shell reports SIGPIPE
 KEY_NAME = "OCR_SIDECAR_API_KEY"
 INSTALL = {
     "torch": "retrieval",
@@ -44,6 +46,14 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return _tell(missing(exc.name))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return _unheard()
+
+
+def _unheard() -> int:
+    """End quietly: what reads our output has left, as ``head`` does; Python must not find that out once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_UNHEARD
 
 
 def missing(library: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from sidecar.api.dialects.dialect import chosen
+from sidecar.api.dialects.registry import DIALECTS
 from sidecar.api.key_file import KeyFile
 from sidecar.engines.rapidocr.engine import RapidEngine
 from sidecar.engines.rapidocr.installation import INSTALL, find_models
@@ -24,7 +26,7 @@ from sidecar.runtime.workers import sandbox
 from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 from sidecar.service.engines import ENGINES, check_engines, default_engine
 from sidecar.service.model_clients import model_clients
-from sidecar.service.ocr_wiring import worker_limits
+from sidecar.service.ocr_wiring import recipe_book, worker_limits
 from sidecar.settings import Settings, SettingsError, parse_settings
 
 OLLAMA_S = 3.0
@@ -61,6 +63,8 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         settings = parse_settings(environ)
         check_engines(settings, TRAITS)
+        recipe_book(settings)
+        chosen(settings.dialects, DIALECTS)
     except SettingsError as exc:
         yield Finding("settings", ok=False, detail=str(exc), remedy="see docs/configuration.md", needed=True)
         settings = parse_settings({})

@@ -33,14 +33,19 @@ def add_reader(app: web.Application, settings: Settings, factories: Sequence[Eng
     """
     traits = app[ENGINE_TRAITS] = tuple(factory.traits for factory in factories)
     check_engines(settings, traits)
-    app[RECIPES] = _recipes(settings)
+    app[RECIPES] = recipe_book(settings)
     limits = DocumentLimits(settings.max_page_pixels, settings.max_stream_bytes, settings.dpi)
     built = {factory.traits.name: engine for factory in factories if (engine := factory.build(app, limits))}
     policy = read_policy(settings, default_engine(settings, traits, built))
     app[READER] = DocumentReader(app[WORKERS], built, Admission(settings.max_queued_pages), limits, policy)
 
 
-def _recipes(settings: Settings) -> RecipeBook:
+def recipe_book(settings: Settings) -> RecipeBook:
+    """Read the recipes: ours, and the one that a setting names.
+
+    Raises:
+        SettingsError: there is no such recipe, or it is none.
+    """
     try:
         return book_with(settings.recipe)
     except RecipeError as exc:

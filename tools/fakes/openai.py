@@ -18,9 +18,11 @@ It streams as those two were watched to do (llama.cpp of September 2026, vLLM 0.
 It computes nothing, counts no tokens (script :func:`overflow`), and speaks in streams alone.
 """
 
+import argparse
 import asyncio
 import base64
 import json
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -349,3 +351,43 @@ class EventReply(Reply):
         for start in range(0, len(line), size):
             await response.write(line[start : start + size])
             await asyncio.sleep(0)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.fakes.openai", description="A fake OpenAI-compatible server."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0, the default: a free one")
+    parser.add_argument("--kind", type=Kind, choices=list(Kind), default=Kind.LLAMA_CPP)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before the first token of each page")
+    parser.add_argument("--per-token", type=float, default=0.0, help="seconds before each further token")
+    parser.add_argument("--parallel", type=int, default=4, help="pages at a time")
+    parser.add_argument("--model", action="append", help=f"a model that it serves; again for more; default: {MODEL}")
+    parser.add_argument("--key", default="", help="what callers must send; default: nothing")
+    return parser.parse_args(arguments)
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Run until SIGTERM or SIGINT; print its URL, which is what OCR_MODEL_URL takes."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    fake = FakeOpenAI(
+        arguments.kind,
+        arguments.model or (MODEL,),
+        latency_s=arguments.latency,
+        per_token_s=arguments.per_token,
+        parallel=arguments.parallel,
+        key=arguments.key,
+        host=arguments.host,
+        port=arguments.port,
+    )
+    async with fake:
+        print(fake.url, flush=True)
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(parse_arguments()))

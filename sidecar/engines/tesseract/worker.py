@@ -55,7 +55,8 @@ def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, te
     if raster.is_blank(page):
         return PageText("", blank=True)
     shown = [piece for piece in pieces(page) if piece is page or not raster.is_blank(piece)]
-    return joined([_read_piece(piece, _Way(languages, tessdata_dir)) for piece in shown])
+    way = _Way(thai_first(languages), tessdata_dir)
+    return joined([_read_piece(piece, way) for piece in shown])
 
 
 def joined(read: Sequence[PageText]) -> PageText:
@@ -73,6 +74,11 @@ def joined(read: Sequence[PageText]) -> PageText:
         corrections=tuple(correction for piece in told for correction in piece.corrections),
         numerals_doubtful=any(piece.numerals_doubtful for piece in told),
     )
+
+
+def thai_first(languages: str) -> str:
+    """Put Thai first: behind another language, Tesseract writes a space between all Thai letters."""
+    return "+".join(sorted(languages.split("+"), key=lambda one: one != THAI))
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,6 +240,18 @@ async def test_a_form_without_a_file_is_refused(service):
     check_error(await post(service, form), 422, "file_missing")
 
 
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n", b"readable", bytes(100) + b"\xff" * 300_000])
+async def test_a_file_in_another_field_is_told_with_the_right_one(service, content):
+    form = aiohttp.FormData()
+    form.add_field("document", content, filename="a.png")
+
+    status, body = await post(service, form)
+
+    check_error((status, body), 422, "file_missing")
+    assert "the field file" in body["detail"]
+    assert "the field document has a file" in body["detail"]
+
+
 async def test_a_form_with_two_files_is_refused(service, data):
     form = aiohttp.FormData()
     for _ in range(2):

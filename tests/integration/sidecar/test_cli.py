@@ -158,6 +158,26 @@ async def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path):
     assert "ok       language eng" in out
 
 
+@pytest.mark.parametrize("setting", [{"OCR_RECIPE": "nonsense"}, {"OCR_DIALECTS": "foo"}])
+async def test_doctor_finds_the_settings_that_serve_would_refuse(setting):
+    status, out, _ = await run("doctor", OCR_AUTH_MODE="network", **setting)
+
+    assert status == 1
+    assert f"MISSING  settings: {next(iter(setting))} is" in out
+
+
+async def test_who_stops_listening_gets_no_traceback(data):
+    """As ``| head -1`` does."""
+    command = f"{sys.executable} -m sidecar ocr {data / 'digital.pdf'} | true; echo ${{PIPESTATUS[0]}}"
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+
+    assert (out, b"Traceback" in err, b"BrokenPipe" in err) == (b"141\n", False, False)
+
+
 async def test_doctor_is_content_with_this_machine():
     status, out, _ = await run("doctor", OCR_AUTH_MODE="network")
 

@@ -69,6 +69,14 @@ async def test_blank_pages_are_known_and_left_alone(service, data):
     assert body["text"] == body["pages"][1]["text"]
 
 
+async def test_the_order_of_languages_makes_no_difference(service, data):
+    _, body = await service.upload(data / "scan-thai-english.pdf", pages="1")
+    _, turned = await service.upload(data / "scan-thai-english.pdf", pages="1", languages="eng+tha")
+
+    assert turned["text"] == body["text"]
+    assert turned["parameters"]["languages"] == "eng+tha"
+
+
 async def test_thai_vowel_am_is_spelt_as_keyboards_spell_it(service, data):
     _, body = await service.upload(data / "scan-thai-english.pdf", pages="1")
 

@@ -129,6 +129,8 @@ async def test_the_content_decides_what_a_document_is(service, pdf):
     [
         (b"", 400, "malformed_body"),
         (b"[]", 400, "malformed_body"),
+        (b"\x89PNG" * 50_000, 400, "malformed_body"),
+        (b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + b"a" * 100_000, 400, "malformed_body"),
         (b'{"document": {"document_url": "data:application/pdf;base64,JVBERi0', 400, "malformed_body"),
         (b'{"document": {"document_url": "data:application/pdf;base64,JVBERi0"}}', 422, "invalid_value"),
         (b'{"document": {"document_url": "data:application/pdf;base64,JVB*Ri0="}}', 422, "invalid_value"),
