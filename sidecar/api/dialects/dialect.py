@@ -53,6 +53,8 @@ def chosen(names: str, dialects: Sequence[Dialect]) -> tuple[Dialect, ...]:
     wanted = {one.strip() for one in names.split(",") if one.strip()}
     known = [one.name for one in dialects]
     if unknown := sorted(wanted.difference(known)):
-        accepted = ", ".join([ALL, NONE, *known])
-        raise SettingsError(f"OCR_DIALECTS is {names[:80]!r}: {unknown[0][:80]} is unknown, accepted are {accepted}")
+        raise SettingsError(
+            f"OCR_DIALECTS is {names[:80]!r}: {unknown[0][:80]} is unknown, accepted are {ALL}, {NONE}, or some of "
+            f"{', '.join(known)}"
+        )
     return tuple(one for one in dialects if one.name in wanted)
