@@ -30,9 +30,17 @@ TRIES = 5
 LONGEST_WAIT_S = 60.0
 """Between two tries, whatever the service asks for."""
 BUSY = frozenset({429, 503})
+REDIRECTS = range(300, 400)
 
 
 # ── the service ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the key would be sent to wherever an answer points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return none: the redirect is the answer."""
 
 
 class Sidecar:
@@ -42,12 +50,13 @@ class Sidecar:
         self._url = url.rstrip("/")
         self._key = key
         self._timeout_s = timeout_s
+        self._opener = urllib.request.build_opener(_StayHere)
 
     def read(self, picture: Path, languages: Sequence[str]) -> str:
         """Read the picture of one page; wait while the service is busy.
 
         Raises:
-            MissingDependencyError: the service is not there, or does not let us in.
+            MissingDependencyError: the service is not there, is elsewhere, or does not let us in.
             SubprocessOutputError: it could not read the page.
         """
         body, content_type = encode_form(picture.read_bytes(), {"languages": "+".join(languages)})
@@ -56,7 +65,7 @@ class Sidecar:
         )
         for last in (False,) * (TRIES - 1) + (True,):
             try:
-                with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
+                with self._opener.open(request, timeout=self._timeout_s) as answer:
                     text: str = json.load(answer)["text"]
                     return text
             except urllib.error.HTTPError as exc:
@@ -70,6 +79,8 @@ class Sidecar:
         """Return how long to wait before the next try."""
         asked = refused.headers.get("Retry-After", "")
         detail = _detail(refused)
+        if refused.code in REDIRECTS:
+            raise MissingDependencyError(f"{self._url} redirects elsewhere, which is not followed") from refused
         if refused.code in {401, 403}:
             raise MissingDependencyError(f"ocr-sidecar refuses the key: {detail}") from refused
         if last or refused.code not in BUSY:

@@ -120,9 +120,12 @@ def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
 def _client(
     options: argparse.Namespace, environ: Mapping[str, str], api_key: str
 ) -> AbstractAsyncContextManager[AsyncClient]:
-    if options.url:
+    if not options.url:
+        return start_embedded(parse_settings(environ))
+    try:
         return AsyncClient(options.url, api_key, timeout_s=None)  # its user ends it by Ctrl-C
-    return start_embedded(parse_settings(environ))
+    except ValueError as exc:
+        raise SettingsError(f"the key cannot be sent: {exc}") from exc
 
 
 def _fields(options: argparse.Namespace) -> ReadFields:

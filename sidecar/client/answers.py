@@ -29,7 +29,8 @@ class Answer(BaseModel):
 class Residency(Answer):
     """How long the model may stay loaded, and why."""
 
-    keep_alive_seconds: int = 0
+    keep_alive_seconds: int | None = None
+    """0: the model leaves the GPU after the call; None: the model server takes no such thing."""
     vram_headroom_mb: int = -1
     reason: str = ""
 

@@ -1,12 +1,12 @@
 """The client for programs without asyncio: :class:`AsyncClient`, whose calls are waited for."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
 from sidecar.client.answers import Document, Embeddings, Event, Health, Ranking
 from sidecar.client.asynchronous import PATIENCE_S, TIMEOUT_S, AsyncClient
-from sidecar.client.fields import ReadFields, render_fields
+from sidecar.client.fields import ReadFields
 from sidecar.client.loop_thread import LoopThread
 from sidecar.client.upload import Source
 
@@ -39,10 +39,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, and end the thread that serves them."""
-        if not self._loop.is_closed:
-            self._loop.run(self._client.close())
-            self._loop.close()
+        """Close all connections, and end the thread that serves them.
+
+        Calls of other threads that are in flight, and further ones, are a ``RuntimeError``.
+        """
+        self._loop.close(self._client.close)
 
     def read(self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
         """Read a document; see :meth:`AsyncClient.read`."""
@@ -52,8 +53,7 @@ class Client:
         self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
     ) -> Generator[Event, None, None]:
         """Read a document page by page; see :meth:`AsyncClient.stream`."""
-        render_fields(fields)  # a mistake is told at the call, not at the first page
-        return self._stream(document, timeout_s, fields)
+        return self._follow(self._client.stream(document, timeout_s=timeout_s, **fields))
 
     def embed(
         self, texts: Sequence[str], *, model: str | None = None, truncate: bool = True, timeout_s: float | None = None
@@ -84,9 +84,7 @@ class Client:
         """Return the names of the models; see :meth:`AsyncClient.models`."""
         return self._loop.run(self._client.models(timeout_s=timeout_s))
 
-    def _stream(self, document: Source, timeout_s: float | None, fields: ReadFields) -> Generator[Event, None, None]:
-        events = self._client.stream(document, timeout_s=timeout_s, **fields)
-
+    def _follow(self, events: AsyncGenerator[Event, None]) -> Generator[Event, None, None]:
         async def following() -> Event | None:
             return await anext(events, None)
 
@@ -94,5 +92,4 @@ class Client:
             while (event := self._loop.run(following())) is not None:
                 yield event
         finally:
-            if not self._loop.is_closed:
-                self._loop.run(events.aclose())
+            self._loop.end(events.aclose())

@@ -19,7 +19,7 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
         return float(text[:9])  # more than thirty years is as good as never
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now).total_seconds())

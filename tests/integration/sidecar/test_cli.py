@@ -131,6 +131,15 @@ async def test_a_service_elsewhere_is_asked_with_the_key_of_the_environment(star
     assert "another" not in bad[2]
 
 
+@pytest.mark.parametrize("command", ["ocr", "mcp"])
+async def test_a_key_that_cannot_be_sent_is_told_in_one_line(data, command):
+    arguments = [data / "digital.pdf"] if command == "ocr" else []
+    status, out, err = await run(command, "--url", "http://127.0.0.1:9", *arguments, OCR_SIDECAR_API_KEY="ключ")
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert "printable ASCII" in err
+    assert "ключ" not in err
+
+
 @pytest.mark.parametrize("target", ["http://127.0.0.1:9", "http://no-such-host.invalid", "nonsense"])
 async def test_a_service_that_is_not_there_is_an_error_not_a_traceback(data, target):
     status, out, err = await run("ocr", "--url", target, data / "digital.pdf")

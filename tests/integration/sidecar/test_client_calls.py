@@ -7,6 +7,8 @@ import pytest
 from sidecar.client import AsyncClient, BusyError, Client, Opened, Page, ServiceError, Summary, UnauthorizedError
 from tests.conftest import until
 from tests.integration.sidecar.documents import as_tiff, picture_of_text
+from tests.integration.sidecar.model import PAGE
+from tools.fakes.openai import FakeOpenAI, Kind
 
 NUMBER = "LCBP3-RFA-2025-9613-0"
 """Stands on the first page of digital.pdf."""
@@ -60,6 +62,19 @@ async def test_being_unwell_is_an_answer(start):
     async with AsyncClient(service.url) as client:
         health = await client.health()
     assert (health.status, bool(health.reasons)) == ("unavailable", True)
+
+
+async def test_what_a_server_with_the_openai_api_read_is_an_answer(start):
+    """Nobody decides there how long the model stays loaded: keepAliveSeconds is null."""
+    async with FakeOpenAI(Kind.LLAMA_CPP) as fake:
+        service = await start(
+            OCR_MODEL_API="openai", OCR_MODEL_URL=fake.url, OCR_ENGINE="np-dms-ocr", OCR_FALLBACK_ENGINE="none"
+        )
+        async with AsyncClient(service.url) as client:
+            document = await client.read(PAGE)
+            *_, page, summary = [event async for event in client.stream(PAGE)]
+    assert (document.engine_used, document.residency.keep_alive_seconds) == ("np-dms-ocr", None)
+    assert (page.attempts[0].residency, summary.residency) == (document.residency, document.residency)
 
 
 async def test_texts_are_embedded_and_ranked(retrieving):

@@ -1,6 +1,8 @@
 """The client's values hold what the wire holds, and outlive other versions of it."""
 
 import json
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 import pytest
 
@@ -11,29 +13,50 @@ from sidecar.wire import ocr, retrieval, status
 PAGE = {"event": "page", "page": 3, "text": "a"}
 
 
-@pytest.mark.parametrize(
-    ("ours", "wires"),
-    [
-        (answers.Attempt, ocr.AttemptBody),
-        (answers.Correction, ocr.CorrectionBody),
-        (answers.Document, ocr.DocumentBody),
-        (answers.Embedding, retrieval.EmbeddingBody),
-        (answers.Embeddings, retrieval.EmbedManyBody),
-        (answers.Opened, ocr.DocumentEvent),
-        (answers.Page, ocr.PageBody),
-        (answers.ProfileUsed, ocr.ProfileBody),
-        (answers.Ranking, retrieval.RerankBody),
-        (answers.Residency, ocr.ResidencyBody),
-        (answers.SparseVector, retrieval.SparseBody),
-        (answers.Summary, ocr.SummaryBody),
-        (answers.TextLayer, ocr.TextLayerBody),
-        (answers.Health, status.HealthBody),
-    ],
-    ids=lambda kind: kind.__name__,
-)
+PAIRS = [
+    (answers.Attempt, ocr.AttemptBody),
+    (answers.Correction, ocr.CorrectionBody),
+    (answers.Document, ocr.DocumentBody),
+    (answers.Embedding, retrieval.EmbeddingBody),
+    (answers.Embeddings, retrieval.EmbedManyBody),
+    (answers.Opened, ocr.DocumentEvent),
+    (answers.Page, ocr.PageBody),
+    (answers.ProfileUsed, ocr.ProfileBody),
+    (answers.Ranking, retrieval.RerankBody),
+    (answers.Residency, ocr.ResidencyBody),
+    (answers.SparseVector, retrieval.SparseBody),
+    (answers.Summary, ocr.SummaryBody),
+    (answers.TextLayer, ocr.TextLayerBody),
+    (answers.Health, status.HealthBody),
+]
+THEIRS = dict(PAIRS)
+EACH_PAIR = pytest.mark.parametrize(("ours", "wires"), PAIRS, ids=lambda kind: kind.__name__)
+
+
+@EACH_PAIR
 def test_every_field_of_the_wire_is_there(ours, wires):
     not_repeated = {"event", "rankedIndices", "learned_needs"}
     assert set(ours.model_fields) == set(wires.model_fields) - not_repeated
+
+
+@EACH_PAIR
+def test_every_field_takes_what_the_wire_may_hold(ours, wires):
+    """Of one type, null among its values; only we may take null where the wire has none: an older service's."""
+    taken = {name: variants(field.annotation) for name, field in ours.model_fields.items()}
+    held = {name: variants(wires.model_fields[name].annotation) for name in taken}
+    assert {name: kinds - {type(None)} for name, kinds in taken.items()} == {
+        name: kinds - {type(None)} for name, kinds in held.items()
+    }
+    assert [name for name in taken if not held[name] <= taken[name]] == []
+
+
+def variants(annotation: object) -> set[object]:
+    """What a value may be, our kinds by the wire's."""
+    if get_origin(annotation) in {Union, UnionType}:
+        return set().union(*map(variants, get_args(annotation)))
+    if get_origin(annotation) is list:
+        return {("list", frozenset(variants(get_args(annotation)[0])))}
+    return {THEIRS.get(annotation, annotation)}
 
 
 def test_what_an_older_service_lacks_has_a_default_and_what_a_newer_one_adds_is_kept():

@@ -26,7 +26,15 @@ def test_a_number_and_a_date_tell_when(header, seconds):
     assert parse_retry_after(header, NOW) == seconds
 
 
-@pytest.mark.parametrize("header", [None, "", "-1", "1.5", "soon", "nan", "inf", "٣", "Sat, 99 Nov 2026 12:00:00 GMT"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(None, "", "-1", "1.5", "soon", "nan", "inf", "٣", "Sat, 99 Nov 2026 12:00:00 GMT"),
+        f"Mon, 01 Jan {'9' * 23} 00:00:00 GMT",
+        f"Mon, 01 Jan 2024 {'9' * 23}:00:00 GMT",
+        f"Mon, 01 Jan 2024 00:00:00 +{'9' * 23}",
+    ],
+)
 def test_anything_else_tells_nothing(header):
     assert parse_retry_after(header, NOW) is None
 
