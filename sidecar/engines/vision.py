@@ -42,15 +42,14 @@ class VisionEngine:
         drawer: PageDrawer,
         servers: ModelServers,
         gate: CallGate,
-        parallel_pages: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read at most ``parallel_pages`` pages at a time in each server."""
+        """Read as many pages at a time as the servers may."""
         self._drawer = drawer
         self.servers = servers
         self.gate = gate
         self._clock = clock
-        at_a_time = parallel_pages * len(servers.all)
+        at_a_time = servers.parallel_pages * len(servers.all)
         self.read_slots = FairSlots(at_a_time)
         self.prepare_slots = FairSlots(AHEAD * at_a_time)
 

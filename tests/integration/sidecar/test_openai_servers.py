@@ -332,6 +332,33 @@ async def test_a_page_goes_on_where_its_server_cannot_be_reached(two):
     assert len(fakes[1].chats) == 6
 
 
+async def test_pages_wait_for_the_server_that_lives_and_never_come_to_it_beyond_its_number(two):
+    fakes, _start = two
+    governed = await _start(OCR_PARALLEL_PAGES="2", **NONE)
+    await until(lambda: all(one.watch.failure is None for one in model_servers(governed).all))
+    await fakes[0].go_down()
+    fakes[1].latency_s = 0.2
+    body = await governed.read(pages(8))
+    assert (body["engineUsed"], len(fakes[1].chats)) == ("np-dms-ocr", 8)
+    assert fakes[1].most_at_a_time == 2
+
+
+@pytest.mark.alone
+async def test_a_page_that_waits_for_a_server_goes_to_one_that_comes_back(two):
+    fakes, _start = two
+    await fakes[0].go_down()
+    governed = await _start(OCR_PARALLEL_PAGES="1", **NONE)
+    servers = model_servers(governed)
+    await until(lambda: [one.watch.failure for one in servers.all] == ["model-server-unreachable", None], 5)
+    fakes[1].latency_s = 60
+    reading = asyncio.create_task(asked(governed, pages(2)))
+    await until(lambda: fakes[1].chats)
+    await fakes[0].come_up()
+    await until(lambda: fakes[0].chats, 5)
+    assert len(fakes[1].chats) == 1
+    reading.cancel()
+
+
 async def test_each_server_is_sent_parameters_by_its_own_names(two):
     fakes, _start = two
     governed = await _start(OCR_PARALLEL_PAGES="1", **NONE)
