@@ -448,8 +448,9 @@ async def test_without_a_key_that_can_be_read_nothing_is_sent(tmp_path, content)
         file.write_text(content, encoding="utf-8")
     async with FakeOpenAI(Kind.VLLM) as fake, client(fake.url, key_file=file) as model:
         for ask in (model.chat(REQUEST, QUICK), model.installed()):
-            with pytest.raises(EngineUnavailableError, match="OCR_MODEL_KEY_FILE"):
+            with pytest.raises(EngineUnavailableError, match="OCR_MODEL_KEY_FILE") as refused:
                 await ask
+            assert refused.value.state == "key-unreadable"
         assert fake.requests == []
 
 

@@ -295,6 +295,16 @@ async def test_a_model_that_is_not_served_and_a_key_that_is_refused_are_told(gov
     assert (await keyed.read())["engineUsed"] == "np-dms-ocr"
 
 
+async def test_a_key_that_cannot_be_read_is_told_as_such_and_found_when_it_is_there(govern, tmp_path):
+    govern.fake.key = "sesame"
+    governed = await govern(OCR_MODEL_KEY_FILE=str(tmp_path / "key"), **NONE)
+    await until(model_servers(governed).all[0].watch.polled.is_set)
+    ready = await governed.ops("readyz")
+    assert ready["ocr"] == {"state": "unavailable", "reason": "model-server-key-unreadable"}
+    (tmp_path / "key").write_text("sesame\n")
+    await until(lambda: model_servers(governed).all[0].watch.failure is None, 4)
+
+
 # ── several servers ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
