@@ -66,6 +66,24 @@ async def test_without_a_stand_in_the_text_that_came_is_kept_with_its_flag(gover
     assert f"page-{verdict}" in body["warnings"]
 
 
+@pytest.mark.parametrize("reason", ["stop", "eos_token", "stop_sequence", ""])
+@pytest.mark.parametrize("fake", [Kind.GENERIC], indirect=True)
+async def test_however_a_server_says_that_its_model_stopped_the_page_is_whole(governed, reason):
+    """Older text-generation-inference has words of its own; some say nothing but ``[DONE]``."""
+    governed.fake.script([Answer("a page", done_reason=reason)])
+    (page,) = (await governed.read())["pages"]
+    assert (page["engine"], page["doneReason"], page["text"]) == ("np-dms-ocr", "stop", "a page")
+
+
+async def test_a_stream_that_ends_without_a_word_of_the_page_is_not_whole(govern):
+    governed = await govern(**NONE)
+    governed.fake.script([Answer("", done_reason=""), Answer("", thinking="what is this?", done_reason="")])
+    for _ in range(2):
+        status, body = await asked(governed)
+        assert (status, body["code"]) == (502, "engine_failed")
+        assert "truncated" in body["detail"]
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "code"),
     [
@@ -193,6 +211,18 @@ async def test_what_a_server_has_no_name_for_is_a_warning(govern):
     govern.publish(runtimeParams=PARAMETERS | {"repeat_penalty": 1.1})
     body = await (await govern()).read()
     assert (body["parameters"], body["warnings"]) == (PARAMETERS, ["parameters-not-applied"])
+
+
+@pytest.mark.parametrize("fake", [Kind.GENERIC], indirect=True)
+async def test_what_only_the_recipe_set_is_no_warning_where_it_has_no_name(govern):
+    """Nobody asked for it, so nobody is disappointed."""
+    govern.fake.models = ["typhoon-ocr1.5"]
+    governed = await govern(OCR_MODEL="typhoon-ocr1.5")
+    body = await governed.read()
+    assert (body["recipe"], "repeat_penalty" in body["parameters"]) == ("typhoon-ocr-1.5", False)
+    assert body["warnings"] == ["profile-missing"]
+    body = await governed.read(repeatPenalty="1.3")
+    assert "parameters-not-applied" in body["warnings"]
 
 
 @KINDS
