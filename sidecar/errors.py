@@ -290,11 +290,12 @@ class StorageError(SidecarError):
 
 
 class ServerState(StrEnum):
-    """How a model server is that cannot be used: away, not ready yet, or closed to our key."""
+    """How a model server is that cannot be used: away, not ready, closed to our key, or not asked for want of one."""
 
     UNREACHABLE = "unreachable"
     LOADING = "loading"
     KEY_REFUSED = "key-refused"
+    KEY_UNREADABLE = "key-unreadable"
 
 
 class EngineUnavailableError(SidecarError):

@@ -665,7 +665,7 @@ class Settings(BaseModel):
         urls = _listed(given)
         if given and not (urls and all(map(_is_server, urls))):
             raise ValueError("URLs such as http://vllm:8000/v1 are accepted, with commas between them")
-        if len(set(map(public_url, urls))) < len(urls):
+        if len(set(map(_without_credentials, urls))) < len(urls):
             raise ValueError("it names a server twice: each counts for its own pages at a time")
         return given
 
@@ -682,6 +682,10 @@ class Settings(BaseModel):
         openai_s = {"URL": self.model_url, "KEY_FILE": self.model_key_file, "SERVER": self.model_server}
         if self.model_api == "ollama" and (given := [name for name, value in openai_s.items() if value]):
             raise ValueError(f"OCR_MODEL_{given[0]} is set, which needs OCR_MODEL_API=openai")
+        if self.model_key_file and any("@" in urlsplit(url).netloc for url in _listed(self.model_url)):
+            raise ValueError(
+                "OCR_MODEL_KEY_FILE is set, and OCR_MODEL_URL holds a name or password: a server is sent one of them"
+            )
         if self.model_api == "openai" and self.on_pressure == "lease":
             raise ValueError("OCR_ON_PRESSURE is lease, which needs OCR_MODEL_API=ollama: others unload no model")
         return self
@@ -731,6 +735,13 @@ class Settings(BaseModel):
         return (self.ollama_api_url,) if self.ollama_api_url else ()
 
     @property
+    def model_server_names(self) -> tuple[str, ...]:
+        """What each of them is called in answers, logs and metrics: its public URL, numbered where others have it."""
+        public = [public_url(url) for url in self.model_server_urls]
+        earlier = [public[:n].count(url) for n, url in enumerate(public)]
+        return tuple(url if not before else f"{url}#{before + 1}" for url, before in zip(public, earlier, strict=True))
+
+    @property
     def thai_model_dir(self) -> Path:
         """The folder of RapidOCR's Thai model, with the home folder in place of ``~``."""
         return self.rapidocr_dir.expanduser()
@@ -751,6 +762,11 @@ def public_url(url: str) -> str:
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+
+def _without_credentials(url: str) -> str:
+    """Return what tells one server from another: nothing of who asks."""
+    return public_url(url) + urlsplit(url).path.rstrip("/")
 
 
 def _listed(urls: str | None) -> tuple[str, ...]:

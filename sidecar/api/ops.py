@@ -28,7 +28,6 @@ from sidecar.ocr import health
 from sidecar.profiles.payload import CANONICAL_MODEL
 from sidecar.profiles.store import Profiles
 from sidecar.runtime.capability import Capability
-from sidecar.settings import public_url
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
 from sidecar.wire.dialects.described import Described
@@ -60,7 +59,7 @@ async def get_health(request: web.Request) -> web.Response:
     settings = request.app[SETTINGS]
     request.app[PULSE].beat()  # this runs in the event loop
     readable = _readable(request.app)
-    model_urls = [public_url(url) for url in settings.model_server_urls]
+    model_urls = list(settings.model_server_names)
     body = status.HealthBody(
         status="ok" if readable.ready else readable.state,
         engine=CANONICAL_MODEL,

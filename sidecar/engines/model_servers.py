@@ -1,12 +1,14 @@
 """The servers that a model answers from: each with its circuit and its watch, and which of them gets the next page.
 
-A page goes to the least busy server of those that are well. One that cannot be reached at all passes it on; a call that
+A page goes to the least busy server of those that are well, and waits where they all read as many pages as they may: a
+server that reads for one that is away is not overloaded. One that cannot be reached at all passes it on; a call that
 failed otherwise is not repeated elsewhere, since a page that ends one server would end them all.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sidecar.documents.pages import PagePicture
@@ -21,6 +23,8 @@ from sidecar.runtime.circuit_breaker import CircuitBreaker
 CIRCUIT_OPEN = "circuit-open"
 LEAST_S = 0.001
 """A deadline that has passed still is one: the call then ends at once."""
+LOOK_AGAIN_S = 1.0
+"""A page that waits for room looks this often, too: a server that comes back tells nobody."""
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class PageQuestion:
     """Those that it could not be sent."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ModelServer:
     """One server; ``running``: the calls that it answers now."""
 
@@ -62,19 +66,25 @@ class ModelServer:
 
 
 class ModelServers:
-    """All servers of the model, as they stand in the settings. Deadlines in seconds."""
+    """All servers of the model, as they stand in the settings. Deadlines in seconds.
+
+    Each reads ``parallel_pages`` pages at a time and no more, however many are left to read for it.
+    """
 
     def __init__(
         self,
         clients: Mapping[str, ModelClient],
         connect_s: float,
         first_token_s: float,
+        parallel_pages: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.all: Sequence[ModelServer] = [
             ModelServer(name, client, CircuitBreaker(clock)) for name, client in clients.items()
         ]
         self._connect_s, self._first_token_s = connect_s, first_token_s
+        self.parallel_pages = parallel_pages
+        self._freed = asyncio.Event()
         self._clock = clock
 
     @property
@@ -114,13 +124,16 @@ class ModelServers:
 
         Raises:
             EngineUnavailableError: none can be reached, or all failed several times in a row.
+            DeadlineError: none had room in time.
             EngineFailedError, EngineRefusedError, ModelMissingError, DeadlineError: see
                 :meth:`sidecar.engines.servers.connection.Connection.chat`.
         """
         error: SidecarError | None = None
-        for server, is_probe in self._in_turn():
+        tried: list[ModelServer] = []
+        while server := await self._next(tried, page.ends_s):
+            tried.append(server)
             try:
-                return await self._call(server, page, is_probe=is_probe)
+                return await self._call(server, page)
             except EngineUnavailableError as exc:
                 error = exc
         raise error or self._held_back()
@@ -140,23 +153,46 @@ class ModelServers:
             retry_after_s=min(one.circuit.retry_after_s for one in self.all),
         )
 
-    def _in_turn(self) -> Iterator[tuple[ModelServer, bool]]:
-        """Give each server that a call may go to, the least busy first; and whether the call is its circuit's probe."""
-        untried = list(self.all)
-        while untried:
-            server = min(untried, key=lambda one: (one.failure is not None, one.running))
-            untried.remove(server)
-            is_probe = server.circuit.is_open
-            if server.circuit.admit():
-                yield server, is_probe
+    async def _next(self, tried: Sequence[ModelServer], ends_s: float) -> ModelServer | None:
+        """Wait until a server has room that was not tried yet, and return it; None where no other may be called.
 
-    async def _call(self, server: ModelServer, page: PageQuestion, *, is_probe: bool) -> ChatStream:
+        Those that are not well come last, and a page does not wait for them where another is well.
+        """
+        while able := [one for one in self.all if one not in tried and one.circuit.would_admit]:
+            well = [one for one in able if one.failure is None]
+            server = min(well or able, key=lambda one: one.running)
+            if server.running < self.parallel_pages:
+                return server
+            await self._wait_for_room(ends_s - self._clock())
+        return None
+
+    async def _wait_for_room(self, left_s: float) -> None:
+        """Wait until a call ends, or it is time to look again.
+
+        Raises:
+            DeadlineError: the page has no time left.
+        """
+        if left_s <= 0:
+            raise DeadlineError("no model server had room for the page in time")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
+                await self._freed.wait()
+
+    def _free(self, server: ModelServer) -> None:
+        """Count a call's end, and wake all that wait for one."""
+        server.running -= 1
+        self._freed.set()
+        self._freed = asyncio.Event()
+
+    async def _call(self, server: ModelServer, page: PageQuestion) -> ChatStream:
         """Make one call and report its outcome to the circuit breaker; a timeout counts only after enough time."""
         client = server.client
         page.sent, page.left_out = client.parameters(page.wanted), client.left_out(page.wanted)
         request = client.request(PageCall(page.instructions, page.picture, page.sent, page.keep_alive_s))
         whole_s = max(LEAST_S, page.ends_s - self._clock())
         is_fair = whole_s >= page.fair_s
+        is_probe = server.circuit.is_open
+        server.circuit.admit()  # from here on nothing may raise outside of the try: a probe must have an outcome
         server.running += 1
         try:
             stream = await client.chat(request, ChatTimeouts(self._connect_s, self._first_token_s, whole_s))
@@ -171,7 +207,7 @@ class ModelServers:
                 server.circuit.cancelled()
             raise
         finally:
-            server.running -= 1
+            self._free(server)
         if stream.error:
             _judge(server.circuit, stream.error, is_fair=is_fair, was_probe=is_probe)
         else:

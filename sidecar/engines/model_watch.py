@@ -51,6 +51,8 @@ class ModelWatch:
         self._beside = beside
         self._name = name
         self.failure: str | None = STARTING
+        self.detail: str | None = None
+        """What the last error said, in our words."""
         self.polled = asyncio.Event()
         self.digests: Mapping[str, str | None] = {}
         """SHA-256 of the models that the server had when it last answered, by their full names."""
@@ -65,7 +67,7 @@ class ModelWatch:
                 log.log(
                     level,
                     "the model server's state changed",
-                    extra={"state": self.failure or "ready", "server": self._name},
+                    extra={"state": self.failure or "ready", "server": self._name, "detail": self.detail},
                 )
             self.polled.set()
             await asyncio.sleep(POLL_FAILED_S if self.failure else POLL_S)
@@ -77,16 +79,19 @@ class ModelWatch:
                 await self.polled.wait()
 
     async def _check(self) -> str | None:
+        self.detail = None
         try:
             installed = await self._server.installed()
             await self._beside()
+            self.digests = {full_name(name): digest for name, digest in installed.items()}
+            missing = self._server.missing(self._wanted(), installed)
         except EngineUnavailableError as exc:
+            self.detail = exc.detail
             return SERVER + exc.state
-        except SidecarError:
+        except SidecarError as exc:
+            self.detail = exc.detail
             return UNREACHABLE
         except Exception:  # this loop supervises itself: it logs any error, and polls again
             log.exception("the model server cannot be polled")
             return UNREACHABLE
-        self.digests = {full_name(name): digest for name, digest in installed.items()}
-        missing = self._server.missing(self._wanted(), installed)
         return None if missing is None else f"{MISSING}: {missing}"

@@ -5,7 +5,7 @@ decide whether the call may be made, and how long the model may stay.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sidecar.engines.answers.model_answer import judge
 from sidecar.engines.model_servers import ModelServers, PageQuestion
@@ -42,15 +42,14 @@ class VisionEngine:
         drawer: PageDrawer,
         servers: ModelServers,
         gate: CallGate,
-        parallel_pages: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read at most ``parallel_pages`` pages at a time in each server."""
+        """Read as many pages at a time as the servers may."""
         self._drawer = drawer
         self.servers = servers
         self.gate = gate
         self._clock = clock
-        at_a_time = parallel_pages * len(servers.all)
+        at_a_time = servers.parallel_pages * len(servers.all)
         self.read_slots = FairSlots(at_a_time)
         self.prepare_slots = FairSlots(AHEAD * at_a_time)
 
@@ -129,7 +128,7 @@ class VisionEngine:
             done_reason=answer.done_reason,
             error=stream.error and self.gate.explain(stream.error, admitted),
             parameters=question.sent,
-            left_out=(*question.left_out, *_ungoverned(order, residency)),
+            left_out=(*_missed(order, question.left_out), *_ungoverned(order, residency)),
             residency=residency,
             first_token_s=stream.first_token_s,
         )
@@ -146,6 +145,12 @@ class VisionEngine:
             longest_side=instructions.recipe.longest_side or 0,
             ends_s=ends_s,
         )
+
+
+def _missed(order: ReadOrder, left_out: Sequence[str]) -> tuple[str, ...]:
+    """Name the parameters that somebody asked for, of those left out: what only the recipe set is nobody's wish."""
+    asked = order.instructions.asked.model_dump(exclude_none=True)
+    return tuple(name for name in left_out if name in asked)
 
 
 def _ungoverned(order: ReadOrder, residency: OcrResidencyDecision) -> tuple[str, ...]:

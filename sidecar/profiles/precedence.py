@@ -30,6 +30,8 @@ class Instructions:
     """Longest residency the profile allows, in seconds; 0: the residency policy alone decides."""
     profile: Profile | None
     recipe: Recipe = GENERIC
+    asked: RuntimeParams = NOTHING_SET
+    """Of ``params`` those that request and profile set, without the recipe's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def instruct(
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,
         recipe=recipe,
+        asked=params,
     )
 
 

@@ -43,16 +43,23 @@ def book_with(chosen: str | None) -> RecipeBook:
 
 def _read(file: Path, name: str) -> Recipe:
     try:
-        with file.open("rb") as stream:
-            content = yaml.safe_load(stream.read(MAX_FILE_BYTES))
+        text = _first_bytes(file, MAX_FILE_BYTES + 1)
+        content = yaml.safe_load(text) if len(text) <= MAX_FILE_BYTES else None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as exc:
         raise RecipeError(f"{file} cannot be read as YAML: {type(exc).__name__}") from exc
+    if len(text) > MAX_FILE_BYTES:
+        raise RecipeError(f"{file} is too large: at most {MAX_FILE_BYTES} bytes are accepted")
     if not isinstance(content, dict):
         raise RecipeError(f"{file} holds no recipe: an object is accepted")
     try:
         return Recipe.model_validate(content | {"name": name})
     except ValidationError as exc:
         raise RecipeError(f"{file} is no recipe: {explain_all(exc, _explain)}") from None
+
+
+def _first_bytes(file: Path, count: int) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(count)
 
 
 def _explain(problem: ErrorDetails) -> str:

@@ -57,7 +57,7 @@ def build_vision(
     ollama = next((one for one in clients.values() if isinstance(one, Ollama)), None)
     read_device = read_device or (Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device)
     monitor = VramMonitor(read_device, ollama.resident if ollama else _no_models, settings.gpu_total_mb)
-    servers = ModelServers(clients, settings.connect_s, settings.first_token_s)
+    servers = ModelServers(clients, settings.connect_s, settings.first_token_s, settings.parallel_pages)
     for one in servers.all:
         one.watch = ModelWatch(one.client, lambda: _default_model(app), monitor.read, one.name)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)
@@ -65,7 +65,7 @@ def build_vision(
     book = NeedBook(state)
     gate = app[CALL_GATE] = CallGate(monitor, gate_policy(settings), book)
     lease = make_lease(settings, ollama, monitor, state) if ollama and settings.on_pressure == "lease" else None
-    vision = VisionEngine(drawer, servers, gate, settings.parallel_pages)
+    vision = VisionEngine(drawer, servers, gate)
     if settings.vram_source == "auto":  # else Ollama's GPU is on another machine, without copies of our models
         gate.make_room = app[PLACEMENT].make_room
     if lease:

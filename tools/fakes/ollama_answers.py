@@ -41,7 +41,7 @@ class Answer:
     text: str = DEFAULT_TEXT
     chunks: tuple[str, ...] | None = None  # what each line of the stream carries, in place of `text`
     thinking: str = ""  # comes before the text, in `message.thinking`
-    done_reason: Literal["stop", "length"] = "stop"
+    done_reason: Literal["stop", "length", "eos_token", "stop_sequence", ""] = "stop"  # "": only the end is told
     first_token_s: Seconds | None = None  # before the first chunk; None: the fake's `latency_s`
     per_token_s: Seconds | None = None  # before each further chunk; None: the fake's `per_token_s`
     trap: Trap | None = None

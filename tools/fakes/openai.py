@@ -309,7 +309,8 @@ class EventReply(Reply):
                 error = {"code": 500, "message": step.content, "type": "server_error"}
                 await self.send(b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
             case StepKind.DONE:
-                await self.send(self.event({}, step.done_reason))
+                if step.done_reason:
+                    await self.send(self.event({}, step.done_reason))
                 await self.send(self.event(None))
                 await self.send(b"data: [DONE]\n\n")
         response = await self.open()

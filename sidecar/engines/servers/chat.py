@@ -36,12 +36,16 @@ class PageCall:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One event of a stream. ``done_reason``: how it ends, where it is the last; ``error``: what went wrong."""
+    """One event of a stream. ``done_reason``: how it ends, where it is the last; ``error``: what went wrong.
+
+    ``is_end``: nothing follows, and why is not said.
+    """
 
     text: str = ""
     thinking: str = ""
     done_reason: str | None = None
     error: str | None = None
+    is_end: bool = False
 
     @property
     def is_token(self) -> bool:
@@ -70,6 +74,8 @@ class ChatStream:
         if piece.text:
             self.parts.append(piece.text)
         self.chars += len(piece.text) + len(piece.thinking)
+        if piece.is_end and self.parts:  # a server that says so after a text was not interrupted
+            self.done_reason = model_answer.STOP
 
     def break_off(self, done_reason: str, error: SidecarError) -> None:
         """Keep the text that arrived before the stream was interrupted."""

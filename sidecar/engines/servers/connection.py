@@ -111,10 +111,12 @@ class Connection:
         ):
             await self._refuse_status(answer, str(request["model"]))
             async for piece in self._pieces(answer):
+                stream.add(piece)
+                if piece.is_end:
+                    return
                 if stream.first_token_s is None:
                     stream.first_token_s = self._clock() - started_s
                     until_first_token.reschedule(None)
-                stream.add(piece)
                 if piece.done_reason is not None:
                     stream.done_reason = piece.done_reason
                 elif watch.is_looping(piece.text or piece.thinking, self._clock()):
@@ -132,7 +134,7 @@ class Connection:
             silent_bytes += len(chunk)
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
-                if line.strip() and (piece := self._parse(line)) and piece.is_token:
+                if line.strip() and (piece := self._parse(line)) and (piece.is_token or piece.is_end):
                     silent_bytes = 0
                     yield piece
             if len(rest) > MAX_LINE_BYTES:

@@ -13,7 +13,7 @@ from sidecar.engines.servers.chat import ChatStream, ChatTimeouts, Dialect, Page
 from sidecar.engines.servers.connection import Connection
 from sidecar.engines.servers.ollama_answer import list_of
 from sidecar.engines.servers.openai_request import ServerKind
-from sidecar.errors import EngineUnavailableError
+from sidecar.errors import EngineUnavailableError, ServerState
 from sidecar.runtime.blocking_pool import BlockingPool, PoolFullError
 
 KEY_READ_S = 3.0
@@ -114,4 +114,10 @@ class OpenAIServer:
             self._server.headers = openai_request.authorization(text)
         except (OSError, ValueError, TimeoutError, PoolFullError) as exc:
             if not self._server.headers:
-                raise EngineUnavailableError("OCR_MODEL_KEY_FILE holds no key that can be read") from exc
+                raise _no_key() from exc
+
+
+def _no_key() -> EngineUnavailableError:
+    error = EngineUnavailableError("OCR_MODEL_KEY_FILE holds no key that can be read")
+    error.state = ServerState.KEY_UNREADABLE
+    return error

@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sidecar.engines.answers.model_answer import STOP
 from sidecar.engines.servers.chat import Piece
 from sidecar.engines.servers.ollama_answer import text_of
 from sidecar.engines.servers.openai_request import ServerKind
 
 STRANGE = "the model server's answer is not what the OpenAI API answers"
 DONE = b"[DONE]"
+STOPS = dict.fromkeys(("eos_token", "stop_sequence"), STOP)
+"""How older text-generation-inference says that the model stopped by itself."""
 OWNERS = {"llamacpp": ServerKind.LLAMA_CPP, "vllm": ServerKind.VLLM}
 """What these servers write into ``owned_by`` of each model."""
 
@@ -17,7 +20,7 @@ OWNERS = {"llamacpp": ServerKind.LLAMA_CPP, "vllm": ServerKind.VLLM}
 def parse_line(line: bytes) -> Piece | None:
     """Parse a line of a stream of server-sent events; None where it says nothing of the page.
 
-    Nothing are comments, names of events, the closing mark, and an event without a choice, which has the usage.
+    Nothing are comments, names of events, and an event without a choice, which has the usage.
 
     Raises:
         ValueError: it is no such line, as HTML is not, or not one of this API.
@@ -30,7 +33,7 @@ def parse_line(line: bytes) -> Piece | None:
             return Piece(error=value.decode(errors="replace"))
         return _error_alone(line)
     if value.strip() == DONE:
-        return None
+        return Piece(is_end=True)
     return _parse_event(json.loads(value))
 
 
@@ -55,7 +58,12 @@ def _parse_event(said: object) -> Piece | None:
     delta = choices[0].get("delta")
     delta = delta if isinstance(delta, dict) else {}
     thinking = text_of(delta, "reasoning_content") or text_of(delta, "reasoning")
-    return Piece(text_of(delta, "content"), thinking, text_of(choices[0], "finish_reason") or None)
+    return Piece(text_of(delta, "content"), thinking, _done_reason(choices[0]))
+
+
+def _done_reason(choice: Mapping[str, Any]) -> str | None:
+    said = text_of(choice, "finish_reason")
+    return STOPS.get(said, said) or None
 
 
 def error_of(body: bytes) -> str | None:

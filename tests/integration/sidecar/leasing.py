@@ -58,8 +58,10 @@ class Rig:
         self.monitor = VramMonitor(self.read_device, self.ollama.resident, settings.gpu_total_mb)
         self.folder = StateFolder(folder, BlockingPool("state", 2))
         self.gate = CallGate(self.monitor, gate_policy(settings), NeedBook())
-        servers = ModelServers({fake.url: self.ollama}, settings.connect_s, settings.first_token_s)
-        self.engine = VisionEngine(None, servers, self.gate, settings.parallel_pages)
+        servers = ModelServers(
+            {fake.url: self.ollama}, settings.connect_s, settings.first_token_s, settings.parallel_pages
+        )
+        self.engine = VisionEngine(None, servers, self.gate)
         self.lease = GpuLease(self.ollama, self.monitor, make_debts(self.folder), terms)
         join_lease(self.lease, self.engine)
 

@@ -175,9 +175,7 @@ async def test_what_the_server_says_went_wrong_reaches_no_caller():
     assert "secret" not in (await refusal_of(Answer.failure(500, "/secret/path"))).detail
 
 
-@pytest.mark.parametrize(
-    "nothing", [b"\n", b": keep-alive\n\n", b'data: {"choices":[{"delta":{"content":""}}]}\n\n', b"data: [DONE]\n\n"]
-)
+@pytest.mark.parametrize("nothing", [b"\n", b": keep-alive\n\n", b'data: {"choices":[{"delta":{"content":""}}]}\n\n'])
 async def test_ten_megabytes_of_nothing_are_left_after_a_mebibyte(nothing):
     pieces = [nothing * (65_536 // len(nothing))] * 160
     async with server(web.post(CHAT, answering(*pieces))) as url, client(f"{url}/v1") as model:
@@ -448,8 +446,9 @@ async def test_without_a_key_that_can_be_read_nothing_is_sent(tmp_path, content)
         file.write_text(content, encoding="utf-8")
     async with FakeOpenAI(Kind.VLLM) as fake, client(fake.url, key_file=file) as model:
         for ask in (model.chat(REQUEST, QUICK), model.installed()):
-            with pytest.raises(EngineUnavailableError, match="OCR_MODEL_KEY_FILE"):
+            with pytest.raises(EngineUnavailableError, match="OCR_MODEL_KEY_FILE") as refused:
                 await ask
+            assert refused.value.state == "key-unreadable"
         assert fake.requests == []
 
 

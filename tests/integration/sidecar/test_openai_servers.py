@@ -66,6 +66,24 @@ async def test_without_a_stand_in_the_text_that_came_is_kept_with_its_flag(gover
     assert f"page-{verdict}" in body["warnings"]
 
 
+@pytest.mark.parametrize("reason", ["stop", "eos_token", "stop_sequence", ""])
+@pytest.mark.parametrize("fake", [Kind.GENERIC], indirect=True)
+async def test_however_a_server_says_that_its_model_stopped_the_page_is_whole(governed, reason):
+    """Older text-generation-inference has words of its own; some say nothing but ``[DONE]``."""
+    governed.fake.script([Answer("a page", done_reason=reason)])
+    (page,) = (await governed.read())["pages"]
+    assert (page["engine"], page["doneReason"], page["text"]) == ("np-dms-ocr", "stop", "a page")
+
+
+async def test_a_stream_that_ends_without_a_word_of_the_page_is_not_whole(govern):
+    governed = await govern(**NONE)
+    governed.fake.script([Answer("", done_reason=""), Answer("", thinking="what is this?", done_reason="")])
+    for _ in range(2):
+        status, body = await asked(governed)
+        assert (status, body["code"]) == (502, "engine_failed")
+        assert "truncated" in body["detail"]
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "code"),
     [
@@ -195,6 +213,18 @@ async def test_what_a_server_has_no_name_for_is_a_warning(govern):
     assert (body["parameters"], body["warnings"]) == (PARAMETERS, ["parameters-not-applied"])
 
 
+@pytest.mark.parametrize("fake", [Kind.GENERIC], indirect=True)
+async def test_what_only_the_recipe_set_is_no_warning_where_it_has_no_name(govern):
+    """Nobody asked for it, so nobody is disappointed."""
+    govern.fake.models = ["typhoon-ocr1.5"]
+    governed = await govern(OCR_MODEL="typhoon-ocr1.5")
+    body = await governed.read()
+    assert (body["recipe"], "repeat_penalty" in body["parameters"]) == ("typhoon-ocr-1.5", False)
+    assert body["warnings"] == ["profile-missing"]
+    body = await governed.read(repeatPenalty="1.3")
+    assert "parameters-not-applied" in body["warnings"]
+
+
 @KINDS
 @pytest.mark.parametrize("said", [{"runtimeParams": {"num_ctx": 16384}}, {"keepAliveSeconds": 60}])
 async def test_what_the_api_cannot_carry_is_a_warning_and_never_dropped_in_silence(govern, said):
@@ -295,6 +325,16 @@ async def test_a_model_that_is_not_served_and_a_key_that_is_refused_are_told(gov
     assert (await keyed.read())["engineUsed"] == "np-dms-ocr"
 
 
+async def test_a_key_that_cannot_be_read_is_told_as_such_and_found_when_it_is_there(govern, tmp_path):
+    govern.fake.key = "sesame"
+    governed = await govern(OCR_MODEL_KEY_FILE=str(tmp_path / "key"), **NONE)
+    await until(model_servers(governed).all[0].watch.polled.is_set)
+    ready = await governed.ops("readyz")
+    assert ready["ocr"] == {"state": "unavailable", "reason": "model-server-key-unreadable"}
+    (tmp_path / "key").write_text("sesame\n")
+    await until(lambda: model_servers(governed).all[0].watch.failure is None, 4)
+
+
 # ── several servers ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -330,6 +370,33 @@ async def test_a_page_goes_on_where_its_server_cannot_be_reached(two):
     body = await governed.read(pages(6))
     assert (body["engineUsed"], body["warnings"]) == ("np-dms-ocr", ["profile-missing"])
     assert len(fakes[1].chats) == 6
+
+
+async def test_pages_wait_for_the_server_that_lives_and_never_come_to_it_beyond_its_number(two):
+    fakes, _start = two
+    governed = await _start(OCR_PARALLEL_PAGES="2", **NONE)
+    await until(lambda: all(one.watch.failure is None for one in model_servers(governed).all))
+    await fakes[0].go_down()
+    fakes[1].latency_s = 0.2
+    body = await governed.read(pages(8))
+    assert (body["engineUsed"], len(fakes[1].chats)) == ("np-dms-ocr", 8)
+    assert fakes[1].most_at_a_time == 2
+
+
+@pytest.mark.alone
+async def test_a_page_that_waits_for_a_server_goes_to_one_that_comes_back(two):
+    fakes, _start = two
+    await fakes[0].go_down()
+    governed = await _start(OCR_PARALLEL_PAGES="1", **NONE)
+    servers = model_servers(governed)
+    await until(lambda: [one.watch.failure for one in servers.all] == ["model-server-unreachable", None], 5)
+    fakes[1].latency_s = 60
+    reading = asyncio.create_task(asked(governed, pages(2)))
+    await until(lambda: fakes[1].chats)
+    await fakes[0].come_up()
+    await until(lambda: fakes[0].chats, 5)
+    assert len(fakes[1].chats) == 1
+    reading.cancel()
 
 
 async def test_each_server_is_sent_parameters_by_its_own_names(two):

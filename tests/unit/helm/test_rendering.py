@@ -288,6 +288,23 @@ def test_names_follow_no_release():
         ({"modelServer": {"urls": ["http://vllm.llm.svc:8000/v1"]}}, "networkPolicy.modelServer.to is empty"),
         ({"modelServer": {"urls": ["http://10.1.1.1/v1"]}, "ollama": {"url": "http://10.1.1.1"}}, "one of them reads"),
         ({"modelServer": {"existingSecret": "key"}}, "nobody would be sent the key"),
+        ({"modelServer": {"kind": "vllm"}}, "modelServer.kind is vllm, but modelServer.urls is empty"),
+        (
+            {
+                "modelServer": {"urls": ["http://10.1.1.1/v1"]},
+                "networkPolicy": {"modelServer": {"to": [PEER]}},
+                "sidecar": {"settings": {"OCR_ON_PRESSURE": "lease"}},
+            },
+            "only Ollama unloads a model",
+        ),
+        (
+            {
+                "modelServer": {"urls": ["http://10.1.1.1/v1"]},
+                "networkPolicy": {"modelServer": {"to": [PEER]}},
+                "sidecar": {"extraEnv": [{"name": "OCR_ON_PRESSURE", "value": "lease"}]},
+            },
+            "only Ollama unloads a model",
+        ),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "Prometheus could not get in"),
         ({"autoscaling": {"kind": "keda"}}, "keda.serverAddress is empty"),
         ({"autoscaling": {"minReplicas": 5}}, "more than maxReplicas, 4"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from sidecar.service.model_clients import model_clients
 from sidecar.settings import MAY_BE_EMPTY, Settings, SettingsError, environment_names, parse_settings
 
 MIB = 1024 * 1024
@@ -247,12 +248,30 @@ def test_a_value_outside_its_range_is_refused_by_name_and_value(name, text):
         ({"OCR_MODEL_URL": "http://vllm:8000/v1"}, ["OCR_MODEL_URL", "OCR_MODEL_API=openai"]),
         ({"OCR_MODEL_KEY_FILE": "/k"}, ["OCR_MODEL_KEY_FILE", "OCR_MODEL_API=openai"]),
         ({"OCR_MODEL_SERVER": "vllm"}, ["OCR_MODEL_SERVER", "OCR_MODEL_API=openai"]),
-        (OPENAI | {"OCR_MODEL_URL": "http://a/v1,http://a/other"}, ["OCR_MODEL_URL", "twice"]),
+        (OPENAI | {"OCR_MODEL_URL": "http://a/v1,http://b/v1,http://me:pw@A/v1/?x=1"}, ["OCR_MODEL_URL", "twice"]),
+        (
+            OPENAI | {"OCR_MODEL_URL": "http://me:pw@a/v1", "OCR_MODEL_KEY_FILE": "/k"},
+            ["OCR_MODEL_KEY_FILE", "password"],
+        ),
+        (OPENAI | {"OCR_MODEL_URL": "http://b/v1,http://me@a/v1", "OCR_MODEL_KEY_FILE": "/k"}, ["OCR_MODEL_KEY_FILE"]),
         (OPENAI | {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/s"}, ["OCR_ON_PRESSURE", "OCR_MODEL_API=ollama"]),
     ],
 )
 def test_settings_of_the_model_server_that_do_not_fit_are_refused(environ, names):
     assert all(name in str(refusal(environ)) for name in names)
+
+
+def test_servers_behind_one_gateway_are_several_and_have_names_of_their_own():
+    urls = "http://gw/a/v1,http://gw/b/v1,https://gw/a/v1,http://gw/c/v1"
+    settings = parse_settings(OPENAI | {"OCR_MODEL_URL": urls})
+    assert settings.model_server_urls == tuple(urls.split(","))
+    assert settings.model_server_names == ("http://gw", "http://gw#2", "https://gw", "http://gw#3")
+    assert tuple(model_clients(settings)) == settings.model_server_names
+
+
+def test_a_password_in_the_address_does_without_a_key_file():
+    url = "http://me:pw@a/v1"
+    assert parse_settings(OPENAI | {"OCR_MODEL_URL": url}).model_server_urls == (url,)
 
 
 def test_the_servers_in_use_are_those_of_the_api_in_use():

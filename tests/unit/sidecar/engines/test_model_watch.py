@@ -96,6 +96,15 @@ async def test_a_server_that_does_not_answer_is_unreachable(error):
 
 
 @pytest.mark.alone
+async def test_an_error_of_any_kind_ends_no_watch():
+    server, model = Server("np-dms-ocr:latest"), []
+    async with watching(server, lambda: model[0]) as watch:
+        assert watch.failure == "model-server-unreachable"
+        model.append("np-dms-ocr")
+        await until(lambda: watch.failure is None, 4)
+
+
+@pytest.mark.alone
 async def test_what_comes_back_is_seen_soon_and_the_model_that_is_wanted_is_asked_anew():
     server, model = Server("np-dms-ocr:latest"), ["other"]
     server.answer = ZeroDivisionError()

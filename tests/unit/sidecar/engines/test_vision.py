@@ -87,13 +87,13 @@ def said(text: str, done_reason: str = "stop", error: SidecarError | None = None
 
 
 def servers(clock: ManualClock, *models: Model) -> ModelServers:
-    return ModelServers({f"http://{n}": one for n, one in enumerate(models)}, 5.0, 60.0, clock)
+    return ModelServers({f"http://{n}": one for n, one in enumerate(models)}, 5.0, 60.0, 2, clock)
 
 
 def engine_with(model: Model, clock: ManualClock | None = None) -> VisionEngine:
     clock = clock or ManualClock()
     gate = CallGate(Card(), GUARD, clock=clock)
-    return VisionEngine(Drawer(PagePicture("UE5H")), servers(clock, model), gate, 2, clock)
+    return VisionEngine(Drawer(PagePicture("UE5H")), servers(clock, model), gate, clock)
 
 
 PAGE = PreparedPage(0, PagePicture("UE5H"))
@@ -202,7 +202,7 @@ async def test_a_page_is_drawn_before_its_turn():
 
 
 async def test_an_error_of_drawing_is_the_page_s():
-    engine = VisionEngine(Drawer(DeadlineError("slow")), servers(ManualClock(), Model()), CallGate(Card(), GUARD), 2)
+    engine = VisionEngine(Drawer(DeadlineError("slow")), servers(ManualClock(), Model()), CallGate(Card(), GUARD))
     with pytest.raises(DeadlineError, match="slow"):
         await engine.prepare(order(), 0)
 
@@ -269,6 +269,33 @@ async def test_a_caller_that_leaves_counts_neither_way_and_is_not_counted_as_run
     reading.cancel()
     await asyncio.wait([reading])
     assert (reading.cancelled(), engine.calls_running, engine.servers.all[0].circuit.is_open) == (True, 0, False)
+
+
+async def test_a_page_for_which_no_server_has_room_waits_no_longer_than_its_deadline():
+    model, clock = Model(asyncio.Event(), asyncio.Event()), ManualClock()
+    engine = engine_with(model, clock)
+    reading = [asyncio.create_task(tried(engine)) for _ in range(3)]
+    await until(lambda: len(model.asked) == engine.servers.parallel_pages)
+    clock.advance(60)
+    with pytest.raises(DeadlineError, match="no model server had room"):
+        await reading[2]
+    for one in reading:
+        one.cancel()
+    await asyncio.wait(reading)
+    assert (len(model.asked), [one.running for one in engine.servers.all]) == (2, [0])
+
+
+async def test_a_call_that_cannot_be_composed_takes_no_probe_with_it():
+    clock = ManualClock()
+    model = Model(*[EngineFailedError()] * FAILURES_IN_A_ROW)
+    engine = engine_with(model, clock)
+    await failing(engine)
+    clock.advance(OPEN_S)
+    model.request = NotImplemented  # which is not callable
+    with pytest.raises(TypeError):
+        await tried(engine)
+    del model.request
+    assert (await tried(engine)).text == "a page"
 
 
 async def test_while_one_call_tries_again_no_other_does_whoever_of_the_earlier_callers_leaves():

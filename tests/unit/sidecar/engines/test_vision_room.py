@@ -62,7 +62,7 @@ async def read(card, policy=POLICY):
     clock = ManualClock()
     gate = CallGate(card, policy, clock=clock)
     gate.make_room = card.make_room
-    engine = VisionEngine(None, ModelServers({"http://a": model}, 5.0, 60.0, clock), gate, 2, clock)
+    engine = VisionEngine(None, ModelServers({"http://a": model}, 5.0, 60.0, 2, clock), gate, clock)
     order = ReadOrder(Path("a.pdf"), 60, "eng", instruct(None, "m"))
     await engine.read(order, PreparedPage(0, PagePicture("UE5H")), 1, 60)
     return model

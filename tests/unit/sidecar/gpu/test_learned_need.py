@@ -37,8 +37,10 @@ class Rig:
         self.ollama = Ollama(fake.url, settings.connect_s)
         self.monitor = VramMonitor(self.read_device, self.ollama.resident, settings.gpu_total_mb)
         self.gate = CallGate(self.monitor, gate_policy(settings), book)
-        servers = ModelServers({fake.url: self.ollama}, settings.connect_s, settings.first_token_s)
-        self.engine = VisionEngine(None, servers, self.gate, settings.parallel_pages)
+        servers = ModelServers(
+            {fake.url: self.ollama}, settings.connect_s, settings.first_token_s, settings.parallel_pages
+        )
+        self.engine = VisionEngine(None, servers, self.gate)
 
     async def read_device(self) -> DeviceMemory:
         memory = self.fake.memory

@@ -59,8 +59,10 @@ class Rig:
         self.ollama = Ollama(fake.url, settings.connect_s)
         self.monitor = VramMonitor(self.card.read, self.ollama.resident, settings.gpu_total_mb, clock or self.clock)
         self.gate = CallGate(self.monitor, gate_policy(settings))
-        servers = ModelServers({fake.url: self.ollama}, settings.connect_s, settings.first_token_s)
-        self.engine = VisionEngine(Drawer(), servers, self.gate, settings.parallel_pages)
+        servers = ModelServers(
+            {fake.url: self.ollama}, settings.connect_s, settings.first_token_s, settings.parallel_pages
+        )
+        self.engine = VisionEngine(Drawer(), servers, self.gate)
 
     async def read(
         self,

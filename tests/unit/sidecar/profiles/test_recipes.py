@@ -8,7 +8,7 @@ import pytest
 from sidecar.profiles import prompt, recipe_files
 from sidecar.profiles.payload import RECIPE_NAMES, Profile, ProfileError, RuntimeParams, parse_profile, revision_of
 from sidecar.profiles.precedence import DEFAULT_TAGS, Overrides, instruct
-from sidecar.profiles.recipe_files import RecipeError, book_with, shipped
+from sidecar.profiles.recipe_files import MAX_FILE_BYTES, RecipeError, book_with, shipped
 
 BOOK = shipped()
 TYPHOON = "scb10x/typhoon-ocr1.5-3b:latest"
@@ -118,6 +118,7 @@ def test_a_file_of_ones_own_counts_for_every_model(tmp_path):
         (b"source: a\nlongest_side: 10", "longest_side"),
         (b"source: a\nanswer: xml", "answer"),
         (b"source: a\nstop: [a, b, c, d, e]", "stop"),
+        (b"source: a\n" + b"#" * MAX_FILE_BYTES + b"\nlongest_side: 1000", "at most 65536 bytes"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_with_the_reason(tmp_path, content, word):
@@ -126,6 +127,13 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_reason(tmp_path, content, 
         file.write_bytes(content)
     with pytest.raises(RecipeError, match=re.escape(word)):
         book_with(str(file))
+
+
+def test_a_file_that_is_just_not_too_large_is_read_to_its_end(tmp_path):
+    file = tmp_path / "ours.yaml"
+    last = b"\nlongest_side: 1000\n"
+    file.write_bytes(b"source: a\n".ljust(MAX_FILE_BYTES - len(last), b"#") + last)
+    assert book_with(str(file)).default.longest_side == 1000
 
 
 def test_an_unknown_recipe_is_refused_by_settings_and_profile():
