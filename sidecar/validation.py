@@ -35,4 +35,5 @@ def explain(problem: ErrorDetails, name: str, verdict: str = "") -> str:
         return message
     if verdict.endswith("accepted"):
         return f"{name}{verdict}: {message.removeprefix('Input should be ')}"
-    return f"{name}{verdict}: {message[0].lower()}{message[1:]}"
+    said = message if message[1:2].isupper() else message[0].lower() + message[1:]  # "URL" stays as it is
+    return f"{name}{verdict}: {said}"

@@ -444,3 +444,10 @@ def test_named_models_replace_those_of_their_kind():
     settings = parse_settings({"RETRIEVAL_MODELS": "embed:a/b, embed:/models/c/", "RERANKER_MODEL": "d/e"})
     assert [(one.source, one.name) for one in settings.embedders] == [("a/b", "a/b"), ("/models/c/", "c")]
     assert [(one.source, one.name) for one in settings.rerankers] == [("d/e", "d/e")]
+
+
+def test_what_is_accepted_is_said_in_ordinary_spelling():
+    with pytest.raises(
+        SettingsError, match=r"OCR_MODEL_URL is \(hidden\): URLs such as http://vllm:8000/v1 are accepted"
+    ):
+        parse_settings(OPENAI | {"OCR_MODEL_URL": "vllm:8000"})
