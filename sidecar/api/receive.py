@@ -1,6 +1,7 @@
 """Receives a document: form fields into memory, the file into the spool; limits apply while bytes arrive."""
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -193,7 +194,8 @@ class _Receiver:
         self._text += data
         self._field_bytes += len(data)
         if self._field_bytes > self._max_field_bytes:
-            self._refuse_file()
+            if not _is_text(self._text):
+                self._refuse_file()
             raise FieldTooLargeError(f"the fields hold more than {self._max_field_bytes} bytes, which is the limit")
 
     def _end(self) -> None:
@@ -213,6 +215,15 @@ class _Receiver:
 
     def _other_field(self) -> str:
         return f"; the field {self._astray[:80]} has a file" if self._astray else ""
+
+
+def _is_text(begun: bytearray) -> bool:
+    """Return whether these bytes begin a text; the last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begun)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:

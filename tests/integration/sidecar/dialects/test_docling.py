@@ -120,7 +120,11 @@ async def test_keep_alive_is_refused_here_too(service, pdf):
 
 async def test_one_document_is_needed(service, pdf):
     status, _, body = await convert(service, b"text", field="file")
-    assert (status, body["code"], body["detail"]) == (422, "file_missing", "the field files is missing")
+    assert (status, body["code"], body["detail"]) == (
+        422,
+        "file_missing",
+        "the field files is missing; the field file has a file",
+    )
     form = aiohttp.FormData()
     for _ in range(2):
         form.add_field("files", pdf, filename="a.pdf")
