@@ -1,16 +1,13 @@
 """The client of the model server against each thing that goes wrong with one."""
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
-from sidecar.engines.servers.chat import ChatStream, ChatTimeouts
+from sidecar.engines.servers.chat import ChatTimeouts
 from sidecar.engines.servers.ollama import Ollama
 from sidecar.errors import (
     DeadlineError,
@@ -19,64 +16,20 @@ from sidecar.errors import (
     EngineUnavailableError,
     GpuOutOfMemoryError,
     ModelMissingError,
-    SidecarError,
 )
 from sidecar.gpu.vram import ResidentModel
 from tests.conftest import until
+from tests.integration.sidecar.chat_clients import OLLAMA, QUICK
 from tests.integration.sidecar.odd_servers import answering, blackhole, server
 from tools.fakes.ollama import OCR_MODEL, Answer, FakeOllama, ManualClock, Outcome, Trap
 from tools.fakes.ollama_wire import digest
 
 THAI = "ประกาศกระทรวง เรื่อง การจัดซื้อ <จัดจ้าง> & อื่น ๆ\n"
-QUICK = ChatTimeouts(connect_s=2, first_token_s=5, whole_s=5)
-REQUEST = {"model": OCR_MODEL, "messages": [{"role": "user", "content": "read"}], "stream": True, "keep_alive": 0}
-
-
-@asynccontextmanager
-async def client(url: str, connect_s: float = 2) -> AsyncIterator[Ollama]:
-    ollama = Ollama(url, connect_s)
-    async with ollama.open():
-        yield ollama
-
-
-async def chat_with(answer: Answer, timeouts: ChatTimeouts = QUICK) -> ChatStream:
-    async with FakeOllama() as fake, client(fake.url) as ollama:
-        fake.script([answer])
-        return await ollama.chat(REQUEST, timeouts)
-
-
-async def refusal_of(answer: Answer, timeouts: ChatTimeouts = QUICK) -> SidecarError:
-    with pytest.raises(SidecarError) as refused:
-        await chat_with(answer, timeouts)
-    assert "127.0.0.1" not in refused.value.detail
-    return refused.value
+client, chat_with, refusal_of = OLLAMA.client, OLLAMA.chat_with, OLLAMA.refusal_of
+REQUEST = OLLAMA.request
 
 
 # ── as it should be ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_a_stream_that_stops_is_its_text():
-    stream = await chat_with(Answer(THAI))
-    assert (stream.content, stream.done_reason, stream.error) == (THAI, "stop", None)
-    assert stream.first_token_s >= 0
-
-
-@pytest.mark.parametrize("wire_bytes", [1, 2, 3, 7])
-async def test_thai_letters_split_over_the_wire_arrive_whole(wire_bytes):
-    assert (await chat_with(Answer(THAI, wire_bytes=wire_bytes))).content == THAI
-
-
-async def test_a_stream_out_of_tokens_says_length():
-    assert (await chat_with(Answer(THAI, done_reason="length"))).done_reason == "length"
-
-
-async def test_what_a_model_thinks_is_not_its_answer():
-    assert (await chat_with(Answer("a page", thinking="let me see"))).content == "a page"
-
-
-async def test_an_answer_without_a_word_is_empty_and_stopped():
-    stream = await chat_with(Answer(""))
-    assert (stream.content, stream.done_reason) == ("", "stop")
 
 
 async def test_the_request_is_sent_as_it_is_in_utf_8():
@@ -93,32 +46,6 @@ async def test_a_server_at_a_path_is_asked_there():
 
 
 # ── each trap ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_a_stream_that_ends_without_saying_so_is_cut_and_keeps_its_text():
-    stream = await chat_with(Answer("one two three four", trap=Trap.CUT, after_chunks=2))
-    assert (stream.content, stream.done_reason, stream.error) == ("one two ", "cut", None)
-
-
-@pytest.mark.parametrize("trap", [Trap.RESET, Trap.CLOSE, Trap.ERROR_LINE, Trap.GARBAGE, Trap.HUGE_LINE])
-async def test_a_stream_that_breaks_in_the_middle_keeps_its_text_and_the_reason(trap):
-    stream = await chat_with(Answer("one two three four", trap=trap, after_chunks=2))
-    assert (stream.content, stream.done_reason) == ("one two ", "error")
-    assert isinstance(stream.error, EngineFailedError)
-
-
-@pytest.mark.parametrize(
-    "trap", [Trap.RESET_BEFORE, Trap.RESET, Trap.CLOSE, Trap.ERROR_LINE, Trap.GARBAGE, Trap.HUGE_LINE]
-)
-async def test_a_stream_that_breaks_before_any_text_is_a_failure(trap):
-    error = await refusal_of(Answer("one two", trap=trap, after_chunks=0))
-    assert (error.code, error.retryable) == ("engine_failed", True)
-
-
-async def test_what_the_server_says_went_wrong_reaches_no_caller():
-    stream = await chat_with(Answer("one two", trap=Trap.ERROR_LINE, after_chunks=1, error="/secret/path"))
-    assert "secret" not in stream.error.detail
-    assert "secret" not in (await refusal_of(Answer.failure(500, "/secret/path"))).detail
 
 
 @pytest.mark.alone
@@ -147,16 +74,6 @@ async def test_a_long_answer_of_small_pieces_is_not_nothing():
     assert (stream.done_reason, len(stream.content.split())) == ("stop", 1000)
 
 
-@pytest.mark.alone
-async def test_a_model_that_repeats_itself_is_left_at_once():
-    async with FakeOllama() as fake, client(fake.url) as ollama:
-        fake.script([Answer("a page\n", trap=Trap.REPEAT, unit="again and ")])
-        stream = await ollama.chat(REQUEST, QUICK)
-        assert stream.done_reason == "loop"
-        assert stream.content.startswith("a page\nagain and ")
-        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
-
-
 async def test_an_answer_longer_than_any_page_is_left():
     async with FakeOllama() as fake, client(fake.url) as ollama:
         fake.script([Answer(chunks=tuple(f"{n * 7919 % 100_003:>800} " for n in range(1000)))])
@@ -166,22 +83,6 @@ async def test_an_answer_longer_than_any_page_is_left():
 
 
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize(
-    ("timeouts", "patience_s"),
-    [(ChatTimeouts(2, 0.3, 30), 0.3), (ChatTimeouts(2, 30, 0.3), 0.3)],
-    ids=["first token", "whole"],
-)
-async def test_a_model_that_says_nothing_is_left_at_its_deadline(timeouts, patience_s):
-    async with FakeOllama() as fake, client(fake.url) as ollama:
-        fake.script([Answer(trap=Trap.HANG, after_chunks=0)])
-        started_s = time.monotonic()
-        with pytest.raises(DeadlineError, match=f"longer than {patience_s:g} s"):
-            await ollama.chat(REQUEST, timeouts)
-        assert time.monotonic() - started_s < 1.3
-        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
 
 
 @pytest.mark.alone
@@ -207,19 +108,6 @@ async def test_the_first_token_waits_for_the_model_to_load():
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("after_chunks", [0, 2], ids=["before the first token", "after it"])
-async def test_cancelling_closes_the_connection_within_a_second(after_chunks):
-    async with FakeOllama() as fake, client(fake.url) as ollama:
-        fake.script([Answer("one two three", trap=Trap.HANG, after_chunks=after_chunks)])
-        chat = asyncio.create_task(ollama.chat(REQUEST, ChatTimeouts(2, 60, 60)))
-        await until(lambda: fake.chats and len(fake.chats[0].chunks_sent) == after_chunks)
-        chat.cancel()
-        await until(lambda: fake.chats[0].disconnected, 1)
-        await asyncio.wait([chat])
-        assert chat.cancelled()
-
-
-@pytest.mark.alone
 async def test_cancelling_stops_the_load_of_the_model():
     async with FakeOllama(load_s=60) as fake, client(fake.url) as ollama:
         chat = asyncio.create_task(ollama.chat(REQUEST, ChatTimeouts(2, 60, 60)))
@@ -232,17 +120,6 @@ async def test_cancelling_stops_the_load_of_the_model():
 # ── no server ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.alone
-async def test_a_connection_that_nobody_answers_ends_at_its_deadline():
-    with blackhole() as url:
-        async with client(url, connect_s=0.3) as ollama:
-            started_s = time.monotonic()
-            with pytest.raises(EngineUnavailableError) as refused:
-                await ollama.chat(REQUEST, ChatTimeouts(0.3, 30, 30))
-            assert time.monotonic() - started_s < 2
-            assert (refused.value.retry_after_s, refused.value.detail) == (10, "the model server cannot be reached")
-
-
 async def test_a_server_that_is_down_and_one_that_is_no_address_cannot_be_reached():
     fake = FakeOllama()
     async with fake:
@@ -252,14 +129,6 @@ async def test_a_server_that_is_down_and_one_that_is_no_address_cannot_be_reache
             for ask in (ollama.chat(REQUEST, QUICK), ollama.resident(), ollama.installed()):
                 with pytest.raises(EngineUnavailableError):
                     await ask
-
-
-async def test_a_server_that_was_restarted_is_found_again():
-    async with FakeOllama() as fake, client(fake.url) as ollama:
-        await ollama.chat(REQUEST, QUICK)
-        await fake.go_down()
-        await fake.come_up()
-        assert (await ollama.chat(REQUEST, QUICK)).done_reason == "stop"
 
 
 async def test_a_client_that_is_not_open_says_so():
@@ -311,22 +180,6 @@ async def test_a_refusal_that_arrives_in_pieces_is_read_whole():
     async with server(web.post("/api/chat", pieces)) as url, client(url) as ollama:
         with pytest.raises(ModelMissingError):
             await ollama.chat(REQUEST, QUICK)
-
-
-@pytest.mark.alone
-async def test_a_refusal_without_end_is_not_waited_for():
-    async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=500)
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await response.write(b"x" * 65_536)
-        return response
-
-    async with server(web.post("/api/chat", endless)) as url, client(url) as ollama:
-        async with asyncio.timeout(3):
-            with pytest.raises(EngineFailedError, match="answered 500"):
-                await ollama.chat(REQUEST, QUICK)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

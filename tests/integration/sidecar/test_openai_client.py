@@ -1,19 +1,14 @@
 """The client of OpenAI-compatible servers against each of them, and against what goes wrong with one."""
 
 import asyncio
-import contextlib
 import json
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
 
-from sidecar.engines.servers.chat import ChatStream, ChatTimeouts
-from sidecar.engines.servers.openai import OpenAIServer
+from sidecar.engines.servers.chat import ChatTimeouts
 from sidecar.engines.servers.openai_request import ServerKind
 from sidecar.errors import (
     DeadlineError,
@@ -22,73 +17,21 @@ from sidecar.errors import (
     EngineUnavailableError,
     GpuOutOfMemoryError,
     ModelMissingError,
-    SidecarError,
 )
 from tests.conftest import until
-from tests.integration.sidecar.odd_servers import answering, blackhole, server
-from tools.fakes.ollama import Outcome, Trap
+from tests.integration.sidecar.chat_clients import APIS, QUICK
+from tests.integration.sidecar.odd_servers import answering, server
+from tools.fakes.ollama import Trap
 from tools.fakes.openai import MODEL, Answer, FakeOpenAI, Kind, overflow
 
 THAI = "ประกาศกระทรวง เรื่อง การจัดซื้อ <จัดจ้าง> & อื่น ๆ\n"
-QUICK = ChatTimeouts(connect_s=2, first_token_s=5, whole_s=5)
-PNG = "data:image/png;base64,iVBORw0KGgo="
-REQUEST = {
-    "model": MODEL,
-    "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}],
-    "stream": True,
-}
 CHAT = "/v1/chat/completions"
+LLAMA_CPP = APIS[Kind.LLAMA_CPP.value]
+client, refusal_of, REQUEST = LLAMA_CPP.client, LLAMA_CPP.refusal_of, LLAMA_CPP.request
 KINDS = pytest.mark.parametrize("kind", list(Kind))
 
 
-@asynccontextmanager
-async def client(url: str, connect_s: float = 2, **given: object) -> AsyncIterator[OpenAIServer]:
-    one = OpenAIServer(url, connect_s, **given)
-    async with one.open():
-        yield one
-
-
-async def chat_with(answer: Answer, kind: Kind = Kind.LLAMA_CPP, timeouts: ChatTimeouts = QUICK) -> ChatStream:
-    async with FakeOpenAI(kind) as fake, client(fake.url) as model:
-        fake.script([answer])
-        return await model.chat(REQUEST, timeouts)
-
-
-async def refusal_of(answer: Answer, timeouts: ChatTimeouts = QUICK) -> SidecarError:
-    with pytest.raises(SidecarError) as refused:
-        await chat_with(answer, timeouts=timeouts)
-    assert "127.0.0.1" not in refused.value.detail
-    return refused.value
-
-
 # ── as it should be ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@KINDS
-async def test_a_stream_that_stops_is_its_text(kind):
-    stream = await chat_with(Answer(THAI), kind)
-    assert (stream.content, stream.done_reason, stream.error) == (THAI, "stop", None)
-    assert stream.first_token_s >= 0
-
-
-@pytest.mark.parametrize("wire_bytes", [1, 2, 3, 7])
-async def test_thai_letters_split_over_the_wire_arrive_whole(wire_bytes):
-    assert (await chat_with(Answer(THAI, wire_bytes=wire_bytes))).content == THAI
-
-
-@KINDS
-async def test_a_stream_out_of_tokens_says_length(kind):
-    assert (await chat_with(Answer(THAI, done_reason="length"), kind)).done_reason == "length"
-
-
-@KINDS
-async def test_what_a_model_thinks_is_not_its_answer(kind):
-    assert (await chat_with(Answer("a page", thinking="let me see"), kind)).content == "a page"
-
-
-async def test_an_answer_without_a_word_is_empty_and_stopped():
-    stream = await chat_with(Answer(""))
-    assert (stream.content, stream.done_reason) == ("", "stop")
 
 
 async def test_an_empty_first_event_is_no_first_token():
@@ -139,26 +82,6 @@ async def test_the_makers_own_client_reads_the_stand_in(kind):
 # ── each trap ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_stream_that_ends_without_saying_so_is_cut_and_keeps_its_text():
-    stream = await chat_with(Answer("one two three four", trap=Trap.CUT, after_chunks=2))
-    assert (stream.content, stream.done_reason, stream.error) == ("one two ", "cut", None)
-
-
-@pytest.mark.parametrize("trap", [Trap.RESET, Trap.CLOSE, Trap.ERROR_LINE, Trap.GARBAGE, Trap.HUGE_LINE])
-async def test_a_stream_that_breaks_in_the_middle_keeps_its_text_and_the_reason(trap):
-    stream = await chat_with(Answer("one two three four", trap=trap, after_chunks=2))
-    assert (stream.content, stream.done_reason) == ("one two ", "error")
-    assert isinstance(stream.error, EngineFailedError)
-
-
-@pytest.mark.parametrize(
-    "trap", [Trap.RESET_BEFORE, Trap.RESET, Trap.CLOSE, Trap.ERROR_LINE, Trap.GARBAGE, Trap.HUGE_LINE]
-)
-async def test_a_stream_that_breaks_before_any_text_is_a_failure(trap):
-    error = await refusal_of(Answer("one two", trap=trap, after_chunks=0))
-    assert (error.code, error.retryable) == ("engine_failed", True)
-
-
 async def test_a_server_that_is_killed_cuts_its_stream_without_a_word():
     async with FakeOpenAI() as fake, client(fake.url) as model:
         fake.script([Answer("one two three", trap=Trap.HANG, after_chunks=2)])
@@ -169,80 +92,12 @@ async def test_a_server_that_is_killed_cuts_its_stream_without_a_word():
     assert (stream.content, stream.done_reason, stream.error.is_lost) == ("one two ", "error", True)
 
 
-async def test_what_the_server_says_went_wrong_reaches_no_caller():
-    stream = await chat_with(Answer("one two", trap=Trap.ERROR_LINE, after_chunks=1, error="/secret/path"))
-    assert "secret" not in stream.error.detail
-    assert "secret" not in (await refusal_of(Answer.failure(500, "/secret/path"))).detail
-
-
 @pytest.mark.parametrize("nothing", [b"\n", b": keep-alive\n\n", b'data: {"choices":[{"delta":{"content":""}}]}\n\n'])
 async def test_ten_megabytes_of_nothing_are_left_after_a_mebibyte(nothing):
     pieces = [nothing * (65_536 // len(nothing))] * 160
     async with server(web.post(CHAT, answering(*pieces))) as url, client(f"{url}/v1") as model:
         with pytest.raises(EngineFailedError, match="without a word"):
             await model.chat(REQUEST, QUICK)
-
-
-@pytest.mark.alone
-async def test_a_model_that_repeats_itself_is_left_at_once():
-    async with FakeOpenAI() as fake, client(fake.url) as model:
-        fake.script([Answer("a page\n", trap=Trap.REPEAT, unit="again and ")])
-        stream = await model.chat(REQUEST, QUICK)
-        assert stream.done_reason == "loop"
-        assert stream.content.startswith("a page\nagain and ")
-        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
-
-
-# ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("timeouts", [ChatTimeouts(2, 0.3, 30), ChatTimeouts(2, 30, 0.3)], ids=["first token", "whole"])
-async def test_a_model_that_says_nothing_is_left_at_its_deadline(timeouts):
-    async with FakeOpenAI() as fake, client(fake.url) as model:
-        fake.script([Answer(trap=Trap.HANG, after_chunks=0)])
-        started_s = time.monotonic()
-        with pytest.raises(DeadlineError, match=r"longer than 0\.3 s"):
-            await model.chat(REQUEST, timeouts)
-        assert time.monotonic() - started_s < 1.3
-        await until(lambda: fake.chats[0].outcome is Outcome.LEFT, 1)
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("after_chunks", [0, 2], ids=["before the first token", "after it"])
-async def test_cancelling_closes_the_connection_within_a_second(after_chunks):
-    async with FakeOpenAI() as fake, client(fake.url) as model:
-        fake.script([Answer("one two three", trap=Trap.HANG, after_chunks=after_chunks)])
-        chat = asyncio.create_task(model.chat(REQUEST, ChatTimeouts(2, 60, 60)))
-        await until(lambda: fake.chats and len(fake.chats[0].chunks_sent) == after_chunks)
-        chat.cancel()
-        await until(lambda: fake.chats[0].disconnected, 1)
-        await asyncio.wait([chat])
-        assert chat.cancelled()
-
-
-# ── no server ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.alone
-async def test_a_connection_that_nobody_answers_ends_at_its_deadline():
-    with blackhole() as url:
-        async with client(f"{url}/v1", connect_s=0.3) as model:
-            started_s = time.monotonic()
-            with pytest.raises(EngineUnavailableError) as refused:
-                await model.chat(REQUEST, ChatTimeouts(0.3, 30, 30))
-            assert time.monotonic() - started_s < 2
-            assert (refused.value.retry_after_s, refused.value.detail) == (10, "the model server cannot be reached")
-
-
-async def test_a_server_that_was_restarted_is_found_again():
-    async with FakeOpenAI() as fake, client(fake.url) as model:
-        await model.chat(REQUEST, QUICK)
-        await fake.go_down()
-        with pytest.raises(EngineUnavailableError):
-            await model.installed()
-        await fake.come_up()
-        assert (await model.chat(REQUEST, QUICK)).done_reason == "stop"
 
 
 # ── refused ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -450,22 +305,6 @@ async def test_without_a_key_that_can_be_read_nothing_is_sent(tmp_path, content)
                 await ask
             assert refused.value.state == "key-unreadable"
         assert fake.requests == []
-
-
-@pytest.mark.alone
-async def test_a_refusal_without_end_is_not_waited_for():
-    async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=500)
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await response.write(b"x" * 65_536)
-        return response
-
-    async with server(web.post(CHAT, endless)) as url, client(f"{url}/v1") as model:
-        async with asyncio.timeout(3):
-            with pytest.raises(EngineFailedError, match="answered 500"):
-                await model.chat(REQUEST, QUICK)
 
 
 async def test_a_refusal_is_read_whatever_its_form():
