@@ -29,10 +29,10 @@ What it does not do:
 
 import argparse
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
+from tools.fakes.fake_server import run_until_stopped
 from tools.fakes.ollama_answers import Answer, ScriptError, Trap, parse_script
 from tools.fakes.ollama_calls import Call, Outcome
 from tools.fakes.ollama_models import ManualClock, Model
@@ -58,11 +58,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def serve(arguments: argparse.Namespace, answers: list[Answer]) -> None:
-    """Run until SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+def fake_for(arguments: argparse.Namespace, answers: list[Answer]) -> FakeOllama:
+    """What the command line describes."""
     fake = FakeOllama(
         arguments.model or [OCR_MODEL],
         vram_mb=arguments.vram_mb,
@@ -74,16 +71,14 @@ async def serve(arguments: argparse.Namespace, answers: list[Answer]) -> None:
         port=arguments.port,
     )
     fake.script(answers)
-    async with fake:
-        print(fake.url, flush=True)
-        await stopped.wait()
+    return fake
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status: 2 for a script that cannot be used and a port that is taken."""
     parsed = parse_arguments(arguments)
     try:
-        asyncio.run(serve(parsed, parse_script(parsed.script) if parsed.script else []))
+        asyncio.run(run_until_stopped(fake_for(parsed, parse_script(parsed.script) if parsed.script else [])))
     except (ScriptError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -53,6 +53,18 @@ class Reply:
     thinking: list[str] = field(default_factory=list)
     is_gone: Callable[[], bool] = lambda: False  # whether the runner has ended
 
+    async def open(self) -> web.StreamResponse:
+        """Send the headers, once, and with them what comes first."""
+        raise NotImplementedError
+
+    async def send(self, line: bytes) -> None:
+        """Send a line, whole or in pieces."""
+        response = await self.open()
+        size = self.wire_bytes or len(line)
+        for start in range(0, len(line), size):
+            await response.write(line[start : start + size])
+            await asyncio.sleep(0)
+
     async def play(self, steps: Iterator[Step]) -> web.StreamResponse:
         """Do all steps; return the finished response."""
         for step in steps:
@@ -135,14 +147,6 @@ class StreamReply(Reply):
             self.response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             await self.response.prepare(self.request)
         return self.response
-
-    async def send(self, line: bytes) -> None:
-        """Send a line, whole or in pieces."""
-        response = await self.open()
-        size = self.wire_bytes or len(line)
-        for start in range(0, len(line), size):
-            await response.write(line[start : start + size])
-            await asyncio.sleep(0)
 
 
 @dataclass(slots=True)

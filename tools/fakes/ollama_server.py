@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
+from tools.fakes.fake_server import CALL, FakeServer, Handler
 from tools.fakes.ollama_answers import Answer, Pace, plan_steps
 from tools.fakes.ollama_calls import Call, Outcome
 from tools.fakes.ollama_models import Memory, Model, OutOfMemoryError, Resident, plan_runner
-from tools.fakes.ollama_reply import StreamReply, WholeReply, break_connection, refuse
+from tools.fakes.ollama_reply import StreamReply, WholeReply, refuse
 from tools.fakes.ollama_wire import (
     NEVER_S,
     VERSION,
@@ -36,14 +37,12 @@ from tools.fakes.ollama_wire import (
 )
 
 OCR_MODEL = "np-dms-ocr:latest"
-BODY_LIMIT_BYTES = 512 << 20  # Ollama has none
 NO_VISION = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 OUT_OF_MEMORY = "llama-server process has terminated: signal: aborted (core dumped): cudaMalloc failed: out of memory"
-CALL = web.RequestKey("call", Call)
 CONTEXT_LENGTH = 8192  # tokens; of models that `occupy` puts into memory
 
 
-class FakeOllama:
+class FakeOllama(FakeServer):
     """An Ollama on a port of this machine, during the `async with` block."""
 
     def __init__(
@@ -63,47 +62,23 @@ class FakeOllama:
         self.per_token_s = per_token_s
         self.parallel = parallel  # of the models that specify none
         self.load_s = load_s  # likewise
-        self.host = host
-        self.port = port  # 0: a free one, known once it runs
+        super().__init__(host, port)
         self.chats: list[Call] = []
         self.generates: list[Call] = []
         self.embeds: list[Call] = []
-        self.requests: list[str] = []  # "GET /api/ps" and so on, all of them
         self.ps_delay_s = 0.0
         self.ps_fails: int | None = None  # a status: /api/ps answers it, with an error
         self.memory = Memory(vram_mb, clock)
         self._clock = clock
         self._began = datetime.now(UTC), clock()
         self._installed: dict[str, Model] = {}
-        self._script: Callable[[Call], Answer] | list[Answer] = []
-        self._running: list[web.Request] = []
-        self._runner: web.AppRunner | None = None
         for model in models:
             self.install(model)
-
-    async def __aenter__(self) -> Self:
-        await self.come_up()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.go_down()
-
-    @property
-    def url(self) -> str:
-        """Its URL, without a slash at the end."""
-        return f"http://{self.host}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
         """The settings of a service that uses it."""
         return {"OLLAMA_API_URL": self.url}
-
-    def script(self, answers: Sequence[Answer] | Callable[[Call], Answer]) -> None:
-        """Set the answers of the next chats: a list, one answer per chat, or a function of the call.
-
-        A call that is refused, and one without messages, uses up nothing. After the list: the default answer.
-        """
-        self._script = answers if callable(answers) else list(answers)
 
     def install(self, model: str | Model, **fields: Any) -> Model:
         """Install a model, described by a `Model` or by a name and the fields of one."""
@@ -185,58 +160,28 @@ class FakeOllama:
         """The error texts of the chat and generate requests that were refused."""
         return [call.error for call in self.chats + self.generates if call.outcome is Outcome.REFUSED]
 
-    @property
-    def connections(self) -> int:
-        """How many connections are open, used or kept."""
-        return len(self._runner.server.connections) if self._runner and self._runner.server else 0
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self._root),
+            web.get("/api/version", self._version),
+            web.get("/api/tags", self._tags),
+            web.get("/api/ps", self._ps),
+            web.post("/api/show", self._show),
+            web.post("/api/chat", self._chat),
+            web.post("/api/generate", self._generate),
+            web.post("/api/embed", self._embed),
+        ]
 
-    async def come_up(self) -> None:
-        """Listen, after the start on a free port, later on the same one."""
-        app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._track])
-        app.add_routes(
-            [
-                web.get("/", self._root),
-                web.get("/api/version", self._version),
-                web.get("/api/tags", self._tags),
-                web.get("/api/ps", self._ps),
-                web.post("/api/show", self._show),
-                web.post("/api/chat", self._chat),
-                web.post("/api/generate", self._generate),
-                web.post("/api/embed", self._embed),
-            ]
-        )
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def go_down(self) -> None:
-        """Close the port and break all connections, like a killed Ollama; the memory is then empty."""
-        runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        for site in list(runner.sites):
-            await site.stop()
-        for request in list(self._running):
-            if CALL in request:
-                request[CALL].outcome = Outcome.DROPPED
-            break_connection(request, reset=True)
-        await runner.cleanup()
-        self.memory.clear()
-
-    @web.middleware
-    async def _track(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        self.requests.append(f"{request.method} {request.path}")
-        self._running.append(request)
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except RequestError as error:
             return web.json_response({"error": str(error)}, status=error.status)
-        finally:
-            self._running.remove(request)
+
+    async def go_down(self) -> None:
+        """End like a killed Ollama; the memory is then empty."""
+        await super().go_down()
+        self.memory.clear()
 
     async def _root(self, _: web.Request) -> web.Response:
         return web.Response(text="Ollama is running")
@@ -336,7 +281,7 @@ class FakeOllama:
             return await self._load_or_unload(call, asked, model, said)
         if call.images and "vision" not in model.capabilities:
             return refuse(call, 500, NO_VISION)
-        answer = self._next_answer(call)
+        answer = self.next_answer(call)
         if answer.status >= 400:
             await asyncio.sleep(answer.first_token_s or 0)
             return refuse(call, answer.status, answer.error)
@@ -398,11 +343,6 @@ class FakeOllama:
         reply.is_gone = lambda: not self.memory.holds(resident)
         pace = Pace(self.latency_s, self.per_token_s)
         return await reply.play(plan_steps(answer, pace, asked.options.num_predict))
-
-    def _next_answer(self, call: Call) -> Answer:
-        if callable(self._script):
-            return self._script(call)
-        return self._script.pop(0) if self._script else Answer()
 
     def _head(self, asked: InferenceRequest) -> dict[str, Any]:
         return {"model": asked.model, "created_at": render_time(self._wall(self._clock()))}

@@ -22,24 +22,22 @@ import argparse
 import asyncio
 import base64
 import json
-import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
+from tools.fakes.fake_server import CALL, FakeServer, Handler, run_until_stopped
 from tools.fakes.ollama_answers import Answer, Pace, Step, StepKind, plan_steps
 from tools.fakes.ollama_calls import Call, Outcome
-from tools.fakes.ollama_reply import Reply, break_connection
+from tools.fakes.ollama_reply import Reply
 
 __all__ = ["Answer", "FakeOpenAI", "Kind", "overflow"]
 
 MODEL = "np-dms-ocr:latest"
-BODY_LIMIT_BYTES = 512 << 20
-CALL = web.RequestKey("call", Call)
 NO_VISION = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 KNOWN = {
     "model", "messages", "stream", "temperature", "top_p", "max_tokens", "seed", "stop", "response_format",
@@ -91,7 +89,7 @@ class RequestError(Exception):
         self.status, self.error = status, error
 
 
-class FakeOpenAI:
+class FakeOpenAI(FakeServer):
     """A server on a port of this machine, during the `async with` block."""
 
     def __init__(
@@ -107,6 +105,7 @@ class FakeOpenAI:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(host, port)
         self.kind = kind
         self.models = list(models)
         self.latency_s, self.per_token_s = latency_s, per_token_s
@@ -114,27 +113,10 @@ class FakeOpenAI:
         self.has_vision = has_vision
         self.is_loading = False
         self.is_broken = False  # vLLM whose engine has died: /health says so, /v1/models does not
-        self.host, self.port = host, port
         self.chats: list[ChatCall] = []
-        self.requests: list[str] = []
         self.most_at_a_time = 0
         self._at_a_time = 0
         self._slots = asyncio.Semaphore(parallel)
-        self._script: Callable[[Call], Answer] | list[Answer] = []
-        self._running: list[web.Request] = []
-        self._runner: web.AppRunner | None = None
-
-    async def __aenter__(self) -> Self:
-        await self.come_up()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.go_down()
-
-    @property
-    def root(self) -> str:
-        """Scheme, host and port."""
-        return f"http://{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -146,51 +128,19 @@ class FakeOpenAI:
         """The settings of a service that uses it."""
         return {"OCR_MODEL_API": "openai", "OCR_MODEL_URL": self.url}
 
-    def script(self, answers: Sequence[Answer] | Callable[[Call], Answer]) -> None:
-        """Set the answers of the next chats: a list, one answer per chat, or a function of the call."""
-        self._script = answers if callable(answers) else list(answers)
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/health", self._health),
+            web.get("/v1/models", self._list_models),
+            web.post("/v1/chat/completions", self._chat),
+        ]
 
-    async def come_up(self) -> None:
-        """Listen, after the start on a free port, later on the same one."""
-        app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._track])
-        app.add_routes(
-            [
-                web.get("/health", self._health),
-                web.get("/v1/models", self._list_models),
-                web.post("/v1/chat/completions", self._chat),
-            ]
-        )
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def go_down(self) -> None:
-        """Close the port and break all connections, like a server that was killed: no event tells of it."""
-        runner, self._runner = self._runner, None
-        if runner is None:
-            return
-        for site in list(runner.sites):
-            await site.stop()
-        for request in list(self._running):
-            if CALL in request:
-                request[CALL].outcome = Outcome.DROPPED
-            break_connection(request, reset=True)
-        await runner.cleanup()
-
-    @web.middleware
-    async def _track(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        self.requests.append(f"{request.method} {request.path}")
-        self._running.append(request)
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._admit(request)
             return await handler(request)
         except RequestError as error:
             return web.json_response({"error": error.error}, status=error.status)
-        finally:
-            self._running.remove(request)
 
     def _admit(self, request: web.Request) -> None:
         if self.is_loading:
@@ -230,7 +180,7 @@ class FakeOpenAI:
 
     async def _answer(self, request: web.Request, call: ChatCall) -> web.StreamResponse:
         self._check(call)
-        answer = self._script(call) if callable(self._script) else self._script.pop(0) if self._script else Answer()
+        answer = self.next_answer(call)
         async with self._slots:
             self._at_a_time += 1
             self.most_at_a_time = max(self.most_at_a_time, self._at_a_time)
@@ -345,14 +295,6 @@ class EventReply(Reply):
             await self.response.write(self.event(first))
         return self.response
 
-    async def send(self, line: bytes) -> None:
-        """Send a line, whole or in pieces."""
-        response = await self.open()
-        size = self.wire_bytes or len(line)
-        for start in range(0, len(line), size):
-            await response.write(line[start : start + size])
-            await asyncio.sleep(0)
-
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -370,12 +312,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def serve(arguments: argparse.Namespace) -> None:
-    """Run until SIGTERM or SIGINT; print its URL, which is what OCR_MODEL_URL takes."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    fake = FakeOpenAI(
+def fake_for(arguments: argparse.Namespace) -> FakeOpenAI:
+    """What the command line describes."""
+    return FakeOpenAI(
         arguments.kind,
         arguments.model or (MODEL,),
         latency_s=arguments.latency,
@@ -385,10 +324,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         host=arguments.host,
         port=arguments.port,
     )
-    async with fake:
-        print(fake.url, flush=True)
-        await stopped.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(parse_arguments()))
+    asyncio.run(run_until_stopped(fake_for(parse_arguments())))
