@@ -3,22 +3,20 @@
 No text of a caller is quoted in an error.
 """
 
-import gc
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from sidecar.errors import InvalidValueError, MalformedBodyError
+from sidecar.errors import InvalidValueError
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import MAX_NAME_CHARS, SHOWN_VALUE_CHARS, fold_names, is_text, refuse_keep_alive
 from sidecar.wire.json_size import check_size
+from sidecar.wire.json_text import parse_object
 
 Text = Annotated[str, Field(min_length=1)]
 TopCount = Annotated[int, Field(ge=0), NO_BOOL]
@@ -75,9 +73,7 @@ def parse_any(forms: Sequence[type[Form]], body: bytes, max_items: int) -> Parse
         InvalidValueError: a value outside its range, more texts than the limit, two forms in one, or too many values.
     """
     check_size(body)
-    values = _parse_json(body)
-    if not isinstance(values, dict):
-        raise MalformedBodyError("the body must be a JSON object")
+    values = parse_object(body)
     _refuse_token_ids(values)
     objects = _small_objects(values, max_items)
     refuse_keep_alive([_names(one) for one in objects])
@@ -106,31 +102,6 @@ def _refuse_token_ids(values: dict[str, Any]) -> None:
         match values.get(name):
             case [int() | float() | [int(), *_], *_]:
                 raise InvalidValueError(f"{name} is not accepted: {IDS_REFUSED}")
-
-
-def _parse_json(body: bytes) -> object:
-    """Parse without the garbage collector: traversing millions of lists repeatedly would take seconds.
-
-    Parsed JSON has no cycles, so there is nothing to collect.
-    """
-    gc.disable()
-    try:
-        return _parse(body)
-    finally:
-        gc.enable()
-
-
-def _parse(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass  # it refuses half surrogate pairs; the standard library accepts them, so that the field can be named
-    try:
-        text = body.decode(json.detect_encoding(body), "surrogatepass")  # it accepts UTF-16, too
-        check_size(text.encode("utf-8", "surrogatepass"))
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
-        raise MalformedBodyError("the body is not JSON") from exc
 
 
 def _small_objects(values: dict[str, Any], max_items: int) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 Field names are camelCase on the wire; both spellings are accepted in requests.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,7 +15,6 @@ from sidecar.errors import (
     BadFieldJsonError,
     BadTagError,
     InvalidValueError,
-    MalformedBodyError,
     SystemPromptError,
     UnknownEngineError,
     UserPromptError,
@@ -36,6 +34,7 @@ from sidecar.profiles.payload import (
 )
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
+from sidecar.wire.json_text import parse_json, parse_object
 
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
@@ -140,12 +139,7 @@ def parse_body(body: bytes, accepted: Accepted) -> OcrPathRequest:
         MalformedBodyError: it is not a JSON object.
         BadRequestError, InvalidValueError: as for the form; a field that means nothing here is named.
     """
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise MalformedBodyError("the body is not JSON") from exc
-    if not isinstance(values, dict):
-        raise MalformedBodyError("the body must be a JSON object")
+    values = parse_object(body)
     refuse_keep_alive(values)
     return _parse(OcrPathRequest, fold_names(values), accepted)
 
@@ -168,8 +162,8 @@ def _parse_json_field(name: str, text: str | None) -> object:
     if text is None:
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        return parse_json(text.encode("utf-8", "surrogatepass"))
+    except ValueError as exc:
         raise BadFieldJsonError(f"{to_camel(name)} is not JSON") from exc
 
 

@@ -10,9 +10,8 @@ import binascii
 import json
 import re
 from enum import Enum, auto
-from typing import Any
 
-from sidecar.errors import FieldTooLargeError, InvalidValueError, MalformedBodyError
+from sidecar.errors import FieldTooLargeError, InvalidValueError
 
 SCHEME = b"data:"
 PLACEHOLDER = "data:,document"
@@ -220,18 +219,3 @@ class Base64:
             return binascii.a2b_base64(quanta, strict_mode=True) if quanta else b""
         except binascii.Error as exc:
             raise InvalidValueError(MALFORMED) from exc
-
-
-def parse_object(skeleton: bytes | bytearray) -> dict[str, Any]:
-    """Parse the skeleton of a body.
-
-    Raises:
-        MalformedBodyError: it is not a JSON object.
-    """
-    try:
-        values = json.loads(skeleton)
-    except (ValueError, RecursionError) as exc:
-        raise MalformedBodyError("the body is not JSON") from exc
-    if not isinstance(values, dict):
-        raise MalformedBodyError("the body must be a JSON object")
-    return values

@@ -15,8 +15,9 @@ from sidecar.ocr.job import DocumentResult
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import OWNER, SHOWN_VALUE_CHARS, refuse_keep_alive
 from sidecar.wire.dialects import docling_formats
-from sidecar.wire.dialects.data_uri import PLACEHOLDER, parse_object
+from sidecar.wire.dialects.data_uri import PLACEHOLDER
 from sidecar.wire.dialects.mistral import ranges
+from sidecar.wire.json_text import parse_object
 
 Format = Literal["md", "json", "html", "text", "doctags"]
 PageNumber = Annotated[int, Field(ge=1)]

@@ -15,7 +15,8 @@ from sidecar.ocr.job import DocumentResult
 from sidecar.profiles.payload import NO_BOOL
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, refuse_keep_alive
-from sidecar.wire.dialects.data_uri import PLACEHOLDER, parse_object
+from sidecar.wire.dialects.data_uri import PLACEHOLDER
+from sidecar.wire.json_text import parse_object
 
 FILE_URL = "ocr-sidecar://files/"
 """How a URL begins that this service gave for a file; nothing is fetched from it."""
