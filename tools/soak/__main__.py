@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Coroutine
@@ -126,6 +127,7 @@ def main() -> int:
     parser.add_argument("--shape", choices=SHAPES, default="small", help="of both models, with --texts")
     parser.add_argument("--folder", type=Path, help="where its files lie and stay, the service's log among them")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: nothing that was started stays
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="ocr-sidecar-soak-") as temporary:
