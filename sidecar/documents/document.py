@@ -38,6 +38,8 @@ class Inquiry:
     request: PageRequest
     use_text_layer: bool
     char_threshold: int
+    wants_layout: bool = False
+    """Whether the places of a text layer's words are wanted, too."""
 
 
 class Document(Protocol):

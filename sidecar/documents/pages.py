@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sidecar.documents.layers.thai_text import Repair
 from sidecar.errors import SidecarError
+from sidecar.evidence.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class PageFacts:
     implausible_layer: bool = False
     notes: tuple[str, ...] = ()
     """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
+    layout: Layout | None = None
+    """The words of ``text`` with their places, where they were wanted."""
 
 
 @dataclass(frozen=True)

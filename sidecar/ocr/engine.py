@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
+from sidecar.evidence.layout import Layout
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
@@ -113,6 +114,8 @@ class PageText:
     first_token_s: float | None = None
     worked_s: float | None = None
     """How long the work took, its wait for a worker not counted; None: as long as the call."""
+    layout: Layout | None = None
+    """The words of the text with their places, where they were wanted and the engine can tell them."""
 
 
 class TryFailedError(Exception):
@@ -166,6 +169,8 @@ class ReadOrder:
     """The LLM profile in use, where the request names one."""
     caller: Hashable = field(default=None, repr=False)
     """Whose document it is, where callers have keys: pages are read in turn between callers."""
+    wants_layout: bool = False
+    """Whether the words' places are wanted, too, from engines that can tell them."""
 
 
 @dataclass(frozen=True, slots=True)

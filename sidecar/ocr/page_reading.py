@@ -13,6 +13,7 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
+from sidecar.evidence.layout import Layout
 from sidecar.ocr.engine import (
     FAST_PATH,
     MIXED,
@@ -69,6 +70,8 @@ class PageResult:
     """What was mended in the text layer that the text comes from."""
     second_opinion: str | None = None
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
+    layout: Layout | None = None
+    """The words of the text with their places, where they were wanted and the engine can tell them."""
 
 
 @dataclass(slots=True)
@@ -179,6 +182,7 @@ class PageReading:
             error=None if self._settled else self.error,
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,
+            layout=read.layout,
         )
 
 

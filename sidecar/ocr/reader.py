@@ -123,7 +123,7 @@ class DocumentReader:
             ) from exc
 
     async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
-        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold)
+        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, job.order.wants_layout)
         async with self.opening.take(job.order.document, job.order.caller):
             return await self._workers.run(
                 document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
@@ -165,7 +165,8 @@ class DocumentReader:
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if engine_order is None or not _needs_engine(page):
-            return PageResult(number, trim(page.text or ""), FAST_PATH, 0, blank=page.blank, repaired=page.repaired)
+            text = trim(page.text or "")
+            return PageResult(number, text, FAST_PATH, 0, blank=page.blank, repaired=page.repaired, layout=page.layout)
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
             await page_tries.try_engine(engine, job.order, page.index, reading, self.admission)
