@@ -5,9 +5,9 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
@@ -20,6 +20,7 @@ from sidecar.errors import (
     UserPromptError,
 )
 from sidecar.ocr.engine import AUTO, RequestedOptions
+from sidecar.ocr.job import Wanted
 from sidecar.profiles.payload import (
     NO_BOOL,
     DeadlineSeconds,
@@ -36,6 +37,19 @@ from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
 
+
+def _listed(value: object) -> object:
+    """Split a list that is text, as a form has it, at its commas."""
+    if isinstance(value, str):
+        return [one.strip() for one in value.split(",") if one.strip()]
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"should be a list of {', '.join(INCLUDABLE)}")
+
+
+Includable = Literal["words", "blocks", "image"]
+INCLUDABLE = get_args(Includable)
+Included = Annotated[list[Includable], Field(max_length=16), BeforeValidator(_listed)]
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
 
@@ -64,6 +78,14 @@ class ReadRequest(Wire):
         None, description="How long the document may take; what was read by then is the answer."
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+    include: Included | None = Field(
+        None, description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`."
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what is wanted beside the text."""
+        return Wanted(**dict.fromkeys(self.include or (), True))
 
     @property
     def parameters(self) -> RuntimeParams:
