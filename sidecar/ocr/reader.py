@@ -209,7 +209,7 @@ class DocumentReader:
         work = to_structure(pages, job.order.languages)
         try:
             return await _due(job, self._workers.run(structure, work, deadline_s=self.policy.open_timeout_s))
-        except Exception as exc:  # noqa: BLE001 - a bug there must cost no text
+        except Exception as exc:
             is_bug = not isinstance(exc, DeadlineError | WorkerDiedError)
             log.warning("the structure of a document could not be told", exc_info=exc if is_bug else None)
             return None

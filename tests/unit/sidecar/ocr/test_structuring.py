@@ -52,6 +52,7 @@ class Workers(ThisProcess):
             self.structured.append([page.number for page in args[0]])
             if self.hangs:
                 await asyncio.Event().wait()
+            await asyncio.sleep(0.01)  # work in another process takes time
             if self.raises:
                 raise self.raises
         return function(*args)
@@ -124,9 +125,10 @@ async def test_a_part_of_the_time_is_kept_for_the_structure_of_the_pages_that_we
             return await super().read(order, page, attempt, deadline_s)
 
     reader = reader_with(Slow(EngineTraits("slow")))
+    reader._workers = Workers()
     order = replace(three_pages.order, page_timeout_s=60)
-    job = replace(three_pages, ends_s=time.monotonic() + 0.5, order=order)
-    async with asyncio.timeout(10):
+    job = replace(three_pages, ends_s=time.monotonic() + 3, order=order)
+    async with asyncio.timeout(20):
         result = await reader.read(job, Hearsay())
     assert (result.unread, [page.number for page in result.structured]) == ((2, 3), [1])
     assert result.warnings == ("deadline-partial",)
