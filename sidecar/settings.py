@@ -651,6 +651,26 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )
+    audit_file: Path | None = Field(
+        None,
+        alias="OCR_AUDIT_FILE",
+        description="File that gets a line of JSON for each page that was answered: what it was read from, by what, "
+        "and with what outcome; no text, no file's name, no key. Its folder must exist. Unset: none is written.",
+    )
+    audit_file_mb: int = Field(
+        100,
+        alias="OCR_AUDIT_FILE_MB",
+        ge=1,
+        le=100_000,
+        description="Size from which on a new audit file is begun, in MiB: about 100,000 pages.",
+    )
+    audit_files: int = Field(
+        10,
+        alias="OCR_AUDIT_FILES",
+        ge=1,
+        le=1000,
+        description="Audit files that are kept; the oldest is deleted, so that they never fill a disk.",
+    )
 
     @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod

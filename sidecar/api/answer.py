@@ -1,6 +1,7 @@
 """Results in the wire format, as one body or as lines while pages finish, and their metrics."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,21 +11,36 @@ from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import Attempt, PageVerdict
-from sidecar.ocr.job import DocumentResult
+from sidecar.ocr.job import DocumentResult, Wanted
 from sidecar.ocr.page_reading import PageResult, ocr_used
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile
+from sidecar.runtime.line_writer import LineWriter
 from sidecar.telemetry import Metrics
 from sidecar.wire import common, ocr
+from sidecar.wire.receipts.audit import audit_lines
+from sidecar.wire.receipts.receipt import page_receipt_body, receipt_body
+
+NOTHING_MORE = Wanted()
 
 
 class Answer:
     """One document's answer; created when its body has arrived, so that it can measure how long reading took."""
 
-    def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        ignored_fields: list[str],
+        metrics: Metrics,
+        wanted: Wanted = NOTHING_MORE,
+        audit: LineWriter | None = None,
+    ) -> None:
         self.request_id = request_id
         self.metrics = metrics
         self.ignored_fields = ignored_fields
+        self.wanted = wanted
+        self._audit = audit
+        self._read_at = datetime.now(UTC)
         self._started = time.monotonic()
 
     async def document(self, facts: DocumentFacts) -> None:
@@ -50,17 +66,28 @@ class Answer:
 
     def whole(self, result: DocumentResult) -> ocr.DocumentBody:
         """Render everything."""
-        return ocr.DocumentBody(**self._summary(result), pages=[_page_body(page) for page in result.pages])
+        return ocr.DocumentBody(**self._summary(result), pages=[self.page_body(page) for page in result.pages])
 
     def done(self, result: DocumentResult) -> ocr.DoneEvent:
         """Render everything but the pages."""
         return ocr.DoneEvent(**self._summary(result))
 
     def count(self, result: DocumentResult) -> None:
-        """Count a document that was read."""
+        """Count a document that was read, and have each page's line written into the audit file."""
         self.metrics.documents.labels(result.engine_used).inc()
         for warning in self.warnings(result):
             self.metrics.warnings.labels(warning).inc()
+        if self._audit:
+            self._audit.put(list(audit_lines(result, self.request_id, self._read_at)))
+
+    def page_body(self, page: PageResult) -> ocr.PageBody:
+        """Render a page."""
+        return ocr.PageBody(**self.page_fields(page))
+
+    def page_fields(self, page: PageResult) -> dict[str, Any]:
+        """Render a page's fields: what was not asked for is left out."""
+        more = {"receipt": page_receipt_body(page.receipt)} if self.wanted.receipt else {}
+        return _page_fields(page) | more
 
     def warnings(self, result: DocumentResult) -> list[WarningCode]:
         """Return the document's warnings, and that fields were ignored."""
@@ -85,6 +112,7 @@ class Answer:
             "residency": _residency_body(result.residency),
             "warnings": self.warnings(result),
             "ignored_fields": self.ignored_fields,
+            "receipt": receipt_body(result.facts, self._read_at) if self.wanted.receipt else None,
         }
 
 
@@ -112,7 +140,7 @@ class StreamedAnswer:
     async def page(self, result: PageResult) -> None:
         """Write a page's line."""
         await self._answer.page(result)
-        await self._write(ocr.PageEvent(**_page_fields(result)))
+        await self._write(ocr.PageEvent(**self._answer.page_fields(result)))
 
     async def done(self, result: DocumentResult) -> None:
         """Write the last line of a document that was read."""
@@ -164,10 +192,6 @@ def _attempt_body(attempt: Attempt) -> ocr.AttemptBody:
         residency=_residency_body(attempt.residency),
         first_token_ms=attempt.first_token_ms,
     )
-
-
-def _page_body(page: PageResult) -> ocr.PageBody:
-    return ocr.PageBody(**_page_fields(page))
 
 
 def _page_fields(page: PageResult) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sidecar.api.answer import Answer
 from sidecar.api.app_keys import (
+    AUDIT,
     DRAIN,
     ENGINE_TRAITS,
     METRICS,
@@ -77,7 +78,8 @@ async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
         async with app[DRAIN].arriving():
             order = await take(file)
         job = _job(request, order, file.path, profiles)
-        yield Arrived(job, Answer(request[REQUEST_ID], list(order.ignored), app[METRICS]), held)
+        answer = Answer(request[REQUEST_ID], list(order.ignored), app[METRICS], job.wanted, app.get(AUDIT))
+        yield Arrived(job, answer, held)
 
 
 async def read(request: web.Request, one: Arrived) -> DocumentResult:
@@ -118,10 +120,18 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
         app[RECIPES],
     )
     languages = asked.languages or settings.languages
-    read = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, caller_of(request))
+    read = ReadOrder(
+        path,
+        settings.page_timeout_s,
+        languages,
+        instructions,
+        asked.active_profile,
+        caller_of(request),
+        wants_receipt=asked.wanted.receipt or AUDIT in app,
+    )
     deadline_s = instructions.deadline_s or settings.deadline_s
     ends_s = order.received_s + deadline_s if deadline_s else None
-    return ReadJob(asked.engine, _pages(order, settings), read, asked.requested_options, ends_s)
+    return ReadJob(asked.engine, _pages(order, settings), read, asked.requested_options, ends_s, asked.wanted)
 
 
 def _pages(order: Order, settings: Settings) -> PageRequest:

@@ -5,6 +5,7 @@ lacks has a default, so that client and service need not be of one version.
 """
 
 import json
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -61,6 +62,26 @@ class Correction(Answer):
     corrected: str = ""
 
 
+class PageReceipt(Answer):
+    """What a page's text was made from, and by what."""
+
+    model: str = ""
+    model_digest: str | None = None
+    recipe: str | None = None
+    prompt_sha256: str | None = None
+    picture_sha256: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+class Receipt(Answer):
+    """Of a document: the file that was read, the service that read it, and when."""
+
+    document_sha256: str = ""
+    document_bytes: int = 0
+    service: str = ""
+    read_at: datetime | None = None
+
+
 class Page(Answer):
     """One page, with its number from 1; a page without text because of an error has its code in ``error``."""
 
@@ -83,6 +104,7 @@ class Page(Answer):
     numerals_doubtful: bool = False
     second_opinion: str | None = None
     error: str | None = None
+    receipt: PageReceipt | None = None
 
 
 class ProfileUsed(Answer):
@@ -112,6 +134,7 @@ class Summary(Answer):
     residency: Residency | None = None
     warnings: list[str] = []
     ignored_fields: list[str] = []
+    receipt: Receipt | None = None
 
 
 class Document(Summary):

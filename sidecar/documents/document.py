@@ -3,6 +3,8 @@
 Everything here runs in worker processes, on a file in the spool; nothing here knows HTTP or an engine.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,10 +42,16 @@ class Inquiry:
     char_threshold: int
     wants_layout: bool = False
     """Whether the places of a text layer's words are wanted, too."""
+    wants_digest: bool = False
+    """Whether the file's SHA-256 is wanted, too."""
 
 
 class Document(Protocol):
     """An open document; pages count from 0."""
+
+    @property
+    def library(self) -> str:
+        """Name what opened it, with its version."""
 
     @property
     def page_count(self) -> int:
@@ -148,7 +156,15 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
             selection.limited,
             repaired=is_damaged or document.is_repaired,
             hides_form=document.hides_form,
+            size_bytes=path.stat().st_size,
+            sha256=_digest(path) if inquiry.wants_digest else None,
+            library=document.library,
         )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
@@ -172,11 +188,16 @@ def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
         return document.render(index, limits.dpi)
 
 
-def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False) -> PagePicture:
+def picture(  # noqa: PLR0913, PLR0917 - a worker gets all it needs at once
+    path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False, digested: bool = False
+) -> PagePicture:
     """Draw one page in colour for a vision model, with at most this many pixels on its longest side.
 
     ``anchored``: also tell what the model's prompt has a place for, see :mod:`sidecar.documents.layers.anchors`.
+    ``digested``: also tell the SHA-256 of the PNG file.
     """
     with open_document(path, limits) as document:
         drawn = document.picture(index, longest_side)
+        if digested:
+            drawn = replace(drawn, sha256=hashlib.sha256(base64.b64decode(drawn.png_base64)).hexdigest())
         return replace(drawn, anchors=document.anchors(index)) if anchored else drawn

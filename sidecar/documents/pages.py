@@ -26,6 +26,8 @@ class PagePicture:
     """Whether it shows only background and specks: models invent text for such pages."""
     anchors: str = field(default="", repr=False)
     """The page's size, and where its text stands; empty where nobody asked for it."""
+    sha256: str | None = None
+    """Of the PNG file, in hex, where somebody asked for it."""
 
 
 # Workers send these two with every document. Without slots they are pickled in C instead of Python.
@@ -62,3 +64,8 @@ class DocumentFacts:
     """Whether the file is damaged, and was mended to be opened."""
     hides_form: bool = False
     """Whether it is a form whose content its pages do not show."""
+    size_bytes: int = 0
+    sha256: str | None = None
+    """Of the file, in hex, where somebody asked for it."""
+    library: str = ""
+    """What opened it, with its version: it reads the text layers."""

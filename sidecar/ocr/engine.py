@@ -116,6 +116,8 @@ class PageText:
     """How long the work took, its wait for a worker not counted; None: as long as the call."""
     layout: Layout | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    picture_sha256: str | None = None
+    """Of the picture that was read, where a receipt is wanted: the PNG file sent, or the grey pixels, row by row."""
 
 
 class TryFailedError(Exception):
@@ -171,6 +173,8 @@ class ReadOrder:
     """Whose document it is, where callers have keys: pages are read in turn between callers."""
     wants_layout: bool = False
     """Whether the words' places are wanted, too, from engines that can tell them."""
+    wants_receipt: bool = False
+    """Whether it must be told what each page was read from, and by what."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,13 @@ from sidecar.profiles.payload import Profile
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a caller wants to know beside the text: what each page was made from."""
+
+    receipt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReadJob:
     """One document to read: by which engine, which may be ``auto``, which pages, and how.
 
@@ -25,6 +32,7 @@ class ReadJob:
     requested: RequestedOptions
     ends_s: float | None = None
     """When the answer is due, on the monotonic clock; None: when all pages are read."""
+    wanted: Wanted = Wanted()
 
 
 @dataclass(frozen=True, slots=True)

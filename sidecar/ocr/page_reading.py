@@ -24,6 +24,7 @@ from sidecar.ocr.engine import (
     PageVerdict,
     TryFailedError,
 )
+from sidecar.ocr.receipt import PageReceipt
 from sidecar.ocr.second_opinion import is_better, is_doubtful
 from sidecar.ocr.warning_codes import WarningCode
 
@@ -72,6 +73,12 @@ class PageResult:
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
     layout: Layout | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """What was sent for the try that gave the text."""
+    picture_sha256: str | None = None
+    """Of the picture that the text was read from, where a receipt is wanted."""
+    receipt: PageReceipt | None = None
+    """What the text was read from, and by what, where that is wanted."""
 
 
 @dataclass(slots=True)
@@ -183,6 +190,8 @@ class PageReading:
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,
             layout=read.layout,
+            parameters=read.parameters,
+            picture_sha256=read.picture_sha256,
         )
 
 

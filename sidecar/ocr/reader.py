@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from sidecar.documents import document
@@ -26,12 +26,14 @@ from sidecar.ocr.engine import (
     AUTO,
     FAST_PATH,
     EngineFacts,
+    EngineModel,
     EngineTraits,
     OcrEngine,
     SecondReader,
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
+from sidecar.ocr.receipt import PageReceipt, prompted
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
@@ -106,7 +108,7 @@ class DocumentReader:
                     if task.cancelled():
                         unread.append(page.index + 1)
                     else:
-                        pages.append(await task)
+                        pages.append(self._with_receipt(job, await task, facts.library))
                         await progress.page(pages[-1])
         page_reading.raise_if_none_worked(pages, is_complete=not unread)
         return self._result(job, facts, tuple(pages), tuple(unread))
@@ -123,7 +125,9 @@ class DocumentReader:
             ) from exc
 
     async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
-        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, job.order.wants_layout)
+        inquiry = Inquiry(
+            job.pages, use_text_layer, self.policy.char_threshold, job.order.wants_layout, job.order.wants_receipt
+        )
         async with self.opening.take(job.order.document, job.order.caller):
             return await self._workers.run(
                 document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
@@ -157,8 +161,21 @@ class DocumentReader:
             return None
         return cast(SecondReader, second) if second.capability.ready else None
 
+    def _with_receipt(self, job: ReadJob, page: PageResult, library: str) -> PageResult:
+        return replace(page, receipt=self._receipt(job, page, library)) if job.order.wants_receipt else page
+
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         return with_notes(await self._page_itself(job, page, engine_order), page.notes)
+
+    def _receipt(self, job: ReadJob, page: PageResult, library: str) -> PageReceipt | None:
+        """Tell what the page's text was made from; None for a page that nobody read."""
+        if page.engine is None:
+            return None
+        if page.engine not in self.engines:
+            return PageReceipt(EngineModel(library), {})
+        engine, told = self.engines[page.engine], job.order.instructions
+        recipe, prompt_sha256 = prompted(told) if engine.traits.takes_prompt else (None, None)
+        return PageReceipt(engine.model(job.order), page.parameters, page.picture_sha256, recipe, prompt_sha256)
 
     async def _page_itself(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1

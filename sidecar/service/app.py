@@ -8,6 +8,7 @@ from aiohttp import web
 
 from sidecar.api import documents, ops
 from sidecar.api.app_keys import (
+    AUDIT,
     CALL_GATE,
     CONNECTIONS,
     DESCRIBED,
@@ -54,7 +55,10 @@ from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.admission import Quota
 from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
+from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.runtime.drain import Drain
+from sidecar.runtime.line_file import LineFile
+from sidecar.runtime.line_writer import LineWriter
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service import engines
@@ -62,7 +66,7 @@ from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
 from sidecar.service.ocr_wiring import add_reader, heap_life, profiles_life, spool_life, worker_limits, workers_life
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
-from sidecar.settings import Settings
+from sidecar.settings import MIB, Settings
 from sidecar.telemetry import Metrics
 
 _post = partial(web.post, expect_handler=invite)
@@ -96,6 +100,8 @@ OPS_ROUTES = (
     web.get("/profiles", ops.get_profiles),
 )
 
+AUDIT_END_S = 3.0
+"""How long the end waits for the audit file's last lines, in seconds: a disk that answers takes milliseconds."""
 POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4, "state": 2}
 """Threads for calls that may hang, by purpose: copies from the shared volume run in parallel, polls do not."""
 
@@ -128,6 +134,10 @@ def build_app(
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
     app.cleanup_ctx.extend([heap_life, pulse_life, spool_life, keys_life, workers_life, profiles_life])
+    if settings.audit_file:
+        lines = LineFile(settings.audit_file, settings.audit_file_mb * MIB, settings.audit_files)
+        app[AUDIT] = LineWriter(lines.append)
+        app.cleanup_ctx.append(audit_life)
     if settings.state_dir:
         app[STATE_FOLDER] = StateFolder(settings.state_dir, pools["state"])
         app.cleanup_ctx.append(state_life)
@@ -173,6 +183,13 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def audit_life(app: web.Application) -> AsyncIterator[None]:
+    """Try the audit file before anything is written into it, and write what is left at the end."""
+    app[AUDIT].start()
+    yield
+    await DaemonThread("audit-end").run(app[AUDIT].finish, AUDIT_END_S)
+
+
 async def state_life(app: web.Application) -> AsyncIterator[None]:
     """Try the state folder before anything needs it, and give its locks back at the end."""
     await app[STATE_FOLDER].open()
@@ -195,6 +212,8 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[PROFILE_STORE] = api[PROFILE_STORE]
     if CALL_GATE in api:
         app[CALL_GATE] = api[CALL_GATE]
+    if AUDIT in api:
+        app[AUDIT] = api[AUDIT]
     if STATE_FOLDER in api:
         app[STATE_FOLDER] = api[STATE_FOLDER]
     app[EMBEDDERS], app[RERANKERS] = api[EMBEDDERS], api[RERANKERS]

@@ -5,9 +5,9 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
@@ -20,6 +20,7 @@ from sidecar.errors import (
     UserPromptError,
 )
 from sidecar.ocr.engine import AUTO, RequestedOptions
+from sidecar.ocr.job import Wanted
 from sidecar.profiles.payload import (
     NO_BOOL,
     DeadlineSeconds,
@@ -35,7 +36,21 @@ from sidecar.profiles.payload import (
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
+from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody
 
+
+def _listed(value: object) -> object:
+    """Split a list that is text, as a form has it, at its commas."""
+    if isinstance(value, str):
+        return [one.strip() for one in value.split(",") if one.strip()]
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"should be a list of {', '.join(INCLUDABLE)}")
+
+
+Includable = Literal["receipt"]
+INCLUDABLE = get_args(Includable)
+Included = Annotated[list[Includable], Field(max_length=16), BeforeValidator(_listed)]
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
 
@@ -64,6 +79,14 @@ class ReadRequest(Wire):
         None, description="How long the document may take; what was read by then is the answer."
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+    include: Included | None = Field(
+        None, description="What the answer holds beside the text, as a list or with commas: `receipt`."
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what is wanted beside the text."""
+        return Wanted(**dict.fromkeys(self.include or (), True))
 
     @property
     def parameters(self) -> RuntimeParams:
@@ -227,6 +250,11 @@ def _explain(problem: ErrorDetails) -> str:
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _is_unset(value: object) -> bool:
+    """Return whether a field is left out: those that `include` asks for are, where nobody asked."""
+    return value is None
+
+
 class ResidencyBody(Wire):
     """How long the model may stay loaded, and why."""
 
@@ -287,6 +315,9 @@ class PageBody(Wire):
         None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
     )
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
+    receipt: PageReceiptBody | None = Field(
+        None, exclude_if=_is_unset, description="With `include=receipt`: what the text was made from."
+    )
 
 
 class ProfileBody(Wire):
@@ -316,6 +347,9 @@ class SummaryBody(Wire):
     residency: ResidencyBody | None
     warnings: list[str]
     ignored_fields: list[str] = Field([], description="Form fields that mean nothing here.")
+    receipt: ReceiptBody | None = Field(
+        None, exclude_if=_is_unset, description="With `include=receipt`: of the document, and the service."
+    )
 
 
 class DocumentBody(SummaryBody):

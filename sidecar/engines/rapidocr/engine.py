@@ -76,7 +76,14 @@ class RapidEngine:
         is_thai = needs_thai(order.languages, page.first_text, has_thai=self._has_thai)
         recogniser = models.recogniser(is_thai=is_thai)
         read, worked_s = await self._workers.run_timed(
-            read_page, order.document, page.index, self._limits, models.folder, recogniser, deadline_s=deadline_s
+            read_page,
+            order.document,
+            page.index,
+            self._limits,
+            models.folder,
+            recogniser,
+            order.wants_receipt,
+            deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
         done_reason = "blank" if read.blank else "stop"

@@ -24,9 +24,14 @@ UPSIDE_DOWN_SCORE = 0.9
 """From this score on, a line counts as upside down; the models' authors turn lines from the same score on."""
 
 
-def read_page(path: Path, index: int, limits: DocumentLimits, folder: Path, recogniser: Path) -> PageText:
-    """Draw one page, in colour as the models were trained, and read it, whichever way up it lies."""
-    picture = document.picture(path, index, limits, LONGEST_SIDE)
+def read_page(  # noqa: PLR0913, PLR0917 - a worker gets all it needs at once
+    path: Path, index: int, limits: DocumentLimits, folder: Path, recogniser: Path, digested: bool = False
+) -> PageText:
+    """Draw one page, in colour as the models were trained, and read it, whichever way up it lies.
+
+    ``digested``: also tell the SHA-256 of the picture.
+    """
+    picture = document.picture(path, index, limits, LONGEST_SIDE, digested=digested)
     if picture.blank:
         return PageText("", blank=True)
     try:
@@ -37,7 +42,9 @@ def read_page(path: Path, index: int, limits: DocumentLimits, folder: Path, reco
         raise EngineFailedError("RapidOCR failed on this page") from exc
     degrees = degrees_to_upright(found, upside_down)
     text = compose_sara_am(trim(arrange(found, degrees)))
-    return PageText(text, confidence=confidence(found) if found else None, rotation=degrees)
+    return PageText(
+        text, confidence=confidence(found) if found else None, rotation=degrees, picture_sha256=picture.sha256
+    )
 
 
 @functools.lru_cache(maxsize=READERS_KEPT)

@@ -104,6 +104,7 @@ class TesseractEngine:
             self._limits,
             order.languages,
             self._require().tessdata_dir,
+            order.wants_receipt,
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY

@@ -1,6 +1,7 @@
 """Reads a page with Tesseract, in a worker process, which loads each language set's model once."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,14 +50,20 @@ def preload() -> None:
     network.load_weights()
 
 
-def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
-    """Draw one page and read it, rotated if it lies sideways or upside down; a long one is read in pieces."""
+def read_page(  # noqa: PLR0913, PLR0917 - a worker gets all it needs at once
+    path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path, digested: bool = False
+) -> PageText:
+    """Draw one page and read it, rotated if it lies sideways or upside down; a long one is read in pieces.
+
+    ``digested``: also tell the SHA-256 of the grey pixels that were drawn.
+    """
     page = document.render(path, index, limits)
     if raster.is_blank(page):
         return PageText("", blank=True)
     shown = [piece for piece in pieces(page) if piece is page or not raster.is_blank(piece)]
     way = _Way(thai_first(languages), tessdata_dir)
-    return joined([_read_piece(piece, way) for piece in shown])
+    read = joined([_read_piece(piece, way) for piece in shown])
+    return replace(read, picture_sha256=hashlib.sha256(page.pixels).hexdigest()) if digested else read
 
 
 def joined(read: Sequence[PageText]) -> PageText:

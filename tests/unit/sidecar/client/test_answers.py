@@ -9,6 +9,7 @@ import pytest
 from sidecar.client import answers
 from sidecar.client.failures import BusyError, ServiceError, UnauthorizedError, parse_error
 from sidecar.wire import ocr, retrieval, status
+from sidecar.wire.receipts import receipt
 
 PAGE = {"event": "page", "page": 3, "text": "a"}
 
@@ -21,8 +22,10 @@ PAIRS = [
     (answers.Embeddings, retrieval.EmbedManyBody),
     (answers.Opened, ocr.DocumentEvent),
     (answers.Page, ocr.PageBody),
+    (answers.PageReceipt, receipt.PageReceiptBody),
     (answers.ProfileUsed, ocr.ProfileBody),
     (answers.Ranking, retrieval.RerankBody),
+    (answers.Receipt, receipt.ReceiptBody),
     (answers.Residency, ocr.ResidencyBody),
     (answers.SparseVector, retrieval.SparseBody),
     (answers.Summary, ocr.SummaryBody),
