@@ -1,5 +1,7 @@
 """Documents over HTTP, `/ocr-upload` and `/ocr`: receive, parse, call the use case, answer."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from sidecar.api import deliver, reading, receive
@@ -57,7 +59,7 @@ async def _stream(request: web.Request, one: Arrived) -> web.StreamResponse:
     streamed = StreamedAnswer(request, one.answer, request.app[SETTINGS].receive_timeout_s)
     try:
         async with request.app[DRAIN].document():
-            result = await request.app[READER].read(one.job, streamed)
+            result = await request.app[READER].read(replace(one.job, streams=True), streamed)
             one.held.close()
             one.answer.count(result)
             await streamed.done(result)

@@ -127,6 +127,7 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
         instructions,
         asked.active_profile,
         caller_of(request),
+        wants_layout=asked.wanted.layout,
         wants_receipt=asked.wanted.receipt or AUDIT in app,
     )
     deadline_s = instructions.deadline_s or settings.deadline_s

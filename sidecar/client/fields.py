@@ -33,7 +33,7 @@ class ReadFields(TypedDict, total=False):
     repeat_penalty: float | None
     max_tokens: int | None
     include: str | Iterable[str] | None
-    """What the answer holds beside the text: ``"receipt"``."""
+    """What the answer holds beside the text: ``"words"``, ``"blocks"``, ``"image"``, ``"receipt"``."""
 
 
 JOINED_BY = {"pages": ",", "languages": "+", "include": ","}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sidecar.documents.layers.thai_text import Repair
 from sidecar.errors import SidecarError
 from sidecar.evidence.layout import Layout
+from sidecar.evidence.packed import Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class PageFacts:
     implausible_layer: bool = False
     notes: tuple[str, ...] = ()
     """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
-    layout: Layout | None = None
+    layout: Packed[Layout] | None = None
     """The words of ``text`` with their places, where they were wanted."""
 
 

@@ -14,6 +14,8 @@ from sidecar.errors import (
     SidecarError,
 )
 from sidecar.evidence.layout import Layout
+from sidecar.evidence.packed import Packed
+from sidecar.evidence.page import Page
 from sidecar.ocr.engine import (
     FAST_PATH,
     MIXED,
@@ -71,7 +73,7 @@ class PageResult:
     """What was mended in the text layer that the text comes from."""
     second_opinion: str | None = None
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
-    layout: Layout | None = None
+    layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
     parameters: Mapping[str, object] = field(default_factory=dict)
     """What was sent for the try that gave the text."""
@@ -79,6 +81,10 @@ class PageResult:
     """Of the picture that the text was read from, where a receipt is wanted."""
     receipt: PageReceipt | None = None
     """What the text was read from, and by what, where that is wanted."""
+    structured: Packed[Page] | None = None
+    """The page with the blocks that it alone tells, where each page is told by itself."""
+    structure_failed: bool = False
+    """Whether that was wanted, and could not be told."""
 
 
 @dataclass(slots=True)
@@ -299,6 +305,8 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         yield WarningCode.NUMERALS_DOUBTFUL
     if any(page.languages_unread for page in pages):
         yield WarningCode.LANGUAGES_UNREAD
+    if any(page.structure_failed for page in pages):
+        yield WarningCode.BLOCKS_MISSING
 
 
 def _was_retried(page: PageResult) -> bool:

@@ -4,6 +4,7 @@ Knows engines by their protocol alone, and knows no HTTP.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from sidecar.errors import (
     GpuPressureError,
     UnreadableDocumentError,
 )
+from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr import page_reading, page_tries
 from sidecar.ocr.document_warnings import document_warnings
@@ -33,14 +35,20 @@ from sidecar.ocr.engine import (
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
-from sidecar.ocr.receipt import PageReceipt, prompted
+from sidecar.ocr.receipt import PageReceipt, receipt_of
+from sidecar.ocr.structuring import structure, to_structure
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+STRUCTURE_SHARE, STRUCTURE_S = 0.1, 5.0
+"""The share of a document's time, and the seconds, that are kept for its structure at most: 3,000 pages take less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +109,18 @@ class DocumentReader:
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
+            pages_end_s = _pages_end(job)
             async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
                 for page, task in zip(facts.pages, tasks, strict=True):
-                    if not await _is_done(task, job.ends_s):
+                    if not await _is_done(task, pages_end_s):
                         await _stop(tasks)
                     if task.cancelled():
                         unread.append(page.index + 1)
                     else:
-                        pages.append(self._with_receipt(job, await task, facts.library))
-                        await progress.page(pages[-1])
-        page_reading.raise_if_none_worked(pages, is_complete=not unread)
-        return self._result(job, facts, tuple(pages), tuple(unread))
+                        pages.append(await self._told(job, self._with_receipt(job, facts, await task), progress))
+            page_reading.raise_if_none_worked(pages, is_complete=not unread)
+            result = self._result(job, facts, tuple(pages), tuple(unread))
+            return result if job.streams else await self._structured(job, result)
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
@@ -161,21 +170,16 @@ class DocumentReader:
             return None
         return cast(SecondReader, second) if second.capability.ready else None
 
-    def _with_receipt(self, job: ReadJob, page: PageResult, library: str) -> PageResult:
-        return replace(page, receipt=self._receipt(job, page, library)) if job.order.wants_receipt else page
+    def _with_receipt(self, job: ReadJob, facts: DocumentFacts, page: PageResult) -> PageResult:
+        """Add what the page's text was made from, where that is wanted and anybody read it."""
+        if page.engine is None or not job.order.wants_receipt:
+            return page
+        engine = self.engines.get(page.engine)
+        sheet = receipt_of(engine, job.order, page.parameters, page.picture_sha256) if engine else None
+        return replace(page, receipt=sheet or PageReceipt(EngineModel(facts.library), {}))
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         return with_notes(await self._page_itself(job, page, engine_order), page.notes)
-
-    def _receipt(self, job: ReadJob, page: PageResult, library: str) -> PageReceipt | None:
-        """Tell what the page's text was made from; None for a page that nobody read."""
-        if page.engine is None:
-            return None
-        if page.engine not in self.engines:
-            return PageReceipt(EngineModel(library), {})
-        engine, told = self.engines[page.engine], job.order.instructions
-        recipe, prompt_sha256 = prompted(told) if engine.traits.takes_prompt else (None, None)
-        return PageReceipt(engine.model(job.order), page.parameters, page.picture_sha256, recipe, prompt_sha256)
 
     async def _page_itself(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
@@ -193,6 +197,34 @@ class DocumentReader:
             with suppress(asyncio.CancelledError):  # at the document's deadline the first reading stands
                 await page_tries.give_second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
+
+    async def _told(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
+        """Tell of a page; where each is told by itself, tell what it alone says of its structure, and keep no word."""
+        if not (job.streams and job.order.wants_layout):
+            await progress.page(page)
+            return page
+        structured = await self._structure(job, [page])
+        await progress.page(replace(page, structured=structured.packed[0] if structured else None))
+        return replace(page, layout=None, structure_failed=structured is None)
+
+    async def _structured(self, job: ReadJob, result: DocumentResult) -> DocumentResult:
+        """Add the structure of the whole document, where it is wanted; else say that it could not be told."""
+        if not job.order.wants_layout:
+            return result
+        structured = await self._structure(job, result.pages)
+        if structured is None:
+            return replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
+        return replace(result, structured=structured)
+
+    async def _structure(self, job: ReadJob, pages: Sequence[PageResult]) -> PackedPages | None:
+        """Have a worker tell the structure of pages, until the job's end; None if it cannot: the text is the answer."""
+        work = to_structure(pages, job.order.languages)
+        try:
+            return await _due(job, self._workers.run(structure, work, deadline_s=self.policy.open_timeout_s))
+        except Exception as exc:
+            is_bug = not isinstance(exc, DeadlineError | WorkerDiedError)
+            log.warning("the structure of a document could not be told", exc_info=exc if is_bug else None)
+            return None
 
     def _result(
         self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...], unread: tuple[int, ...]
@@ -240,6 +272,13 @@ async def _due(job: ReadJob, call: Awaitable[T]) -> T:
             return await call
     except TimeoutError as exc:
         raise DeadlineError(page_reading.NOTHING_READ) from exc
+
+
+def _pages_end(job: ReadJob) -> float | None:
+    """Return when the pages must be read: at the job's end, less the time that their structure may take."""
+    if job.ends_s is None or not job.order.wants_layout:
+        return job.ends_s
+    return job.ends_s - min(STRUCTURE_S, STRUCTURE_SHARE * max(0, job.ends_s - time.monotonic()))
 
 
 async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:

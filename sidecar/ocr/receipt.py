@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.ocr.engine import EngineModel
+from sidecar.ocr.engine import EngineModel, OcrEngine, ReadOrder
 from sidecar.profiles import prompt
-from sidecar.profiles.precedence import Instructions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,10 @@ class PageReceipt:
     prompt_sha256: str | None = None
 
 
-def prompted(instructions: Instructions) -> tuple[str, str]:
-    """Return the recipe, and the SHA-256 of the prompt, of a reader that follows profiles."""
-    return instructions.recipe.name, prompt.digest(instructions)
+def receipt_of(
+    engine: OcrEngine, order: ReadOrder, parameters: Mapping[str, object], picture_sha256: str | None = None
+) -> PageReceipt:
+    """Return the receipt of a page that this engine read, with what was sent."""
+    told = order.instructions
+    recipe, prompt_sha256 = (told.recipe.name, prompt.digest(told)) if engine.traits.takes_prompt else (None, None)
+    return PageReceipt(engine.model(order), parameters, picture_sha256, recipe, prompt_sha256)

@@ -23,7 +23,7 @@ class LineWriter:
         self._waiting: deque[bytes] = deque()
         self._in_hand = 0
         self._changed = threading.Condition()
-        self._ending = False
+        self._ends_s: float | None = None
         self.lost = 0
         """Lines that were not written, and will not be."""
         self.failure: str | None = None
@@ -47,13 +47,16 @@ class LineWriter:
                 self._lose(len(lines) - room, "the disk does not keep up")
             self._changed.notify_all()
 
-    def finish(self, within_s: float) -> None:
-        """Wait until all lines are written, or for so long. Blocks."""
-        ends_s = time.monotonic() + within_s
+    def end(self, within_s: float) -> None:
+        """Say that no line comes any more, and how long those that wait have left."""
         with self._changed:
-            self._ending = True
+            self._ends_s = time.monotonic() + within_s
             self._changed.notify_all()
-            while self.waiting and self._changed.wait(max(0, ends_s - time.monotonic())):
+
+    def finish(self) -> None:
+        """Wait until all lines are written, or the time that :meth:`end` gave is over. Blocks."""
+        with self._changed:
+            while self.waiting and self._changed.wait(max(0, (self._ends_s or 0) - time.monotonic())):
                 pass
             if self.waiting:
                 self._lose(self.waiting, "the disk did not answer before the end")
@@ -80,7 +83,7 @@ class LineWriter:
     def _next(self) -> list[bytes]:
         """Wait for lines, and take them in hand; none: it has ended."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ending)
+            self._changed.wait_for(lambda: self._waiting or self._ends_s is not None)
             count = min(BATCH, len(self._waiting))
             lines = [self._waiting.popleft() for _ in range(count)]
             self._in_hand = count

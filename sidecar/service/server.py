@@ -10,7 +10,7 @@ from sidecar.api.dialects.dialect import Dialect
 from sidecar.api.dialects.registry import DIALECTS
 from sidecar.documents.upload_folder import OpenFile
 from sidecar.documents.upload_paths import open_upload
-from sidecar.service.app import AUDIT_END_S, build_app, build_ops_app
+from sidecar.service.app import build_app, build_ops_app
 from sidecar.service.engines import ENGINES, EngineFactory
 from sidecar.service.listener import HANDSHAKE_S, PortLimits, affordable, raise_descriptors
 from sidecar.service.ocr_wiring import WORKERS_END_S
@@ -34,7 +34,7 @@ idle."""
 LAST_REFUSAL_S = 1.0
 """How long, in seconds, a connection opened at the last moment may still send a request, to be told of the stop."""
 PORTS = 2
-CLOSING_S = HANDSHAKE_S + LAST_REFUSAL_S + READ_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S + AUDIT_END_S
+CLOSING_S = HANDSHAKE_S + LAST_REFUSAL_S + READ_S + PORTS * 2 * CLOSE_S + LAST_BATCH_S + WORKERS_END_S
 """Longest duration of the stop after the grace for documents in work, in seconds: the sum of all its phases."""
 
 

@@ -48,7 +48,7 @@ def _listed(value: object) -> object:
     raise ValueError(f"should be a list of {', '.join(INCLUDABLE)}")
 
 
-Includable = Literal["receipt"]
+Includable = Literal["words", "blocks", "image", "receipt"]
 INCLUDABLE = get_args(Includable)
 Included = Annotated[list[Includable], Field(max_length=16), BeforeValidator(_listed)]
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
@@ -80,7 +80,9 @@ class ReadRequest(Wire):
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
     include: Included | None = Field(
-        None, description="What the answer holds beside the text, as a list or with commas: `receipt`."
+        None,
+        description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`, "
+        "`receipt`.",
     )
 
     @property

@@ -35,6 +35,11 @@ def started(disk, **limits) -> LineWriter:
     return writer
 
 
+def finish(writer, within_s: float) -> None:
+    writer.end(within_s)
+    writer.finish()
+
+
 def until(holds) -> None:
     ends_s = time.monotonic() + 10
     while not holds():
@@ -47,7 +52,7 @@ def test_lines_are_written_in_their_order_before_the_end(disk):
     lines = [f"{number}\n".encode() for number in range(5000)]
     for line in lines:
         writer.put([line])
-    writer.finish(10)
+    finish(writer, 10)
     assert disk.content == b"".join(lines)
     assert (writer.waiting, writer.lost, writer.failure) == (0, 0, None)
 
@@ -78,7 +83,7 @@ def test_lines_that_wait_for_a_disk_are_bounded(disk):
     writer.put([b"%d\n" % number for number in range(5)])
     assert (writer.waiting, writer.lost) == (3, 2)
     disk.answers.set()
-    writer.finish(10)
+    finish(writer, 10)
     assert disk.content == b"0\n1\n2\n"
 
 
@@ -87,7 +92,7 @@ def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(disk):
     writer = started(disk)
     writer.put([b"one\n"])
     began_s = time.monotonic()
-    writer.finish(0.1)
+    finish(writer, 0.1)
     assert time.monotonic() - began_s < 5
     assert writer.lost == 1
     disk.answers.set()
