@@ -8,16 +8,18 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter, ImageFont
 
 from bench.quality.made import ENGLISH, GOODS
 from tools.numerals.fonts import find_fonts
 from tools.numerals.pages import ITEMS, PROSE, Look, draw_page, numeral_lines
 
 LINES = 12
-A4_INCHES = 8.27
+SET_POINTS = 450
+"""Width of the lines at most: A4 less its margins."""
 
 
 class Part(StrEnum):
@@ -127,11 +129,18 @@ def make_graded(part: Part, number: int) -> GradedPage:
     lines, languages = KINDS[kind]
     grade = _grade(part, dice)
     families = _FAMILIES[part][0 if kind.startswith("thai") else 1]
-    look = Look(dice.choice(find_fonts(families)), dice.choice((10, 12, 14)), grade.dpi)
-    drawn = draw_page(lines(dice), [], look)
+    font, points, written = dice.choice(find_fonts(families)), dice.choice((10, 12, 14)), lines(dice)
+    drawn = draw_page(written, [], Look(font, _fitting(points, font, written), grade.dpi))
     out = io.BytesIO()
     damaged(drawn.image, grade, number).save(out, "PNG", dpi=(grade.dpi, grade.dpi))
     return GradedPage(f"{part}-{number}-{kind}.png", out.getvalue(), "\n".join(drawn.lines), languages, grade)
+
+
+def _fitting(points: int, font: Path, lines: Sequence[str]) -> int:
+    """Return a size of type at which no line runs off the page: what is cut off is no error of who reads it."""
+    while max(ImageFont.truetype(str(font), points).getlength(line) for line in lines) > SET_POINTS:
+        points -= 1
+    return points
 
 
 def _grade(part: Part, dice: random.Random) -> Grade:
