@@ -648,6 +648,21 @@ class Settings(BaseModel):
         description="Bytes of all files of `POST /v1/files` together; beyond that a file gets 429. A quarter of "
         "OCR_MAX_SPOOL_BYTES, so that files which nobody reads leave room for documents.",
     )
+    quality_low: float = Field(
+        0.85,
+        alias="OCR_QUALITY_LOW",
+        ge=0,
+        le=1,
+        description="Score of a page, 0 to 1, below which its `quality` is `low`: somebody should look at it. The "
+        "default was measured (docs/quality.md).",
+    )
+    quality_high: float = Field(
+        0.95,
+        alias="OCR_QUALITY_HIGH",
+        ge=0,
+        le=1,
+        description="Score of a page from which on its `quality` is `high`; between both it is `medium`. Likewise.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
     )

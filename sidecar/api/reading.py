@@ -29,6 +29,7 @@ from sidecar.api.app_keys import (
 from sidecar.documents.page_selection import PageRequest, parse_pages
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import UnknownProfileError
+from sidecar.evidence.agreement import Verify
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.job import DocumentResult, ReadJob
 from sidecar.profiles.payload import Profile
@@ -116,7 +117,14 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
     instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
-        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
+        Overrides(
+            asked.parameters,
+            asked.system_prompt,
+            asked.user_prompt,
+            asked.tags,
+            asked.deadline_seconds,
+            Verify(asked.verify) if asked.verify else None,
+        ),
         app[RECIPES],
     )
     languages = asked.languages or settings.languages

@@ -7,6 +7,7 @@ service says what is accepted.
 from sidecar.client.answers import (
     Attempt,
     Correction,
+    Disagreement,
     Document,
     Embedding,
     Embeddings,
@@ -15,12 +16,14 @@ from sidecar.client.answers import (
     Page,
     PageReceipt,
     ProfileUsed,
+    Quality,
     Ranking,
     Receipt,
     Residency,
     SparseVector,
     Summary,
     TextLayer,
+    Verification,
 )
 from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.blocking import Client
@@ -43,6 +46,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Correction",
+    "Disagreement",
     "Document",
     "Embedding",
     "Embeddings",
@@ -51,6 +55,7 @@ __all__ = [
     "Page",
     "PageReceipt",
     "ProfileUsed",
+    "Quality",
     "Ranking",
     "ReadFields",
     "Receipt",
@@ -62,4 +67,5 @@ __all__ = [
     "TimedOutError",
     "UnauthorizedError",
     "UnreachableError",
+    "Verification",
 ]

@@ -82,6 +82,31 @@ class Receipt(Answer):
     read_at: datetime | None = None
 
 
+class Disagreement(Answer):
+    """What two readers of a page read differently; None: nothing is there."""
+
+    mine: str | None = None
+    other: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
+class Verification(Answer):
+    """What came of holding a page against another engine's reading of it."""
+
+    outcome: str = ""
+    engine: str | None = None
+    duration_ms: int = 0
+    reason: str | None = None
+
+
+class Quality(Answer):
+    """How sure a page's text is, 0 to 1; ``verdict`` is ``high``, ``medium`` or ``low``."""
+
+    score: float = 0
+    origin: str = ""
+    verdict: str = ""
+
+
 class Page(Answer):
     """One page, with its number from 1; a page without text because of an error has its code in ``error``."""
 
@@ -102,6 +127,9 @@ class Page(Answer):
     text_layer: TextLayer | None = None
     corrections: list[Correction] = []
     numerals_doubtful: bool = False
+    quality: Quality | None = None
+    verification: Verification | None = None
+    disagreements: list[Disagreement] = []
     second_opinion: str | None = None
     error: str | None = None
     receipt: PageReceipt | None = None

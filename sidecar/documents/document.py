@@ -19,6 +19,7 @@ from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePic
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
+from sidecar.evidence.confidence import of_text
 
 PDF_HEADER_BYTES = 1024
 """A PDF header may have this many bytes before it: Acrobat accepts that, and the contract promises it."""
@@ -173,7 +174,8 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
         says_something = layer is not None and bool(layer.text.strip())
         if layer and says_something and reads_like_text(layer):
             notes = document.undrawn_notes(index)
-            return PageFacts(index, clean(layer.text), repaired=layer.repaired, notes=notes)
+            text = clean(layer.text)
+            return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)

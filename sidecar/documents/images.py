@@ -17,9 +17,10 @@ from sidecar.documents.pages import PageImage, PagePicture
 from sidecar.documents.pictures import jpeg, pixels
 from sidecar.documents.pictures.frames import REDUCED, Frame, pages_of
 from sidecar.documents.pictures.lines import WANTED_HEIGHT, line_height
-from sidecar.documents.pictures.scaling import Scaling, at_most, plan_fitting, plan_scaling
+from sidecar.documents.pictures.scaling import Scaling, at_most, paper_points, plan_fitting, plan_scaling
 from sidecar.documents.raster import page_image
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
+from sidecar.evidence.placement import Placement
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 MAX_FRAMES = 3000
@@ -130,7 +131,9 @@ class Images:
         scaling = plan_scaling(grey.size, claimed, dpi, self._max_page_pixels)
         if scaling.x > 1 and (height := line_height(grey)):
             scaling = at_most(scaling, WANTED_HEIGHT / height)
-        return page_image(_scaled(grey, scaling), scaling.dpi)
+        scaled = _scaled(grey, scaling)
+        placement = Placement.filling(paper_points(grey.size, claimed), scaled.size)
+        return page_image(scaled, scaling.dpi, placement)
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Decode one page in colour, upright, with at most this many pixels on its longest side."""
@@ -139,7 +142,7 @@ class Images:
             claimed = _claimed_dpi(self._image)
             upright = pixels.colour(self._upright())
         scaling = plan_fitting(upright.size, claimed, longest_side)
-        return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
+        return raster.page_picture(_scaled(upright, scaling), scaling.dpi, paper_points(upright.size, claimed))
 
     def anchors(self, index: int) -> str:
         """Tell the page's size: an image has no text layer."""

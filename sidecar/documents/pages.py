@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from sidecar.documents.layers.thai_text import Repair
 from sidecar.errors import SidecarError
+from sidecar.evidence.confidence import Certainty
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
+from sidecar.evidence.placement import UNPLACED, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,7 @@ class PageImage:
     height: int
     dpi: int
     pixels: bytes = field(repr=False)
+    placement: Placement = UNPLACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class PagePicture:
     """Whether it shows only background and specks: models invent text for such pages."""
     anchors: str = field(default="", repr=False)
     """The page's size, and where its text stands; empty where nobody asked for it."""
+    placement: Placement = UNPLACED
     sha256: str | None = None
     """Of the PNG file, in hex, where somebody asked for it."""
 
@@ -47,6 +51,8 @@ class PageFacts:
     error: SidecarError | None = None
     repaired: tuple[Repair, ...] = ()
     implausible_layer: bool = False
+    certainty: Certainty | None = None
+    """How far ``text`` looks like text."""
     notes: tuple[str, ...] = ()
     """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
     layout: Packed[Layout] | None = None

@@ -25,6 +25,7 @@ from sidecar.errors import (
     PageUnreadableError,
     UnreadableDocumentError,
 )
+from sidecar.evidence.placement import Placement
 
 PLACEHOLDER = "please wait"
 """How the page begins that forms of Adobe LiveCycle show in other programs."""
@@ -157,7 +158,8 @@ class Pdf:
         """Draw a page in grey at about ``dpi`` dots per inch, rotated as the file says."""
         with self._page(index) as page:
             drawing = self._drawing(page, index, dpi)
-            drawn = raster.page_image(page.render(scale=drawing.scale, grayscale=True).to_pil(), drawing.dpi)
+            image = page.render(scale=drawing.scale, grayscale=True).to_pil()
+            drawn = raster.page_image(image, drawing.dpi, Placement.filling(page.get_size(), image.size))
             _check_decoded(page, index, blank=raster.is_blank(drawn))
             return drawn
 
@@ -168,7 +170,7 @@ class Pdf:
             width, height = page.get_size()
             scale = raster.fitted(width, height, longest_side)
             dpi = max(1, round(scale * planned.points_per_inch))
-            drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
+            drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi, (width, height))
             _check_decoded(page, index, blank=drawn.blank)
             return drawn
 

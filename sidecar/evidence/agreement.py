@@ -57,7 +57,7 @@ _ALIKE = {**DIGITS, **str.maketrans("\u2010\u2011\u2012\u2013\u2014\u2212\u2018\
 _NUMBER = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z]|[.,/:-](?=[0-9A-Za-z]))*")
 """Amounts, dates and identifiers; letters of other scripts end one, since Thai writes no spaces."""
 _WORD = re.compile(r"\S+")
-_AROUND = ".,;:()[]{}<>\"'!?-/|_*…"
+_AROUND = ".,;:()[]{}<>\"'!?-/|_*#`…"
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"\s+")
 MAX_TOKENS = 3000
@@ -88,6 +88,11 @@ def disagreements(mine: Reading, other: Reading, verify: Verify) -> tuple[Disagr
         return None
     found = _Comparison(ours, theirs, _squeezed(mine.text), _squeezed(other.text)).found()
     return tuple(one for one in found if one.mine or one.other)[:MAX_LISTED]
+
+
+def count_tokens(reading: Reading, verify: Verify) -> int:
+    """Count what is compared of a reading."""
+    return len(_tokens(reading, verify))
 
 
 def is_blind(mine: str, other: str) -> bool:

@@ -4,6 +4,8 @@ The figure is the share of the text whose reader is sure of it, and that looks l
 from bad ones was measured (docs/quality.md).
 """
 
+import functools
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -81,8 +83,8 @@ class Quality:
 class QualityLimits:
     """Below ``low`` a page is low; from ``high`` on it is high."""
 
-    low: float
-    high: float
+    low: float = 0.85
+    high: float = 0.95
 
 
 SURE = 85
@@ -101,6 +103,12 @@ def certainty(words: Iterable[tuple[str, float]], text: str, sure: float = SURE)
     told = [(sum(map(len, word.split())), confidence) for word, confidence in words]
     unsure = sum(length for length, confidence in told if confidence < sure)
     return Certainty(Origin.WORDS, sum(length for length, _ in told), unsure, fragments(text))
+
+
+def joined_certainty(pieces: Iterable[Certainty | None]) -> Certainty | None:
+    """Return that of the pieces of a page together; None if nothing is known of any."""
+    told = [one for one in pieces if one]
+    return functools.reduce(operator.add, told) if told else None
 
 
 def of_text(text: str) -> Certainty:

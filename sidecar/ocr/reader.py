@@ -20,9 +20,11 @@ from sidecar.errors import (
     GpuPressureError,
     UnreadableDocumentError,
 )
+from sidecar.evidence.agreement import Verify
 from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr import page_reading, page_tries
+from sidecar.ocr.checks.check import Checker, to_check
 from sidecar.ocr.document_warnings import document_warnings
 from sidecar.ocr.engine import (
     AUTO,
@@ -34,7 +36,7 @@ from sidecar.ocr.engine import (
     SecondReader,
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
-from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
+from sidecar.ocr.page_reading import PageReading, PageResult, judged, with_notes
 from sidecar.ocr.receipt import PageReceipt, receipt_of
 from sidecar.ocr.structuring import structure, to_structure
 from sidecar.ocr.text import join_pages, trim
@@ -76,6 +78,7 @@ class DocumentReader:
         self._limits = limits
         self.policy = policy
         self.admission = admission
+        self._checker = Checker(engines.values(), workers, admission)
         self.opening = FairSlots(workers.limits.count)
         """Documents are opened in turn between callers: whoever sends a hundred does not fill the workers' queue."""
 
@@ -105,7 +108,7 @@ class DocumentReader:
         facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
-        with self.admission.admit(to_read, job.order.caller):
+        with self.admission.admit(to_read + _checks(job, facts), job.order.caller):
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
@@ -179,7 +182,10 @@ class DocumentReader:
         return replace(page, receipt=sheet or PageReceipt(EngineModel(facts.library), {}))
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
-        return with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        read = with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        if to_check(read, job.order.instructions.verify):
+            read = await self._checker.check(read, job.order)
+        return judged(read, self.policy.quality)
 
     async def _page_itself(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
@@ -187,7 +193,10 @@ class DocumentReader:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if engine_order is None or not _needs_engine(page):
             text = trim(page.text or "")
-            return PageResult(number, text, FAST_PATH, 0, blank=page.blank, repaired=page.repaired, layout=page.layout)
+            sure = page.certainty
+            return PageResult(
+                number, text, FAST_PATH, 0, blank=page.blank, repaired=page.repaired, layout=page.layout, certainty=sure
+            )
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
             await page_tries.try_engine(engine, job.order, page.index, reading, self.admission)
@@ -286,6 +295,13 @@ async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
     left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
     done, _ = await asyncio.wait([task], timeout=left_s)
     return bool(done)
+
+
+def _checks(job: ReadJob, facts: DocumentFacts) -> int:
+    """Count the readings that checks may take, beside those of the pages themselves."""
+    if job.order.instructions.verify is Verify.NONE:
+        return 0
+    return sum(not page.blank and page.error is None for page in facts.pages)
 
 
 def _needs_engine(page: PageFacts) -> bool:

@@ -29,6 +29,7 @@ from sidecar.profiles.payload import (
     RuntimeParams,
     Temperature,
     TopP,
+    VerifyName,
     check_system_prompt,
     check_tag_names,
     fold_user_prompt,
@@ -79,6 +80,9 @@ class ReadRequest(Wire):
         None, description="How long the document may take; what was read by then is the answer."
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+    verify: VerifyName | None = Field(
+        None, description="What of each page is held against another engine's reading of it."
+    )
     include: Included | None = Field(
         None,
         description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`, "
@@ -291,6 +295,33 @@ class CorrectionBody(Wire):
     corrected: str = Field(description="As it stands in the text.")
 
 
+class DisagreementBody(Wire):
+    """What two readers of a page read differently; null: nothing is there."""
+
+    mine: str | None = Field(description="As it stands in the text.")
+    other: str | None = Field(description="As the other engine read it.")
+    box: tuple[float, float, float, float] | None = Field(
+        description="Left, top, right and bottom edge in points from the page's top left corner, if known."
+    )
+
+
+class VerificationBody(Wire):
+    """What came of holding a page against another engine's reading of it."""
+
+    outcome: str = Field(description="`agrees`, `differs` or `unverified`.")
+    engine: str | None = Field(description="The other engine.")
+    duration_ms: int
+    reason: str | None = Field(description="Why it is unverified.")
+
+
+class QualityBody(Wire):
+    """How sure a page's text is."""
+
+    score: float = Field(description="0 to 1.")
+    origin: str = Field(description="What the score was made from: `words`, `tokens`, `text`, `agreement`, with `+`.")
+    verdict: str = Field(description="`high`, `medium` or `low`.")
+
+
 class PageBody(Wire):
     """One page of the answer; `page` counts from 1."""
 
@@ -313,6 +344,9 @@ class PageBody(Wire):
     text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
     corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
     numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
+    quality: QualityBody | None = Field(None, description="How sure the text is; null where nothing is known.")
+    verification: VerificationBody | None = Field(None, description="Where `verify` was asked for.")
+    disagreements: list[DisagreementBody] = Field([], description="What another engine read differently.")
     second_opinion: str | None = Field(
         None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
     )

@@ -17,7 +17,7 @@ from sidecar.runtime.workers.pool import WorkerPool
 class RapidEngine:
     """A :class:`sidecar.ocr.engine.SecondReader` that draws and reads each page in one worker task."""
 
-    traits = EngineTraits("rapidocr", takes_languages=True, gives_opinions=True)
+    traits = EngineTraits("rapidocr", takes_languages=True, gives_opinions=True, may_check=True)
 
     def __init__(self, workers: WorkerPool, limits: DocumentLimits, models: RapidModels | None) -> None:
         self._workers = workers

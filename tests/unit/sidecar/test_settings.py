@@ -66,6 +66,8 @@ SETTINGS = [
     ("OCR_SHUTDOWN_SECONDS", "shutdown_s", 20, "0", 0),
     ("OCR_SPOOL_DIR", "spool_dir", None, "/var/spool/ocr", Path("/var/spool/ocr")),
     ("OCR_MAX_SPOOL_BYTES", "max_spool_bytes", 4096 * MIB, "1048576", MIB),
+    ("OCR_QUALITY_LOW", "quality_low", 0.85, "0.5", 0.5),
+    ("OCR_QUALITY_HIGH", "quality_high", 0.95, "1", 1),
     ("OCR_LOG_LEVEL", "log_level", "info", "debug", "debug"),
     ("OCR_AUDIT_FILE", "audit_file", None, "/audit/pages", Path("/audit/pages")),
     ("OCR_AUDIT_FILE_MB", "audit_file_mb", 100, "1", 1),

@@ -17,6 +17,7 @@ PAGE = {"event": "page", "page": 3, "text": "a"}
 PAIRS = [
     (answers.Attempt, ocr.AttemptBody),
     (answers.Correction, ocr.CorrectionBody),
+    (answers.Disagreement, ocr.DisagreementBody),
     (answers.Document, ocr.DocumentBody),
     (answers.Embedding, retrieval.EmbeddingBody),
     (answers.Embeddings, retrieval.EmbedManyBody),
@@ -24,12 +25,14 @@ PAIRS = [
     (answers.Page, ocr.PageBody),
     (answers.PageReceipt, receipt.PageReceiptBody),
     (answers.ProfileUsed, ocr.ProfileBody),
+    (answers.Quality, ocr.QualityBody),
     (answers.Ranking, retrieval.RerankBody),
     (answers.Receipt, receipt.ReceiptBody),
     (answers.Residency, ocr.ResidencyBody),
     (answers.SparseVector, retrieval.SparseBody),
     (answers.Summary, ocr.SummaryBody),
     (answers.TextLayer, ocr.TextLayerBody),
+    (answers.Verification, ocr.VerificationBody),
     (answers.Health, status.HealthBody),
 ]
 THEIRS = dict(PAIRS)
