@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sidecar import __version__
 from sidecar.api.app_keys import (
+    AUDIT,
     CALL_GATE,
     DESCRIBED,
     DRAIN,
@@ -122,6 +123,7 @@ async def get_readyz(request: web.Request) -> web.Response:
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
         "sandbox": request.app[WORKERS].confined_by,
         "state": _state(request.app),
+        "audit": _audit(request.app),
         "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
@@ -134,6 +136,18 @@ def _state(app: web.Application) -> dict[str, str | None]:
         return {"state": "off", "reason": None}
     failure = app[STATE_FOLDER].failure
     return {"state": "failed" if failure else "ready", "reason": failure}
+
+
+def _audit(app: web.Application) -> dict[str, object]:
+    """Tell whether the audit file is written, and how many lines are missing in it."""
+    if AUDIT not in app:
+        return {"state": "off", "reason": None, "lostLines": 0}
+    writer = app[AUDIT]
+    return {
+        "state": "failed" if writer.failure else "ready",
+        "reason": writer.failure,
+        "lostLines": writer.lost,
+    }
 
 
 def _lease(app: web.Application) -> dict[str, object]:

@@ -3,6 +3,8 @@
 Everything here runs in worker processes, on a file in the spool; nothing here knows HTTP or an engine.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePic
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
+from sidecar.evidence.confidence import of_text
 from sidecar.evidence.packed import Packed
 
 PDF_HEADER_BYTES = 1024
@@ -41,10 +44,16 @@ class Inquiry:
     char_threshold: int
     wants_layout: bool = False
     """Whether the places of a text layer's words are wanted, too."""
+    wants_digest: bool = False
+    """Whether the file's SHA-256 is wanted, too."""
 
 
 class Document(Protocol):
     """An open document; pages count from 0."""
+
+    @property
+    def library(self) -> str:
+        """Name what opened it, with its version."""
 
     @property
     def page_count(self) -> int:
@@ -152,7 +161,15 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
             selection.limited,
             repaired=is_damaged or document.is_repaired,
             hides_form=document.hides_form,
+            size_bytes=path.stat().st_size,
+            sha256=_digest(path) if inquiry.wants_digest else None,
+            library=document.library,
         )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
@@ -161,8 +178,8 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
         says_something = layer is not None and bool(layer.text.strip())
         if layer and says_something and reads_like_text(layer):
             notes = document.undrawn_notes(index)
-            layout = Packed(layer.layout) if layer.layout else None
-            return PageFacts(index, clean(layer.text), repaired=layer.repaired, notes=notes, layout=layout)
+            text, layout = clean(layer.text), Packed(layer.layout) if layer.layout else None
+            return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes, layout=layout)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)
@@ -187,11 +204,16 @@ def shown(path: Path, index: int, limits: DocumentLimits) -> ShownPage:
         return document.shown(index)
 
 
-def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False) -> PagePicture:
+def picture(  # noqa: PLR0913, PLR0917 - a worker gets all it needs at once
+    path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False, digested: bool = False
+) -> PagePicture:
     """Draw one page in colour for a vision model, with at most this many pixels on its longest side.
 
     ``anchored``: also tell what the model's prompt has a place for, see :mod:`sidecar.documents.layers.anchors`.
+    ``digested``: also tell the SHA-256 of the PNG file.
     """
     with open_document(path, limits) as document:
         drawn = document.picture(index, longest_side)
+        if digested:
+            drawn = replace(drawn, sha256=hashlib.sha256(base64.b64decode(drawn.png_base64)).hexdigest())
         return replace(drawn, anchors=document.anchors(index)) if anchored else drawn

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
+import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.documents import raster
@@ -33,6 +34,8 @@ def preload() -> None:
 
 class Images:
     """An image file as a document. Only sizes are read until a page is rendered."""
+
+    library = f"pillow-{PIL.__version__}"
 
     def __init__(self, image: Image.Image, max_page_pixels: int, cut: bytes | None = None) -> None:
         self._image = image

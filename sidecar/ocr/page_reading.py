@@ -14,9 +14,11 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
+from sidecar.evidence.confidence import Certainty, Doubts, Quality, QualityLimits, quality
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 from sidecar.evidence.page import Page
+from sidecar.ocr.checks.comparison import Outcome, Verification
 from sidecar.ocr.engine import (
     FAST_PATH,
     MIXED,
@@ -27,6 +29,7 @@ from sidecar.ocr.engine import (
     PageVerdict,
     TryFailedError,
 )
+from sidecar.ocr.receipt import PageReceipt
 from sidecar.ocr.second_opinion import is_better, is_doubtful
 from sidecar.ocr.warning_codes import WarningCode
 
@@ -75,6 +78,19 @@ class PageResult:
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
     layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    certainty: Certainty | None = None
+    """How much of the text its reader is sure of, where it can tell."""
+    quality: Quality | None = None
+    other_reading: tuple[str, PageText] | None = None
+    """Of a page that was read twice, the other engine and what it read."""
+    verification: Verification | None = None
+    """What came of holding the text against a second reading, where that is wanted."""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """What was sent for the try that gave the text."""
+    picture_sha256: str | None = None
+    """Of the picture that the text was read from, where a receipt is wanted."""
+    receipt: PageReceipt | None = None
+    """What the text was read from, and by what, where that is wanted."""
     structured: Packed[Page] | None = None
     """The page with the blocks that it alone tells, where each page is told by itself."""
     notes: tuple[str, ...] = ()
@@ -154,6 +170,12 @@ class PageReading:
         )
         self.error = self.error or failed.error
 
+    def _other_than(self, engine: str) -> tuple[str, PageText] | None:
+        """Return what the other of two engines read."""
+        if self._second is None or self._second[1] is None or self._best is None:
+            return None
+        return self._best if engine == self._second[0] else (self._second[0], self._second[1])
+
     def result(self) -> PageResult:
         """Return the outcome of the page: the good text, or the best of what came, or the error."""
         duration_ms, attempts = round(self.duration_s * 1000), tuple(self.attempts)
@@ -194,7 +216,24 @@ class PageReading:
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,
             layout=read.layout,
+            certainty=read.certainty,
+            other_reading=self._other_than(engine),
+            parameters=read.parameters,
+            picture_sha256=read.picture_sha256,
         )
+
+
+def judged(page: PageResult, limits: QualityLimits) -> PageResult:
+    """Add how sure the page's text is; nothing is said of a page that is blank or was not read."""
+    if page.blank or page.engine is None:
+        return page
+    check = page.verification
+    doubts = Doubts(
+        is_partial=not page.is_answer or page.verdict in (PageVerdict.TRUNCATED, PageVerdict.LOOPED),
+        is_guessed=page.numerals_doubtful or page.languages_unread or bool(check and check.disagreements),
+        disagreed=check.disagreed if check else None,
+    )
+    return replace(page, quality=quality(page.certainty, doubts, limits))
 
 
 def with_notes(page: PageResult, notes: Sequence[str]) -> PageResult:
@@ -301,6 +340,11 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         yield WarningCode.NUMERALS_DOUBTFUL
     if any(page.languages_unread for page in pages):
         yield WarningCode.LANGUAGES_UNREAD
+    checked = {page.verification.outcome for page in pages if page.verification}
+    if Outcome.DIFFERS in checked:
+        yield WarningCode.READERS_DISAGREE
+    if Outcome.UNVERIFIED in checked:
+        yield WarningCode.NOT_VERIFIED
     if any(page.structure_failed for page in pages):
         yield WarningCode.BLOCKS_MISSING
 

@@ -30,6 +30,7 @@ from sidecar.profiles.payload import (
     RuntimeParams,
     Temperature,
     TopP,
+    VerifyName,
     check_system_prompt,
     check_tag_names,
     fold_user_prompt,
@@ -37,6 +38,7 @@ from sidecar.profiles.payload import (
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
+from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody
 
 
 def _listed(value: object) -> object:
@@ -48,7 +50,7 @@ def _listed(value: object) -> object:
     raise ValueError(f"should be a list of {', '.join(INCLUDABLE)}")
 
 
-Includable = Literal["words", "blocks", "image"]
+Includable = Literal["words", "blocks", "image", "receipt"]
 INCLUDABLE = get_args(Includable)
 Included = Annotated[list[Includable], Field(max_length=16), BeforeValidator(_listed)]
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
@@ -79,8 +81,13 @@ class ReadRequest(Wire):
         None, description="How long the document may take; what was read by then is the answer."
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+    verify: VerifyName | None = Field(
+        None, description="What of each page is held against another engine's reading of it."
+    )
     include: Included | None = Field(
-        None, description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`."
+        None,
+        description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`, "
+        "`receipt`.",
     )
 
     @property
@@ -254,6 +261,11 @@ EVIDENCE = {"width_pt", "height_pt", "blocks", "image"}
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _is_unset(value: object) -> bool:
+    """Return whether a field is left out: those that `include` asks for are, where nobody asked."""
+    return value is None
+
+
 class ResidencyBody(Wire):
     """How long the model may stay loaded, and why."""
 
@@ -344,6 +356,33 @@ class ImageBody(Wire):
     base64: str
 
 
+class DisagreementBody(Wire):
+    """What two readers of a page read differently; null: nothing is there."""
+
+    mine: str | None = Field(description="As it stands in the text.")
+    other: str | None = Field(description="As the other engine read it.")
+    box: tuple[float, float, float, float] | None = Field(
+        description="Left, top, right and bottom edge in points from the page's top left corner, if known."
+    )
+
+
+class VerificationBody(Wire):
+    """What came of holding a page against another engine's reading of it."""
+
+    outcome: str = Field(description="`agrees`, `differs` or `unverified`.")
+    engine: str | None = Field(description="The other engine.")
+    duration_ms: int
+    reason: str | None = Field(description="Why it is unverified.")
+
+
+class QualityBody(Wire):
+    """How sure a page's text is."""
+
+    score: float = Field(description="0 to 1.")
+    origin: str = Field(description="What the score was made from: `words`, `tokens`, `text`, `agreement`, with `+`.")
+    verdict: str = Field(description="`high`, `medium` or `low`.")
+
+
 class PageBody(Wire):
     """One page of the answer; `page` counts from 1."""
 
@@ -366,6 +405,9 @@ class PageBody(Wire):
     text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
     corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
     numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
+    quality: QualityBody | None = Field(None, description="How sure the text is; null where nothing is known.")
+    verification: VerificationBody | None = Field(None, description="Where `verify` was asked for.")
+    disagreements: list[DisagreementBody] = Field([], description="What another engine read differently.")
     second_opinion: str | None = Field(
         None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
     )
@@ -374,6 +416,9 @@ class PageBody(Wire):
     height_pt: float | None = None
     blocks: list[BlockBody] | None = Field(None, description="Null where `include` has neither `words` nor `blocks`.")
     image: ImageBody | None = Field(None, description="Null where `include` has no `image`, or it cannot be drawn.")
+    receipt: PageReceiptBody | None = Field(
+        None, exclude_if=_is_unset, description="With `include=receipt`: what the text was made from."
+    )
 
 
 class ProfileBody(Wire):
@@ -403,6 +448,9 @@ class SummaryBody(Wire):
     residency: ResidencyBody | None
     warnings: list[str]
     ignored_fields: list[str] = Field([], description="Form fields that mean nothing here.")
+    receipt: ReceiptBody | None = Field(
+        None, exclude_if=_is_unset, description="With `include=receipt`: of the document, and the service."
+    )
 
 
 class DocumentBody(SummaryBody):

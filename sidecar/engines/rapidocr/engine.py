@@ -17,7 +17,7 @@ from sidecar.runtime.workers.pool import WorkerPool
 class RapidEngine:
     """A :class:`sidecar.ocr.engine.SecondReader` that draws and reads each page in one worker task."""
 
-    traits = EngineTraits("rapidocr", takes_languages=True, gives_opinions=True)
+    traits = EngineTraits("rapidocr", takes_languages=True, gives_opinions=True, may_check=True)
 
     def __init__(self, workers: WorkerPool, limits: DocumentLimits, models: RapidModels | None) -> None:
         self._workers = workers
@@ -80,7 +80,7 @@ class RapidEngine:
             order.document,
             page.index,
             self._limits,
-            Way(models.folder, recogniser, order.wants_layout),
+            Way(models.folder, recogniser, order.wants_layout, order.wants_receipt),
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY

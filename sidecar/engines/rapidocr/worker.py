@@ -31,16 +31,20 @@ UPSIDE_DOWN_SCORE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a page is read: the folder of the wheel's models, the recogniser, and whether the places are wanted."""
+    """How a page is read: the folder of the wheel's models, and the recogniser.
+
+    Also whether the words' places are wanted, and the SHA-256 of the picture.
+    """
 
     folder: Path
     recogniser: Path
     wants_layout: bool = False
+    digested: bool = False
 
 
 def read_page(path: Path, index: int, limits: DocumentLimits, way: Way) -> PageText:
     """Draw one page, in colour as the models were trained, and read it, whichever way up it lies."""
-    picture = document.picture(path, index, limits, LONGEST_SIDE)
+    picture = document.picture(path, index, limits, LONGEST_SIDE, digested=way.digested)
     if picture.blank:
         return PageText("", blank=True, layout=_layout([], 0, picture.placement) if way.wants_layout else None)
     try:
@@ -51,9 +55,13 @@ def read_page(path: Path, index: int, limits: DocumentLimits, way: Way) -> PageT
         raise EngineFailedError("RapidOCR failed on this page") from exc
     degrees = degrees_to_upright(found, upside_down)
     blocks = rows_of(found, degrees)
-    text = compose_sara_am(trim(text_of(blocks)))
-    layout = _layout(blocks, degrees, picture.placement) if way.wants_layout else None
-    return PageText(text, confidence=confidence(found) if found else None, rotation=degrees, layout=layout)
+    return PageText(
+        compose_sara_am(trim(text_of(blocks))),
+        confidence=confidence(found) if found else None,
+        rotation=degrees,
+        layout=_layout(blocks, degrees, picture.placement) if way.wants_layout else None,
+        picture_sha256=picture.sha256,
+    )
 
 
 def _layout(blocks: Sequence[Sequence[Sequence[Line]]], degrees: int, placement: Placement) -> Packed[Layout]:

@@ -113,7 +113,7 @@ async def test_pages_that_fail_and_pages_that_are_blank_hold_what_is_known_of_th
 async def test_an_unknown_part_is_refused_by_name(service, page):
     status, answer = await service.upload(page, include="words,pictures")
     assert (status, answer["code"]) == (422, "invalid_value")
-    assert answer["detail"] == "include.1 is 'pictures', accepted: 'words', 'blocks' or 'image'"
+    assert answer["detail"] == "include.1 is 'pictures', accepted: 'words', 'blocks', 'image' or 'receipt'"
 
 
 async def test_the_client_takes_words_and_pictures(service, page):
