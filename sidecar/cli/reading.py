@@ -53,6 +53,8 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
 
     A folder without a document counts as one that failed.
     """
+    if options.include and not options.json:
+        raise SettingsError("--include needs --json: Markdown has no place for it")
     console = Console(stderr=True)
     suffix = ".json" if options.json else ".md"
     empty = [name for name in options.files if _is_empty(name)]
@@ -129,7 +131,12 @@ def _client(
 
 
 def _fields(options: argparse.Namespace) -> ReadFields:
-    return ReadFields(engine=options.engine or None, languages=options.languages or None, pages=options.pages or None)
+    return ReadFields(
+        engine=options.engine or None,
+        languages=options.languages or None,
+        pages=options.pages or None,
+        include=options.include or None,
+    )
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
@@ -192,11 +199,16 @@ class _Reading:
         async with slots:
             bar = self._progress.add_task(document.name, total=None)
             try:
-                return await self._events(document, bar)
+                return await (self._whole(document) if self._fields.get("include") else self._events(document, bar))
             except OSError as exc:
                 raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
             finally:
                 self._progress.remove_task(bar)
+
+    async def _whole(self, document: Document) -> Reading:
+        """Read at once: what stands on many pages is told only of all of them together."""
+        whole = await self._client.read(document.path, **self._fields)
+        return Reading(whole.pages, whole)
 
     async def _events(self, document: Document, bar: TaskID) -> Reading:
         pages: list[Page] = []

@@ -46,6 +46,10 @@ def test_words_that_nobody_saw_have_no_place():
     assert [box is None for box in place(words, found)] == [False, True, False, True, False, True]
 
 
+def test_a_letter_in_common_makes_no_place():
+    assert place(["alpha", "unseen", "beta"], seen("alpha", "sky", "beta"))[1] is None
+
+
 def test_words_that_the_other_reader_did_not_divide_share_its_box():
     found = seen("เอกสาร", "ผู้รับจ้างได้ส่งรายงาน")
     boxes = place(["เอกสาร", "ผู้รับจ้าง", "ได้ส่ง", "รายงาน"], found)
