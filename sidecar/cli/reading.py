@@ -129,7 +129,14 @@ def _client(
 
 
 def _fields(options: argparse.Namespace) -> ReadFields:
-    return ReadFields(engine=options.engine or None, languages=options.languages or None, pages=options.pages or None)
+    return ReadFields(
+        engine=options.engine or None,
+        languages=options.languages or None,
+        pages=options.pages or None,
+        profile=options.profile or None,
+        verify=options.verify,
+        include=["receipt"] if options.json else None,  # so that `stale` can tell later how it was made
+    )
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:

@@ -9,7 +9,7 @@ import pytest
 from sidecar.client import answers
 from sidecar.client.failures import BusyError, ServiceError, UnauthorizedError, parse_error
 from sidecar.wire import ocr, retrieval, status
-from sidecar.wire.receipts import receipt
+from sidecar.wire.receipts import provenance, receipt
 
 PAGE = {"event": "page", "page": 3, "text": "a"}
 
@@ -25,8 +25,10 @@ PAIRS = [
     (answers.Page, ocr.PageBody),
     (answers.PageReceipt, receipt.PageReceiptBody),
     (answers.ProfileUsed, ocr.ProfileBody),
+    (answers.Provenance, provenance.ProvenanceBody),
     (answers.Quality, ocr.QualityBody),
     (answers.Ranking, retrieval.RerankBody),
+    (answers.Reader, provenance.ReaderBody),
     (answers.Receipt, receipt.ReceiptBody),
     (answers.Residency, ocr.ResidencyBody),
     (answers.SparseVector, retrieval.SparseBody),
