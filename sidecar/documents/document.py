@@ -15,11 +15,12 @@ from sidecar.documents import pdf_repair
 from sidecar.documents.images import Images
 from sidecar.documents.layers.text_layer import TextLayer, clean, reads_like_text
 from sidecar.documents.page_selection import PageRequest
-from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture
+from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture, ShownPage
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 from sidecar.evidence.confidence import of_text
+from sidecar.evidence.packed import Packed
 
 PDF_HEADER_BYTES = 1024
 """A PDF header may have this many bytes before it: Acrobat accepts that, and the contract promises it."""
@@ -70,7 +71,7 @@ class Document(Protocol):
     def has_evidence(self) -> bool:
         """Return whether the text layers read so far prove something that helps to read others correctly."""
 
-    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
+    def text_layer(self, index: int, char_threshold: int, *, wants_layout: bool = False) -> TextLayer | None:
         """Return the page's text layer, or None if it cannot replace reading the page."""
 
     def is_empty(self, index: int) -> bool:
@@ -87,6 +88,9 @@ class Document(Protocol):
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Draw the page in colour, as a file."""
+
+    def shown(self, index: int) -> ShownPage:
+        """Draw the page for people to look at."""
 
     def anchors(self, index: int) -> str:
         """Tell the page's size, and where its text and its pictures stand, for a model that is shown it."""
@@ -170,12 +174,12 @@ def _digest(path: Path) -> str:
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
     try:
-        layer = document.text_layer(index, inquiry.char_threshold) if inquiry.use_text_layer else None
+        layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer else None
         says_something = layer is not None and bool(layer.text.strip())
         if layer and says_something and reads_like_text(layer):
             notes = document.undrawn_notes(index)
-            text = clean(layer.text)
-            return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes)
+            text, layout = clean(layer.text), Packed(layer.layout) if layer.layout else None
+            return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes, layout=layout)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)
@@ -184,10 +188,20 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
         return PageFacts(index, error=error)
 
 
+def _text_layer(document: Document, index: int, inquiry: Inquiry) -> TextLayer | None:
+    return document.text_layer(index, inquiry.char_threshold, wants_layout=inquiry.wants_layout)
+
+
 def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
     """Draw one page of an inspected document in grey."""
     with open_document(path, limits) as document:
         return document.render(index, limits.dpi)
+
+
+def shown(path: Path, index: int, limits: DocumentLimits) -> ShownPage:
+    """Draw one page of an inspected document for people to look at."""
+    with open_document(path, limits) as document:
+        return document.shown(index)
 
 
 def picture(  # noqa: PLR0913, PLR0917 - a worker gets all it needs at once

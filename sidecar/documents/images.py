@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from sidecar.documents import raster
 from sidecar.documents.layers.anchors import picture_anchors
 from sidecar.documents.layers.text_layer import TextLayer
-from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pages import PageImage, PagePicture, ShownPage
 from sidecar.documents.pictures import jpeg, pixels
 from sidecar.documents.pictures.frames import REDUCED, Frame, pages_of
 from sidecar.documents.pictures.lines import WANTED_HEIGHT, line_height
@@ -93,7 +93,13 @@ class Images:
     has_evidence = False
     """Pictures have no text layers, so there is no evidence."""
 
-    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
+    def text_layer(
+        self,
+        index: int,  # noqa: ARG002 - a document's common shape
+        char_threshold: int,  # noqa: ARG002 - likewise
+        *,
+        wants_layout: bool = False,  # noqa: ARG002 - likewise
+    ) -> TextLayer | None:
         """Return None: pictures have no text layer."""
         return None
 
@@ -143,6 +149,16 @@ class Images:
             upright = pixels.colour(self._upright())
         scaling = plan_fitting(upright.size, claimed, longest_side)
         return raster.page_picture(_scaled(upright, scaling), scaling.dpi, paper_points(upright.size, claimed))
+
+    def shown(self, index: int) -> ShownPage:
+        """Decode a page for people to look at, as large as it is at most."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            upright = pixels.colour(self._upright())
+        points = paper_points(upright.size, _claimed_dpi(self._image))
+        factor = min(raster.fitted(*points, raster.SHOWN_SIDE), upright.width / points[0], upright.height / points[1])
+        size = max(1, round(points[0] * factor)), max(1, round(points[1] * factor))
+        return raster.shown_page(upright.resize(size, Image.Resampling.LANCZOS) if size != upright.size else upright)
 
     def anchors(self, index: int) -> str:
         """Tell the page's size: an image has no text layer."""

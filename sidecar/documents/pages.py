@@ -35,6 +35,16 @@ class PagePicture:
     """Of the PNG file, in hex, where somebody asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownPage:
+    """A page for people to look at: a file of that type, and its size in pixels."""
+
+    content: bytes = field(repr=False)
+    width: int
+    height: int
+    media_type: str = "image/jpeg"
+
+
 # Workers send these two with every document. Without slots they are pickled in C instead of Python.
 
 

@@ -5,7 +5,7 @@ import io
 
 from PIL import Image, ImageChops
 
-from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pages import PageImage, PagePicture, ShownPage
 from sidecar.evidence.placement import UNPLACED, Placement
 
 MAX_SIDE_PIXELS = 32_000
@@ -18,6 +18,12 @@ BLANK_INK_PIXELS = 3
 """Specks that a scanned blank page may have: three spots of 0.7 mm; a lone digit of 10 points has more."""
 
 
+SHOWN_SIDE = 1600
+"""Pixels on the longest side of a page for people to look at: 137 dots per inch of A4, a screen's height and a half."""
+SHOWN_BYTES = 400_000
+"""Most bytes of such a page. A dense page of text has half as many at the first quality; grain of a photograph more."""
+SHOWN_QUALITIES = 80, 60, 40
+SHOWN_LEAST_SIDE = 64
 PNG_COMPRESSION = 1
 """The fastest: a third of the time of Pillow's default for a tenth more bytes."""
 
@@ -42,6 +48,18 @@ def page_picture(image: Image.Image, dpi: int, points: tuple[float, float]) -> P
     placement = Placement.filling(points, image.size)
     blank = is_blank(page_image(grey, dpi))
     return PagePicture(base64.b64encode(packed.getvalue()).decode(), blank=blank, placement=placement)
+
+
+def shown_page(image: Image.Image) -> ShownPage:
+    """Encode an ``RGB`` or ``L`` picture as a JPEG of at most :data:`SHOWN_BYTES`, as finely as that allows."""
+    picture = image if _has_colour(image) else image.convert("L")
+    while True:
+        for quality in SHOWN_QUALITIES:
+            packed = io.BytesIO()
+            picture.save(packed, "JPEG", quality=quality)
+            if packed.tell() <= SHOWN_BYTES or max(picture.size) <= SHOWN_LEAST_SIDE:
+                return ShownPage(packed.getvalue(), picture.width, picture.height)
+        picture = picture.reduce(2)
 
 
 def _has_colour(image: Image.Image) -> bool:

@@ -30,6 +30,7 @@ class WarningCode(StrEnum):
     READERS_DISAGREE = "readers-disagree"
     NOT_VERIFIED = "not-verified"
     BLOCKS_MISSING = "blocks-missing"
+    IMAGES_LIMITED = "images-limited"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"
     PARAMETERS_NOT_APPLIED = "parameters-not-applied"

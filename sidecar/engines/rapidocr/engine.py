@@ -5,7 +5,7 @@ from dataclasses import replace
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.rapidocr.installation import INSTALL, RapidModels
 from sidecar.engines.rapidocr.languages import THAI, covers, missing_languages, needs_thai, readable_languages
-from sidecar.engines.rapidocr.worker import read_page
+from sidecar.engines.rapidocr.worker import Way, read_page
 from sidecar.errors import EngineUnavailableError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.languages import refuse_missing
@@ -80,9 +80,7 @@ class RapidEngine:
             order.document,
             page.index,
             self._limits,
-            models.folder,
-            recogniser,
-            order.wants_receipt,
+            Way(models.folder, recogniser, order.wants_layout, order.wants_receipt),
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
