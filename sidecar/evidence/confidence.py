@@ -7,7 +7,7 @@ from bad ones was measured (docs/quality.md).
 import functools
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -49,6 +49,10 @@ class Certainty:
             self.unsure + other.unsure,
             self.fragments + other.fragments,
         )
+
+    def lacking(self, characters: int) -> "Certainty":
+        """Return that of a text in which so many characters are missing that another reader is sure of."""
+        return replace(self, characters=self.characters + characters, unsure=self.unsure + characters)
 
     @property
     def share(self) -> float:
