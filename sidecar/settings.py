@@ -207,6 +207,13 @@ class Settings(BaseModel):
         description="Model calls at a time, for each model server. Ollama itself has no limit; set it to its "
         "OLLAMA_NUM_PARALLEL or slightly more, because further calls only wait there.",
     )
+    model_logprobs: Literal["off", "on"] = Field(
+        "off",
+        alias="OCR_MODEL_LOGPROBS",
+        description="Whether the model server is asked for the probability of each token, from which a page's "
+        "`quality` is made: Ollama from 0.12.11 on, llama.cpp's server and vLLM tell them. `off`: what it costs was not "
+        "measured, and some servers refuse it.",
+    )
     image_longest_side: int = Field(
         1800,
         alias="OCR_IMAGE_LONGEST_SIDE",

@@ -12,11 +12,8 @@ from sidecar.api.app_keys import SETTINGS
 from sidecar.api.evidence import BlockWriter
 from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
-from sidecar.evidence.confidence import Quality
-from sidecar.evidence.layout import Box
 from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
-from sidecar.ocr.checks.comparison import Verification
 from sidecar.ocr.engine import Attempt, PageVerdict
 from sidecar.ocr.job import DocumentResult, Wanted
 from sidecar.ocr.page_reading import PageResult, ocr_used
@@ -27,6 +24,7 @@ from sidecar.telemetry import Metrics
 from sidecar.wire import common, ocr
 from sidecar.wire.receipts.audit import audit_lines
 from sidecar.wire.receipts.receipt import page_receipt_body, receipt_body
+from sidecar.wire.receipts.sureness import disagreement_bodies, quality_body, verification_body
 
 NOTHING_MORE = Wanted()
 
@@ -222,30 +220,6 @@ def _with_fields(body: ocr.PageBody, fields: bytes) -> bytes:
     return body.model_dump_json(by_alias=True, exclude=ocr.EVIDENCE).encode()[:-1] + b"," + fields + b"}"
 
 
-def _quality_body(judged: Quality | None) -> ocr.QualityBody | None:
-    return ocr.QualityBody(score=judged.score, origin=judged.origin, verdict=judged.verdict) if judged else None
-
-
-def _verification_body(check: Verification | None) -> ocr.VerificationBody | None:
-    if check is None:
-        return None
-    return ocr.VerificationBody(
-        outcome=check.outcome, engine=check.engine, duration_ms=check.duration_ms, reason=check.reason
-    )
-
-
-def _disagreement_bodies(check: Verification | None) -> list[ocr.DisagreementBody]:
-    return [
-        ocr.DisagreementBody(mine=one.mine, other=one.other, box=_corners(one.box) if one.box else None)
-        for one in (check.disagreements if check else ())
-    ]
-
-
-def _corners(box: Box) -> tuple[float, float, float, float]:
-    left, top, right, bottom = (round(edge, 2) for edge in (box.left, box.top, box.right, box.bottom))
-    return left, top, right, bottom
-
-
 def _page_fields(page: PageResult) -> dict[str, Any]:
     return {
         "page": page.page,
@@ -265,9 +239,9 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "text_layer": ocr.TextLayerBody(repaired=list(page.repaired)) if page.repaired else None,
         "corrections": [ocr.CorrectionBody(read=one.read, corrected=one.corrected) for one in page.corrections],
         "numerals_doubtful": page.numerals_doubtful,
-        "quality": _quality_body(page.quality),
-        "verification": _verification_body(page.verification),
-        "disagreements": _disagreement_bodies(page.verification),
+        "quality": quality_body(page.quality),
+        "verification": verification_body(page.verification),
+        "disagreements": disagreement_bodies(page.verification),
         "second_opinion": page.second_opinion,
         "error": page.error.code if page.error else None,
     }

@@ -5,6 +5,7 @@ import functools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 
@@ -20,19 +21,25 @@ from sidecar.api.app_keys import (
     PROFILE_STORE,
     PULSE,
     READER,
+    RECIPES,
     SETTINGS,
     STATE_FOLDER,
     WORKERS,
 )
 from sidecar.api.texts.choice import every_retriever
+from sidecar.documents.pdf import Pdf
+from sidecar.errors import UnknownProfileError
 from sidecar.ocr import health
+from sidecar.ocr.engine import ReadOrder
 from sidecar.profiles.payload import CANONICAL_MODEL
+from sidecar.profiles.precedence import instruct
 from sidecar.profiles.store import Profiles
 from sidecar.runtime.capability import Capability
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
 from sidecar.wire.dialects.described import Described
 from sidecar.wire.openapi import openapi_document
+from sidecar.wire.receipts.provenance import provenance_body
 
 
 def _readable(app: web.Application) -> Capability:
@@ -89,6 +96,19 @@ def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
         )
         for one in app[CALL_GATE].book.all()
     ]
+
+
+async def get_provenance(request: web.Request) -> web.Response:
+    """Tell how pages would be read now, for whoever wants to know which texts are out of date."""
+    app, settings = request.app, request.app[SETTINGS]
+    name = request.query.get("profile") or None
+    profile = app[PROFILE_STORE].current.get(name or settings.default_profile)
+    if name and profile is None:
+        raise UnknownProfileError(f"profile is {name[:80]!r}, no profile of that name is published")
+    instructions = instruct(profile, settings.ocr_model, recipes=app[RECIPES])
+    order = ReadOrder(Path(), settings.page_timeout_s, settings.languages, instructions)
+    body = provenance_body(profile, app[READER].engines.values(), order, Pdf.library)
+    return web.Response(body=common.render(body), content_type=JSON)
 
 
 async def get_openapi(request: web.Request) -> web.Response:

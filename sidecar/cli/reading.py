@@ -135,8 +135,15 @@ def _fields(options: argparse.Namespace) -> ReadFields:
         engine=options.engine or None,
         languages=options.languages or None,
         pages=options.pages or None,
-        include=options.include or None,
+        profile=options.profile or None,
+        verify=options.verify,
+        include=_included(options) if options.json else None,
     )
+
+
+def _included(options: argparse.Namespace) -> list[str]:
+    """Return what the answer is to hold; always a receipt, so that `stale` can tell later how it was made."""
+    return [*(options.include.split(",") if options.include else ()), "receipt"]
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
@@ -199,11 +206,15 @@ class _Reading:
         async with slots:
             bar = self._progress.add_task(document.name, total=None)
             try:
-                return await (self._whole(document) if self._fields.get("include") else self._events(document, bar))
+                return await (self._whole(document) if self._wants_structure else self._events(document, bar))
             except OSError as exc:
                 raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
             finally:
                 self._progress.remove_task(bar)
+
+    @property
+    def _wants_structure(self) -> bool:
+        return not {"words", "blocks"}.isdisjoint(self._fields.get("include") or ())
 
     async def _whole(self, document: Document) -> Reading:
         """Read at once: what stands on many pages is told only of all of them together."""

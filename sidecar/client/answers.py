@@ -298,6 +298,25 @@ class Health(Answer):
     reasons: list[str] = []
 
 
+class Reader(Answer):
+    """One that reads pages now, with what it would be told."""
+
+    engine: str = ""
+    model: str = ""
+    model_digest: str | None = None
+    recipe: str | None = None
+    prompt_sha256: str | None = None
+
+
+class Provenance(Answer):
+    """How a page would be read now: what its receipt would say."""
+
+    service: str
+    profile: str | None = None
+    revision: str | None = None
+    readers: list[Reader]
+
+
 class Model(Answer):
     """One model."""
 

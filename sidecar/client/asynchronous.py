@@ -7,12 +7,23 @@ from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import BaseModel
 
 from sidecar.client import answers
-from sidecar.client.answers import Document, Embeddings, Event, Health, Models, NotOursError, Ranking, Summary
+from sidecar.client.answers import (
+    Document,
+    Embeddings,
+    Event,
+    Health,
+    Models,
+    NotOursError,
+    Provenance,
+    Ranking,
+    Summary,
+)
 from sidecar.client.exchange import CONNECT_S, Exchange, Request
 from sidecar.client.failures import BadAnswerError
 from sidecar.client.fields import ReadFields, render_fields
@@ -144,6 +155,15 @@ class AsyncClient:
         """
         request = Request("GET", "/health", accepted=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE))
         return await self._ask(Health, request, self._deadline_s(timeout_s))
+
+    async def provenance(self, profile: str | None = None, *, timeout_s: float | None = None) -> Provenance:
+        """Return how a page would be read now, with this profile or the default one.
+
+        Raises:
+            ClientError: any of its kinds.
+        """
+        path = f"/provenance?profile={quote(profile, safe='')}" if profile else "/provenance"
+        return await self._ask(Provenance, Request("GET", path), self._deadline_s(timeout_s))
 
     async def models(self, *, timeout_s: float | None = None) -> list[str]:
         """Return the names of the models of embed and rerank that there are.

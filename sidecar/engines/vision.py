@@ -132,6 +132,7 @@ class VisionEngine:
             residency=residency,
             first_token_s=stream.first_token_s,
             picture_sha256=page.picture.sha256,
+            certainty=stream.certainty,
         )
 
     def _asked(self, order: ReadOrder, ends_s: float) -> Asked:

@@ -225,10 +225,10 @@ def _stands_in(key: str, squeezed: str) -> bool:
 
 
 def _goes_on(edge: str, beside: str) -> bool:
-    """Return whether a number whose edge this is goes on beside it, the nearest character first."""
-    if not edge.isdigit() or not beside:
-        return False
-    return beside[0].isdigit() or (len(beside) > 1 and beside[0] in ".," and beside[1].isdigit())
+    """Return whether a number or an identifier whose edge this is goes on beside it, the nearest character first."""
+    if beside[:1].isdigit():
+        return edge.isdigit() or edge.isascii()
+    return edge.isdigit() and beside[:1] in (".", ",") and beside[1:].isdigit()
 
 
 Pair = tuple[Sequence[_Token], Sequence[_Token]]

@@ -5,9 +5,10 @@ from bad ones was measured (docs/quality.md).
 """
 
 import functools
+import math
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -50,6 +51,10 @@ class Certainty:
             self.fragments + other.fragments,
         )
 
+    def lacking(self, characters: int) -> "Certainty":
+        """Return that of a text in which so many characters are missing that another reader is sure of."""
+        return replace(self, characters=self.characters + characters, unsure=self.unsure + characters)
+
     @property
     def share(self) -> float:
         """The share that is sure, 0 to 1; of no text nothing is."""
@@ -89,6 +94,9 @@ class QualityLimits:
 
 SURE = 85
 """Confidence, of 100, from which on a word is sure."""
+SURE_LOGPROB = math.log(0.5)
+"""Logarithm of the probability from which on a token is sure: the model had no likelier choice. Not measured: there was
+no real model at hand."""
 LEAST_PIECES, FRAGMENT_CHARS = 3, 2.5
 """A line of so many pieces, shorter than this on average, is a line of fragments: the marks above Thai letters read as
 a line of their own, rules and specks. Lines of numerals are none."""
@@ -103,6 +111,13 @@ def certainty(words: Iterable[tuple[str, float]], text: str, sure: float = SURE)
     told = [(sum(map(len, word.split())), confidence) for word, confidence in words]
     unsure = sum(length for length, confidence in told if confidence < sure)
     return Certainty(Origin.WORDS, sum(length for length, _ in told), unsure, fragments(text))
+
+
+def certainty_of_tokens(tokens: Iterable[tuple[str, float]]) -> Certainty:
+    """Judge tokens by the logarithms of their probabilities."""
+    told = [(sum(map(len, token.split())), logprob) for token, logprob in tokens]
+    unsure = sum(length for length, logprob in told if logprob < SURE_LOGPROB)
+    return Certainty(Origin.TOKENS, sum(length for length, _ in told), unsure, 0)
 
 
 def joined_certainty(pieces: Iterable[Certainty | None]) -> Certainty | None:

@@ -14,7 +14,7 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
-from sidecar.evidence.confidence import Certainty, Doubts, Quality, QualityLimits, quality
+from sidecar.evidence.confidence import Certainty, Quality
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 from sidecar.evidence.page import Page
@@ -30,7 +30,7 @@ from sidecar.ocr.engine import (
     TryFailedError,
 )
 from sidecar.ocr.receipt import PageReceipt
-from sidecar.ocr.second_opinion import is_better, is_doubtful
+from sidecar.ocr.second_opinion import is_better, is_doubtful, visible
 from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
@@ -172,6 +172,13 @@ class PageReading:
         )
         self.error = self.error or failed.error
 
+    def _certainty(self, read: PageText, is_second: bool) -> Certainty | None:
+        """Return how sure the text is; a second reading tells nothing of words that it lost, but the first one does."""
+        if read.certainty is None or not is_second or self._best is None:
+            return read.certainty
+        sure = self._best[1].sure_text or ""
+        return read.certainty.lacking(max(0, visible(sure) - visible(read.text)))
+
     def _other_than(self, engine: str) -> tuple[str, PageText] | None:
         """Return what the other of two engines read."""
         if self._second is None or self._second[1] is None or self._best is None:
@@ -218,24 +225,11 @@ class PageReading:
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,
             layout=read.layout,
-            certainty=read.certainty,
+            certainty=self._certainty(read, engine != first),
             other_reading=self._other_than(engine),
             parameters=read.parameters,
             picture_sha256=read.picture_sha256,
         )
-
-
-def judged(page: PageResult, limits: QualityLimits) -> PageResult:
-    """Add how sure the page's text is; nothing is said of a page that is blank or was not read."""
-    if page.blank or page.engine is None:
-        return page
-    check = page.verification
-    doubts = Doubts(
-        is_partial=not page.is_answer or page.verdict in (PageVerdict.TRUNCATED, PageVerdict.LOOPED),
-        is_guessed=page.numerals_doubtful or page.languages_unread or bool(check and check.disagreements),
-        disagreed=check.disagreed if check else None,
-    )
-    return replace(page, quality=quality(page.certainty, doubts, limits))
 
 
 def with_notes(page: PageResult, notes: Sequence[str]) -> PageResult:

@@ -26,6 +26,7 @@ from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr import page_reading, page_tries
 from sidecar.ocr.checks.check import Checker, to_check
+from sidecar.ocr.checks.verdict import judged
 from sidecar.ocr.document_warnings import document_warnings
 from sidecar.ocr.engine import (
     AUTO,
@@ -37,7 +38,7 @@ from sidecar.ocr.engine import (
     SecondReader,
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
-from sidecar.ocr.page_reading import PageReading, PageResult, judged, with_notes
+from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
 from sidecar.ocr.receipt import PageReceipt, receipt_of
 from sidecar.ocr.structuring import structure, to_structure
 from sidecar.ocr.text import join_pages, trim

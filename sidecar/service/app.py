@@ -99,6 +99,7 @@ API_ROUTES = (
     _post("/bge/load", presence.load),
     _post("/bge/unload", presence.unload),
     web.get("/bge/status", presence.get_status),
+    web.get("/provenance", ops.get_provenance),
     web.get("/health", ops.get_health, expect_handler=invite),
     web.get("/openapi.json", ops.get_openapi),
 )

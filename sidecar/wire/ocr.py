@@ -39,6 +39,7 @@ from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
 from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody
+from sidecar.wire.receipts.sureness import DisagreementBody, QualityBody, VerificationBody
 
 
 def _listed(value: object) -> object:
@@ -354,33 +355,6 @@ class ImageBody(Wire):
     width_px: int
     height_px: int
     base64: str
-
-
-class DisagreementBody(Wire):
-    """What two readers of a page read differently; null: nothing is there."""
-
-    mine: str | None = Field(description="As it stands in the text.")
-    other: str | None = Field(description="As the other engine read it.")
-    box: tuple[float, float, float, float] | None = Field(
-        description="Left, top, right and bottom edge in points from the page's top left corner, if known."
-    )
-
-
-class VerificationBody(Wire):
-    """What came of holding a page against another engine's reading of it."""
-
-    outcome: str = Field(description="`agrees`, `differs` or `unverified`.")
-    engine: str | None = Field(description="The other engine.")
-    duration_ms: int
-    reason: str | None = Field(description="Why it is unverified.")
-
-
-class QualityBody(Wire):
-    """How sure a page's text is."""
-
-    score: float = Field(description="0 to 1.")
-    origin: str = Field(description="What the score was made from: `words`, `tokens`, `text`, `agreement`, with `+`.")
-    verdict: str = Field(description="`high`, `medium` or `low`.")
 
 
 class PageBody(Wire):

@@ -14,6 +14,7 @@ from sidecar.engines.rapidocr.installation import DETECTOR, TURNER
 from sidecar.engines.rapidocr.lines import Corners, FoundLine, Line, confidence, degrees_to_upright, rows_of, text_of
 from sidecar.engines.rapidocr.places import place_rows
 from sidecar.errors import EngineFailedError
+from sidecar.evidence.confidence import certainty
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 from sidecar.evidence.placement import Placement
@@ -24,6 +25,8 @@ LONGEST_SIDE = 2000
 """In pixels, of the page as it is drawn: 171 dpi for A4. With 1600 the receipts of docs/quality.md read as well."""
 READERS_KEPT = 2
 """Models that a worker keeps loaded: the wheel's and the Thai one."""
+SURE_SCORE = 0.95
+"""Score from which on a line is sure. Lines that are wrong have high scores, too: see docs/quality.md."""
 UPSIDE_DOWN = "180"
 UPSIDE_DOWN_SCORE = 0.9
 """From this score on, a line counts as upside down; the models' authors turn lines from the same score on."""
@@ -55,8 +58,10 @@ def read_page(path: Path, index: int, limits: DocumentLimits, way: Way) -> PageT
         raise EngineFailedError("RapidOCR failed on this page") from exc
     degrees = degrees_to_upright(found, upside_down)
     blocks = rows_of(found, degrees)
+    text = compose_sara_am(trim(text_of(blocks)))
     return PageText(
-        compose_sara_am(trim(text_of(blocks))),
+        text,
+        certainty=certainty([(line.text, line.score) for line in found], text, SURE_SCORE),
         confidence=confidence(found) if found else None,
         rotation=degrees,
         layout=_layout(blocks, degrees, picture.placement) if way.wants_layout else None,

@@ -73,6 +73,7 @@ SETTINGS = [
     ("OCR_AUDIT_FILE_MB", "audit_file_mb", 100, "1", 1),
     ("OCR_AUDIT_FILES", "audit_files", 10, "1000", 1000),
     ("OCR_PARALLEL_PAGES", "parallel_pages", 4, "64", 64),
+    ("OCR_MODEL_LOGPROBS", "model_logprobs", "off", "on", "on"),
     ("OCR_IMAGE_LONGEST_SIDE", "image_longest_side", 1800, "256", 256),
     ("OCR_CONNECT_SECONDS", "connect_s", 5, "0.5", 0.5),
     ("OCR_FIRST_TOKEN_SECONDS", "first_token_s", 180, "86400", 86400),
