@@ -118,10 +118,18 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
         app[RECIPES],
     )
     languages = asked.languages or settings.languages
-    read = ReadOrder(path, settings.page_timeout_s, languages, instructions, asked.active_profile, caller_of(request))
+    read = ReadOrder(
+        path,
+        settings.page_timeout_s,
+        languages,
+        instructions,
+        asked.active_profile,
+        caller_of(request),
+        wants_layout=asked.wanted.layout,
+    )
     deadline_s = instructions.deadline_s or settings.deadline_s
     ends_s = order.received_s + deadline_s if deadline_s else None
-    return ReadJob(asked.engine, _pages(order, settings), read, asked.requested_options, ends_s)
+    return ReadJob(asked.engine, _pages(order, settings), read, asked.requested_options, ends_s, asked.wanted)
 
 
 def _pages(order: Order, settings: Settings) -> PageRequest:

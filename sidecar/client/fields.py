@@ -32,9 +32,11 @@ class ReadFields(TypedDict, total=False):
     top_p: float | None
     repeat_penalty: float | None
     max_tokens: int | None
+    include: str | Iterable[str] | None
+    """What the answer holds beside the text: ``"words"``, ``"blocks"``, ``"image"``."""
 
 
-JOINED_BY = {"pages": ",", "languages": "+"}
+JOINED_BY = {"pages": ",", "languages": "+", "include": ","}
 
 
 def render_fields(fields: ReadFields) -> dict[str, str]:

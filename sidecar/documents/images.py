@@ -13,13 +13,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from sidecar.documents import raster
 from sidecar.documents.layers.anchors import picture_anchors
 from sidecar.documents.layers.text_layer import TextLayer
-from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pages import PageImage, PagePicture, ShownPage
 from sidecar.documents.pictures import jpeg, pixels
 from sidecar.documents.pictures.frames import REDUCED, Frame, pages_of
 from sidecar.documents.pictures.lines import WANTED_HEIGHT, line_height
-from sidecar.documents.pictures.scaling import POINTS_PER_INCH, Scaling, at_most, plan_fitting, plan_scaling
+from sidecar.documents.pictures.scaling import Scaling, at_most, paper_points, plan_fitting, plan_scaling
 from sidecar.documents.raster import page_image
 from sidecar.errors import PageTooLargeError, TooManyPagesError, UnreadableDocumentError
+from sidecar.evidence.placement import Placement
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 MAX_FRAMES = 3000
@@ -148,7 +149,9 @@ class Images:
         scaling = plan_scaling(grey.size, claimed, dpi, self._max_page_pixels)
         if scaling.x > 1 and (height := line_height(grey)):
             scaling = at_most(scaling, WANTED_HEIGHT / height)
-        return page_image(_scaled(grey, scaling), scaling.dpi)
+        scaled = _scaled(grey, scaling)
+        placement = Placement.filling(paper_points(grey.size, claimed), scaled.size)
+        return page_image(scaled, scaling.dpi, placement)
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Decode one page in colour, upright, with at most this many pixels on its longest side."""
@@ -157,7 +160,17 @@ class Images:
             claimed = _claimed_dpi(self._image)
             upright = pixels.colour(self._upright())
         scaling = plan_fitting(upright.size, claimed, longest_side)
-        return raster.page_picture(_scaled(upright, scaling), scaling.dpi)
+        return raster.page_picture(_scaled(upright, scaling), scaling.dpi, paper_points(upright.size, claimed))
+
+    def shown(self, index: int) -> ShownPage:
+        """Decode a page for people to look at, as large as it is at most."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            upright = pixels.colour(self._upright())
+        points = paper_points(upright.size, _claimed_dpi(self._image))
+        factor = min(raster.fitted(*points, raster.SHOWN_SIDE), upright.width / points[0], upright.height / points[1])
+        size = max(1, round(points[0] * factor)), max(1, round(points[1] * factor))
+        return raster.shown_page(upright.resize(size, Image.Resampling.LANCZOS) if size != upright.size else upright)
 
     def upright(self, index: int) -> Image.Image:
         """Decode one page with the pixels that it has, upright."""
@@ -176,16 +189,13 @@ class Images:
         is_inverted = self._image.mode == "CMYK" and "adobe" in self._image.info
         return StoredJpeg(content, self._image.size, self._image.mode, orientation, is_inverted)
 
-    def size_points(self, index: int, dpi: int) -> tuple[float, float]:
+    def size_points(self, index: int) -> tuple[float, float]:
         """Return the width and height of one page in points, upright, as far as the file's claims are believed."""
         with _pillow_errors():
             self._seek(index)
             width, height = self._image.size
-            if self._image.getexif().get(ExifTags.Base.Orientation) in TURNED:
-                width, height = height, width
-            scaling = plan_scaling((width, height), _claimed_dpi(self._image), dpi, self._max_page_pixels)
-        inch = POINTS_PER_INCH / scaling.dpi
-        return width * scaling.x * inch, height * scaling.y * inch
+            is_turned = self._image.getexif().get(ExifTags.Base.Orientation) in TURNED
+            return paper_points((height, width) if is_turned else (width, height), _claimed_dpi(self._image))
 
     def anchors(self, index: int) -> str:
         """Tell the page's size: an image has no text layer."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
 from sidecar.evidence.layout import Layout
+from sidecar.evidence.packed import Packed
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.profiles.precedence import Instructions
 from sidecar.runtime.capability import Capability
@@ -114,7 +115,7 @@ class PageText:
     first_token_s: float | None = None
     worked_s: float | None = None
     """How long the work took, its wait for a worker not counted; None: as long as the call."""
-    layout: Layout | None = None
+    layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
 
 

@@ -1,15 +1,31 @@
 """What the use case takes and gives: a document to read, its result, and who is told of progress. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import DocumentFacts
+from sidecar.evidence.page import Page
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import EngineFacts, ReadOrder, RequestedOptions
 from sidecar.ocr.page_reading import PageResult
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a caller wants to know beside the text: the words' places, the pages' blocks, pictures of the pages."""
+
+    words: bool = False
+    blocks: bool = False
+    image: bool = False
+
+    @property
+    def layout(self) -> bool:
+        """Return whether what was found on the pages is wanted with its places."""
+        return self.words or self.blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +41,9 @@ class ReadJob:
     requested: RequestedOptions
     ends_s: float | None = None
     """When the answer is due, on the monotonic clock; None: when all pages are read."""
+    wanted: Wanted = Wanted()
+    streams: bool = False
+    """Whether each page is told by itself, with what it alone tells of its structure, so that nothing of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,9 @@ class DocumentResult:
     warnings: tuple[WarningCode, ...]
     unread: tuple[int, ...] = ()
     """Pages, counted from 1, that the job's end left unread."""
+    structured: Sequence[Page] = ()
+    """The pages with their blocks, one for each of ``pages``; empty where the order wants no layout, where each page
+    was told by itself, and where it could not be done."""
 
 
 class Progress(Protocol):

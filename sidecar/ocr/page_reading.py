@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from sidecar.documents.pages import ShownPage
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -14,6 +15,8 @@ from sidecar.errors import (
     SidecarError,
 )
 from sidecar.evidence.layout import Layout
+from sidecar.evidence.packed import Packed
+from sidecar.evidence.page import Page
 from sidecar.ocr.engine import (
     FAST_PATH,
     MIXED,
@@ -70,8 +73,16 @@ class PageResult:
     """What was mended in the text layer that the text comes from."""
     second_opinion: str | None = None
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
-    layout: Layout | None = None
+    layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    structured: Packed[Page] | None = None
+    """The page with the blocks that it alone tells, where each page is told by itself."""
+    notes: tuple[str, ...] = ()
+    """The last lines of the text: what no engine could see."""
+    image: ShownPage | None = None
+    """The page for people to look at, where that is wanted and can be drawn."""
+    structure_failed: bool = False
+    """Whether that was wanted, and could not be told."""
 
 
 @dataclass(slots=True)
@@ -190,7 +201,7 @@ def with_notes(page: PageResult, notes: Sequence[str]) -> PageResult:
     """Add the texts of notes that no engine could see to a page that was read."""
     if not notes or not page.is_answer:
         return page
-    return replace(page, text="\n".join(filter(None, (page.text, *notes))), blank=False)
+    return replace(page, text="\n".join(filter(None, (page.text, *notes))), blank=False, notes=tuple(notes))
 
 
 def _worth(read: PageText) -> tuple[bool, int]:
@@ -290,6 +301,8 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         yield WarningCode.NUMERALS_DOUBTFUL
     if any(page.languages_unread for page in pages):
         yield WarningCode.LANGUAGES_UNREAD
+    if any(page.structure_failed for page in pages):
+        yield WarningCode.BLOCKS_MISSING
 
 
 def _was_retried(page: PageResult) -> bool:

@@ -4,10 +4,11 @@ Knows engines by their protocol alone, and knows no HTTP.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from sidecar.documents import document
@@ -17,8 +18,10 @@ from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
     GpuPressureError,
+    SidecarError,
     UnreadableDocumentError,
 )
+from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr import page_reading, page_tries
 from sidecar.ocr.document_warnings import document_warnings
@@ -32,13 +35,22 @@ from sidecar.ocr.engine import (
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
+from sidecar.ocr.structuring import structure, to_structure
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 
+MOST_IMAGES = 100
+"""Pages of an answer that have a picture, unless it is streamed: 40 MB of memory."""
+
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+STRUCTURE_SHARE, STRUCTURE_S = 0.1, 5.0
+"""The share of a document's time, and the seconds, that are kept for its structure at most: 3,000 pages take less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +111,19 @@ class DocumentReader:
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
+            pages_end_s = _pages_end(job)
             async with _running([self._page(job, page, engine_order) for page in facts.pages]) as tasks:
                 for page, task in zip(facts.pages, tasks, strict=True):
-                    if not await _is_done(task, job.ends_s):
+                    if not await _is_done(task, pages_end_s):
                         await _stop(tasks)
                     if task.cancelled():
                         unread.append(page.index + 1)
                     else:
-                        pages.append(await task)
-                        await progress.page(pages[-1])
-        page_reading.raise_if_none_worked(pages, is_complete=not unread)
-        return self._result(job, facts, tuple(pages), tuple(unread))
+                        page_result = await self._shown(job, await task, is_limited=len(pages) >= MOST_IMAGES)
+                        pages.append(await self._told(job, page_result, progress))
+            page_reading.raise_if_none_worked(pages, is_complete=not unread)
+            result = self._result(job, facts, tuple(pages), tuple(unread))
+            return result if job.streams else await self._structured(job, result)
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
@@ -177,6 +191,46 @@ class DocumentReader:
                 await page_tries.give_second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
 
+    async def _told(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
+        """Tell of a page; where each is told by itself, tell what it alone says of its structure, and keep no word."""
+        if not job.streams:
+            await progress.page(page)
+            return page
+        structured = await self._structure(job, [page]) if job.order.wants_layout else None
+        await progress.page(replace(page, structured=structured.packed[0] if structured else None))
+        failed = job.order.wants_layout and structured is None
+        return replace(page, layout=None, image=None, structure_failed=failed)
+
+    async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
+        """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""
+        if not job.wanted.image or (is_limited and not job.streams):
+            return page
+        drawing = self._workers.run(
+            document.shown, job.order.document, page.page - 1, self._limits, deadline_s=job.order.page_timeout_s
+        )
+        with suppress(SidecarError, WorkerDiedError):  # a page that cannot be drawn says so by what it lacks
+            return replace(page, image=await _due(job, drawing))
+        return page
+
+    async def _structured(self, job: ReadJob, result: DocumentResult) -> DocumentResult:
+        """Add the structure of the whole document, where it is wanted; else say that it could not be told."""
+        if not job.order.wants_layout:
+            return result
+        structured = await self._structure(job, result.pages)
+        if structured is None:
+            return replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
+        return replace(result, structured=structured)
+
+    async def _structure(self, job: ReadJob, pages: Sequence[PageResult]) -> PackedPages | None:
+        """Have a worker tell the structure of pages, until the job's end; None if it cannot: the text is the answer."""
+        work = to_structure(pages, job.order.languages)
+        try:
+            return await _due(job, self._workers.run(structure, work, deadline_s=self.policy.open_timeout_s))
+        except Exception as exc:
+            is_bug = not isinstance(exc, DeadlineError | WorkerDiedError)
+            log.warning("the structure of a document could not be told", exc_info=exc if is_bug else None)
+            return None
+
     def _result(
         self, job: ReadJob, facts: DocumentFacts, pages: tuple[PageResult, ...], unread: tuple[int, ...]
     ) -> DocumentResult:
@@ -191,6 +245,7 @@ class DocumentReader:
             residency=_latest_residency(pages),
             warnings=(
                 *((WarningCode.DEADLINE_PARTIAL,) if unread else ()),
+                *((WarningCode.IMAGES_LIMITED,) if _lacks_images(job, pages) else ()),
                 *document_warnings(job, facts, pages, tried, readers),
             ),
             unread=unread,
@@ -225,11 +280,22 @@ async def _due(job: ReadJob, call: Awaitable[T]) -> T:
         raise DeadlineError(page_reading.NOTHING_READ) from exc
 
 
+def _pages_end(job: ReadJob) -> float | None:
+    """Return when the pages must be read: at the job's end, less the time that their structure may take."""
+    if job.ends_s is None or not job.order.wants_layout:
+        return job.ends_s
+    return job.ends_s - min(STRUCTURE_S, STRUCTURE_SHARE * max(0, job.ends_s - time.monotonic()))
+
+
 async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
     """Wait for a task until then; return whether it has ended."""
     left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
     done, _ = await asyncio.wait([task], timeout=left_s)
     return bool(done)
+
+
+def _lacks_images(job: ReadJob, pages: Sequence[PageResult]) -> bool:
+    return job.wanted.image and not job.streams and len(pages) > MOST_IMAGES
 
 
 def _needs_engine(page: PageFacts) -> bool:

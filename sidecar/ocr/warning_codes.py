@@ -27,6 +27,8 @@ class WarningCode(StrEnum):
     TEXT_LAYER_IMPLAUSIBLE = "text-layer-implausible"
     LANGUAGES_UNREAD = "languages-unread"
     NUMERALS_DOUBTFUL = "numerals-doubtful"
+    BLOCKS_MISSING = "blocks-missing"
+    IMAGES_LIMITED = "images-limited"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"
     PARAMETERS_NOT_APPLIED = "parameters-not-applied"

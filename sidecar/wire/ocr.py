@@ -5,9 +5,9 @@ Field names are camelCase on the wire; both spellings are accepted in requests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
@@ -19,7 +19,9 @@ from sidecar.errors import (
     UnknownEngineError,
     UserPromptError,
 )
+from sidecar.evidence.page import BlockKind
 from sidecar.ocr.engine import AUTO, RequestedOptions
+from sidecar.ocr.job import Wanted
 from sidecar.profiles.payload import (
     NO_BOOL,
     DeadlineSeconds,
@@ -36,6 +38,19 @@ from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
 
+
+def _listed(value: object) -> object:
+    """Split a list that is text, as a form has it, at its commas."""
+    if isinstance(value, str):
+        return [one.strip() for one in value.split(",") if one.strip()]
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"should be a list of {', '.join(INCLUDABLE)}")
+
+
+Includable = Literal["words", "blocks", "image"]
+INCLUDABLE = get_args(Includable)
+Included = Annotated[list[Includable], Field(max_length=16), BeforeValidator(_listed)]
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
 
 
@@ -64,6 +79,14 @@ class ReadRequest(Wire):
         None, description="How long the document may take; what was read by then is the answer."
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+    include: Included | None = Field(
+        None, description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`."
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what is wanted beside the text."""
+        return Wanted(**dict.fromkeys(self.include or (), True))
 
     @property
     def parameters(self) -> RuntimeParams:
@@ -224,6 +247,10 @@ def _explain(problem: ErrorDetails) -> str:
     return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
+EVIDENCE = {"width_pt", "height_pt", "blocks", "image"}
+"""Fields of a page that workers write: see :mod:`sidecar.wire.blocks`."""
+
+
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -261,6 +288,62 @@ class CorrectionBody(Wire):
     corrected: str = Field(description="As it stands in the text.")
 
 
+Box = Annotated[list[float], Field(min_length=4, max_length=4)]
+"""Left, top, right and bottom edge in points, from the top left corner of the page as it is shown."""
+
+
+class WordBody(Wire):
+    """A run of letters without white space."""
+
+    text: str
+    box: Box | None = Field(description="Null where nobody saw it.")
+    confidence: float | None = Field(description="0 to 1; null where its reader tells none.")
+    source: str = Field(description="Who read it: `text-layer`, `tesseract`, `rapidocr`, `model` or `numerals`.")
+    joins: bool = Field(description="Whether no white space stands between it and the word before.")
+
+
+class LineBody(Wire):
+    """A line of text."""
+
+    text: str
+    box: Box | None
+    baseline: Box | None = Field(description="Its two ends, from left to right: x, y, x, y.")
+    size_pt: float | None = Field(description="Size of its letters.")
+    bold: bool = Field(description="Whether the font says so.")
+    words: list[WordBody] | None = Field(description="Null where `include` has no `words`.")
+
+
+class CellBody(Wire):
+    """A cell of a table; rows and columns count from 0."""
+
+    row: int
+    column: int
+    row_span: int
+    column_span: int
+    header: bool
+    box: Box | None
+    lines: list[LineBody]
+
+
+class BlockBody(Wire):
+    """A part of a page, in reading order."""
+
+    kind: str = Field(description=f"One of {', '.join(kind.value for kind in BlockKind)}.")
+    level: int | None = Field(description="Of a heading, or how deep an item of a list lies, from 1.")
+    box: Box | None
+    lines: list[LineBody]
+    cells: list[CellBody]
+
+
+class ImageBody(Wire):
+    """A page for people to look at."""
+
+    media_type: str
+    width_px: int
+    height_px: int
+    base64: str
+
+
 class PageBody(Wire):
     """One page of the answer; `page` counts from 1."""
 
@@ -287,6 +370,10 @@ class PageBody(Wire):
         None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
     )
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
+    width_pt: float | None = Field(None, description="As the page is shown; null where blocks are, or is not known.")
+    height_pt: float | None = None
+    blocks: list[BlockBody] | None = Field(None, description="Null where `include` has neither `words` nor `blocks`.")
+    image: ImageBody | None = Field(None, description="Null where `include` has no `image`, or it cannot be drawn.")
 
 
 class ProfileBody(Wire):

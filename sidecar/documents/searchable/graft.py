@@ -8,6 +8,7 @@ draw as before, and say no more.
 import functools
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
 
@@ -35,8 +36,10 @@ class Grafter:
     def add(self, index: int, page: Page) -> None:
         """Put a page's words on it, and silence the text that it had."""
         target = self._pdf.pages[index].obj
-        matrix = frame_of(target).matrix(page.width, page.height)
-        written = layer.content(placement.runs(page), matrix, self._codes)
+        frame = frame_of(target)
+        sized = page if page.width and page.height else replace(page, width=frame.width, height=frame.height)
+        matrix = frame.matrix(sized.width, sized.height)
+        written = layer.content(placement.runs(sized), matrix, self._codes)
         if not written:
             return
         resources = self._silenced(_own(_inherited(target, "/Resources")), 0)

@@ -20,12 +20,22 @@ class Frame:
     box: tuple[float, float, float, float]
     rotate: int = 0
 
+    @property
+    def width(self) -> float:
+        """Of the page as it is shown, in its own units."""
+        left, bottom, right, top = self.box
+        return top - bottom if self.rotate % 180 else right - left
+
+    @property
+    def height(self) -> float:
+        """Likewise."""
+        left, bottom, right, top = self.box
+        return right - left if self.rotate % 180 else top - bottom
+
     def matrix(self, width: float, height: float) -> Matrix:
         """Return what maps places from the top left corner of the shown page, which is so large, to the page's own."""
         left, bottom, right, top = self.box
-        turned = self.rotate % 180 != 0
-        wide, high = right - left, top - bottom
-        x, y = (high / width, wide / height) if turned else (wide / width, high / height)
+        x, y = self.width / width, self.height / height
         match self.rotate % 360:
             case 90:
                 return 0, x, y, 0, left, bottom

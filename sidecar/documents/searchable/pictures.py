@@ -39,7 +39,7 @@ def as_pdf(path: Path, limits: DocumentLimits, pages: Mapping[int, Page]) -> lis
     with Images.open(path, limits.max_page_pixels) as images:
         for index in range(images.page_count):
             read = pages.get(index)
-            size = (read.width, read.height) if read else images.size_points(index, limits.dpi)
+            size = (read.width, read.height) if read and read.width and read.height else images.size_points(index)
             try:
                 picture, matrix = _picture(pdf, images, index, path)
             except SidecarError:

@@ -29,6 +29,7 @@ def test_the_service_understands_what_was_given():
         top_p=1,
         repeat_penalty=1.1,
         max_tokens=5,
+        include=("words", "image"),
     )
     asked, unknown = parse_form(render_fields(given), ACCEPTED)
     assert unknown == []
@@ -37,6 +38,7 @@ def test_the_service_understands_what_was_given():
     assert (asked.max_pages, asked.temperature, asked.deadline_seconds) == (0, 0, 1.5)
     assert asked.system_prompt == "หน้า"
     assert asked.runtime_params.num_ctx == 1024
+    assert asked.include == ["words", "image"]
 
 
 def test_text_is_sent_as_it_is_and_nothing_for_none():

@@ -14,6 +14,7 @@ from sidecar.errors import (
     UserPromptError,
 )
 from sidecar.ocr.engine import RequestedOptions
+from sidecar.ocr.job import Wanted
 from sidecar.wire.ocr import Accepted, RuntimeParams, check_max_pages, parse_body, parse_form
 
 MAX_PROMPT = 100
@@ -335,3 +336,29 @@ def test_a_json_field_left_empty_in_a_form_is_unset(text):
 def test_a_body_that_is_no_json_object_is_malformed(text):
     with pytest.raises(MalformedBodyError):
         parse_body(text, HERE)
+
+
+# ── what is included ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("ask", [in_form, in_body])
+@pytest.mark.parametrize("spelled", ["words,blocks", " blocks , words ", "words,,blocks,words"])
+def test_what_is_included_is_a_list_with_commas(ask, spelled):
+    assert ask("include", spelled).wanted == Wanted(words=True, blocks=True)
+
+
+def test_what_is_included_is_a_list_in_json():
+    assert body(include=["image"]).wanted == Wanted(image=True)
+    assert body(include=[]).wanted == body(include=None).wanted == form(include=" ").wanted == form().wanted == Wanted()
+
+
+@pytest.mark.parametrize("ask", [in_form, in_body])
+def test_what_cannot_be_included_is_named_with_what_can(ask):
+    assert refusal(InvalidValueError, ask, "include", "words,pictures") == (
+        "include.1 is 'pictures', accepted: 'words', 'blocks' or 'image'"
+    )
+
+
+@pytest.mark.parametrize("bad", [7, {"words": True}, True, [["words"]], [None], ["Words"], "x" * 1000, ["words"] * 100])
+def test_what_is_no_list_of_parts_is_refused(bad):
+    assert refusal(InvalidValueError, in_body, "include", bad).startswith("include")

@@ -1,0 +1,58 @@
+"""What was found on pages, packed: a word and its place take 600 bytes as objects, and documents have a million. Pure.
+
+Only this service's own workers pack what is opened here.
+"""
+
+import pickle
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar, overload
+
+from sidecar.evidence.page import Page
+
+T = TypeVar("T")
+
+FAST = 1
+"""The level of zlib that costs least: a page of 500 words takes 3 ms, and a tenth of its size."""
+
+
+class Packed(Generic[T]):
+    """A value that is small until it is opened, each time anew. It travels between processes as it is."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, value: T) -> None:
+        self._bytes = zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), FAST)
+
+    def open(self) -> T:
+        """Return the value, with the time and the memory that it takes."""
+        value: T = pickle.loads(zlib.decompress(self._bytes))  # noqa: S301 - our own workers wrote it
+        return value
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is while packed."""
+        return len(self._bytes)
+
+
+class PackedPages(Sequence[Page]):
+    """Pages of which each is opened when it is asked for, and not kept: iterate once."""
+
+    __slots__ = ("packed",)
+
+    def __init__(self, packed: Iterable[Packed[Page]]) -> None:
+        self.packed = tuple(packed)
+
+    def __len__(self) -> int:
+        """Count the pages."""
+        return len(self.packed)
+
+    @overload
+    def __getitem__(self, at: int) -> Page: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "PackedPages": ...
+
+    def __getitem__(self, at: int | slice) -> "Page | PackedPages":
+        """Open one page; a slice stays packed."""
+        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].open()
