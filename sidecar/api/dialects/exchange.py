@@ -10,10 +10,7 @@ from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Take
 from sidecar.ocr.job import DocumentResult
 from sidecar.wire import common
-from sidecar.wire.common import IGNORED_HEADER, JSON
-
-WARNINGS_HEADER = "X-Ocr-Warnings"
-"""The warnings of a document, where the dialect's body has no room for them and where it has."""
+from sidecar.wire.common import IGNORED_HEADER, JSON, WARNINGS_HEADER
 
 Render = Callable[[DocumentResult], BaseModel]
 
