@@ -117,7 +117,7 @@ def _read(writing: Writing, number: int) -> Outcome:
     try:
         bare = PageText(api.GetUTF8Text())
         began_s = time.process_time()  # of this process alone: what else runs here does not count
-        read = worker.with_numerals(api, page, bare, LANGUAGES)
+        read, _ = worker.with_numerals(api, page, bare, LANGUAGES)
         took_ms = (time.process_time() - began_s) * 1000
     finally:
         api.Clear()

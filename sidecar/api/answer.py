@@ -1,16 +1,20 @@
 """Results in the wire format, as one body or as lines while pages finish, and their metrics."""
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from sidecar.api import deliver
+from sidecar.api import deliver, evidence
+from sidecar.api.app_keys import SETTINGS
+from sidecar.api.evidence import BlockWriter
 from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
+from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import Attempt, PageVerdict
-from sidecar.ocr.job import DocumentResult
+from sidecar.ocr.job import DocumentResult, Wanted
 from sidecar.ocr.page_reading import PageResult, ocr_used
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile
@@ -48,9 +52,13 @@ class Answer:
         if attempt.first_token_ms is not None:
             self.metrics.first_token_seconds.observe(attempt.first_token_ms / 1000)
 
-    def whole(self, result: DocumentResult) -> ocr.DocumentBody:
-        """Render everything."""
-        return ocr.DocumentBody(**self._summary(result), pages=[_page_body(page) for page in result.pages])
+    def whole(self, result: DocumentResult, written: Sequence[bytes] | None) -> Iterator[bytes]:
+        """Render everything, a part at a time; ``written`` are the pages' blocks, if there are any."""
+        yield common.render(ocr.SummaryBody(**self._summary(result)))[:-1] + b',"pages":['
+        for at, page in enumerate(result.pages):
+            fields = evidence.fields_of(page, written[at] if written else None)
+            yield (b"," if at else b"") + _with_fields(ocr.PageBody(**_page_fields(page)), fields)
+        yield b"]}"
 
     def done(self, result: DocumentResult) -> ocr.DoneEvent:
         """Render everything but the pages."""
@@ -91,10 +99,12 @@ class Answer:
 class StreamedAnswer:
     """An answer written line by line; the response begins with its first line."""
 
-    def __init__(self, request: web.Request, answer: Answer, stall_s: float) -> None:
+    def __init__(self, request: web.Request, answer: Answer, wanted: Wanted, writer: BlockWriter) -> None:
         self._request = request
         self._answer = answer
-        self._stall_s = stall_s
+        self._wanted = wanted
+        self._writer = writer
+        self._stall_s = request.app[SETTINGS].receive_timeout_s
         self.response = web.StreamResponse(headers={"Content-Type": common.NDJSON, "Cache-Control": "no-store"})
 
     async def document(self, facts: DocumentFacts) -> None:
@@ -112,7 +122,10 @@ class StreamedAnswer:
     async def page(self, result: PageResult) -> None:
         """Write a page's line."""
         await self._answer.page(result)
-        await self._write(ocr.PageEvent(**_page_fields(result)))
+        pages = PackedPages([result.structured] if result.structured else [])
+        written = await self._writer.write(pages, self._wanted)
+        fields = evidence.fields_of(result, written[0] if written else None)
+        await self._write_line(_with_fields(ocr.PageEvent(**_page_fields(result)), fields))
 
     async def done(self, result: DocumentResult) -> None:
         """Write the last line of a document that was read."""
@@ -132,7 +145,14 @@ class StreamedAnswer:
         await deliver.in_time(self._request, self.response.write_eof(), self._stall_s)
 
     async def _write(self, body: common.Wire) -> None:
-        await deliver.in_time(self._request, self.response.write(common.render(body) + b"\n"), self._stall_s)
+        await self._write_line(common.render(body))
+
+    async def _write_line(self, line: bytes) -> None:
+        """Write a line, in parts that a caller who reads at all takes in time."""
+        for first in range(0, len(line), deliver.SLICE_BYTES):
+            writing = self.response.write(line[first : first + deliver.SLICE_BYTES])
+            await deliver.in_time(self._request, writing, self._stall_s)
+        await deliver.in_time(self._request, self.response.write(b"\n"), self._stall_s)
 
 
 def _verdict(page: PageResult) -> str:
@@ -166,8 +186,9 @@ def _attempt_body(attempt: Attempt) -> ocr.AttemptBody:
     )
 
 
-def _page_body(page: PageResult) -> ocr.PageBody:
-    return ocr.PageBody(**_page_fields(page))
+def _with_fields(body: ocr.PageBody, fields: bytes) -> bytes:
+    """Render a page with the fields that workers wrote."""
+    return body.model_dump_json(by_alias=True, exclude=ocr.EVIDENCE).encode()[:-1] + b"," + fields + b"}"
 
 
 def _page_fields(page: PageResult) -> dict[str, Any]:

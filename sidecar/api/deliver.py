@@ -1,7 +1,7 @@
 """Sends an answer to a caller in bounded time: one that does not read it must not hold its memory forever."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -44,15 +44,43 @@ async def deliver(
     response = web.StreamResponse(headers=headers)
     response.content_type = content_type
     response.content_length = len(body)
+    return await _write_all(request, response, [body], stall_s)
+
+
+async def deliver_parts(
+    request: web.Request, parts: Iterable[bytes], content_type: str, stall_s: float
+) -> web.StreamResponse:
+    """Write a whole answer as :func:`deliver` does, of parts that are made one after the other, as they are taken."""
+    response = web.StreamResponse()
+    response.content_type = content_type
+    return await _write_all(request, response, parts, stall_s)
+
+
+async def _write_all(
+    request: web.Request, response: web.StreamResponse, parts: Iterable[bytes], stall_s: float
+) -> web.StreamResponse:
     loop = asyncio.get_running_loop()
     with _whole_or_none(request):
         await response.prepare(request)
-        began_s = loop.time()
-        for first in range(0, len(body), SLICE_BYTES):
-            writing = response.write(body[first : first + SLICE_BYTES])
-            await in_time(request, writing, time_for_slice_s(first, loop.time() - began_s, stall_s))
+        began_s, written = loop.time(), 0
+        for piece in _slices(parts):
+            left_s = time_for_slice_s(written, loop.time() - began_s, stall_s)
+            await in_time(request, response.write(piece), left_s)
+            written += len(piece)
         await in_time(request, response.write_eof(), stall_s)
     return response
+
+
+def _slices(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Put small parts together, and cut large ones."""
+    held = bytearray()
+    for part in parts:
+        held += part
+        for first in range(0, len(held) - SLICE_BYTES + 1, SLICE_BYTES):
+            yield bytes(held[first : first + SLICE_BYTES])
+        del held[: len(held) // SLICE_BYTES * SLICE_BYTES]
+    if held:
+        yield bytes(held)
 
 
 async def finish(request: web.Request, response: web.StreamResponse, stall_s: float) -> None:

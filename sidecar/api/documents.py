@@ -6,12 +6,15 @@ from aiohttp import web
 
 from sidecar.api import deliver, reading, receive
 from sidecar.api.answer import StreamedAnswer
-from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS
+from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS, WORKERS
+from sidecar.api.evidence import BlockWriter
 from sidecar.api.middleware import error_of
 from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
+from sidecar.ocr.job import Wanted
+from sidecar.ocr.warning_codes import WarningCode
 from sidecar.wire import common, ocr
 from sidecar.wire.common import JSON
 
@@ -49,14 +52,23 @@ async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
     if common.NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, one)
     result = await reading.read(request, one)
-    body = common.render(one.answer.whole(result))
     async with request.app[DRAIN].answering():
-        return await deliver.deliver(request, body, JSON, request.app[SETTINGS].receive_timeout_s)
+        written = await _writer(request).write(result.structured, one.job.wanted)
+        if one.job.wanted.layout and written is None and WarningCode.BLOCKS_MISSING not in result.warnings:
+            result = replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
+        parts, stall_s = one.answer.whole(result, written), request.app[SETTINGS].receive_timeout_s
+        if one.job.wanted == Wanted():
+            return await deliver.deliver(request, b"".join(parts), JSON, stall_s)
+        return await deliver.deliver_parts(request, parts, JSON, stall_s)
+
+
+def _writer(request: web.Request) -> BlockWriter:
+    return BlockWriter(request.app[WORKERS], request.app[SETTINGS].open_timeout_s)
 
 
 async def _stream(request: web.Request, one: Arrived) -> web.StreamResponse:
     """Stream the answer; an error before its first line is a normal error response, later it is the last line."""
-    streamed = StreamedAnswer(request, one.answer, request.app[SETTINGS].receive_timeout_s)
+    streamed = StreamedAnswer(request, one.answer, one.job.wanted, _writer(request))
     try:
         async with request.app[DRAIN].document():
             result = await request.app[READER].read(replace(one.job, streams=True), streamed)

@@ -61,6 +61,61 @@ class Correction(Answer):
     corrected: str = ""
 
 
+class Word(Answer):
+    """A run of letters without white space; ``box`` is None where nobody saw it."""
+
+    text: str = ""
+    box: list[float] | None = None
+    """Left, top, right and bottom edge in points, from the top left corner of the page as it is shown."""
+    confidence: float | None = None
+    """0 to 1."""
+    source: str = ""
+    joins: bool = False
+    """Whether no white space stands between it and the word before."""
+
+
+class Line(Answer):
+    """A line of text; ``words`` is None where they were not asked for."""
+
+    text: str = ""
+    box: list[float] | None = None
+    baseline: list[float] | None = None
+    size_pt: float | None = None
+    bold: bool = False
+    words: list[Word] | None = None
+
+
+class Cell(Answer):
+    """A cell of a table; rows and columns count from 0."""
+
+    row: int = 0
+    column: int = 0
+    row_span: int = 1
+    column_span: int = 1
+    header: bool = False
+    box: list[float] | None = None
+    lines: list[Line] = []
+
+
+class Block(Answer):
+    """A part of a page: a heading, a paragraph, a table, and so on."""
+
+    kind: str = ""
+    level: int | None = None
+    box: list[float] | None = None
+    lines: list[Line] = []
+    cells: list[Cell] = []
+
+
+class Image(Answer):
+    """A page for people to look at, as a file in base64."""
+
+    media_type: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    base64: str = ""
+
+
 class Page(Answer):
     """One page, with its number from 1; a page without text because of an error has its code in ``error``."""
 
@@ -83,6 +138,10 @@ class Page(Answer):
     numerals_doubtful: bool = False
     second_opinion: str | None = None
     error: str | None = None
+    width_pt: float | None = None
+    height_pt: float | None = None
+    blocks: list[Block] | None = None
+    image: Image | None = None
 
 
 class ProfileUsed(Answer):

@@ -13,7 +13,7 @@ from sidecar.documents import pdf_repair
 from sidecar.documents.images import Images
 from sidecar.documents.layers.text_layer import TextLayer, clean, reads_like_text
 from sidecar.documents.page_selection import PageRequest
-from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture
+from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture, ShownPage
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
@@ -79,6 +79,9 @@ class Document(Protocol):
 
     def picture(self, index: int, longest_side: int) -> PagePicture:
         """Draw the page in colour, as a file."""
+
+    def shown(self, index: int) -> ShownPage:
+        """Draw the page for people to look at."""
 
     def anchors(self, index: int) -> str:
         """Tell the page's size, and where its text and its pictures stand, for a model that is shown it."""
@@ -176,6 +179,12 @@ def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:
     """Draw one page of an inspected document in grey."""
     with open_document(path, limits) as document:
         return document.render(index, limits.dpi)
+
+
+def shown(path: Path, index: int, limits: DocumentLimits) -> ShownPage:
+    """Draw one page of an inspected document for people to look at."""
+    with open_document(path, limits) as document:
+        return document.shown(index)
 
 
 def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False) -> PagePicture:

@@ -6,6 +6,7 @@ from sidecar.documents.layers.thai_text import Repair
 from sidecar.errors import SidecarError
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
+from sidecar.evidence.placement import UNPLACED, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class PageImage:
     height: int
     dpi: int
     pixels: bytes = field(repr=False)
+    placement: Placement = UNPLACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,17 @@ class PagePicture:
     """Whether it shows only background and specks: models invent text for such pages."""
     anchors: str = field(default="", repr=False)
     """The page's size, and where its text stands; empty where nobody asked for it."""
+    placement: Placement = UNPLACED
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPage:
+    """A page for people to look at: a file of that type, and its size in pixels."""
+
+    content: bytes = field(repr=False)
+    width: int
+    height: int
+    media_type: str = "image/jpeg"
 
 
 # Workers send these two with every document. Without slots they are pickled in C instead of Python.

@@ -16,7 +16,7 @@ from sidecar.documents.layers import notes, pdf_glyphs, pdf_text, text_layer
 from sidecar.documents.layers.anchors import page_anchors
 from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_marks import MarkEvidence
-from sidecar.documents.pages import PageImage, PagePicture
+from sidecar.documents.pages import PageImage, PagePicture, ShownPage
 from sidecar.documents.pictures.scaling import MAX_PDF_SIDE, POINTS_PER_INCH, Drawing, plan_drawing
 from sidecar.documents.places import page_layout
 from sidecar.documents.places.frame import Frame
@@ -27,6 +27,7 @@ from sidecar.errors import (
     PageUnreadableError,
     UnreadableDocumentError,
 )
+from sidecar.evidence.placement import Placement
 
 PLACEHOLDER = "please wait"
 """How the page begins that forms of Adobe LiveCycle show in other programs."""
@@ -159,7 +160,8 @@ class Pdf:
         """Draw a page in grey at about ``dpi`` dots per inch, rotated as the file says."""
         with self._page(index) as page:
             drawing = self._drawing(page, index, dpi)
-            drawn = raster.page_image(page.render(scale=drawing.scale, grayscale=True).to_pil(), drawing.dpi)
+            image = page.render(scale=drawing.scale, grayscale=True).to_pil()
+            drawn = raster.page_image(image, drawing.dpi, Placement.filling(page.get_size(), image.size))
             _check_decoded(page, index, blank=raster.is_blank(drawn))
             return drawn
 
@@ -170,9 +172,17 @@ class Pdf:
             width, height = page.get_size()
             scale = raster.fitted(width, height, longest_side)
             dpi = max(1, round(scale * planned.points_per_inch))
-            drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi)
+            drawn = raster.page_picture(page.render(scale=scale).to_pil(), dpi, (width, height))
             _check_decoded(page, index, blank=drawn.blank)
             return drawn
+
+    def shown(self, index: int) -> ShownPage:
+        """Draw a page for people to look at."""
+        with self._page(index) as page:
+            self._drawing(page, index, raster.INK_DPI)
+            width, height = page.get_size()
+            scale = raster.fitted(width, height, raster.SHOWN_SIDE)
+            return raster.shown_page(page.render(scale=scale).to_pil())
 
     def anchors(self, index: int) -> str:
         """Tell the page's size, and where its text and its pictures stand."""

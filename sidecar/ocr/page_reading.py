@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from sidecar.documents.pages import ShownPage
 from sidecar.errors import (
     DeadlineError,
     EngineFailedError,
@@ -76,6 +77,10 @@ class PageResult:
     """The words of the text with their places, where they were wanted and the engine can tell them."""
     structured: Packed[Page] | None = None
     """The page with the blocks that it alone tells, where each page is told by itself."""
+    notes: tuple[str, ...] = ()
+    """The last lines of the text: what no engine could see."""
+    image: ShownPage | None = None
+    """The page for people to look at, where that is wanted and can be drawn."""
     structure_failed: bool = False
     """Whether that was wanted, and could not be told."""
 
@@ -196,7 +201,7 @@ def with_notes(page: PageResult, notes: Sequence[str]) -> PageResult:
     """Add the texts of notes that no engine could see to a page that was read."""
     if not notes or not page.is_answer:
         return page
-    return replace(page, text="\n".join(filter(None, (page.text, *notes))), blank=False)
+    return replace(page, text="\n".join(filter(None, (page.text, *notes))), blank=False, notes=tuple(notes))
 
 
 def _worth(read: PageText) -> tuple[bool, int]:

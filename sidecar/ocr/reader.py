@@ -18,6 +18,7 @@ from sidecar.errors import (
     DeadlineError,
     EngineUnavailableError,
     GpuPressureError,
+    SidecarError,
     UnreadableDocumentError,
 )
 from sidecar.evidence.packed import PackedPages
@@ -40,6 +41,9 @@ from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
+
+MOST_IMAGES = 100
+"""Pages of an answer that have a picture, unless it is streamed: 40 MB of memory."""
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +119,8 @@ class DocumentReader:
                     if task.cancelled():
                         unread.append(page.index + 1)
                     else:
-                        pages.append(await self._told(job, await task, progress))
+                        page_result = await self._shown(job, await task, is_limited=len(pages) >= MOST_IMAGES)
+                        pages.append(await self._told(job, page_result, progress))
             page_reading.raise_if_none_worked(pages, is_complete=not unread)
             result = self._result(job, facts, tuple(pages), tuple(unread))
             return result if job.streams else await self._structured(job, result)
@@ -188,12 +193,24 @@ class DocumentReader:
 
     async def _told(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
         """Tell of a page; where each is told by itself, tell what it alone says of its structure, and keep no word."""
-        if not (job.streams and job.order.wants_layout):
+        if not job.streams:
             await progress.page(page)
             return page
-        structured = await self._structure(job, [page])
+        structured = await self._structure(job, [page]) if job.order.wants_layout else None
         await progress.page(replace(page, structured=structured.packed[0] if structured else None))
-        return replace(page, layout=None, structure_failed=structured is None)
+        failed = job.order.wants_layout and structured is None
+        return replace(page, layout=None, image=None, structure_failed=failed)
+
+    async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
+        """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""
+        if not job.wanted.image or (is_limited and not job.streams):
+            return page
+        drawing = self._workers.run(
+            document.shown, job.order.document, page.page - 1, self._limits, deadline_s=job.order.page_timeout_s
+        )
+        with suppress(SidecarError, WorkerDiedError):  # a page that cannot be drawn says so by what it lacks
+            return replace(page, image=await _due(job, drawing))
+        return page
 
     async def _structured(self, job: ReadJob, result: DocumentResult) -> DocumentResult:
         """Add the structure of the whole document, where it is wanted; else say that it could not be told."""
@@ -228,6 +245,7 @@ class DocumentReader:
             residency=_latest_residency(pages),
             warnings=(
                 *((WarningCode.DEADLINE_PARTIAL,) if unread else ()),
+                *((WarningCode.IMAGES_LIMITED,) if _lacks_images(job, pages) else ()),
                 *document_warnings(job, facts, pages, tried, readers),
             ),
             unread=unread,
@@ -274,6 +292,10 @@ async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
     left_s = None if ends_s is None else max(0, ends_s - time.monotonic())
     done, _ = await asyncio.wait([task], timeout=left_s)
     return bool(done)
+
+
+def _lacks_images(job: ReadJob, pages: Sequence[PageResult]) -> bool:
+    return job.wanted.image and not job.streams and len(pages) > MOST_IMAGES
 
 
 def _needs_engine(page: PageFacts) -> bool:

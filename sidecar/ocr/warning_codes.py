@@ -28,6 +28,7 @@ class WarningCode(StrEnum):
     LANGUAGES_UNREAD = "languages-unread"
     NUMERALS_DOUBTFUL = "numerals-doubtful"
     BLOCKS_MISSING = "blocks-missing"
+    IMAGES_LIMITED = "images-limited"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"
     PARAMETERS_NOT_APPLIED = "parameters-not-applied"

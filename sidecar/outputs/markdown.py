@@ -4,10 +4,10 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
-from sidecar.evidence.joining import joined
 from sidecar.evidence.layout import Line
 from sidecar.evidence.page import FURNITURE, Block, BlockKind, Cell, Page
 from sidecar.evidence.structure.blocks import item_mark
+from sidecar.outputs.joining import joined
 
 MAX_LEVEL = 6
 INDENT = "  "

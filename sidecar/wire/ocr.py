@@ -19,6 +19,7 @@ from sidecar.errors import (
     UnknownEngineError,
     UserPromptError,
 )
+from sidecar.evidence.page import BlockKind
 from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.ocr.job import Wanted
 from sidecar.profiles.payload import (
@@ -246,6 +247,10 @@ def _explain(problem: ErrorDetails) -> str:
     return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
 
 
+EVIDENCE = {"width_pt", "height_pt", "blocks", "image"}
+"""Fields of a page that workers write: see :mod:`sidecar.wire.blocks`."""
+
+
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -283,6 +288,62 @@ class CorrectionBody(Wire):
     corrected: str = Field(description="As it stands in the text.")
 
 
+Box = Annotated[list[float], Field(min_length=4, max_length=4)]
+"""Left, top, right and bottom edge in points, from the top left corner of the page as it is shown."""
+
+
+class WordBody(Wire):
+    """A run of letters without white space."""
+
+    text: str
+    box: Box | None = Field(description="Null where nobody saw it.")
+    confidence: float | None = Field(description="0 to 1; null where its reader tells none.")
+    source: str = Field(description="Who read it: `text-layer`, `tesseract`, `rapidocr`, `model` or `numerals`.")
+    joins: bool = Field(description="Whether no white space stands between it and the word before.")
+
+
+class LineBody(Wire):
+    """A line of text."""
+
+    text: str
+    box: Box | None
+    baseline: Box | None = Field(description="Its two ends, from left to right: x, y, x, y.")
+    size_pt: float | None = Field(description="Size of its letters.")
+    bold: bool = Field(description="Whether the font says so.")
+    words: list[WordBody] | None = Field(description="Null where `include` has no `words`.")
+
+
+class CellBody(Wire):
+    """A cell of a table; rows and columns count from 0."""
+
+    row: int
+    column: int
+    row_span: int
+    column_span: int
+    header: bool
+    box: Box | None
+    lines: list[LineBody]
+
+
+class BlockBody(Wire):
+    """A part of a page, in reading order."""
+
+    kind: str = Field(description=f"One of {', '.join(kind.value for kind in BlockKind)}.")
+    level: int | None = Field(description="Of a heading, or how deep an item of a list lies, from 1.")
+    box: Box | None
+    lines: list[LineBody]
+    cells: list[CellBody]
+
+
+class ImageBody(Wire):
+    """A page for people to look at."""
+
+    media_type: str
+    width_px: int
+    height_px: int
+    base64: str
+
+
 class PageBody(Wire):
     """One page of the answer; `page` counts from 1."""
 
@@ -309,6 +370,10 @@ class PageBody(Wire):
         None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
     )
     error: str | None = Field(None, description="Why the page could not be read: a code of the error list.")
+    width_pt: float | None = Field(None, description="As the page is shown; null where blocks are, or is not known.")
+    height_pt: float | None = None
+    blocks: list[BlockBody] | None = Field(None, description="Null where `include` has neither `words` nor `blocks`.")
+    image: ImageBody | None = Field(None, description="Null where `include` has no `image`, or it cannot be drawn.")
 
 
 class ProfileBody(Wire):

@@ -33,7 +33,7 @@ def even_out(page: PageImage) -> PageImage:
     for top in range(0, page.height, BAND_ROWS):
         box = (0, top, page.width, min(page.height, top + BAND_ROWS))
         evened.paste(_divided(image.crop(box), _part(paper, box, image.size)), box)
-    return page_image(evened, page.dpi)
+    return page_image(evened, page.dpi, page.placement)
 
 
 def _paper(page: PageImage) -> Image.Image:

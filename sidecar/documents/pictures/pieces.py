@@ -24,7 +24,8 @@ def pieces(page: PageImage) -> Iterator[PageImage]:
         bottom = (
             page.height if page.height - top <= most else _cut(image, top + round(most * (1 - CUT_SHARE)), top + most)
         )
-        yield PageImage(page.width, bottom - top, page.dpi, page.pixels[top * page.width : bottom * page.width])
+        pixels = page.pixels[top * page.width : bottom * page.width]
+        yield PageImage(page.width, bottom - top, page.dpi, pixels, page.placement.below(top))
         top = bottom
 
 

@@ -76,6 +76,12 @@ def plan_scaling(size: tuple[int, int], claimed: tuple[float, float] | None, dpi
     return Scaling(x, y, max(1, round(across * x)))
 
 
+def paper_points(size: tuple[int, int], claimed: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the size, in points, of the paper that a picture of ``size`` pixels is taken for."""
+    across, down = _believable(size, claimed) or (_assumed_dpi(size),) * 2
+    return size[0] * POINTS_PER_INCH / across, size[1] * POINTS_PER_INCH / down
+
+
 def at_most(planned: Scaling, factor: float) -> Scaling:
     """Reduce a planned enlargement to ``factor``; a reduction stays as it is."""
     less = max(1.0, factor) / planned.x

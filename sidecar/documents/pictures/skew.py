@@ -44,7 +44,8 @@ def straighten(page: PageImage, degrees: float) -> PageImage:
     """Turn a page clockwise by a few degrees; the corners are filled with its lightest common grey."""
     image = pillow(page)
     turned = image.rotate(-degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=_paper(image))
-    return page_image(turned, page.dpi)
+    placement = page.placement.turned(degrees, (page.width, page.height), turned.size)
+    return page_image(turned, page.dpi, placement)
 
 
 def _best(ink: Image.Image, middle: float, reach: float, step: float) -> float:

@@ -19,6 +19,7 @@ from sidecar.engines.numerals.tokens import (
     is_lone_letter,
     may_hide_digits,
 )
+from sidecar.evidence.edits import Edit, edited
 from sidecar.ocr.engine import Correction
 
 REACH = 1.5
@@ -46,11 +47,15 @@ MOST_LONE_LETTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Numerals:
-    """The text with corrected numerals, what was changed, and whether a numeral in it is a guess."""
+    """The text with corrected numerals, what was changed, and whether a numeral in it is a guess.
+
+    ``edits`` made the text, in its order; what is not replaced stands as it was read.
+    """
 
     text: str
     corrections: tuple[Correction, ...] = ()
     doubtful: bool = False
+    edits: tuple[Edit, ...] = ()
 
 
 def read_numerals(page: PageImage, text: str, symbols: Sequence[Symbol]) -> Numerals:
@@ -197,21 +202,20 @@ def _near(token: Token, glyphs: Sequence[Glyph]) -> list[Glyph]:
 def _put_right(text: str, judged: Iterable[tuple[Token, Verdict]]) -> Numerals:
     """Replace tokens by their verdicts, and join a number that Tesseract split at a comma."""
     corrections: list[Correction] = []
-    pieces: list[str] = []
-    end, doubtful = 0, False
+    edits: list[Edit] = []
+    doubtful = False
     before: tuple[Token, Verdict] | None = None
     for token, verdict in sorted(judged, key=lambda one: one[0].start):
         doubtful = doubtful or verdict.doubtful
-        if before and _is_torn(text[end : token.start], before, (token, verdict)):
-            pieces[-1] = pieces[-1].rstrip(MARKS if verdict.text[0] in MARKS else "")
-        else:
-            pieces.append(text[end : token.start])
-        pieces.append(verdict.text)
+        if before and _is_torn(text[edits[-1].end : token.start], before, (token, verdict)):
+            last = edits[-1].text.rstrip(MARKS if verdict.text[0] in MARKS else "")
+            edits[-1] = replace(edits[-1], end=token.start, text=last)
+        edits.append(Edit(token.start, token.start + len(token.text), verdict.text))
         if verdict.text != token.text:
             corrections.append(Correction(token.text, verdict.text))
-        end = token.start + len(token.text)
         before = token, verdict
-    return Numerals("".join([*pieces, text[end:]]), tuple(corrections), doubtful)
+    changes = tuple(edit for edit in edits if text[edit.start : edit.end] != edit.text)
+    return Numerals(edited(text, changes), tuple(corrections), doubtful, changes)
 
 
 def _is_torn(between: str, before: tuple[Token, Verdict], after: tuple[Token, Verdict]) -> bool:

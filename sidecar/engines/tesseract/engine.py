@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA, Installed, describe
-from sidecar.engines.tesseract.worker import read_page
+from sidecar.engines.tesseract.worker import Way, read_page
 from sidecar.errors import EngineUnavailableError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.languages import refuse_missing
@@ -102,8 +102,7 @@ class TesseractEngine:
             order.document,
             page.index,
             self._limits,
-            order.languages,
-            self._require().tessdata_dir,
+            Way(order.languages, self._require().tessdata_dir, order.wants_layout),
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY

@@ -25,6 +25,7 @@ class BlockKind(Enum):
     TEXT = "text"
     VERTICAL_TEXT = "vertical text"
     TABLE = "table"
+    PICTURE = "picture"
     OTHER = "other"
 
 
@@ -77,7 +78,7 @@ def reading_order(blocks: Sequence[Block]) -> list[int]:
 
 def _stands_below(block: Block, other: Block, *, of_narrower: bool = False) -> bool:
     """Return whether a block of text lies below another one, under at least half of its (or the narrower's) width."""
-    if BlockKind.OTHER in (block.kind, other.kind):
+    if not {block.kind, other.kind}.isdisjoint((BlockKind.PICTURE, BlockKind.OTHER)):
         return False
     width = min(block.width, other.width) if of_narrower else other.width
     return block.top >= other.bottom and block.overlap_across(other) >= UNDER_SHARE * width

@@ -17,7 +17,12 @@ from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA
 from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side, reading_order
+from sidecar.engines.tesseract.places import boxes_of, find_lines
+from sidecar.engines.tesseract.words import Piece, Row
 from sidecar.errors import EngineFailedError
+from sidecar.evidence.edits import Edit
+from sidecar.evidence.layout import Box, Layout, Line
+from sidecar.evidence.packed import Packed
 from sidecar.ocr.engine import PageText
 from sidecar.ocr.second_opinion import SURE_CONFIDENCE, is_doubtful
 from sidecar.ocr.text import trim
@@ -49,14 +54,23 @@ def preload() -> None:
     network.load_weights()
 
 
-def read_page(path: Path, index: int, limits: DocumentLimits, languages: str, tessdata_dir: Path) -> PageText:
+def read_page(path: Path, index: int, limits: DocumentLimits, way: "Way") -> PageText:
     """Draw one page and read it, rotated if it lies sideways or upside down; a long one is read in pieces."""
     page = document.render(path, index, limits)
     if raster.is_blank(page):
-        return PageText("", blank=True)
+        return PageText("", blank=True, layout=_layout(page, [], 0) if way.wants_layout else None)
     shown = [piece for piece in pieces(page) if piece is page or not raster.is_blank(piece)]
-    way = _Way(thai_first(languages), tessdata_dir)
-    return joined([_read_piece(piece, way) for piece in shown])
+    way = replace(way, languages=thai_first(way.languages))
+    found = [_read_piece(piece, way) for piece in shown]
+    read = joined([one.text for one in found])
+    return replace(read, layout=_layout(page, found, read.rotation)) if way.wants_layout else read
+
+
+def _layout(page: PageImage, found: "Sequence[_Reading]", rotation: float) -> Packed[Layout]:
+    """Return what was found on a page, in all of its pieces."""
+    lines = tuple(line for one in found for line in one.lines)
+    figures = tuple(figure for one in found for figure in one.figures)
+    return Packed(Layout(page.placement.width, page.placement.height, lines, rotation, figures=figures))
 
 
 def joined(read: Sequence[PageText]) -> PageText:
@@ -82,14 +96,16 @@ def thai_first(languages: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """How a picture is read: languages, the folder of their data, and how ink is distinguished from paper.
 
-    ``is_local``: by a threshold for each spot (Sauvola's) instead of one for all; its resolution is then estimated.
+    ``wants_layout``: the words' places are wanted, too. ``is_local``: ink is distinguished by a threshold for each spot
+    (Sauvola's) instead of one for all; the picture's resolution is then estimated.
     """
 
     languages: str
     tessdata_dir: Path
+    wants_layout: bool = False
     is_local: bool = False
 
 
@@ -100,9 +116,12 @@ class _Reading:
     text: PageText
     doubtful: bool
     sure: int
+    lines: tuple[Line, ...] = ()
+    """The words of the text with their places, where they are wanted."""
+    figures: tuple[Box, ...] = ()
 
 
-def _read_piece(page: PageImage, way: _Way) -> PageText:
+def _read_piece(page: PageImage, way: Way) -> _Reading:
     """Read a piece; if its light is uneven, also with its light evened out, and with a threshold for each spot.
 
     The better reading counts.
@@ -111,10 +130,10 @@ def _read_piece(page: PageImage, way: _Way) -> PageText:
     if is_uneven(page):
         tries.append(_read_level(even_out(page), way))
         tries.append(_read_level(page, replace(way, is_local=True)))
-    return max(tries, key=lambda reading: reading.sure).text
+    return max(tries, key=lambda reading: reading.sure)
 
 
-def _read_level(page: PageImage, way: _Way) -> _Reading:
+def _read_level(page: PageImage, way: Way) -> _Reading:
     """Read a picture whose lines may slope, or that may lie on its side or upside down."""
     first = _read_straightened(page, 0, way)
     if not first.doubtful:
@@ -127,7 +146,7 @@ def _read_level(page: PageImage, way: _Way) -> _Reading:
     return max(reversed(tries), key=lambda reading: (reading.text.confidence or 0, reading.sure))  # of equals, the last
 
 
-def _read_straightened(page: PageImage, degrees: int, way: _Way) -> _Reading:
+def _read_straightened(page: PageImage, degrees: int, way: Way) -> _Reading:
     """Read a picture after turning it by a multiple of 90 degrees, and then so that its lines are level."""
     turned = raster.turn(page, degrees)
     skew = skew_degrees(turned)
@@ -135,7 +154,7 @@ def _read_straightened(page: PageImage, degrees: int, way: _Way) -> _Reading:
     return replace(reading, text=replace(reading.text, rotation=degrees + skew))
 
 
-def _recognise(page: PageImage, way: _Way) -> _Reading:
+def _recognise(page: PageImage, way: Way) -> _Reading:
     """Read a picture as it lies."""
     from tesserocr import PSM  # noqa: PLC0415 - as above
 
@@ -147,12 +166,15 @@ def _recognise(page: PageImage, way: _Way) -> _Reading:
             _show(api, page, PSM.SINGLE_COLUMN, is_local=way.is_local)
         text = api.GetUTF8Text()
         order = reading_order(tuple(_blocks(api.GetIterator())))
-        read = PageText(_in_order(api, order) if order != sorted(order) else text, confidence=api.MeanTextConf())
+        text = _in_order(api, order) if order != sorted(order) else text
+        read = PageText(text, confidence=api.MeanTextConf())
         read = replace(read, sure_text=_sure_text(api) if is_doubtful(read) else None)
-        read = with_numerals(api, page, read, way.languages, order)
+        read, edits = with_numerals(api, page, read, way.languages, order)
+        lines = find_lines(page, text, _pieces(api, order), read.text, edits) if way.wants_layout else ()
+        figures = boxes_of(page, blocks, BlockKind.PICTURE) if way.wants_layout else ()
         read = replace(read, text=compose_sara_am(trim(read.text)))
         doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
-        return _Reading(read, doubtful, _sureness(api))
+        return _Reading(read, doubtful, _sureness(api), tuple(lines), figures)
     except RuntimeError as exc:  # tesserocr raises nothing more specific
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:
@@ -187,14 +209,36 @@ def _in_order(api: "PyTessBaseAPI", order: Sequence[int]) -> str:
 
 def with_numerals(
     api: "PyTessBaseAPI", page: PageImage, read: PageText, languages: str, order: Sequence[int] = ()
-) -> PageText:
-    """Read the numerals again, if Thai is requested and the text may contain some; ``order`` is that of its blocks."""
+) -> tuple[PageText, Sequence[Edit]]:
+    """Read the numerals again, if Thai is requested and the text may contain some; ``order`` is that of its blocks.
+
+    Also return what was changed in the text.
+    """
     if THAI not in languages.split("+") or not may_hold_numerals(read.text):
-        return read
+        return read, ()
     from sidecar.engines.numerals.reading import read_numerals  # noqa: PLC0415 - as above
 
     found = read_numerals(page, read.text, tuple(_symbols(api, order)))
-    return replace(read, text=found.text, corrections=found.corrections, numerals_doubtful=found.doubtful)
+    read = replace(read, text=found.text, corrections=found.corrections, numerals_doubtful=found.doubtful)
+    return read, found.edits
+
+
+def _pieces(api: "PyTessBaseAPI", order: Sequence[int]) -> list[Piece]:
+    """Return what Tesseract takes for words, each with its line, in the order of the text."""
+    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+
+    blocks: list[list[Piece]] = []
+    row = Row((0, 0, 0, 0), None, 0)
+    for item in iterate_level(api.GetIterator(), RIL.WORD):
+        if item.IsAtBeginningOf(RIL.BLOCK):
+            blocks.append([])
+        if item.IsAtBeginningOf(RIL.TEXTLINE):
+            height = item.RowAttributes()["row_height"]
+            row = Row(item.BoundingBox(RIL.TEXTLINE) or (0, 0, 0, 0), item.Baseline(RIL.TEXTLINE), height)
+        box = item.BoundingBox(RIL.WORD)
+        if box:
+            blocks[-1].append(Piece(item.GetUTF8Text(RIL.WORD), box, item.Confidence(RIL.WORD), row))
+    return [piece for at in order for piece in blocks[at]]
 
 
 def _symbols(api: "PyTessBaseAPI", order: Sequence[int] = ()) -> list[Symbol]:
@@ -238,6 +282,9 @@ def _blocks(found: "PyPageIterator | None") -> Iterator[Block]:
         PT.PULLOUT_TEXT: BlockKind.TEXT,
         PT.VERTICAL_TEXT: BlockKind.VERTICAL_TEXT,
         PT.TABLE: BlockKind.TABLE,
+        PT.FLOWING_IMAGE: BlockKind.PICTURE,
+        PT.HEADING_IMAGE: BlockKind.PICTURE,
+        PT.PULLOUT_IMAGE: BlockKind.PICTURE,
     }
     for item in iterate_level(found, RIL.BLOCK) if found else ():
         left, top, right, bottom = item.BoundingBox(RIL.BLOCK) or (0, 0, 0, 0)

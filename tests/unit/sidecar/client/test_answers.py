@@ -2,7 +2,7 @@
 
 import json
 from types import UnionType
-from typing import Union, get_args, get_origin
+from typing import Annotated, Union, get_args, get_origin
 
 import pytest
 
@@ -14,6 +14,11 @@ PAGE = {"event": "page", "page": 3, "text": "a"}
 
 
 PAIRS = [
+    (answers.Block, ocr.BlockBody),
+    (answers.Cell, ocr.CellBody),
+    (answers.Image, ocr.ImageBody),
+    (answers.Line, ocr.LineBody),
+    (answers.Word, ocr.WordBody),
     (answers.Attempt, ocr.AttemptBody),
     (answers.Correction, ocr.CorrectionBody),
     (answers.Document, ocr.DocumentBody),
@@ -54,6 +59,8 @@ def variants(annotation: object) -> set[object]:
     """What a value may be, our kinds by the wire's."""
     if get_origin(annotation) in {Union, UnionType}:
         return set().union(*map(variants, get_args(annotation)))
+    if get_origin(annotation) is Annotated:
+        return variants(get_args(annotation)[0])
     if get_origin(annotation) is list:
         return {("list", frozenset(variants(get_args(annotation)[0])))}
     return {THEIRS.get(annotation, annotation)}

@@ -1,11 +1,11 @@
-"""Lines joined to running text: words that were hyphenated become whole, Thai goes on without a space. Pure."""
+"""Lines joined to running text: hyphenated words become whole, Thai and its like go on without a space. Pure."""
 
 from collections.abc import Iterable
 
 from sidecar.evidence.layout import Line
+from sidecar.outputs.text import runs_on
 
 HYPHENS = frozenset("-\u2010\u00ad")
-_THAI = range(0x0E01, 0x0E5C)
 
 
 def joined(lines: Iterable[Line]) -> str:
@@ -29,4 +29,4 @@ def _end(above: str, below: str) -> tuple[str, str]:
     last, first = above[-1], below[0]
     if last in HYPHENS and len(above) > 1 and above[-2].isalpha() and first.islower():
         return above[:-1], ""
-    return above, "" if ord(last) in _THAI and ord(first) in _THAI else " "
+    return above, "" if runs_on(above, below) else " "
