@@ -17,6 +17,7 @@ from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePic
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
+from sidecar.evidence.packed import Packed
 
 PDF_HEADER_BYTES = 1024
 """A PDF header may have this many bytes before it: Acrobat accepts that, and the contract promises it."""
@@ -61,7 +62,7 @@ class Document(Protocol):
     def has_evidence(self) -> bool:
         """Return whether the text layers read so far prove something that helps to read others correctly."""
 
-    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
+    def text_layer(self, index: int, char_threshold: int, *, wants_layout: bool = False) -> TextLayer | None:
         """Return the page's text layer, or None if it cannot replace reading the page."""
 
     def is_empty(self, index: int) -> bool:
@@ -156,17 +157,22 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
     try:
-        layer = document.text_layer(index, inquiry.char_threshold) if inquiry.use_text_layer else None
+        layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer else None
         says_something = layer is not None and bool(layer.text.strip())
         if layer and says_something and reads_like_text(layer):
             notes = document.undrawn_notes(index)
-            return PageFacts(index, clean(layer.text), repaired=layer.repaired, notes=notes)
+            layout = Packed(layer.layout) if layer.layout else None
+            return PageFacts(index, clean(layer.text), repaired=layer.repaired, notes=notes, layout=layout)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)
         return PageFacts(index, blank=is_empty, implausible_layer=says_something, notes=notes)
     except SidecarError as error:
         return PageFacts(index, error=error)
+
+
+def _text_layer(document: Document, index: int, inquiry: Inquiry) -> TextLayer | None:
+    return document.text_layer(index, inquiry.char_threshold, wants_layout=inquiry.wants_layout)
 
 
 def render(path: Path, index: int, limits: DocumentLimits) -> PageImage:

@@ -111,7 +111,13 @@ class Images:
     has_evidence = False
     """Pictures have no text layers, so there is no evidence."""
 
-    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:  # noqa: ARG002 - a document's common shape
+    def text_layer(
+        self,
+        index: int,  # noqa: ARG002 - a document's common shape
+        char_threshold: int,  # noqa: ARG002 - likewise
+        *,
+        wants_layout: bool = False,  # noqa: ARG002 - likewise
+    ) -> TextLayer | None:
         """Return None: pictures have no text layer."""
         return None
 

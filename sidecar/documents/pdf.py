@@ -18,6 +18,8 @@ from sidecar.documents.layers.text_layer import TextLayer
 from sidecar.documents.layers.thai_marks import MarkEvidence
 from sidecar.documents.pages import PageImage, PagePicture, ShownPage
 from sidecar.documents.pictures.scaling import MAX_PDF_SIDE, POINTS_PER_INCH, Drawing, plan_drawing
+from sidecar.documents.places import page_layout
+from sidecar.documents.places.frame import Frame
 from sidecar.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -94,13 +96,14 @@ class Pdf:
         """Return whether the text layers read so far prove something that helps to read others correctly."""
         return bool(self._evidence.swaps or self._evidence.before_aa)
 
-    def text_layer(self, index: int, char_threshold: int) -> TextLayer | None:
+    def text_layer(self, index: int, char_threshold: int, *, wants_layout: bool = False) -> TextLayer | None:
         """Read a page's text layer; None if the page shows more than it, or nothing of it.
 
         A layer of up to ``char_threshold`` characters may be only a stamp or page number: then nothing else may look
         like text.
         """
         with self._page(index) as page:
+            frame = _frame(page) if wants_layout else None
             text_page = pdf_text.open_upright(page)
             try:
                 text = text_page.get_text_range()
@@ -121,6 +124,7 @@ class Pdf:
                     tuple(sorted(reading.repairs)),
                     is_plausible=reading.is_plausible,
                     over_picture=found.image_share >= pdf_ink.FULL_PAGE_IMAGE_SHARE,
+                    layout=page_layout.read_layout(page, text_page, reading, frame) if frame else None,
                 )
             finally:
                 text_page.close()
@@ -236,6 +240,12 @@ class Pdf:
                     f"page {index + 1} shows an image of {width} x {height} pixels, "
                     f"the limit is {self._max_page_pixels} pixels"
                 )
+
+
+def _frame(page: pdfium.PdfPage) -> Frame:
+    """Return the part of a page that is shown, before it is turned for reading."""
+    left, bottom, right, top = page.get_bbox()
+    return Frame(left, bottom, right, top, page.get_rotation())
 
 
 def _check_decoded(page: pdfium.PdfPage, index: int, *, blank: bool) -> None:

@@ -76,7 +76,7 @@ def survey(page: pdfium.PdfPage) -> Survey:
             covered += area(bounds(item))
         elif kind == pdfium_c.FPDF_PAGEOBJ_FORM:
             found.may_hide_text = True
-            covered += sum(area(bounds(image), matrix) for image, matrix in images(item, _matrix(item), 1))
+            covered += sum(area(bounds(image), matrix) for image, matrix in images(item, matrix_of(item), 1))
     found.image_share = covered / (width * height) if width * height > 0 else 0.0
     return found
 
@@ -131,7 +131,7 @@ def images(container: Any, matrix: Matrix = IDENTITY, depth: int = 0) -> Iterato
         if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
             yield item, matrix
         elif kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
-            yield from images(item, _multiply(_matrix(item), matrix), depth + 1)
+            yield from images(item, multiply(matrix_of(item), matrix), depth + 1)
 
 
 def scan_dpi(page: pdfium.PdfPage) -> float | None:
@@ -140,7 +140,7 @@ def scan_dpi(page: pdfium.PdfPage) -> float | None:
     Of several, as in scans of separate layers or strips, the finest that cover a good part decide.
     """
     width, height = page.get_size()
-    shown = sorted((_shown(image, _multiply(_matrix(image), matrix)) for image, matrix in images(page)), reverse=True)
+    shown = sorted((_shown(image, multiply(matrix_of(image), matrix)) for image, matrix in images(page)), reverse=True)
     if sum(covered for _, covered in shown) < SCAN_SHARE * width * height:
         return None
     seen = 0.0
@@ -180,6 +180,16 @@ def bounds(item: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - a 
     return left.value, bottom.value, right.value, top.value
 
 
+def moved(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:
+    """Return the box around a rectangle after the matrix: left, bottom, right, top."""
+    if matrix == IDENTITY:
+        return box
+    a, b, c, d, e, f = matrix
+    corners = [(a * x + c * y + e, b * x + d * y + f) for x in box[::2] for y in box[1::2]]
+    across, up = zip(*corners, strict=True)
+    return min(across), min(up), max(across), max(up)
+
+
 def area(box: tuple[float, float, float, float], matrix: Matrix = IDENTITY) -> float:
     """Area, in square points, of a rectangle after the matrix: its own area times the determinant."""
     left, bottom, right, top = box
@@ -187,14 +197,16 @@ def area(box: tuple[float, float, float, float], matrix: Matrix = IDENTITY) -> f
     return abs((right - left) * (top - bottom) * (a * d - b * c))
 
 
-def _matrix(item: Any) -> Matrix:  # noqa: ANN401 - a PDFium handle
+def matrix_of(item: Any) -> Matrix:  # noqa: ANN401 - a PDFium handle
+    """Return where an object puts its content."""
     found = pdfium_c.FS_MATRIX()
     if not pdfium_c.FPDFPageObj_GetMatrix(item, found):
         return IDENTITY
     return found.a, found.b, found.c, found.d, found.e, found.f
 
 
-def _multiply(first: Matrix, then: Matrix) -> Matrix:
+def multiply(first: Matrix, then: Matrix) -> Matrix:
+    """Return the matrix that does what one does and then the other."""
     a, b, c, d, e, f = first
     A, B, C, D, E, F = then  # noqa: N806 - the letters of the PDF reference
     return (a * A + b * C, a * B + b * D, c * A + d * C, c * B + d * D, e * A + f * C + E, e * B + f * D + F)

@@ -87,6 +87,30 @@ class Line:
         """The words, with the white space between them."""
         return "".join(word.text if word.joins else f" {word.text}" for word in self.words).lstrip(" ")
 
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The left and the right edge of each word in turn; empty if one has no place."""
+        boxes = [word.box for word in self.words]
+        return tuple(edge for box in boxes if box for edge in (box.left, box.right)) if all(boxes) else ()
+
+    def part(self, start: int, stop: int) -> "Line":
+        """Return a line of these of its words alone, which count from 0."""
+        words = self.words[start:stop]
+        box = Box.around(word.box for word in words if word.box)
+        return Line(words, box, _cut(self.baseline, box), self.size, self.is_bold)
+
+
+Baseline = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _cut(baseline: Baseline | None, box: Box | None) -> Baseline | None:
+    """Return the part of a line's baseline that lies in a box of its words."""
+    if baseline is None or box is None:
+        return None
+    (left, start), (right, end) = baseline
+    slope = (end - start) / (right - left) if right > left else 0.0
+    return (box.left, start + slope * (box.left - left)), (box.right, start + slope * (box.right - left))
+
 
 @dataclass(frozen=True)
 class Layout:

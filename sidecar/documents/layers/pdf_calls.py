@@ -25,6 +25,12 @@ get_char_box = _unchecked(pdfium_c.FPDFText_GetCharBox)
 get_loose_char_box = _unchecked(pdfium_c.FPDFText_GetLooseCharBox)
 get_char_origin = _unchecked(pdfium_c.FPDFText_GetCharOrigin)
 
+count_rects = _unchecked(pdfium_c.FPDFText_CountRects)
+get_rect = _unchecked(pdfium_c.FPDFText_GetRect)
+get_char_index = _unchecked(pdfium_c.FPDFText_GetCharIndexFromTextIndex)
+get_text_object = _unchecked(pdfium_c.FPDFText_GetTextObject)
+get_font = _unchecked(pdfium_c.FPDFTextObj_GetFont)
+
 get_object = _unchecked(pdfium_c.FPDFPage_GetObject)
 get_type = _unchecked(pdfium_c.FPDFPageObj_GetType)
 get_text_render_mode = _unchecked(pdfium_c.FPDFTextObj_GetTextRenderMode)

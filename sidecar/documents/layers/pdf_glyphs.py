@@ -57,7 +57,7 @@ def read_glyphs(text_page: Any, decoder: dict[int, str], hidden: Hidden = NOTHIN
         if hidden.boxes and hidden.holds((ink[0] + ink[2]) / 2, (ink[1] + ink[3]) / 2):
             continue
         if angle:
-            ink, takes, origin = _turned(ink, angle), _turned(takes, angle), _turned(origin * 2, angle)[:2]
+            ink, takes, origin = turned(ink, angle), turned(takes, angle), turned(origin * 2, angle)[:2]
         glyphs.append(Glyph(decoder.get(ord(char), char), *ink, takes[2], *origin, height, angle))
     return glyphs
 
@@ -67,7 +67,7 @@ class _Places:
 
     def __init__(self, raw: Any) -> None:  # noqa: ANN401 - a PDFium handle
         self._raw = raw
-        self._fonts = _FontSizes(raw)
+        self._fonts = FontSizes(raw)
         self._ink = tuple(ctypes.c_double() for _ in range(4))
         self._origin = ctypes.c_double(), ctypes.c_double()
         self._room = pdfium_c.FS_RECTF()
@@ -98,7 +98,7 @@ class _Places:
         return thai_marks.is_misplaced(mark, bottom - baseline, top - baseline, height)
 
 
-class _FontSizes:
+class FontSizes:
     """Heights of fonts as drawn, in points, and the angles of their lines; queried once per font and size."""
 
     def __init__(self, raw: Any) -> None:  # noqa: ANN401 - a PDFium handle
@@ -106,6 +106,7 @@ class _FontSizes:
         self._known: dict[tuple[float, float], tuple[float, int]] = {}
 
     def of(self, at: int, room: Any, baseline: float) -> tuple[float, int]:  # noqa: ANN401 - a PDFium struct
+        """Return the height of a character's font, by the room it takes and its baseline, and its line's angle."""
         key = round(room.top - room.bottom, _POINTS_KEPT), round(room.bottom - baseline, _POINTS_KEPT)
         if key not in self._known:
             matrix = pdfium_c.FS_MATRIX()
@@ -115,7 +116,7 @@ class _FontSizes:
         return self._known[key]
 
 
-def _turned(box: tuple[float, ...], degrees: int) -> tuple[float, float, float, float]:
+def turned(box: tuple[float, ...], degrees: int) -> tuple[float, float, float, float]:
     """Rotate a box back by this many degrees, and return its bounding box."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     corners = [(x * cos + y * sin, y * cos - x * sin) for x in (box[0], box[2]) for y in (box[1], box[3])]

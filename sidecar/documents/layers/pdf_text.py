@@ -3,6 +3,7 @@
 import ctypes
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pypdfium2.raw as pdfium_c
 
 from sidecar.documents.layers import pdf_calls, thai_layer, thai_marks, thai_text
 from sidecar.documents.layers.pdf_glyphs import MADE_UP, Hidden, is_unmapped, misplaced, read_glyphs
+from sidecar.documents.layers.thai_layer import Piece
 from sidecar.documents.layers.thai_marks import MarkEvidence
 from sidecar.documents.layers.thai_text import Repair
 
@@ -24,11 +26,19 @@ DIRECTION_SAMPLES = 12
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A layer's text, what was repaired in it, and whether its Thai, if any, is plausible."""
+    """A layer's text, what was repaired in it, and whether its Thai, if any, is plausible.
+
+    Where its words are is told by ``seen``, the text as PDFium has it without what is hidden, and where each of its
+    characters stands among PDFium's (``kept``; None: each where it stands in ``seen``), or, where its lines were
+    rebuilt, by ``rebuilt``: what each consists of.
+    """
 
     text: str
     repairs: set[Repair] = field(default_factory=set)
     is_plausible: bool = True
+    seen: str = field(default="", repr=False, compare=False)
+    kept: Sequence[int] | None = field(default=None, repr=False, compare=False)
+    rebuilt: Sequence[Sequence[Piece]] | None = field(default=None, repr=False, compare=False)
 
 
 def open_upright(page: pdfium.PdfPage) -> Any:  # noqa: ANN401 - pypdfium2 ships no types
@@ -68,8 +78,23 @@ def read(  # noqa: PLR0913, PLR0917 - what a page, and the document it is of, te
     ``text`` is PDFium's; a page without Thai costs only one scan of it. ``text_objects`` is their number; ``evidence``
     is what the document's pages prove about its marks.
     """
+    kept: list[int] | None = None
     if hidden.boxes:
-        text = _in_whole_characters(_seen_text(text_page, hidden))
+        text, kept = _seen_text(text_page, hidden)
+    reading = _corrected(
+        page, text_page, _in_whole_characters(text) if kept is not None else text, hidden, text_objects, evidence
+    )
+    return reading if reading.rebuilt is not None else replace(reading, seen=text, kept=kept)
+
+
+def _corrected(  # noqa: PLR0913, PLR0917 - as above
+    page: pdfium.PdfPage,
+    text_page: Any,  # noqa: ANN401 - pypdfium2 ships no types
+    text: str,
+    hidden: Hidden,
+    text_objects: int,
+    evidence: MarkEvidence,
+) -> Reading:
     has_thai = thai_text.has_thai(text)
     decoder = None if has_thai else thai_text.decoder_for(text)
     if decoder:
@@ -97,9 +122,10 @@ def _rebuilt(
     repairs: set[Repair],
     evidence: MarkEvidence,
 ) -> Reading:
-    rebuilt, further = thai_layer.rebuild(read_glyphs(text_page, _HYPHENS | decoder, hidden), evidence)
+    pieces: list[list[Piece]] = []
+    rebuilt, further = thai_layer.rebuild(read_glyphs(text_page, _HYPHENS | decoder, hidden), evidence, pieces)
     text = _in_whole_characters(rebuilt)
-    return Reading(text, repairs | further, is_plausible=not thai_text.is_implausible(text))
+    return Reading(text, repairs | further, is_plausible=not thai_text.is_implausible(text), rebuilt=pieces)
 
 
 def _in_whole_characters(text: str) -> str:
@@ -116,19 +142,30 @@ def reaches_outside(page: pdfium.PdfPage, text_page: Any, text: str) -> bool:  #
     return len("".join(inside.split())) < len("".join(text.split()))
 
 
-def _seen_text(text_page: Any, hidden: Hidden) -> str:  # noqa: ANN401 - pypdfium2 ships no types
-    """Return PDFium's text without the invisible parts, and without the lines that this leaves empty."""
+def _seen_text(text_page: Any, hidden: Hidden) -> tuple[str, list[int]]:  # noqa: ANN401
+    """Return PDFium's text without the invisible parts, and without the lines that this leaves empty.
+
+    Also return the place of each of its characters among PDFium's; -1 for a line's end.
+    """
     raw = text_page.raw
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
-    kept: list[str] = []
+    kept, places = list[str](), list[int]()
     for at in range(pdfium_c.FPDFText_CountChars(raw)):
         char = chr(pdfium_c.FPDFText_GetUnicode(raw, at))
         pdfium_c.FPDFText_GetCharBox(raw, at, left, right, bottom, top)
         middle = (left.value + right.value) / 2, (bottom.value + top.value) / 2
         if (char in MADE_UP and pdfium_c.FPDFText_IsGenerated(raw, at)) or not hidden.holds(*middle):
             kept.append(char)
+            places.append(at)
     seen = "".join(kept).replace("\x02", "\ufffe")  # the same hyphen, as PDFium's text has it
-    return "\n".join(line for line in seen.splitlines() if line.strip())
+    lines, at, kept_places = list[str](), 0, list[int]()
+    for ended in seen.splitlines(keepends=True):
+        line = ended.splitlines()[0]
+        if line.strip():
+            kept_places += [*([-1] if lines else []), *places[at : at + len(line)]]
+            lines.append(line)
+        at += len(ended)
+    return "\n".join(lines), kept_places
 
 
 def _told(text: str, rebuilt: str) -> set[Repair]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sidecar.documents.layers import latin_text
 from sidecar.documents.layers.thai_text import Repair
+from sidecar.evidence.layout import Layout
 
 MIN_READABLE_SHARE = 0.9
 """Broken fonts give control characters, private-use characters or bare glyph numbers, far below this. A Thai text layer
@@ -32,6 +33,8 @@ class TextLayer:
     repaired: tuple[Repair, ...] = ()
     is_plausible: bool = True
     over_picture: bool = False
+    layout: Layout | None = None
+    """Its words with their places, where they were wanted."""
 
 
 MIN_VISIBLE_SHARE = 0.5

@@ -106,6 +106,10 @@ class _Base:
     """The next base on the line: its origin is where the pen was, if letters are spaced out or condensed."""
 
 
+Piece = tuple[str, _Base | None]
+"""Characters of a line, and what they stand on; None for a space that nothing was drawn for."""
+
+
 @dataclass(slots=True)
 class _Line:
     """Bases on one baseline, and its consonants by their left edges, known once the line is complete."""
@@ -125,11 +129,14 @@ class _Line:
         return self.consonants[max(0, at - _BASES_COMPARED) : at + _BASES_COMPARED]
 
 
-def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tuple[str, set[Repair]]:
+def rebuild(
+    glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None, kept: list[list[Piece]] | None = None
+) -> tuple[str, set[Repair]]:
     """Return the page's lines, and what was mended besides the order of the characters.
 
     ``glyphs`` are those drawn, roughly in content order, without what a library inserted between them. ``evidence`` is
-    what other pages of the document prove about its marks; this page's is added.
+    what other pages of the document prove about its marks; this page's is added. ``kept``, if given, gets what
+    the lines consist of, for :func:`words`.
     """
     repairs: set[Repair] = set()
     lines: list[_Line] = []
@@ -155,7 +162,10 @@ def rebuild(glyphs: Sequence[Glyph], evidence: MarkEvidence | None = None) -> tu
         repairs |= _give_to_base(glyph, lines[max(0, at - 2) : at + 1])
     if _identify([base for line in lines for base in line.bases if base.marks], evidence or MarkEvidence()):
         repairs.add(Repair.MARKS_IDENTIFIED)
-    text, mended = repair("\n".join(_write(line.bases, repairs) for line in lines))
+    written = [_write(line.bases, repairs) for line in lines]
+    if kept is not None:
+        kept += written
+    text, mended = repair("\n".join("".join(char for char, _ in line).strip("\ufeff") for line in written))
     return text, repairs | mended
 
 
@@ -262,29 +272,54 @@ def _identify(bases: Sequence[_Base], evidence: MarkEvidence) -> bool:
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write(line: list[_Base], repairs: set[Repair]) -> str:
+def _write(line: list[_Base], repairs: set[Repair]) -> list[Piece]:
     """Write a line: its bases from left to right, each with its marks, and the spaces between them."""
     bases = sorted(line, key=lambda base: base.glyph.x)
     tracking = _tracking(bases)
-    written: list[str] = []
+    written: list[Piece] = []
     for at, base in enumerate(bases):
         before = bases[at - 1] if at else None
         if before and not before.is_space and not base.is_space and _gap(before, base) > tracking:
-            written.append(" ")
-        if base.glyph.char in {SARA_AA, SARA_AM} and before and before.is_space:
-            _restore_am(written, repairs)
-            if written[-1] == SARA_AM:
-                continue
-        written.append(base.glyph.char + "".join(mark.char for mark in base.marks))
-    return "".join(written).strip("\ufeff")
+            written.append((" ", None))
+        is_am = base.glyph.char in {SARA_AA, SARA_AM} and before and before.is_space and _lost_space(written, repairs)
+        written.append((SARA_AM if is_am else base.glyph.char + "".join(mark.char for mark in base.marks), base))
+    return written
 
 
-def _restore_am(written: list[str], repairs: set[Repair]) -> None:
-    """Replace space and SARA AA after a consonant by SARA AM: no word begins with SARA AA."""
-    head = "".join(written).rstrip()
-    if _AFTER_CONSONANT.search(map_shapes(head)):
-        written[:] = [head, SARA_AM]
-        repairs.add(Repair.SARA_AM_RESTORED)
+def _lost_space(written: list[Piece], repairs: set[Repair]) -> bool:
+    """Take away the space between a consonant and SARA AA: no word begins with it, so that it was SARA AM."""
+    head = "".join(char for char, _ in written).rstrip()
+    if not _AFTER_CONSONANT.search(map_shapes(head)):
+        return False
+    while written[-1][0].isspace():
+        written.pop()
+    repairs.add(Repair.SARA_AM_RESTORED)
+    return True
+
+
+def words(written: Sequence[Piece]) -> list[Glyph]:
+    """Return a glyph for each word of a line that was rebuilt, as large as the word."""
+    found: list[Glyph] = []
+    is_new = True
+    for char, base in written:
+        if base is None or char.isspace():
+            is_new = True
+        elif is_new:
+            found.append(base.glyph._replace(left=base.left, right=base.right))
+            is_new = False
+        else:
+            found[-1] = _extended(found[-1], base)
+    return found
+
+
+def _extended(word: Glyph, base: _Base) -> Glyph:
+    glyph = base.glyph
+    return word._replace(
+        left=min(word.left, base.left),
+        bottom=min(word.bottom, glyph.bottom),
+        right=max(word.right, base.right),
+        top=max(word.top, glyph.top),
+    )
 
 
 def _tracking(bases: Sequence[_Base]) -> float:
