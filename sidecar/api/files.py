@@ -18,10 +18,9 @@ from sidecar.documents.pages import DocumentFacts
 from sidecar.documents.searchable.pieces import Piece, Stretch
 from sidecar.documents.searchable.writing import is_signed, searchable
 from sidecar.errors import SignatureError, UnreadableDocumentError
-from sidecar.evidence.page import Page
 from sidecar.ocr.job import DocumentResult, Progress
 from sidecar.ocr.page_reading import PageResult
-from sidecar.ocr.pages_written import needs_engine, to_write
+from sidecar.ocr.pages_written import needs_engine, to_lay, to_write
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import MEDIA_TYPES, Output
 from sidecar.outputs.writing import written
@@ -94,7 +93,7 @@ async def _progress(request: web.Request, one: Arrived, output: Output) -> Progr
 async def _pdf(request: web.Request, one: Arrived, result: DocumentResult) -> AsyncIterator[File]:
     """Make the file of a searchable PDF, of which all is released at the end of the block."""
     path, limits = one.job.order.document, request.app[READER].limits
-    pages: Sequence[Page] = to_write(result, by_engines=True)
+    pages = to_lay(result, mended=not one.asked.keep_signature)
     made = await _by_worker(request, searchable, path, limits, pages)
     if made.breaks_signature:
         result = replace(result, warnings=(*result.warnings, WarningCode.SIGNATURE_INVALIDATED))

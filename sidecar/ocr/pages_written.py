@@ -1,6 +1,6 @@
 """Which pages a document is written from in other formats, and what stands on one whose structure nobody told. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from sidecar.documents.pages import DocumentFacts
 from sidecar.evidence.layout import Source
@@ -12,14 +12,23 @@ from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.page_reading import PageResult
 
 
-def to_write(result: DocumentResult, *, by_engines: bool = False) -> PackedPages:
-    """Return the pages of a document that were read, packed; ``by_engines``: those alone that no text layer gave."""
-    structured: Sequence[Page] = result.structured
+def to_write(result: DocumentResult) -> PackedPages:
+    """Return the pages of a document that were read, packed."""
+    return PackedPages(one for one, _ in _packed(result))
+
+
+def to_lay(result: DocumentResult, *, mended: bool) -> PackedPages:
+    """Return the pages that get a layer of text: what an engine read and, if ``mended``, whose layer was mended."""
+    return PackedPages(
+        one for one, page in _packed(result) if _is_by_engine(page) or (mended and page.repaired and page.layout)
+    )
+
+
+def _packed(result: DocumentResult) -> Iterator[tuple[Packed[Page], PageResult]]:
+    structured = result.structured
     is_told = isinstance(structured, PackedPages) and len(structured) == len(result.pages)
     packed = structured.packed if isinstance(structured, PackedPages) and is_told else map(_unstructured, result.pages)
-    return PackedPages(
-        one for one, page in zip(packed, result.pages, strict=True) if not by_engines or _is_by_engine(page)
-    )
+    yield from zip(packed, result.pages, strict=True)
 
 
 def needs_engine(facts: DocumentFacts) -> bool:
@@ -28,7 +37,7 @@ def needs_engine(facts: DocumentFacts) -> bool:
 
 
 def _is_by_engine(page: PageResult) -> bool:
-    return page.engine not in (None, FAST_PATH) and not page.blank
+    return page.engine not in {None, FAST_PATH} and not page.blank
 
 
 def _unstructured(page: PageResult) -> Packed[Page]:
