@@ -20,7 +20,7 @@ from sidecar.documents.searchable.writing import is_signed, searchable
 from sidecar.errors import SignatureError, UnreadableDocumentError
 from sidecar.ocr.job import DocumentResult, Progress
 from sidecar.ocr.page_reading import PageResult
-from sidecar.ocr.pages_written import needs_engine, to_lay, to_write
+from sidecar.ocr.pages_written import needs_engine, to_lay, to_write, verbatim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import MEDIA_TYPES, Output
 from sidecar.outputs.writing import written
@@ -51,7 +51,7 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
 
 
 async def _text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
-    size, packed = await _by_worker(request, written, to_write(result), output)
+    size, packed = await by_worker(request, written, to_write(result), output, verbatim(result))
     return File(_inflated(packed), size, MEDIA_TYPES[output], headers_of(told, result))
 
 
@@ -85,7 +85,7 @@ class _KeepsSignature:
 async def _progress(request: web.Request, one: Arrived, output: Output) -> Progress:
     if output is not Output.PDF or not one.asked.keep_signature:
         return one.answer
-    is_kept = await _by_worker(request, is_signed, one.job.order.document)
+    is_kept = await by_worker(request, is_signed, one.job.order.document)
     return _KeepsSignature(one.answer) if is_kept else one.answer
 
 
@@ -94,7 +94,7 @@ async def _pdf(request: web.Request, one: Arrived, result: DocumentResult) -> As
     """Make the file of a searchable PDF, of which all is released at the end of the block."""
     path, limits = one.job.order.document, request.app[READER].limits
     pages = to_lay(result, mended=not one.asked.keep_signature)
-    made = await _by_worker(request, searchable, path, limits, pages)
+    made = await by_worker(request, searchable, path, limits, pages)
     if made.breaks_signature:
         result = replace(result, warnings=(*result.warnings, WarningCode.SIGNATURE_INVALIDATED))
     one.answer.count(result)
@@ -133,7 +133,7 @@ def _stretch(path: Path, stretch: Stretch) -> Iterator[bytes]:
 # ── both ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _by_worker(request: web.Request, function: Callable[..., T], *args: Any) -> T:  # noqa: ANN401 - as it takes them
+async def by_worker(request: web.Request, function: Callable[..., T], *args: Any) -> T:  # noqa: ANN401 - as it takes them
     """Have a worker write a document.
 
     Raises:

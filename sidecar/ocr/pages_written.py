@@ -10,6 +10,7 @@ from sidecar.evidence.unplaced import unplaced
 from sidecar.ocr.engine import FAST_PATH
 from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.page_reading import PageResult
+from sidecar.ocr.structuring import source_of
 
 
 def to_write(result: DocumentResult) -> PackedPages:
@@ -22,6 +23,11 @@ def to_lay(result: DocumentResult, *, mended: bool) -> PackedPages:
     return PackedPages(
         one for one, page in _packed(result) if _is_by_engine(page) or (mended and page.repaired and page.layout)
     )
+
+
+def verbatim(result: DocumentResult) -> dict[int, str]:
+    """Return the texts of pages that a model read, by their numbers: models write Markdown, which stays as it is."""
+    return {page.page: page.text for page in result.pages if page.engine and source_of(page.engine) is Source.MODEL}
 
 
 def _packed(result: DocumentResult) -> Iterator[tuple[Packed[Page], PageResult]]:
@@ -41,6 +47,6 @@ def _is_by_engine(page: PageResult) -> bool:
 
 
 def _unstructured(page: PageResult) -> Packed[Page]:
-    lines = unplaced(page.text, Source.TEXT_LAYER if page.engine == FAST_PATH else Source.MODEL)
+    lines = unplaced(page.text, source_of(page.engine))
     blocks = (Block(BlockKind.PARAGRAPH, None, lines),) if lines else ()
     return Packed(Page(page.page, 0, 0, blocks))
