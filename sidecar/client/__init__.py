@@ -19,6 +19,7 @@ from sidecar.client.answers import (
     SparseVector,
     Summary,
     TextLayer,
+    WrittenDocument,
 )
 from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.blocking import Client
@@ -58,4 +59,5 @@ __all__ = [
     "TimedOutError",
     "UnauthorizedError",
     "UnreachableError",
+    "WrittenDocument",
 ]
