@@ -99,7 +99,7 @@ def _read(group: list[Column], depth: int) -> list[Column] | None:
     least = GUTTER if len(group) >= FEW_ROWS else FEW_GUTTER
     found = gutters([row_runs(row) for row in group], least * size)
     cuts = [(left + right) / 2 for left, right in found]
-    cuts = _without_markers(group, cuts)
+    cuts = _without_markers(group, cuts) if len(cuts) <= GAPS_KEPT else []
     if not cuts:
         return None
     columns = _cut([item for row in group for item in row], cuts)

@@ -24,7 +24,7 @@ AT_EDGE = 0.25
 NEAR_ROW = 0.8
 """Rows nearer than this share of the usual distance continue the row above."""
 MAX_SPREAD, MAX_FIGURE = 12, 40
-MAX_COLUMNS, MAX_ROWS = 60, 400
+MAX_COLUMNS, MAX_ROWS = 60, 500
 """What has more is no table that anybody reads."""
 
 _CURRENCY = re.compile(r"^[$€£¥฿()%]*$")
@@ -112,8 +112,8 @@ def _is_alone(row: Row, neighbours: Sequence[Row], cuts: Sequence[float], *, is_
 
 def table_of(rows: Sequence[Row], cuts: Sequence[float], *, header_rows: int | None = None) -> Table | None:
     """Make a table of rows whose columns these places part; None where nothing of a table is left."""
-    rows = [row for row in rows if row][:MAX_ROWS]
-    if not rows or not cuts:
+    rows = [row for row in rows if row]
+    if not rows or not cuts or len(rows) > MAX_ROWS:
         return None
     lefts = _common_lefts(rows, cuts)
     grid = _continued([_cells(row, cuts, lefts) for row in rows])
