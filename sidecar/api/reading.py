@@ -61,6 +61,7 @@ class Arrived:
     job: ReadJob
     answer: Answer
     held: ExitStack
+    asked: ocr.ReadRequest
 
 
 @asynccontextmanager
@@ -77,7 +78,7 @@ async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
         async with app[DRAIN].arriving():
             order = await take(file)
         job = _job(request, order, file.path, profiles)
-        yield Arrived(job, Answer(request[REQUEST_ID], list(order.ignored), app[METRICS]), held)
+        yield Arrived(job, Answer(request[REQUEST_ID], list(order.ignored), app[METRICS]), held, order.asked)
 
 
 async def read(request: web.Request, one: Arrived) -> DocumentResult:

@@ -75,7 +75,7 @@ class DocumentReader:
     ) -> None:
         self._workers = workers
         self.engines = engines
-        self._limits = limits
+        self.limits = limits
         self.policy = policy
         self.admission = admission
         self.opening = FairSlots(workers.limits.count)
@@ -140,7 +140,7 @@ class DocumentReader:
         inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, job.order.wants_layout)
         async with self.opening.take(job.order.document, job.order.caller):
             return await self._workers.run(
-                document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
+                document.inspect, job.order.document, self.limits, inquiry, deadline_s=self.policy.open_timeout_s
             )
 
     def _engine_order(self, job: ReadJob) -> _EngineOrder:
@@ -206,7 +206,7 @@ class DocumentReader:
         if not job.wanted.image or (is_limited and not job.streams):
             return page
         drawing = self._workers.run(
-            document.shown, job.order.document, page.page - 1, self._limits, deadline_s=job.order.page_timeout_s
+            document.shown, job.order.document, page.page - 1, self.limits, deadline_s=job.order.page_timeout_s
         )
         with suppress(SidecarError, WorkerDiedError):  # a page that cannot be drawn says so by what it lacks
             return replace(page, image=await _due(job, drawing))

@@ -28,7 +28,7 @@ class PageToStructure:
 def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStructure]:
     """Return what structure is told from."""
     return [
-        PageToStructure(page.page, page.layout, page.text, languages, _source(page.engine), page.notes)
+        PageToStructure(page.page, page.layout, page.text, languages, source_of(page.engine), page.notes)
         for page in pages
     ]
 
@@ -48,7 +48,7 @@ def _layout(page: PageToStructure) -> Layout:
     return replace(layout, lines=(*layout.lines, *notes)) if notes else layout
 
 
-def _source(engine: str | None) -> Source:
+def source_of(engine: str | None) -> Source:
     """Return who read a page; an engine that is no program here is a model."""
     if engine == FAST_PATH:
         return Source.TEXT_LAYER

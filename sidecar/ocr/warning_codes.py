@@ -29,6 +29,7 @@ class WarningCode(StrEnum):
     NUMERALS_DOUBTFUL = "numerals-doubtful"
     BLOCKS_MISSING = "blocks-missing"
     IMAGES_LIMITED = "images-limited"
+    SIGNATURE_INVALIDATED = "signature-invalidated"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"
     PARAMETERS_NOT_APPLIED = "parameters-not-applied"

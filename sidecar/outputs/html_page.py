@@ -5,13 +5,17 @@ from itertools import groupby
 
 from sidecar.evidence.layout import Line
 from sidecar.evidence.page import Block, BlockKind, Cell, Page
+from sidecar.evidence.structure.blocks import item_mark
 from sidecar.outputs.markup import attributes, escaped, language
 from sidecar.outputs.text import rows, runs_on
 
 DEEPEST_HEADING = 6
 BREAK = "<wbr>"
 """Where a line ended in a script without spaces: no space, but a place where a line may end again."""
-STYLE = "table{border-collapse:collapse}td,th{border:1px solid;padding:.2em .4em;text-align:left;vertical-align:top}"
+STYLE = (
+    "table{border-collapse:collapse}td,th{border:1px solid;padding:.2em .4em;text-align:left;vertical-align:top}"
+    "li.numbered{list-style:none}"
+)
 
 
 def html(pages: Sequence[Page], title: str = "") -> str:
@@ -57,8 +61,12 @@ ELEMENTS: Mapping[BlockKind, Callable[[str], str]] = {
 
 def _inline(lines: Iterable[Line]) -> str:
     """Write lines as one text that flows: where one ended stands in the source, or may be broken again."""
+    return _flowing(line.text for line in lines)
+
+
+def _flowing(texts: Iterable[str]) -> str:
     written, before = "", ""
-    for text in filter(None, (line.text for line in lines)):
+    for text in filter(None, texts):
         between = (BREAK if runs_on(before, text) else "\n") if before else ""
         written, before = written + between + escaped(text), text
     return written
@@ -70,9 +78,20 @@ def _list(items: Sequence[Block]) -> str:
     for item in items:
         level = min(max(item.level or 1, 1), depth + 1)
         before = "<ul>" if level > depth else "</li>" + "</ul></li>" * (depth - level)
-        written.append(f"{before}<li>{_inline(item.lines)}")
+        written.append(f"{before}{_item(item)}")
         depth = level
     return "".join([*written, "</li></ul>" * depth])
+
+
+def _item(item: Block) -> str:
+    """Write an item without its bullet, which HTML draws; a number stays as it was written, and none is drawn."""
+    texts = [line.text for line in item.lines]
+    mark = item_mark(texts[0]) if texts else None
+    is_bullet = mark is not None and len(mark) == 1
+    if mark and is_bullet:
+        texts[0] = texts[0][len(mark) :].lstrip()
+    kind = ' class="numbered"' if mark and not is_bullet else ""
+    return f"<li{kind}>{_flowing(texts)}"
 
 
 def _table(cells: Iterable[Cell]) -> str:

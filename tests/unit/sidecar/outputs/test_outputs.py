@@ -117,6 +117,11 @@ def test_lists_of_any_depth_are_closed(levels):
     assert "".join(parser.texts).split() == ["".join(str(at) for at in range(len(levels)))]
 
 
+def test_html_draws_bullets_itself_and_leaves_numbers_as_they_are_written():
+    items = [block(BlockKind.LIST, line(*texts)) for texts in (("•", "one"), ("3.", "three"), ("none",))]
+    assert '<ul><li>one</li><li class="numbered">3. three</li><li>none</li></ul>' in html([page(*items)])
+
+
 @given(st.lists(st.text(), min_size=1), st.sampled_from(BlockKind))
 def test_whatever_is_read_stays_text_in_all_formats(texts, kind):
     words = tuple(Word(one, Box(0, 0, 9, 9), 0.5, Source.MODEL) for one in texts)
