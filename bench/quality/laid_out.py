@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pypdfium2 as pdfium
+from PIL import Image, ImageChops, ImageFilter
 from reportlab.lib.colors import grey
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -25,6 +27,7 @@ from tools.numerals.pages import PROSE
 
 Test = Mapping[str, Any]
 WIDTH, HEIGHT = A4
+SCAN_DPI, POINTS_PER_INCH, NOISE = 200, 72, 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,3 +259,17 @@ KINDS: Mapping[str, Callable[[random.Random], LaidOut]] = {
 def make(kind: str, number: int) -> LaidOut:
     """Make the document of this kind and number."""
     return KINDS[kind](random.Random(f"{kind} {number}"))
+
+
+def scanned(made: LaidOut) -> bytes:
+    """Return the same document as scans: its pages drawn, blurred a little, with noise, as pictures in a PDF file."""
+    document = pdfium.PdfDocument(made.content)
+    pages = [page.render(scale=SCAN_DPI / POINTS_PER_INCH, grayscale=True).to_pil() for page in document]
+    noise = [Image.effect_noise(page.size, NOISE) for page in pages]
+    scans = [
+        ImageChops.add(page.filter(ImageFilter.GaussianBlur(0.6)), one, offset=-128)
+        for page, one in zip(pages, noise, strict=True)
+    ]
+    out = io.BytesIO()
+    scans[0].save(out, "PDF", save_all=True, append_images=scans[1:], resolution=SCAN_DPI, quality=80)
+    return out.getvalue()

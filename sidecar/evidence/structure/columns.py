@@ -5,6 +5,7 @@ table, or is read row by row.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import median
 
@@ -117,7 +118,7 @@ def _cut(items: Sequence[Item], cuts: Sequence[float]) -> list[Column]:
     for item in items:
         for part in item.parts(cuts):
             middle = (part.left + part.right) / 2
-            columns[sum(cut < middle for cut in cuts)].append(part)
+            columns[bisect_left(cuts, middle)].append(part)
     return [column for column in columns if column]
 
 
