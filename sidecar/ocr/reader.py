@@ -188,6 +188,7 @@ class DocumentReader:
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         read = with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        read = replace(read, unit=page.unit) if page.unit != 1 else read
         if job.order.wants_layout and read.text and read.layout is None and read.engine != FAST_PATH:
             read = replace(read, witness=page.layout)
             read = read if page.layout else await self._checker.witness(read, job.order)
