@@ -211,8 +211,8 @@ class Settings(BaseModel):
         "off",
         alias="OCR_MODEL_LOGPROBS",
         description="Whether the model server is asked for the probability of each token, from which a page's "
-        "`quality` is made: Ollama from 0.12.11 on, llama.cpp's server and vLLM tell them. `off`: what it costs was not "
-        "measured, and some servers refuse it.",
+        "`quality` is made: Ollama from 0.12.11 on, llama.cpp's server and vLLM tell them. `off`: what it costs was "
+        "not measured, and some servers refuse it.",
     )
     image_longest_side: int = Field(
         1800,

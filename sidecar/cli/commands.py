@@ -152,6 +152,9 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     ocr.add_argument("--profile", help="the profile to read with, at --url")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
+    ocr.add_argument(
+        "--include", metavar="LIST", help="what the answer holds beside the text: words, blocks, image; needs --json"
+    )
     ocr.add_argument("--jobs", type=int, default=4, help="documents that are read at a time (default: 4)")
 
 

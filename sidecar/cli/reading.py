@@ -53,6 +53,8 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
 
     A folder without a document counts as one that failed.
     """
+    if options.include and not options.json:
+        raise SettingsError("--include needs --json: Markdown has no place for it")
     console = Console(stderr=True)
     suffix = ".json" if options.json else ".md"
     empty = [name for name in options.files if _is_empty(name)]
@@ -135,8 +137,13 @@ def _fields(options: argparse.Namespace) -> ReadFields:
         pages=options.pages or None,
         profile=options.profile or None,
         verify=options.verify,
-        include=["receipt"] if options.json else None,  # so that `stale` can tell later how it was made
+        include=_included(options),
     )
+
+
+def _included(options: argparse.Namespace) -> str | None:
+    """Return what is asked for beside the text; receipts always with JSON: `stale` tells by them how it was made."""
+    return ",".join(filter(None, (options.include, "receipt" if options.json else ""))) or None
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
@@ -199,11 +206,16 @@ class _Reading:
         async with slots:
             bar = self._progress.add_task(document.name, total=None)
             try:
-                return await self._events(document, bar)
+                return await (self._whole(document) if self._fields.get("include") else self._events(document, bar))
             except OSError as exc:
                 raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
             finally:
                 self._progress.remove_task(bar)
+
+    async def _whole(self, document: Document) -> Reading:
+        """Read at once: what stands on many pages is told only of all of them together."""
+        whole = await self._client.read(document.path, **self._fields)
+        return Reading(whole.pages, whole)
 
     async def _events(self, document: Document, bar: TaskID) -> Reading:
         pages: list[Page] = []

@@ -6,12 +6,16 @@ service says what is accepted.
 
 from sidecar.client.answers import (
     Attempt,
+    Block,
+    Cell,
     Correction,
     Disagreement,
     Document,
     Embedding,
     Embeddings,
     Health,
+    Image,
+    Line,
     Opened,
     Page,
     PageReceipt,
@@ -26,6 +30,7 @@ from sidecar.client.answers import (
     Summary,
     TextLayer,
     Verification,
+    Word,
 )
 from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.blocking import Client
@@ -44,7 +49,9 @@ __all__ = [
     "AsyncClient",
     "Attempt",
     "BadAnswerError",
+    "Block",
     "BusyError",
+    "Cell",
     "Client",
     "ClientError",
     "Correction",
@@ -53,6 +60,8 @@ __all__ = [
     "Embedding",
     "Embeddings",
     "Health",
+    "Image",
+    "Line",
     "Opened",
     "Page",
     "PageReceipt",
@@ -72,4 +81,5 @@ __all__ = [
     "UnauthorizedError",
     "UnreachableError",
     "Verification",
+    "Word",
 ]

@@ -174,16 +174,19 @@ def _digest(path: Path) -> str:
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
     try:
-        layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer else None
+        layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer or inquiry.wants_layout else None
         says_something = layer is not None and bool(layer.text.strip())
-        if layer and says_something and reads_like_text(layer):
+        reads_well = layer is not None and says_something and reads_like_text(layer)
+        layout = Packed(layer.layout) if layer and reads_well and layer.layout else None
+        if layer and reads_well and inquiry.use_text_layer:
             notes = document.undrawn_notes(index)
-            text, layout = clean(layer.text), Packed(layer.layout) if layer.layout else None
+            text = clean(layer.text)
             return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes, layout=layout)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)
-        return PageFacts(index, blank=is_empty, implausible_layer=says_something, notes=notes)
+        is_implausible = says_something and inquiry.use_text_layer
+        return PageFacts(index, blank=is_empty, implausible_layer=is_implausible, notes=notes, layout=layout)
     except SidecarError as error:
         return PageFacts(index, error=error)
 

@@ -66,7 +66,7 @@ class PageFacts:
     notes: tuple[str, ...] = ()
     """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
     layout: Packed[Layout] | None = None
-    """The words of ``text`` with their places, where they were wanted."""
+    """The words of the text layer with their places, where they were wanted; also where ``text`` is not used."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ class PageResult:
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
     layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    witness: Packed[Layout] | None = None
+    """The words of the page's text layer, where they were wanted and an engine read the page that tells no places."""
     certainty: Certainty | None = None
     """How much of the text its reader is sure of, where it can tell."""
     quality: Quality | None = None
@@ -133,7 +135,7 @@ class PageReading:
     def add(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
         """Record what a try gave; the best text is kept, a good one ends the tries."""
         self.duration_s += took_s
-        self.attempts.append(_attempt(engine.name, read, took_s))
+        self.attempts.append(attempt_of(engine.name, read, took_s))
         self.error = self.error or read.error
         has_text = self._best is not None and bool(self._best[1].text)  # part of a page is more than "there is none"
         is_believed = engine.is_believed_empty and read.verdict is PageVerdict.EMPTY and not has_text
@@ -145,7 +147,7 @@ class PageReading:
     def add_second(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
         """Record a second opinion on a doubtful page; :meth:`result` decides whose text is used."""
         self.duration_s += took_s
-        self.attempts.append(_attempt(engine.name, read, took_s))
+        self.attempts.append(attempt_of(engine.name, read, took_s))
         self._second = engine.name, read
 
     def fail_second(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
@@ -242,7 +244,8 @@ def _worth(read: PageText) -> tuple[bool, int]:
     return read.verdict is PageVerdict.TRUNCATED, len(read.text)
 
 
-def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
+def attempt_of(engine: str, read: PageText, took_s: float) -> Attempt:
+    """Return what the answer tells of a try that gave a text."""
     return Attempt(
         engine,
         round(took_s * 1000),

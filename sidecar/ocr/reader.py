@@ -134,19 +134,17 @@ class DocumentReader:
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
-            if job.engine == AUTO:
+            if job.engine == AUTO or job.order.wants_layout:
                 with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
-                    return await self._open(job, use_text_layer=True)
-            return await self._open(job, use_text_layer=False)
+                    return await self._open(job, use_text_layer=job.engine == AUTO, wants_layout=job.order.wants_layout)
+            return await self._open(job, use_text_layer=False, wants_layout=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
                 "the document cannot be opened: it crashes the process that opens it"
             ) from exc
 
-    async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
-        inquiry = Inquiry(
-            job.pages, use_text_layer, self.policy.char_threshold, job.order.wants_layout, job.order.wants_receipt
-        )
+    async def _open(self, job: ReadJob, *, use_text_layer: bool, wants_layout: bool) -> DocumentFacts:
+        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, wants_layout, job.order.wants_receipt)
         async with self.opening.take(job.order.document, job.order.caller):
             return await self._workers.run(
                 document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
@@ -190,6 +188,9 @@ class DocumentReader:
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         read = with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        if job.order.wants_layout and read.text and read.layout is None and read.engine != FAST_PATH:
+            read = replace(read, witness=page.layout)
+            read = read if page.layout else await self._checker.witness(read, job.order)
         if to_check(read, job.order.instructions.verify):
             read = await self._checker.check(read, job.order)
         return judged(read, self.policy.quality)
@@ -222,7 +223,7 @@ class DocumentReader:
         structured = await self._structure(job, [page]) if job.order.wants_layout else None
         await progress.page(replace(page, structured=structured.packed[0] if structured else None))
         failed = job.order.wants_layout and structured is None
-        return replace(page, layout=None, image=None, structure_failed=failed)
+        return replace(page, layout=None, witness=None, other_reading=None, image=None, structure_failed=failed)
 
     async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
         """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""
@@ -323,7 +324,7 @@ def _lacks_images(job: ReadJob, pages: Sequence[PageResult]) -> bool:
 
 def _checks(job: ReadJob, facts: DocumentFacts) -> int:
     """Count the readings that checks may take, beside those of the pages themselves."""
-    if job.order.instructions.verify is Verify.NONE:
+    if job.order.instructions.verify is Verify.NONE and not job.order.wants_layout:
         return 0
     return sum(not page.blank and page.error is None for page in facts.pages)
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sidecar.evidence.layout import Layout, Source
+from sidecar.evidence.markup.blocks import placed_blocks
 from sidecar.evidence.packed import Packed, PackedPages
+from sidecar.evidence.page import Page
 from sidecar.evidence.structure.document import ReadPage, structured
 from sidecar.evidence.unplaced import unplaced
 from sidecar.ocr.engine import FAST_PATH
@@ -23,12 +25,22 @@ class PageToStructure:
     languages: str
     source: Source
     notes: tuple[str, ...] = ()
+    witness: Packed[Layout] | None = None
+    """Another reading, of a page whose own reader tells no places."""
 
 
 def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStructure]:
     """Return what structure is told from."""
     return [
-        PageToStructure(page.page, page.layout, page.text, languages, _source(page.engine), page.notes)
+        PageToStructure(
+            page.page,
+            page.layout,
+            page.text,
+            languages,
+            _source(page.engine),
+            page.notes,
+            page.witness or (page.other_reading[1].layout if page.other_reading else None),
+        )
         for page in pages
     ]
 
@@ -36,13 +48,22 @@ def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStru
 def structure(pages: Sequence[PageToStructure]) -> PackedPages:
     """Tell the structure of a whole document; as many pages come back."""
     read = [ReadPage(page.number, _layout(page), page.text, page.languages) for page in pages]
-    return PackedPages(map(Packed, structured(read)))
+    return PackedPages(
+        Packed(_as_marked(page, told) if told.layout is None and told.source is Source.MODEL else page)
+        for page, told in zip(structured(read), pages, strict=True)
+    )
+
+
+def _as_marked(page: Page, told: PageToStructure) -> Page:
+    """Return a page that a model read with the blocks that it marked, where another reader saw their words."""
+    return replace(page, blocks=placed_blocks(told.text, told.witness.open() if told.witness else None))
 
 
 def _layout(page: PageToStructure) -> Layout:
     """Return what was found on a page; its text without places, where its reader tells none."""
     if page.layout is None:
-        return Layout(0, 0, unplaced(page.text, page.source))
+        lines = unplaced(page.text, page.source)
+        return replace(page.witness.open(), lines=lines) if page.witness else Layout(0, 0, lines)
     layout = page.layout.open()
     notes = unplaced("\n".join(page.notes), Source.TEXT_LAYER)
     return replace(layout, lines=(*layout.lines, *notes)) if notes else layout

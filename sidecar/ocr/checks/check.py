@@ -11,8 +11,8 @@ from sidecar.errors import DeadlineError, SidecarError
 from sidecar.evidence.agreement import Verify
 from sidecar.ocr import page_tries
 from sidecar.ocr.checks.comparison import Obstacle, Outcome, Read, Verification, compare, verification
-from sidecar.ocr.engine import OcrEngine, PageText, ReadOrder, SecondReader
-from sidecar.ocr.page_reading import PageResult
+from sidecar.ocr.engine import Attempt, OcrEngine, PageText, PageVerdict, ReadOrder, SecondReader
+from sidecar.ocr.page_reading import PageResult, attempt_of
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.workers.pool import WorkerPool
 
@@ -38,7 +38,7 @@ class Checker:
         started_s = time.monotonic()
         try:
             self._refuse_if_late()
-            other = self._known(page, engine) or await self._read(page, engine, order)
+            other = self._known(page, engine) or (await self._read(page, engine, order))[0]
             mine, theirs = Read(page.text, page.layout), Read(other.text, other.layout)
             found = await self._workers.run(compare, mine, theirs, order.instructions.verify, deadline_s=COMPARE_S)
         except asyncio.CancelledError:  # at the document's deadline the text stands, as it does without a check
@@ -47,6 +47,24 @@ class Checker:
             return _unverified(page, engine, started_s, page_tries.failure(exc, page.page - 1).error.code)
         took_ms = round((time.monotonic() - started_s) * 1000)
         return replace(page, verification=verification(found, engine.traits.name, took_ms))
+
+    async def witness(self, page: PageResult, order: ReadOrder) -> PageResult:
+        """Add a reading that tells places to a page whose reader tells none; where there is no such, it stays so."""
+        engine = self._engine_for(page, order)
+        if engine is None or self._known(page, engine):
+            return page
+        started_s, name = time.monotonic(), engine.traits.name
+        try:
+            self._refuse_if_late()
+            read, took_s = await self._read(page, engine, order)
+        except asyncio.CancelledError:  # at the document's deadline the text stands without places
+            return page
+        except Exception as exc:  # noqa: BLE001 - a place must cost no text
+            code = page_tries.failure(exc, page.page - 1).error.code
+            took_ms = round((time.monotonic() - started_s) * 1000)
+            return replace(page, attempts=(*page.attempts, Attempt(name, took_ms, PageVerdict.FAILED, code)))
+        attempts = (*page.attempts, attempt_of(name, read, took_s))
+        return replace(page, attempts=attempts, other_reading=(name, read))
 
     def _engine_for(self, page: PageResult, order: ReadOrder) -> OcrEngine | None:
         """Return the first engine that did not read the page, is ready, and knows what is written there."""
@@ -65,11 +83,11 @@ class Checker:
         if task and task.cancelling():
             raise asyncio.CancelledError
 
-    async def _read(self, page: PageResult, engine: OcrEngine, order: ReadOrder) -> PageText:
+    async def _read(self, page: PageResult, engine: OcrEngine, order: ReadOrder) -> tuple[PageText, float]:
         order = replace(order, wants_layout=True)
         read, took_s = await page_tries.read_once(engine, order, page.page - 1, page.text)
         self._admission.page_done(took_s, engine.read_slots.slots)
-        return read
+        return read, took_s
 
 
 def _knows(engine: OcrEngine, page: PageResult, order: ReadOrder) -> bool:
