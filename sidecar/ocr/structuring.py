@@ -37,7 +37,7 @@ def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStru
             page.layout,
             page.text,
             languages,
-            _source(page.engine),
+            source_of(page.engine),
             page.notes,
             page.witness or (page.other_reading[1].layout if page.other_reading else None),
         )
@@ -69,7 +69,7 @@ def _layout(page: PageToStructure) -> Layout:
     return replace(layout, lines=(*layout.lines, *notes)) if notes else layout
 
 
-def _source(engine: str | None) -> Source:
+def source_of(engine: str | None) -> Source:
     """Return who read a page; an engine that is no program here is a model."""
     if engine == FAST_PATH:
         return Source.TEXT_LAYER
