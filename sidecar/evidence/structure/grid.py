@@ -16,6 +16,8 @@ from sidecar.evidence.structure.tables import Table
 
 NEAR = 3.0
 """Points: rules nearer than this touch one another, or are one."""
+TORN = 9.0
+"""Points: rules on scans have gaps up to so wide."""
 THIN = 4.0
 MIN_LENGTH = 7.0
 """Points: nothing lower or narrower than this holds a line of text."""
@@ -73,7 +75,7 @@ def _joined(rules: Sequence[Box]) -> list[Box]:
     joined: list[Box] = []
     for rule in sorted(rules, key=lambda one: (round((one.top + one.bottom) / 2 / NEAR), one.left)):
         last = joined[-1] if joined else None
-        if last and abs(last.top - rule.top) <= NEAR and rule.left <= last.right + NEAR and rule.left >= last.left:
+        if last and abs(last.top - rule.top) <= NEAR and rule.left <= last.right + TORN and rule.left >= last.left:
             joined[-1] = Box(last.left, min(last.top, rule.top), max(last.right, rule.right), last.bottom)
         else:
             joined.append(rule)
