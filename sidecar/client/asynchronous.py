@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sidecar.client import answers
 from sidecar.client.answers import Document, Embeddings, Event, Health, Models, NotOursError, Ranking, Summary
 from sidecar.client.exchange import CONNECT_S, Exchange, Request
-from sidecar.client.failures import BadAnswerError
+from sidecar.client.failures import BadAnswerError, ServiceError
 from sidecar.client.fields import ReadFields, render_fields
 from sidecar.client.upload import Source, open_upload
 
@@ -23,6 +23,9 @@ TIMEOUT_S = 3600.0
 PATIENCE_S = 120.0
 JSON_HEADERS = (("Content-Type", "application/json"),)
 STREAM_HEADERS = (("Accept", "application/x-ndjson"),)
+
+RERANK_NAMES = {"chunks": "texts", "topN": "top_n"}
+"""What the arguments are that the service calls so."""
 
 A = TypeVar("A", bound=BaseModel)
 P = TypeVar("P")
@@ -134,7 +137,10 @@ class AsyncClient:
             TypeError: one text instead of a sequence of them.
         """
         body = {"query": query, "chunks": _check_texts(texts), "topN": top_n, "model": model, "truncate": truncate}
-        return await self._ask(Ranking, _post("/rerank", body), self._deadline_s(timeout_s))
+        try:
+            return await self._ask(Ranking, _post("/rerank", body), self._deadline_s(timeout_s))
+        except ServiceError as error:
+            raise error.named(RERANK_NAMES) from error.__cause__
 
     async def health(self, *, timeout_s: float | None = None) -> Health:
         """Return what the service says of itself; no key is needed, and being unwell is an answer.

@@ -14,8 +14,11 @@ A file of the caller's that cannot be opened or read is the ``OSError`` that Pyt
 """
 
 import json
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Self
 
+_FIELD = re.compile(r"\w+")
 SHOWN_CHARS = 1000
 """Most of a detail that is repeated: whatever answers may write anything."""
 
@@ -53,6 +56,14 @@ class ServiceError(ClientError):
         self.detail = detail
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+
+    def named(self, names: Mapping[str, str]) -> Self:
+        """Return the error with the field that its detail begins with called as in ``names``, if it is there."""
+        field = _FIELD.match(self.detail)
+        if field is None or field[0] not in names:
+            return self
+        detail = names[field[0]] + self.detail[field.end() :]
+        return type(self)(self.status, self.code, detail, request_id=self.request_id, retry_after_s=self.retry_after_s)
 
     def __str__(self) -> str:
         """Return the detail, with status and code."""

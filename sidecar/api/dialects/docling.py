@@ -58,13 +58,13 @@ class _Conversion:
 async def convert_file(request: web.Request) -> web.StreamResponse:
     """Read a document of a form."""
     one = _Conversion(request)
-    return await exchange.answer(request, one.take_form, one.render)
+    return await exchange.answer(request, one.take_form, one.render, docling.FORM_NAMES)
 
 
 async def convert_source(request: web.Request) -> web.StreamResponse:
     """Read a document of a body in JSON; any source that would have to be fetched is refused."""
     one = _Conversion(request)
-    return await exchange.answer(request, one.take_json, one.render)
+    return await exchange.answer(request, one.take_json, one.render, docling.JSON_NAMES)
 
 
 DIALECT = Dialect(

@@ -1,6 +1,7 @@
 """One document in a dialect: received, read, written as its caller expects, with what differs in headers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 from sidecar.api import deliver, reading
 from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Take
+from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
 from sidecar.wire import common
 from sidecar.wire.common import IGNORED_HEADER, JSON
@@ -18,10 +20,21 @@ WARNINGS_HEADER = "X-Ocr-Warnings"
 Render = Callable[[DocumentResult], BaseModel]
 
 
-async def answer(request: web.Request, take: Take, render: Render) -> web.StreamResponse:
-    """Receive a document by ``take``, read it, and answer with what ``render`` makes of it."""
-    async with reading.arriving(request, take) as one:
-        result = await reading.read(request, one)
+SAME: Mapping[str, str] = MappingProxyType({})
+
+
+async def answer(
+    request: web.Request, take: Take, render: Render, names: Mapping[str, str] = SAME
+) -> web.StreamResponse:
+    """Receive a document by ``take``, read it, and answer with what ``render`` makes of it.
+
+    ``names``: what the dialect calls the fields of `/ocr-upload` that it calls otherwise; errors call them so.
+    """
+    try:
+        async with reading.arriving(request, take) as one:
+            result = await reading.read(request, one)
+    except InvalidValueError as error:
+        raise error.named(names) from error.__cause__
     body = common.render(render(result))
     headers = {
         WARNINGS_HEADER: ", ".join(one.answer.warnings(result)),

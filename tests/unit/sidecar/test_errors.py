@@ -74,6 +74,17 @@ def test_an_error_crosses_process_borders_whole(kind, retry_after_s):
     assert (type(error), error.detail, error.retry_after_s) == (kind, "หน้า 3 is broken", retry_after_s)
 
 
+def test_a_field_is_called_as_its_caller_knows_it():
+    error = errors.InvalidValueError("asks for page 5", field="pages", retry_after_s=3)
+    assert error.detail == "pages asks for page 5"
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert one.named({}).detail == error.detail
+        renamed = one.named({"pages": "page_range", "asks": "x"})
+        assert (type(renamed), renamed.detail) == (errors.InvalidValueError, "page_range asks for page 5")
+        assert (renamed.field, renamed.retry_after_s) == ("page_range", 3)
+    assert errors.InvalidValueError("pages is a word").named({"pages": "x", "": "y"}).detail == "pages is a word"
+
+
 def test_the_base_class_tells_the_caller_nothing():
     assert (SidecarError().detail, SidecarError().retry_after_s) == ("internal error", None)
 
