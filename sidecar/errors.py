@@ -40,6 +40,7 @@
     │   ├── GpuPressureError          503 gpu_pressure          (retryable)
     │   ├── ModelMissingError         503 model_missing         (retryable)
     │   ├── ModelLoadingError         503 model_loading         (retryable)
+    │   ├── NotConfiguredError        503 not_configured
     │   └── ShuttingDownError         503 shutting_down         (retryable)
     └── DeadlineError                 504 deadline_exceeded     (retryable)
 
@@ -339,6 +340,13 @@ class ModelLoadingError(EngineUnavailableError):
     """A model of this service is not loaded yet."""
 
     code = "model_loading"
+
+
+class NotConfiguredError(EngineUnavailableError):
+    """This service was not set up for what is asked of it: it has no such engine, or no such model."""
+
+    code = "not_configured"
+    retryable = False
 
 
 class ShuttingDownError(EngineUnavailableError):

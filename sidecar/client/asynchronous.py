@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from sidecar.client import answers
 from sidecar.client.answers import Document, Embeddings, Event, Health, Models, NotOursError, Ranking, Summary
-from sidecar.client.exchange import CONNECT_S, Exchange, Request
+from sidecar.client.exchange import CONNECT_S, ClosedError, Exchange, Request
 from sidecar.client.failures import BadAnswerError, ServiceError
 from sidecar.client.fields import ReadFields, render_fields
 from sidecar.client.upload import Source, open_upload
@@ -60,7 +60,7 @@ class AsyncClient:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._connector = connector
-        self._session: aiohttp.ClientSession | None = None
+        self._exchanging: Exchange | None = None
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -74,10 +74,10 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; calls in flight fail, and further ones are a ``RuntimeError``."""
+        """Close all connections; calls in flight, and further ones, are a ``RuntimeError`` at once."""
         self._is_closed = True
-        if self._session is not None:
-            await self._session.close()
+        if self._exchanging is not None:
+            await self._exchanging.close()
 
     async def read(self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
         """Read a document: a path, its bytes, or a file that is open for reading bytes, which stays open.
@@ -190,17 +190,18 @@ class AsyncClient:
         """Return what sends requests; connections belong to the event loop of the first call.
 
         Raises:
-            RuntimeError: the client is closed.
+            ClosedError: the client is closed.
         """
         if self._is_closed:
-            raise RuntimeError("the client is closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+            raise ClosedError
+        if self._exchanging is None:
+            session = aiohttp.ClientSession(
                 connector=self._connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
                 headers=self._headers,
             )
-        return Exchange(self._session, self.url, self._patience_s)
+            self._exchanging = Exchange(session, self.url, self._patience_s)
+        return self._exchanging
 
     def _deadline_s(self, timeout_s: float | None) -> float | None:
         lasts_s = self._timeout_s if timeout_s is None else timeout_s

@@ -8,6 +8,7 @@
     ├── BadAnswerError          what answers is no sidecar, or its answer breaks off
     └── ServiceError            the service refused or failed, and said why
         ├── UnauthorizedError   401, 403: the key is missing or wrong, or may not do this
+        ├── NotConfiguredError  503: the service was not set up for it; it is no matter of time
         └── BusyError           429, 503: not now; retry_after_s may say when
 
 A file of the caller's that cannot be opened or read is the ``OSError`` that Python makes of it.
@@ -74,6 +75,10 @@ class UnauthorizedError(ServiceError):
     """The key is missing or wrong, or what was asked for is forbidden."""
 
 
+class NotConfiguredError(ServiceError):
+    """The service was not set up for what was asked of it: it has no such engine, or no such model."""
+
+
 class BusyError(ServiceError):
     """The service cannot do it now, and would not in the time that the client may wait."""
 
@@ -84,7 +89,7 @@ def parse_error(status: int, body: bytes, retry_after_s: float | None = None) ->
     code, detail, request_id = (said.get(name) for name in ("code", "detail", "requestId"))
     if not isinstance(code, str) or not isinstance(detail, str):
         code, detail = "", f"the service answered with status {status}"
-    return _kind(status)(
+    return _kind(status, code)(
         status,
         printable(code),
         printable(detail),
@@ -106,10 +111,12 @@ def _parse(body: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _kind(status: int) -> type[ServiceError]:
-    match status:
-        case 401 | 403:
+def _kind(status: int, code: str) -> type[ServiceError]:
+    match status, code:
+        case 401 | 403, _:
             return UnauthorizedError
-        case 429 | 503:
+        case 503, "not_configured":
+            return NotConfiguredError
+        case 429 | 503, _:
             return BusyError
     return ServiceError

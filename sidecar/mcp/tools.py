@@ -7,9 +7,8 @@ from typing import Annotated, Any
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import Field
 
 from sidecar import __version__
 from sidecar.client import AsyncClient, ClientError, Embedding, Opened, Page, ReadFields, Summary
@@ -24,7 +23,7 @@ from sidecar.mcp.results import (
     as_markdown,
     document_text,
 )
-from sidecar.validation import SHOWN_VALUE_CHARS, explain_all, explain_value
+from sidecar.mcp.server import Server
 
 Calling = Callable[[Context[Any, Any]], AbstractAsyncContextManager[AsyncClient]]
 """Opens the client for one call."""
@@ -33,26 +32,6 @@ INSTRUCTIONS = (
     "Reads scanned and digital documents (PDF and pictures), in Thai and English by default, as text by page."
 )
 AnyContext = Context[Any, Any]
-Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-
-
-class Server(MCPServer[Any]):
-    """The SDK's server; it tells in our words what is wrong with a tool's arguments."""
-
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: AnyContext | None = None
-    ) -> CallToolResult | InputRequiredResult:
-        """Call a tool, as the SDK does."""
-        try:
-            return await super().call_tool(name, arguments, context)
-        except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                raise ToolError(f"Error executing tool {name}: {explain_all(error.__cause__, _explain)}") from error
-            raise
-
-
-def _explain(problem: ErrorDetails) -> str:
-    return explain_value(problem, ".".join(map(str, problem["loc"]))[:SHOWN_VALUE_CHARS])
 
 
 def make_server(calling: Calling, folder: Folder | None) -> MCPServer[Any]:
@@ -110,8 +89,8 @@ def _add_texts(server: MCPServer[Any], calling: Calling) -> None:
     @server.tool(title="Rank texts for a query", annotations=READ_ONLY)
     async def rerank_texts(
         context: AnyContext,
-        query: Annotated[str, Field(min_length=1, description="What is looked for.")],
-        texts: Annotated[Texts, Field(description="The texts to rank.")],
+        query: Annotated[str, Field(description="What is looked for.")],
+        texts: Annotated[list[str], Field(description="The texts to rank.")],
         top_n: Annotated[int, Field(ge=0, description="Return the best only, up to this number; 0: all.")] = 0,
         model: Annotated[str, Field(description="Name of a reranker; empty: the service's own.")] = "",
     ) -> Ranking:
@@ -124,7 +103,7 @@ def _add_texts(server: MCPServer[Any], calling: Calling) -> None:
     @server.tool(title="Embed texts", annotations=READ_ONLY)
     async def embed_texts(
         context: AnyContext,
-        texts: Annotated[Texts, Field(description="The texts to embed.")],
+        texts: Annotated[list[str], Field(description="The texts to embed.")],
         model: Annotated[str, Field(description="Name of an embedder; empty: the service's own.")] = "",
     ) -> EmbeddedTexts:
         """Return dense and sparse vectors of texts, for a program that stores or compares them."""

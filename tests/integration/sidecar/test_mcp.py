@@ -212,9 +212,9 @@ WRONG_ARGUMENTS = [
     ("rerank_texts", {"query": "q", "texts": ["a"], "top_n": -1}, "top_n is -1, accepted: greater than or equal to 0"),
     ("rerank_texts", {"query": "q", "texts": {"a": 1}}, 'texts is {"a": 1}, accepted: a list'),
     ("rerank_texts", {"query": "q", "texts": ["a", 5]}, "texts.1 is 5, accepted: text"),
-    ("rerank_texts", {"query": "q", "texts": []}, "texts is [], accepted: at least 1 of them"),
-    ("rerank_texts", {"query": "q", "texts": ["a", ""]}, "texts.1 is '', accepted: text of at least 1 characters"),
-    ("rerank_texts", {"query": "", "texts": ["a"]}, "query is '', accepted: text of at least 1 characters"),
+    ("rerank_texts", {"query": "q", "texts": ["a", ""]}, "texts.1 is empty"),
+    ("rerank_texts", {"query": "", "texts": ["a"]}, "query is empty"),
+    ("embed_texts", {"texts": []}, "texts is empty"),
     ("rerank_texts", {"query": "q", "texts": ["a"] * 2049}, "texts has 2049 items, the limit is 2048"),
     ("embed_texts", {"texts": ["a"] * 2049}, "texts has 2049 items, the limit is 2048"),
 ]

@@ -53,7 +53,7 @@ def test_every_class_of_the_module_is_in_the_tree_and_has_a_code_of_its_own():
         (429, {"queue_full", "quota_exhausted"}),
         (500, {"internal_error"}),
         (502, {"engine_failed"}),
-        (503, {"engine_unavailable"}),
+        (503, {"engine_unavailable", "not_configured"}),
         (504, {"deadline_exceeded"}),
     ],
 )
@@ -63,8 +63,8 @@ def test_an_error_has_the_status_that_the_contract_gives(status, codes):
 
 @EVERY_CLASS
 def test_trying_again_helps_only_where_it_can(kind):
-    is_refusal = issubclass(kind, errors.EngineRefusedError)  # the same page is refused again
-    assert kind.retryable is (kind.status in {408, 429, 502, 503, 504} and not is_refusal)
+    stays = issubclass(kind, errors.EngineRefusedError | errors.NotConfiguredError)  # so is the same request's answer
+    assert kind.retryable is (kind.status in {408, 429, 502, 503, 504} and not stays)
 
 
 @EVERY_CLASS
