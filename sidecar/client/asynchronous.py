@@ -7,6 +7,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel
@@ -35,7 +36,8 @@ class AsyncClient:
     """Calls one service.
 
     Args:
-        url: where it is, such as ``http://127.0.0.1:8765``; the path of a proxy may follow.
+        url: where it is, such as ``http://127.0.0.1:8765``; the path of a proxy may follow. What is none is a
+            ``ValueError``, and so is a key that cannot be sent.
         api_key: the service's key, or None where it wants none.
         timeout_s: how long a call may take altogether, with all its waiting; None: for ever. Each call may have
             a ``timeout_s`` of its own.
@@ -55,7 +57,7 @@ class AsyncClient:
         patience_s: float = PATIENCE_S,
         connector: aiohttp.BaseConnector | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = _check_url(url.strip().rstrip("/"))
         self._headers = {"X-API-Key": _check_key(api_key)} if api_key else {}
         self._timeout_s = timeout_s
         self._patience_s = patience_s
@@ -217,6 +219,18 @@ def _check_texts(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TypeError("texts are a sequence of texts, not one")
     return list(texts)
+
+
+def _check_url(url: str) -> str:
+    """Return a URL that can be asked; an error does not repeat it: it may hold a password."""
+    parts = urlsplit(url)
+    try:
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_server = False
+    if not is_server:
+        raise ValueError("the URL of a service begins with http:// or https://, as in http://127.0.0.1:8765")
+    return url
 
 
 def _check_key(api_key: str) -> str:

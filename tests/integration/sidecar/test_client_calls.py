@@ -61,6 +61,14 @@ async def test_a_key_is_sent_and_a_wrong_one_is_told(start, data):
             assert "another" not in str(raised.value)
 
 
+@pytest.mark.parametrize("url", ["", "host:8765", "me:secret@host", "ftp://host", "http://", "http://host:99999"])
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_what_is_no_url_is_told_where_the_client_is_made_and_not_repeated(kind, url):
+    with pytest.raises(ValueError, match=r"begins with http:// or https://") as raised:
+        kind(url)
+    assert "secret" not in str(raised.value)
+
+
 def test_a_key_that_cannot_stand_in_a_header_is_not_repeated():
     with pytest.raises(ValueError, match="printable") as raised:
         AsyncClient("http://127.0.0.1:1", "a\r\nX-Other: 1")
