@@ -71,7 +71,7 @@ async def test_the_makers_own_client_reads_the_stand_in(kind):
         fake.script([Answer("one two", done_reason="length")])
         async with AsyncOpenAI(base_url=fake.url, api_key="sesame", max_retries=0) as maker:
             assert [model.id for model in (await maker.models.list()).data] == [MODEL]
-            stream = await maker.chat.completions.create(**REQUEST)
+            stream = await maker.chat.completions.create(**REQUEST, stream_options={"include_usage": True})
             chunks = [chunk async for chunk in stream]
     said = [chunk.choices[0] for chunk in chunks if chunk.choices]
     assert "".join(choice.delta.content or "" for choice in said) == "one two"
