@@ -44,6 +44,7 @@ KNOWN = {
     "stream_options", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty", "n", "user",
 }  # fmt: skip
 OWN = {"llama.cpp": {"repeat_penalty", "chat_template_kwargs"}, "vllm": {"repetition_penalty", "chat_template_kwargs"}}
+NO_PATH = {"message": "File Not Found", "type": "not_found_error", "code": 404}
 NO_KEY: dict[str, str | dict[str, Any]] = {
     "llama.cpp": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}
 }
@@ -134,6 +135,10 @@ class FakeOpenAI(FakeServer):
         try:
             self._admit(request)
             return await handler(request)
+        except web.HTTPNotFound:
+            if self.kind is not Kind.LLAMA_CPP:
+                raise
+            return web.json_response({"error": NO_PATH}, status=404)
         except RequestError as error:
             return web.json_response({"error": error.error}, status=error.status)
 
