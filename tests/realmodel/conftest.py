@@ -138,7 +138,6 @@ class LlamaStage(Stage):
 
     api = Api(OpenAIServer, None, request(), "/v1", "/v1/chat/completions")
     kind = ServerKind.LLAMA_CPP
-    patience_s = 2
 
     def __init__(self, server: LlamaServer, model: Path, options: tuple[str, ...]) -> None:
         self._server, self._model, self._options = server, model, options

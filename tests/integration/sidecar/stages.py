@@ -41,8 +41,6 @@ class Stage(ABC):
 
     api: Api
     kind: ServerKind | None
-    patience_s = 0.5
-    """How long it needs at most to say its first words."""
 
     @property
     @abstractmethod
