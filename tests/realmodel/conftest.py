@@ -25,7 +25,7 @@ from tests.integration.sidecar.documents import as_png, picture_of_text
 from tests.integration.sidecar.model import PAGE
 from tests.integration.sidecar.stages import Act, Stage, Staged
 from tools.model_server.build import SERVER
-from tools.model_server.tiny_model import END, LANGUAGE, LETTERS, PROJECTOR
+from tools.model_server.tiny_model import LANGUAGE, LETTERS, PROJECTOR
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("REAL_MODEL_SERVER", ROOT / ".model-server"))
@@ -115,7 +115,7 @@ ACTS: dict[Act, dict[str, Any]] = {
     Act.LENGTH: WORDS | {"max_tokens": 3},
     Act.NOTHING: WORDS | {"stop": list(LETTERS)},
     Act.LOOP: {"temperature": 0},
-    Act.ENDLESS: WORDS | {"logit_bias": [[END, False]]},
+    Act.ENDLESS: WORDS | {"ignore_eos": True},
     Act.SILENCE: WORDS,
     Act.OVERFLOW: WORDS,
 }
