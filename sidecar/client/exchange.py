@@ -12,6 +12,7 @@ import aiohttp
 
 from sidecar.client.failures import (
     BadAnswerError,
+    ClientError,
     ServiceError,
     TimedOutError,
     UnreachableError,
@@ -46,13 +47,30 @@ class Request:
     """The statuses whose body is the answer."""
 
 
+class ClosedError(RuntimeError):
+    """The client was closed, before a call or during it."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed")
+
+
 class Exchange:
-    """Sends requests to ``url``; ``session`` has the key."""
+    """Sends requests to ``url``; ``session`` has the key, and is closed with it."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, patience_s: float) -> None:
         self._session = session
         self._url = url
         self._patience_s = patience_s
+        self._waits: set[asyncio.Timeout] = set()
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """End what is waited for, by :class:`ClosedError`, and close all connections."""
+        self._is_closed = True
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(0)
+        await self._session.close()
 
     @asynccontextmanager
     async def answered(self, request: Request, deadline_s: float | None) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -64,12 +82,12 @@ class Exchange:
 
         Raises:
             ClientError: any of its kinds.
+            ClosedError: the client is closed.
         """
         patience_s = self._patience_s
         while True:
-            with self.translated():
-                async with asyncio.timeout_at(deadline_s):
-                    response = await self._send(request)
+            async with self._waiting(deadline_s):
+                response = await self._send(request)
             async with response:
                 if response.status in request.accepted:
                     yield response
@@ -80,7 +98,8 @@ class Exchange:
             if pause_s is None:
                 raise error
             patience_s -= pause_s
-            await asyncio.sleep(pause_s)
+            async with self._waiting(None):
+                await asyncio.sleep(pause_s)
 
     async def body(self, request: Request, deadline_s: float | None) -> bytes:
         """Send a request; return the body of its answer. As :meth:`answered`."""
@@ -103,9 +122,8 @@ class Exchange:
             yield splitter.rest
 
     async def _piece(self, response: aiohttp.ClientResponse, deadline_s: float | None) -> bytes:
-        with self.translated():
-            async with asyncio.timeout_at(deadline_s):
-                return await response.content.readany()
+        async with self._waiting(deadline_s):
+            return await response.content.readany()
 
     def _lines(self, splitter: LineSplitter, piece: bytes) -> list[bytes]:
         try:
@@ -147,8 +165,24 @@ class Exchange:
                 raise BadAnswerError(f"the answer of {self._url} is larger than {max_bytes} bytes")
         return bytes(body)
 
+    @asynccontextmanager
+    async def _waiting(self, deadline_s: float | None) -> AsyncIterator[None]:
+        """Let the block wait until the deadline, or until the client is closed."""
+        try:
+            with self._translated():
+                async with asyncio.timeout_at(deadline_s) as wait:
+                    self._waits.add(wait)
+                    try:
+                        yield
+                    finally:
+                        self._waits.discard(wait)
+        except ClientError as exc:
+            if self._is_closed:
+                raise ClosedError from exc
+            raise
+
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         """Turn what aiohttp raises into our own exceptions."""
         try:
             yield

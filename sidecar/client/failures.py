@@ -8,14 +8,18 @@
     ├── BadAnswerError          what answers is no sidecar, or its answer breaks off
     └── ServiceError            the service refused or failed, and said why
         ├── UnauthorizedError   401, 403: the key is missing or wrong, or may not do this
+        ├── NotConfiguredError  503: the service was not set up for it; it is no matter of time
         └── BusyError           429, 503: not now; retry_after_s may say when
 
 A file of the caller's that cannot be opened or read is the ``OSError`` that Python makes of it.
 """
 
 import json
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Self
 
+_FIELD = re.compile(r"\w+")
 SHOWN_CHARS = 1000
 """Most of a detail that is repeated: whatever answers may write anything."""
 
@@ -54,6 +58,14 @@ class ServiceError(ClientError):
         self.request_id = request_id
         self.retry_after_s = retry_after_s
 
+    def named(self, names: Mapping[str, str]) -> Self:
+        """Return the error with the field that its detail begins with called as in ``names``, if it is there."""
+        field = _FIELD.match(self.detail)
+        if field is None or field[0] not in names:
+            return self
+        detail = names[field[0]] + self.detail[field.end() :]
+        return type(self)(self.status, self.code, detail, request_id=self.request_id, retry_after_s=self.retry_after_s)
+
     def __str__(self) -> str:
         """Return the detail, with status and code."""
         return f"{self.detail} ({self.status} {self.code})" if self.code else self.detail
@@ -61,6 +73,10 @@ class ServiceError(ClientError):
 
 class UnauthorizedError(ServiceError):
     """The key is missing or wrong, or what was asked for is forbidden."""
+
+
+class NotConfiguredError(ServiceError):
+    """The service was not set up for what was asked of it: it has no such engine, or no such model."""
 
 
 class BusyError(ServiceError):
@@ -73,7 +89,7 @@ def parse_error(status: int, body: bytes, retry_after_s: float | None = None) ->
     code, detail, request_id = (said.get(name) for name in ("code", "detail", "requestId"))
     if not isinstance(code, str) or not isinstance(detail, str):
         code, detail = "", f"the service answered with status {status}"
-    return _kind(status)(
+    return _kind(status, code)(
         status,
         printable(code),
         printable(detail),
@@ -95,10 +111,12 @@ def _parse(body: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _kind(status: int) -> type[ServiceError]:
-    match status:
-        case 401 | 403:
+def _kind(status: int, code: str) -> type[ServiceError]:
+    match status, code:
+        case 401 | 403, _:
             return UnauthorizedError
-        case 429 | 503:
+        case 503, "not_configured":
+            return NotConfiguredError
+        case 429 | 503, _:
             return BusyError
     return ServiceError

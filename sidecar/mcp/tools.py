@@ -23,6 +23,7 @@ from sidecar.mcp.results import (
     as_markdown,
     document_text,
 )
+from sidecar.mcp.server import Server
 
 Calling = Callable[[Context[Any, Any]], AbstractAsyncContextManager[AsyncClient]]
 """Opens the client for one call."""
@@ -35,7 +36,7 @@ AnyContext = Context[Any, Any]
 
 def make_server(calling: Calling, folder: Folder | None) -> MCPServer[Any]:
     """Put the tools together; without a folder no document can be read, and there is no tool for it."""
-    server: MCPServer[Any] = MCPServer("ocr-sidecar", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR")
+    server = Server("ocr-sidecar", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR")
     _add_description(server, calling, folder)
     if folder is not None:
         _add_reading(server, calling, folder)

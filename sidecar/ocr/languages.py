@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from sidecar.errors import InvalidValueError, LanguageMissingError
 
+FIELD = "languages"
 MAX_LANGUAGES = 4
 SHOWN_CHARS = 80
 
@@ -17,8 +18,8 @@ def split_languages(languages: str) -> list[str]:
     wanted = languages.split("+")
     if len(wanted) > MAX_LANGUAGES or not all(wanted):
         raise InvalidValueError(
-            f"languages is {languages[:SHOWN_CHARS]!r}, accepted are 1 to {MAX_LANGUAGES} names joined by +, such as "
-            "tha+eng"
+            f"is {languages[:SHOWN_CHARS]!r}, accepted are 1 to {MAX_LANGUAGES} names joined by +, such as tha+eng",
+            field=FIELD,
         )
     return wanted
 
@@ -33,5 +34,5 @@ def refuse_missing(languages: str, readable: AbstractSet[str], who: str, hint: s
     missing = [name for name in split_languages(languages) if name not in readable]
     if missing:
         raise LanguageMissingError(
-            f"languages asks for {missing[0][:SHOWN_CHARS]!r}, {who} {', '.join(sorted(readable))}{hint}"
+            f"asks for {missing[0][:SHOWN_CHARS]!r}, {who} {', '.join(sorted(readable))}{hint}", field=FIELD
         )

@@ -12,6 +12,7 @@ from sidecar.errors import (
     GpuOutOfMemoryError,
     GpuPressureError,
     ModelMissingError,
+    NotConfiguredError,
     SidecarError,
 )
 from sidecar.evidence.confidence import Certainty, Quality
@@ -38,6 +39,7 @@ CAUSES: Mapping[str, WarningCode] = {
     GpuOutOfMemoryError.code: WarningCode.GPU_OUT_OF_MEMORY,
     ModelMissingError.code: WarningCode.MODEL_MISSING,
     EngineUnavailableError.code: WarningCode.ENGINE_UNAVAILABLE,
+    NotConfiguredError.code: WarningCode.ENGINE_UNAVAILABLE,
     EngineFailedError.code: WarningCode.ENGINE_FAILED,
     EngineRefusedError.code: WarningCode.ENGINE_REFUSED,
     DeadlineError.code: WarningCode.DEADLINE_EXCEEDED,
@@ -332,7 +334,7 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
     ]
     met = {attempt.error for attempt in told} | {attempt.verdict for attempt in told}
     met |= {page.verdict for page in pages if page.verdict is PageVerdict.EMPTY}
-    yield from (warning for cause, warning in CAUSES.items() if cause in met)
+    yield from dict.fromkeys(warning for cause, warning in CAUSES.items() if cause in met)
     if any(_was_retried(page) for page in pages):
         yield WarningCode.PAGE_RETRIED
     if any(page.numerals_doubtful for page in pages):

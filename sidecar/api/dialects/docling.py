@@ -62,13 +62,13 @@ class _Conversion:
 async def convert_file(request: web.Request) -> web.StreamResponse:
     """Read a document of a form."""
     one = _Conversion(request)
-    return await exchange.answer_texts(request, one.take_form, one.title, one.render)
+    return await exchange.answer_texts(request, one.take_form, one.title, one.render, docling.FORM_NAMES)
 
 
 async def convert_source(request: web.Request) -> web.StreamResponse:
     """Read a document of a body in JSON; any source that would have to be fetched is refused."""
     one = _Conversion(request)
-    return await exchange.answer_texts(request, one.take_json, one.title, one.render)
+    return await exchange.answer_texts(request, one.take_json, one.title, one.render, docling.JSON_NAMES)
 
 
 DIALECT = Dialect(

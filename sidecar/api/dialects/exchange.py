@@ -1,6 +1,7 @@
 """One document in a dialect: received, read, written as its caller expects, with what differs in headers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 from sidecar.api import deliver, files, reading
 from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Arrived, Take
+from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.pages_written import to_write, verbatim
 from sidecar.outputs import writing
@@ -19,21 +21,35 @@ Render = Callable[[DocumentResult], BaseModel]
 RenderTexts = Callable[[DocumentResult, Texts], BaseModel]
 
 
-async def answer(request: web.Request, take: Take, render: Render) -> web.StreamResponse:
-    """Receive a document by ``take``, read it, and answer with what ``render`` makes of it."""
-    async with reading.arriving(request, take) as one:
-        result = await reading.read(request, one)
+SAME: Mapping[str, str] = MappingProxyType({})
+
+
+async def answer(
+    request: web.Request, take: Take, render: Render, names: Mapping[str, str] = SAME
+) -> web.StreamResponse:
+    """Receive a document by ``take``, read it, and answer with what ``render`` makes of it.
+
+    ``names``: what the dialect calls the fields of `/ocr-upload` that it calls otherwise; errors call them so.
+    """
+    one, result = await _read(request, take, names)
     return await _send(request, one, result, render(result))
 
 
 async def answer_texts(
-    request: web.Request, take: Take, title: Callable[[], str], render: RenderTexts
+    request: web.Request, take: Take, title: Callable[[], str], render: RenderTexts, names: Mapping[str, str] = SAME
 ) -> web.StreamResponse:
     """Do as :func:`answer`, with the document in the formats that others' services answer with; it has a title."""
-    async with reading.arriving(request, take) as one:
-        result = await reading.read(request, one)
+    one, result = await _read(request, take, names)
     texts = await files.by_worker(request, writing.texts, to_write(result), verbatim(result), title())
     return await _send(request, one, result, render(result, texts))
+
+
+async def _read(request: web.Request, take: Take, names: Mapping[str, str]) -> tuple[Arrived, DocumentResult]:
+    try:
+        async with reading.arriving(request, take) as one:
+            return one, await reading.read(request, one)
+    except InvalidValueError as error:
+        raise error.named(names) from error.__cause__
 
 
 async def _send(request: web.Request, one: Arrived, result: DocumentResult, told: BaseModel) -> web.StreamResponse:

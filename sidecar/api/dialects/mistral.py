@@ -35,7 +35,7 @@ async def ocr(request: web.Request) -> web.StreamResponse:
         nonlocal size_bytes
         asked = await _receive(request, file)
         read, _ = parse_form({"pages": asked.pages or "", "include": "blocks"}, reading.accepted(request.app))
-        order = Order(read, asked.ignored)
+        order = Order(read, asked.ignored, counts_from=0)
         if asked.file_id is not None:
             await request.app[SHELF].copy(asked.file_id, caller_of(request), file)
         size_bytes = file.size_bytes

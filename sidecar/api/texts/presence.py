@@ -7,7 +7,7 @@ from aiohttp import web
 
 from sidecar.api.app_keys import DRAIN, EMBEDDER, RERANKER, SETTINGS
 from sidecar.api.texts.choice import every_retriever
-from sidecar.errors import EngineUnavailableError
+from sidecar.errors import EngineUnavailableError, NotConfiguredError
 from sidecar.retrieval.batch_policy import TIMEOUTS
 from sidecar.retrieval.keeper import BY_REQUEST, NOT_CONFIGURED, ModelKeeper
 from sidecar.wire import common, status
@@ -25,9 +25,9 @@ async def load(request: web.Request) -> web.Response:
         errors = await asyncio.gather(*(_failure(one, patience_s) for one in wanted))
     if failed := [error for error in errors if error]:
         waits_s = [error.retry_after_s for error in failed if error.retry_after_s is not None]
-        raise EngineUnavailableError(
-            "; ".join(error.detail for error in failed), retry_after_s=max(waits_s, default=None)
-        )
+        is_absent = all(isinstance(error, NotConfiguredError) for error in failed)
+        kind = NotConfiguredError if is_absent else EngineUnavailableError
+        raise kind("; ".join(error.detail for error in failed), retry_after_s=max(waits_s, default=None))
     return _state("loaded", keepers)
 
 

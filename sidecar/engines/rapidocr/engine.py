@@ -6,7 +6,7 @@ from sidecar.documents.document import DocumentLimits
 from sidecar.engines.rapidocr.installation import INSTALL, RapidModels
 from sidecar.engines.rapidocr.languages import THAI, covers, missing_languages, needs_thai, readable_languages
 from sidecar.engines.rapidocr.worker import Way, read_page
-from sidecar.errors import EngineUnavailableError
+from sidecar.errors import NotConfiguredError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.languages import refuse_missing
 from sidecar.runtime.capability import Capability
@@ -48,7 +48,7 @@ class RapidEngine:
         """Refuse languages that no model reads.
 
         Raises:
-            EngineUnavailableError: it is not installed.
+            NotConfiguredError: it is not installed.
             InvalidValueError: not a list of languages.
             LanguageMissingError: one has no model here.
         """
@@ -106,5 +106,5 @@ class RapidEngine:
 
     def _require(self) -> RapidModels:
         if self.models is None:
-            raise EngineUnavailableError(f"the engine rapidocr is not installed here: {INSTALL}")
+            raise NotConfiguredError(f"the engine rapidocr is not installed here: {INSTALL}")
         return self.models

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
 from sidecar.outputs.writing import Texts
-from sidecar.validation import explain, explain_all
+from sidecar.validation import accepting, explain_all, explain_value
 from sidecar.wire.common import OWNER, SHOWN_VALUE_CHARS, refuse_keep_alive
 from sidecar.wire.dialects import docling_formats
 from sidecar.wire.dialects.data_uri import PLACEHOLDER
@@ -21,18 +21,34 @@ from sidecar.wire.dialects.mistral import ranges
 from sidecar.wire.json_text import parse_object
 
 Format = Literal["md", "json", "html", "text", "doctags"]
-PageNumber = Annotated[int, Field(ge=1)]
 LAST_PAGE = 999_999
 """Further pages than any document has; docling's clients write a number of 63 bits for "all"."""
 LONGEST_DEADLINE_S = 86_400
 """Longer deadlines mean none; docling's clients send a week by default."""
 LISTS = frozenset({"to_formats", "page_range", "ocr_lang"})
+FORM_NAMES = {"pages": "page_range", "languages": "ocr_lang"}
+"""What fields of `/ocr-upload` are called here."""
+JSON_NAMES = {ours: f"options.{name}" for ours, name in FORM_NAMES.items()}
 BASE64_FIELD = "base64_string"
 """Whose value the document is in a body of JSON."""
 NOT_FETCHED = (
     "nothing is fetched here: sources must hold one file, as kind file with base64_string, or send it to "
     "/v1/convert/file"
 )
+
+
+def _refuse_descending(given: list[int]) -> list[int]:
+    if given[0] > given[1]:
+        raise ValueError("the last page comes before the first")
+    return given
+
+
+PageRange = Annotated[
+    list[Annotated[int, Field(ge=1)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_refuse_descending),
+    accepting("the first page and the last one, from 1"),
+]
 
 
 # ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -45,9 +61,7 @@ class ConvertForm(BaseModel):
 
     files: bytes = Field(b"", description="The document: exactly one.")
     to_formats: list[Format] = Field(["md"], description="Formats of the answer.")
-    page_range: Annotated[list[PageNumber], Field(min_length=2, max_length=2)] = Field(
-        [1, LAST_PAGE], description="First and last page, from 1; cut at the document's end."
-    )
+    page_range: PageRange = Field([1, LAST_PAGE], description="First and last page, from 1; cut at the document's end.")
     force_ocr: bool = Field(default=False, description="Let the engine read every page.")
     do_ocr: bool = Field(default=True, description="False is ignored: pages without a text layer are read.")
     ocr_lang: list[str] = Field([], description="Languages by Tesseract's names.")
@@ -56,13 +70,6 @@ class ConvertForm(BaseModel):
     )
     md_page_break_placeholder: str = Field("", description="Stands between pages in Markdown.")
     target_type: Literal["inbody"] = "inbody"
-
-    @field_validator("page_range")
-    @classmethod
-    def _ascends(cls, given: list[int]) -> list[int]:
-        if given[0] > given[1]:
-            raise ValueError("must ascend")
-        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +110,12 @@ def parse_form(fields: Mapping[str, list[str]]) -> Conversion:
     return _conversion(given, [name for name in fields if name not in ConvertForm.model_fields])
 
 
-def _conversion(given: Mapping[str, Any], unknown: Sequence[str]) -> Conversion:
+def _conversion(given: Mapping[str, Any], unknown: Sequence[str], names: Callable[[str], str] = str) -> Conversion:
+    """Check the options that are known; ``names`` tells how the caller wrote one of them."""
     try:
         form = ConvertForm.model_validate(given)
     except ValidationError as exc:
-        raise InvalidValueError(explain_all(exc, _explain)) from None
+        raise InvalidValueError(explain_all(exc, lambda problem: _explain(problem, names))) from None
     return Conversion(form, tuple(unknown if form.do_ocr else [*unknown, "do_ocr"]))
 
 
@@ -155,7 +163,12 @@ def parse_source(skeleton: bytes | bytearray, *, has_document: bool) -> tuple[Co
     options["target_type"] = asked.target.get("kind", "inbody")
     unknown = [name for name in options if name not in ConvertForm.model_fields]
     unknown += [name for name in values if name not in ConvertSourceRequest.model_fields]
-    return _conversion(options, unknown), asked.sources[0].filename
+    return _conversion(options, unknown, _in_json), asked.sources[0].filename
+
+
+def _in_json(name: str) -> str:
+    """Return where an option of the form stands in a body of JSON."""
+    return "target.kind" if name == "target_type" else f"options.{name}"
 
 
 def _items(values: list[str]) -> list[str]:
@@ -164,9 +177,9 @@ def _items(values: list[str]) -> list[str]:
     return [part for part in parts if part]
 
 
-def _explain(problem: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in problem["loc"])[:SHOWN_VALUE_CHARS]
-    return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
+def _explain(problem: ErrorDetails, names: Callable[[str], str] = str) -> str:
+    name = names(".".join(map(str, problem["loc"])))[:SHOWN_VALUE_CHARS]
+    return explain_value(problem, name)
 
 
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────

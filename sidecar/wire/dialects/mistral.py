@@ -3,6 +3,7 @@
 Source: docs.mistral.ai, `POST /v1/ocr` and `POST /v1/files`, and the client `mistralai` 3.7.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails
 from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
 from sidecar.profiles.payload import NO_BOOL
-from sidecar.validation import explain, explain_all
+from sidecar.validation import accepting, explain_all, explain_value
 from sidecar.wire.common import SHOWN_VALUE_CHARS, refuse_keep_alive
 from sidecar.wire.dialects.data_uri import PLACEHOLDER
 from sidecar.wire.json_text import parse_object
@@ -21,7 +22,11 @@ from sidecar.wire.json_text import parse_object
 FILE_URL = "ocr-sidecar://files/"
 """How a URL begins that this service gave for a file; nothing is fetched from it."""
 OCR = "ocr"
-PageIndex = Annotated[int, Field(ge=0), NO_BOOL]
+RANGE = re.compile(r"([0-9]{1,6})(?: *- *([0-9]{1,6}))?")
+LAST_PAGE = 999_998
+"""Further pages than any document has."""
+PageIndex = Annotated[int, Field(ge=0, le=LAST_PAGE), NO_BOOL]
+Pages = Annotated[str | list[PageIndex], accepting("a list of numbers from 0, or text such as 0,2-4")]
 NOT_FETCHED = (
     "is a URL, and nothing is fetched here: send the document as data:…;base64,…, or upload it to /v1/files and send "
     "what /v1/files/{id}/url gives"
@@ -46,7 +51,9 @@ class OcrDocument(_Asked):
 
     type: str | None = None
     document_url: str | None = Field(None, description="A data URI in base64, or the URL that was given for a file.")
-    image_url: str | ImageUrl | None = Field(None, description="Likewise.")
+    image_url: Annotated[str | ImageUrl, accepting("text, or an object with url")] | None = Field(
+        None, description="Likewise."
+    )
     file_id: str | None = Field(None, description="The id of a file that was uploaded.")
     document_name: str | None = None
 
@@ -64,7 +71,7 @@ class OcrRequest(_Asked):
     document: OcrDocument
     model: str | None = Field(None, description="Taken and ignored; the answer names what read.")
     id: str | None = Field(None, description="Taken and ignored.")
-    pages: str | list[PageIndex] | None = Field(None, description="Pages from 0: a list, or text such as `0,2-4`.")
+    pages: Pages | None = Field(None, description="Pages from 0: a list, or text such as `0,2-4`.")
 
 
 class FileRequest(BaseModel):
@@ -119,15 +126,16 @@ def _source(document: OcrDocument, *, has_document: bool) -> str | None:
 def _pages(given: str | list[int] | None) -> str | None:
     """Count from 1 instead of from 0; a list becomes the ranges in it."""
     if isinstance(given, str):
-        return ",".join("-".join(_one_more(end) for end in part.split("-")) for part in given.split(","))
+        return ",".join(_range_from_1(part.strip()) for part in given.split(","))
     return ranges(number + 1 for number in given) if given else None
 
 
-def _one_more(number: str) -> str:
-    digits = number.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 6):
-        raise InvalidValueError(f"pages holds {digits[:40]!r}, accepted are numbers from 0 and ranges such as 0,2-4")
-    return str(int(digits) + 1)
+def _range_from_1(part: str) -> str:
+    match = RANGE.fullmatch(part)
+    ends = [int(end) for end in match.groups() if end is not None] if match else []
+    if not ends or ends[0] > ends[-1] or ends[-1] > LAST_PAGE:
+        raise InvalidValueError(f"pages holds {part[:40]!r}, accepted are numbers from 0 and ranges such as 0,2-4")
+    return "-".join(str(end + 1) for end in ends)
 
 
 def ranges(numbers: Iterable[int]) -> str:
@@ -148,7 +156,7 @@ def _ignored(values: Mapping[str, Any], asked: BaseModel) -> tuple[str, ...]:
 
 def _explain(problem: ErrorDetails) -> str:
     name = ".".join(str(part) for part in problem["loc"])[:SHOWN_VALUE_CHARS]
-    return explain(problem, name, f" is {str(problem['input'])[:SHOWN_VALUE_CHARS]!r}, accepted")
+    return explain_value(problem, name)
 
 
 def check_purpose(purposes: list[str]) -> None:

@@ -175,7 +175,17 @@ async def test_a_key_that_cannot_be_sent_is_told_in_one_line(data, command):
     assert "ключ" not in err
 
 
-@pytest.mark.parametrize("target", ["http://127.0.0.1:9", "http://no-such-host.invalid", "nonsense"])
+@pytest.mark.parametrize("command", ["ocr", "mcp"])
+@pytest.mark.parametrize("url", ["nonsense", "127.0.0.1:8765", "me:secret@host", "ftp://host", "http://", "http://a:b"])
+async def test_a_url_without_its_scheme_is_told_in_one_line(data, command, url):
+    arguments = [data / "digital.pdf"] if command == "ocr" else []
+    status, out, err = await run(command, "--url", url, *arguments)
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert "the URL of a service begins with http:// or https://, as in http://127.0.0.1:8765" in err
+    assert "secret" not in err
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
 async def test_a_service_that_is_not_there_is_an_error_not_a_traceback(data, target):
     status, out, err = await run("ocr", "--url", target, data / "digital.pdf")
 

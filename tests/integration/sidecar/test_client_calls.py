@@ -4,7 +4,17 @@ import asyncio
 
 import pytest
 
-from sidecar.client import AsyncClient, BusyError, Client, Opened, Page, ServiceError, Summary, UnauthorizedError
+from sidecar.client import (
+    AsyncClient,
+    BusyError,
+    Client,
+    NotConfiguredError,
+    Opened,
+    Page,
+    ServiceError,
+    Summary,
+    UnauthorizedError,
+)
 from tests.conftest import until
 from tests.integration.sidecar.documents import as_tiff, picture_of_text
 from tests.integration.sidecar.model import PAGE
@@ -51,6 +61,14 @@ async def test_a_key_is_sent_and_a_wrong_one_is_told(start, data):
             assert "another" not in str(raised.value)
 
 
+@pytest.mark.parametrize("url", ["", "host:8765", "me:secret@host", "ftp://host", "http://", "http://host:99999"])
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_what_is_no_url_is_told_where_the_client_is_made_and_not_repeated(kind, url):
+    with pytest.raises(ValueError, match=r"begins with http:// or https://") as raised:
+        kind(url)
+    assert "secret" not in str(raised.value)
+
+
 def test_a_key_that_cannot_stand_in_a_header_is_not_repeated():
     with pytest.raises(ValueError, match="printable") as raised:
         AsyncClient("http://127.0.0.1:1", "a\r\nX-Other: 1")
@@ -75,6 +93,28 @@ async def test_what_a_server_with_the_openai_api_read_is_an_answer(start):
             *_, page, summary = [event async for event in client.stream(PAGE)]
     assert (document.engine_used, document.residency.keep_alive_seconds) == ("np-dms-ocr", None)
     assert (page.attempts[0].residency, summary.residency) == (document.residency, document.residency)
+
+
+async def test_what_is_not_configured_is_told_at_once(start, data):
+    service = await start(OCR_FALLBACK_ENGINE="none")
+    async with AsyncClient(service.url) as client:
+        calls = (client.embed(["a"]), client.rerank("q", ["a"]), client.read(data / "photo.png", engine="np-dms-ocr"))
+        for call in calls:
+            with pytest.raises(NotConfiguredError) as raised:
+                await call
+            assert (raised.value.status, raised.value.code) == (503, "not_configured")
+
+
+async def test_an_argument_is_named_as_the_caller_wrote_it(retrieving):
+    async with AsyncClient(retrieving.url) as client:
+        for asked, said in (
+            (client.rerank("q", [""]), "texts.0 is empty"),
+            (client.rerank("q", ["a"], top_n=-1), "top_n is -1"),
+            (client.rerank("", ["a"]), "query is empty"),
+        ):
+            with pytest.raises(ServiceError) as raised:
+                await asked
+            assert raised.value.detail.startswith(said)
 
 
 async def test_texts_are_embedded_and_ranked(retrieving):

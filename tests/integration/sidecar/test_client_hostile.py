@@ -360,6 +360,39 @@ async def test_a_client_that_is_closed_says_so():
         await read(client)
 
 
+async def closed_during(call, other: Stranger) -> float:
+    """Close a client whose call waits; return how long its end took, in seconds."""
+    client = AsyncClient(other.url)
+    calling = asyncio.create_task(call(client))
+    await until(lambda: other.asked)
+    _, waiting = await asyncio.wait({calling}, timeout=0.3)
+    assert waiting
+    closed_s = asyncio.get_running_loop().time()
+    await client.close()
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        await asyncio.wait_for(calling, 20)
+    return asyncio.get_running_loop().time() - closed_s
+
+
+@CALLS
+async def test_closing_ends_the_pause_before_a_busy_service_is_asked_again(call):
+    busy = answer(b"", "429 Too Many Requests", Retry_After="8")
+    async with stranger(busy) as other:
+        assert await closed_during(call, other) < 2
+        assert len(other.asked) == 1
+
+
+@CALLS
+async def test_closing_ends_a_call_that_nobody_answers(call):
+    async with stranger(b"", is_silent_after=True) as other:
+        assert await closed_during(call, other) < 2
+
+
+async def test_closing_ends_a_stream_in_its_middle():
+    async with stranger(answer(PAGE, length=5000), is_silent_after=True) as other:
+        assert await closed_during(stream, other) < 2
+
+
 async def test_the_blocking_client_meets_the_same():
     async with stranger(answer(b"<html>")) as other:
 

@@ -164,4 +164,4 @@ async def test_the_routes_of_texts_need_a_key_and_no_model_to_be_refused(start):
     ):
         assert (await post(running, path, body))[0] == 401
         status, answer = await post(running, path, body, **{"X-API-Key": "k"})
-        assert (status, answer["code"]) == (503, "engine_unavailable")
+        assert (status, answer["code"]) == (503, "not_configured")

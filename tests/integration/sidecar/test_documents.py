@@ -161,7 +161,7 @@ async def test_without_a_stand_in_a_missing_engine_is_an_error(start, data):
 
     status, body = await service.upload(data / "photo.png", engine="np-dms-ocr")
 
-    assert (status, body["code"]) == (503, "engine_unavailable")
+    assert (status, body["code"]) == (503, "not_configured")
 
 
 @pytest.mark.asyncio(loop_scope="function")

@@ -203,6 +203,33 @@ async def test_what_the_service_refuses_is_told_in_its_words(service, shared):
         assert (await client.call_tool("read_document", {})).is_error
 
 
+WRONG_ARGUMENTS = [
+    ("read_document", {}, "path is missing"),
+    ("read_document", {"path": 5}, "path is 5, accepted: text"),
+    ("read_document", {"path": "digital.pdf", "pages": [1, 2]}, "pages is [1, 2], accepted: text"),
+    ("read_document", {"path": "digital.pdf", "pages": "9"}, "pages asks for page 9, the document has 4"),
+    ("read_document", {"path": "digital.pdf", "languages": "xyz"}, "languages asks for 'xyz'"),
+    ("rerank_texts", {"query": "q", "texts": ["a"], "top_n": -1}, "top_n is -1, accepted: greater than or equal to 0"),
+    ("rerank_texts", {"query": "q", "texts": {"a": 1}}, 'texts is {"a": 1}, accepted: a list'),
+    ("rerank_texts", {"query": "q", "texts": ["a", 5]}, "texts.1 is 5, accepted: text"),
+    ("rerank_texts", {"query": "q", "texts": ["a", ""]}, "texts.1 is empty"),
+    ("rerank_texts", {"query": "", "texts": ["a"]}, "query is empty"),
+    ("embed_texts", {"texts": []}, "texts is empty"),
+    ("rerank_texts", {"query": "q", "texts": ["a"] * 2049}, "texts has 2049 items, the limit is 2048"),
+    ("embed_texts", {"texts": ["a"] * 2049}, "texts has 2049 items, the limit is 2048"),
+]
+
+
+async def test_an_argument_is_named_as_its_tool_names_it_and_in_no_library_s_words(retrieving, shared):
+    async with over_stdio(retrieving.url, "--folder", shared) as client:
+        for name, arguments, said in WRONG_ARGUMENTS:
+            result = await client.call_tool(name, arguments)
+            assert result.is_error, arguments
+            told = text_of(result).removeprefix(f"Error executing tool {name}: ")
+            assert told.startswith(said), text_of(result)
+            assert not any(word in told for word in ("pydantic", "Input should", "validation error", "chunks"))
+
+
 async def test_a_service_that_is_not_there_is_told(shared):
     async with over_stdio("http://127.0.0.1:9", "--folder", shared) as client:
         for name, arguments in (("describe_service", {}), ("read_document", {"path": "digital.pdf"})):

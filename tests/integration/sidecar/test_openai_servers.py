@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from sidecar.cli.doctor import examine
-from sidecar.settings import public_url
+from sidecar.urls import public_url
 from tests.conftest import until
 from tests.integration.sidecar.model import PAGE, Governor, pages
 from tests.integration.sidecar.odd_servers import answering, server
@@ -503,8 +503,28 @@ async def test_the_doctor_tells_of_each_server_what_is_wrong_with_it(two):
     told = await findings(OCR_MODEL_API="openai", OCR_MODEL_URL=",".join(urls), OCR_MODEL="other")
     first, second, third = map(public_url, urls)
     refused = "the model server refuses the key of OCR_MODEL_KEY_FILE, or wants one"
-    assert {detail: ok for detail, (ok, _) in told.items()} == {
-        f"{first}: answers; other is not installed": False,
-        f"{second}: {refused}": False,
-        f"{third}: does not answer at OCR_MODEL_URL": False,
+    assert told == {
+        f"{first}: answers; other is not installed": (False, "set OCR_MODEL to a name that it serves"),
+        f"{second}: {refused}": (
+            False,
+            "set OCR_MODEL_KEY_FILE to a file with the key that this server accepts",
+        ),
+        f"{third}: does not answer at OCR_MODEL_URL": (False, "start it, or correct OCR_MODEL_URL"),
     }
+
+
+async def test_the_doctor_s_remedy_is_for_what_is_wrong(fake, tmp_path):
+    fake.key = "sesame"
+    unreadable = await findings(**fake.environment, OCR_MODEL_KEY_FILE=str(tmp_path / "absent"))
+    assert unreadable == {
+        "OCR_MODEL_KEY_FILE holds no key that can be read": (
+            False,
+            "write the key into that file as one line, and let the service's user read it",
+        )
+    }
+    fake.is_loading = True
+    ((detail, (_, remedy)),) = (await findings(**fake.environment)).items()
+    assert (detail, remedy) == ("the model server loads its model", "wait until it has loaded its model")
+    fake.is_loading, fake.key = False, ""
+    ((detail, (_, remedy)),) = (await findings(OCR_MODEL_API="openai", OCR_MODEL_URL=fake.root)).items()
+    assert (detail, remedy) == ("the model server answered 404", "correct OCR_MODEL_URL")

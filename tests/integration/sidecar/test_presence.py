@@ -91,7 +91,7 @@ async def test_without_models_there_is_nothing_to_load_and_nothing_to_refuse(ser
     for _ in range(2):
         assert await post(service, "/bge/unload", {}) == (200, GONE)
     status, answer = await post(service, "/bge/load", {})
-    assert (status, answer["code"]) == (503, "engine_unavailable")
+    assert (status, answer["code"]) == (503, "not_configured")
     assert answer["detail"] == (
         "the embed model is not there: not-configured; the rerank model is not there: not-configured"
     )

@@ -151,7 +151,7 @@ MISSING = (*ENGINES[:-1], EngineFactory(RapidEngine.traits, build_missing))
 async def test_without_the_extra_its_name_is_refused_with_what_to_install_and_auto_reads_on(start):
     service = await start(None, MISSING, OCR_FALLBACK_ENGINE="none", **ENVIRONMENT)
     status, body = await service.upload(as_png(picture()), engine=RAPID)
-    assert (status, body["code"]) == (503, "engine_unavailable")
+    assert (status, body["code"]) == (503, "not_configured")
     assert body["detail"].startswith("the engine rapidocr is not installed here: pip install")
     assert (await readyz(service))[RAPID] == {"state": "unavailable", "reason": "rapidocr-missing"}
     _, body = await service.upload(as_png(doubtful()), languages="eng")

@@ -38,7 +38,7 @@ async def test_without_models_documents_are_read_and_nothing_is_embedded(start):
     assert body["embed"] == body["rerank"] == {"state": "unavailable", "reason": "not-configured"}
     for path, asked in (("/embed", {"text": "a"}), ("/v1/rerank", {"query": "a", "documents": ["b"]})):
         async with running.client.post(f"{running.url}{path}", json=asked) as response:
-            assert (response.status, (await response.json())["code"]) == (503, "engine_unavailable")
+            assert (response.status, (await response.json())["code"]) == (503, "not_configured")
             assert "Retry-After" not in response.headers
 
 

@@ -21,7 +21,7 @@ def test_names_are_those_of_the_environment():
     [
         ({"CONTROLLER_OPS_PROT": "1"}, "CONTROLLER_OPS_PROT is not a setting; the nearest one is CONTROLLER_OPS_PORT"),
         ({"MIRROR_INTERVAL": "1"}, "MIRROR_INTERVAL is not a setting; the nearest one is MIRROR_INTERVAL_SECONDS"),
-        ({"CONTROLLER_OPS_PORT": "http"}, "CONTROLLER_OPS_PORT is http: input should be a valid integer"),
+        ({"CONTROLLER_OPS_PORT": "http"}, "CONTROLLER_OPS_PORT is http: input should be a whole number"),
         ({"CONTROLLER_RESYNC_SECONDS": "0"}, "CONTROLLER_RESYNC_SECONDS is 0: input should be greater than 0"),
         ({"WATCH_NAMESPACE": "Ocr"}, "WATCH_NAMESPACE is Ocr: the name of one namespace, or `*`, is accepted"),
         ({"OCR_AUTH_MODE": "none"}, "OCR_AUTH_MODE is none: "),

@@ -53,7 +53,7 @@ def test_every_class_of_the_module_is_in_the_tree_and_has_a_code_of_its_own():
         (429, {"queue_full", "quota_exhausted"}),
         (500, {"internal_error"}),
         (502, {"engine_failed"}),
-        (503, {"engine_unavailable"}),
+        (503, {"engine_unavailable", "not_configured"}),
         (504, {"deadline_exceeded"}),
     ],
 )
@@ -63,8 +63,8 @@ def test_an_error_has_the_status_that_the_contract_gives(status, codes):
 
 @EVERY_CLASS
 def test_trying_again_helps_only_where_it_can(kind):
-    is_refusal = issubclass(kind, errors.EngineRefusedError)  # the same page is refused again
-    assert kind.retryable is (kind.status in {408, 429, 502, 503, 504} and not is_refusal)
+    stays = issubclass(kind, errors.EngineRefusedError | errors.NotConfiguredError)  # so is the same request's answer
+    assert kind.retryable is (kind.status in {408, 429, 502, 503, 504} and not stays)
 
 
 @EVERY_CLASS
@@ -72,6 +72,17 @@ def test_trying_again_helps_only_where_it_can(kind):
 def test_an_error_crosses_process_borders_whole(kind, retry_after_s):
     error = pickle.loads(pickle.dumps(kind("หน้า 3 is broken", retry_after_s=retry_after_s)))
     assert (type(error), error.detail, error.retry_after_s) == (kind, "หน้า 3 is broken", retry_after_s)
+
+
+def test_a_field_is_called_as_its_caller_knows_it():
+    error = errors.InvalidValueError("asks for page 5", field="pages", retry_after_s=3)
+    assert error.detail == "pages asks for page 5"
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert one.named({}).detail == error.detail
+        renamed = one.named({"pages": "page_range", "asks": "x"})
+        assert (type(renamed), renamed.detail) == (errors.InvalidValueError, "page_range asks for page 5")
+        assert (renamed.field, renamed.retry_after_s) == ("page_range", 3)
+    assert errors.InvalidValueError("pages is a word").named({"pages": "x", "": "y"}).detail == "pages is a word"
 
 
 def test_the_base_class_tells_the_caller_nothing():

@@ -454,6 +454,14 @@ def test_named_models_replace_those_of_their_kind():
 
 def test_what_is_accepted_is_said_in_ordinary_spelling():
     with pytest.raises(
-        SettingsError, match=r"OCR_MODEL_URL is \(hidden\): URLs such as http://vllm:8000/v1 are accepted"
+        SettingsError, match=r"OCR_MODEL_URL is \(hidden\): a URL such as http://vllm:8000/v1 is accepted"
     ):
-        parse_settings(OPENAI | {"OCR_MODEL_URL": "vllm:8000"})
+        parse_settings(OPENAI | {"OCR_MODEL_URL": "ftp://vllm:8000"})
+
+
+@pytest.mark.parametrize("url", ["ollama:11434", "me:pw@ollama", "//ollama", "localhost", "http:ollama", "::1"])
+@pytest.mark.parametrize("name", ["OLLAMA_API_URL", "OCR_MODEL_URL", "OCR_RAPIDOCR_THAI_URL"])
+def test_a_url_without_its_scheme_is_told_so(name, url):
+    said = rf"{name} is \(hidden\): http:// or https:// must stand before it, as in http://\w+:\d+"
+    with pytest.raises(SettingsError, match=said):
+        parse_settings(OPENAI | {name: url})

@@ -65,7 +65,24 @@ async def test_pages_are_cut_at_the_documents_end(service, pdf):
     _, _, body = await convert(service, pdf, fields)
     assert [one["name"] for one in body["document"]["json_content"]["groups"]] == ["page 3", "page 4"]
     status, _, body = await convert(service, pdf, {"page_range": ["5", "9"]})
-    assert (status, body["detail"]) == (422, "pages asks for page 5, the document has 4")
+    assert (status, body["detail"]) == (422, "page_range asks for page 5, the document has 4")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ocr_lang": ["xyz"]}, "ocr_lang asks for 'xyz', installed are "),
+        ({"ocr_lang": list("abcde")}, "ocr_lang is 'a+b+c+d+e', accepted are 1 to 4 names"),
+        ({"page_range": ["5", "9"]}, "page_range asks for page 5, the document has 4"),
+        ({"page_range": ["0", "9"]}, 'page_range is ["0", "9"], accepted: the first page and the last one, from 1'),
+    ],
+)
+async def test_a_field_is_named_as_its_caller_wrote_it(service, pdf, options, said):
+    status, _, body = await convert(service, pdf, options)
+    assert (status, body["detail"][: len(said)]) == (422, said)
+    file = {"base64_string": base64.b64encode(pdf).decode()}
+    status, _, body = await convert_source(service, file, **options)
+    assert (status, body["detail"][: len(said) + 8]) == (422, f"options.{said}")
 
 
 async def test_the_engine_reads_every_page_where_it_is_forced(start):

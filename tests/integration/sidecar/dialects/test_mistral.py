@@ -77,7 +77,7 @@ async def test_pages_are_counted_from_0(service, pdf):
     _, _, body = await ocr(service, {"document_url": uri(pdf)}, pages=[3, 1])
     assert [page["index"] for page in body["pages"]] == [1, 3]
     status, _, body = await ocr(service, {"document_url": uri(pdf)}, pages=[4])
-    assert (status, body["error"]["message"]) == (422, "pages asks for page 5, the document has 4")
+    assert (status, body["error"]["message"]) == (422, "pages asks for page 4, the document has 4")
 
 
 async def test_options_that_mean_nothing_are_ignored_visibly(service, pdf):

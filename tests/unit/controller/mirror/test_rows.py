@@ -77,7 +77,7 @@ def test_decimals_are_exact_and_zero_is_a_value(value, number, text):
         ({"num_ctx": 511}, "numCtx is 511: input should be greater than or equal to 512"),
         (
             {"num_ctx": Decimal("512.5")},
-            "numCtx is 512.5: input should be a valid integer, got a number with a fractional part",
+            "numCtx is 512.5: input should be a whole number",
         ),
         ({"keep_alive_seconds": -1}, "keepAliveSeconds is -1: input should be greater than or equal to 0"),
         ({"is_active": 2}, "is_active is 2, 0 or 1 is accepted"),

@@ -7,7 +7,8 @@ from typing import Annotated, Union, get_args, get_origin
 import pytest
 
 from sidecar.client import answers
-from sidecar.client.failures import BusyError, ServiceError, UnauthorizedError, parse_error
+from sidecar.client.failures import BusyError, NotConfiguredError, ServiceError, UnauthorizedError, parse_error
+from sidecar.client.retries import next_pause_s
 from sidecar.wire import ocr, retrieval, status
 from sidecar.wire.receipts import provenance, receipt, sureness
 
@@ -121,6 +122,12 @@ def test_the_last_line_may_be_an_error():
 )
 def test_the_status_tells_the_kind(status, kind):
     assert type(parse_error(status, b"")) is kind
+
+
+def test_what_the_service_was_not_set_up_for_is_no_matter_of_time():
+    body = json.dumps({"code": "not_configured", "detail": "the embed model is not there"}).encode()
+    assert type(parse_error(503, body)) is NotConfiguredError
+    assert next_pause_s(parse_error(503, body, 1.0), patience_s=120, chance=0) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": 1, "code": []}', b"\xff", b"[" * 100_000])

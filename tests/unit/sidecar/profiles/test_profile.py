@@ -66,16 +66,16 @@ def test_the_keys_of_tags_are_their_names_whatever_their_values(tags):
     [
         (
             {"runtimeParams": {"temperature": 2.1}},
-            "runtimeParams.temperature is '2.1', accepted: less than or equal to 2",
+            "runtimeParams.temperature is 2.1, accepted: less than or equal to 2",
         ),
         (
             {"runtimeParams": {"temperature": True}},
-            "runtimeParams.temperature is 'True', accepted: a number is accepted",
+            "runtimeParams.temperature is true, accepted: a number",
         ),
         ({"runtimeParams": {"keep_alive": 1}}, "runtimeParams.keep_alive is not a field that is known here"),
         ({"keepAlive": 1}, "keepAlive is not a field that is known here"),
         ({"canonicalModel": "np-dms-ai"}, "canonicalModel is 'np-dms-ai', accepted: 'np-dms-ocr'"),
-        ({"retry": {"maxAttempts": 0}}, "retry.maxAttempts is '0', accepted: greater than or equal to 1"),
+        ({"retry": {"maxAttempts": 0}}, "retry.maxAttempts is 0, accepted: greater than or equal to 1"),
         ({"systemPrompt": "x" * 10_001}, "systemPrompt: systemPrompt has 10001 characters, the limit is 10000"),
         ({"systemPrompt": ""}, "systemPrompt: systemPrompt is empty or no text; leave it out to use the model's own"),
         ({"systemPrompt": " \n"}, "systemPrompt: systemPrompt is empty or no text"),
