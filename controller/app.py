@@ -117,9 +117,8 @@ class Controller:
         if self._namespace is not None:
             self._pass_loop.mark(self._namespace)
         self._watches.begin(watches.WATCHED)
-        await watches.watch(
-            self._settings, self._namespace, self._on_event, self._watches.heard, self._cluster.credentials
-        )
+        scope = watches.Scope(self._namespace, self._cluster.version)
+        await watches.watch(self._settings, scope, self._on_event, self._watches.heard, self._cluster.credentials)
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
     async def _wait_for_crd(self) -> None:

@@ -1,8 +1,9 @@
 """All names of this controller in the cluster, each defined once, here. Pure."""
 
 GROUP = "ocr.np-dms.work"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+VERSIONS = ("v1beta1", "v1alpha1")
+"""Versions of the OcrProfile, the preferred one first. All have one schema, so any of them that is served will do."""
+API_VERSION = f"{GROUP}/{VERSIONS[0]}"
 KIND = "OcrProfile"
 PLURAL = "ocrprofiles"
 

@@ -60,7 +60,7 @@ async def admin(api_server: envtest.ApiServer) -> AsyncIterator[Admin]:
 
 async def serves_profiles(admin: Admin) -> bool:
     try:
-        await admin.ask("GET", "/apis/ocr.np-dms.work/v1alpha1/ocrprofiles")
+        await admin.ask("GET", "/apis/ocr.np-dms.work/v1beta1/ocrprofiles")
     except ApiRefusalError:
         return False
     return True
