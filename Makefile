@@ -1,7 +1,7 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
-  manifests keep-rendering k3d-up k3d-test k3d-down kind-up kind-test kind-upgrade kind-down release-check previous-release previous-images \
+  manifests helm-programs keep-rendering k3d-up k3d-test k3d-down kind-up kind-test kind-upgrade kind-down release-check previous-release previous-images \
   kind-upgrade-from-previous image-push image-sign chart-push release-notes propose-lock lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -216,6 +216,9 @@ helm-template: packages  ## Print what the chart renders to; VALUES="helm/values
 manifests: packages  ## Write manifests/base from the chart
 	$(BIN)/python -m tools.charts.base
 
+helm-programs: packages  ## Bring Helm 3 and Helm 4 into .helm/, for the tests that compare what both render
+	$(BIN)/python -m tools.charts.binaries
+
 keep-rendering: packages  ## Keep what the chart renders to as that of this version, for the tests of upgrades from it
 	$(BIN)/python -m tools.charts.release $(VERSION)
 
@@ -298,4 +301,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) .helm examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
