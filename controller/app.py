@@ -38,6 +38,8 @@ MIRROR_STILL_S = 120.0
 and its folder may be on a network that hangs."""
 
 
+KEPT_RESYNCS = 2
+"""How many resyncs a list is kept for the mirror at most: each pass lists anew, so this counts where passes fail."""
 LOST_WATCHES = 3
 """How often in a row a watch may fail to be renewed before ``/readyz`` tells."""
 
@@ -64,7 +66,7 @@ class Controller:
         self._namespace = None if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
         self._prover = IsolationProver(settings, cluster, metrics, self._mark)
         self._news = ChangeFilter()
-        self._reconciler = Reconciler(cluster, sidecars, self._prover, self._news, settings, metrics)
+        self._reconciler = Reconciler(cluster, kept_list, sidecars, self._prover, self._news, settings, metrics)
         self._pass_loop = PassLoop(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
         self._metrics, self._mirror, self._kept_list = metrics, mirror, kept_list
         self._watches = watch_ages
@@ -224,7 +226,10 @@ async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIt
         stack.push_async_callback(sidecars.close)
         ages = WatchAges(time.monotonic)
         kept_list = KeptList(
-            cluster, settings.resync_s, lambda: ages.ages().get(names.PLURAL, inf) <= longest_watch_s(settings)
+            cluster,
+            mirrored_namespace(settings, cluster) if settings.mirrors else None,
+            settings.resync_s * KEPT_RESYNCS,
+            lambda: ages.ages().get(names.PLURAL, inf) <= longest_watch_s(settings),
         )
         mirror = (
             await stack.enter_async_context(open_mirror(settings, kept_list, mirrored_namespace(settings, cluster)))
