@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from math import inf
@@ -23,6 +25,7 @@ from controller.ops.telemetry import Metrics
 from controller.ops.watch_ages import WatchAges
 from controller.publish.reconcile import Reconciler
 from controller.schedule.change_filter import ChangeFilter
+from controller.schedule.leader import Leader
 from controller.schedule.pass_loop import PASS_DEADLINE_S, PassLoop
 from controller.settings import Settings, SettingsError
 
@@ -58,6 +61,7 @@ class Controller:
         sidecars: SidecarClient,
         mirror: Mirror | None,
         kept_list: KeptList,
+        leader: Leader | None,
         watch_ages: WatchAges,
         metrics: Metrics,
     ) -> None:
@@ -69,6 +73,8 @@ class Controller:
         self._reconciler = Reconciler(cluster, kept_list, sidecars, self._prover, self._news, settings, metrics)
         self._pass_loop = PassLoop(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
         self._metrics, self._mirror, self._kept_list = metrics, mirror, kept_list
+        self._leader = leader
+        metrics.watch_lead(lambda: self._leads)
         self._watches = watch_ages
         metrics.watch_ages(self._watches.ages)
         self._is_crd_there = False
@@ -87,6 +93,10 @@ class Controller:
         if self._news.is_news(resource, kind, body):
             self._pass_loop.mark(body["metadata"]["namespace"])
 
+    @property
+    def _leads(self) -> bool:
+        return self._leader is None or self._leader.leads
+
     def facts(self) -> Facts:
         """Return the facts for the probes."""
         return Facts(
@@ -98,21 +108,29 @@ class Controller:
             longest_beat_s=self._settings.resync_s + PASS_DEADLINE_S + MAX_STILL_S,
             watch_ages_s=self._watches.ages(),
             longest_watch_s=longest_watch_s(self._settings),
+            stands_by=not self._leads,
+            lease_problem=self._leader.problem if self._leader else "",
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop. If any part dies before that, everything ends, and the pod is restarted."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(_end_with(stop), name="stop")
+                if self._leader is not None:
+                    await self._leader.acquire()
+                    group.create_task(self._leader.hold(), name="lease")
                 group.create_task(self._pass_loop.run(), name="passes")
                 group.create_task(self._prover.run(), name="proofs of isolation")
                 group.create_task(self._find_namespaces(), name="namespaces")
                 if self._mirror is not None:
                     group.create_task(self._mirror.run(), name="mirror")
                 group.create_task(self._watch(), name="watches")
-                group.create_task(_end_with(stop), name="stop")
         except* _StoppedError:
             log.info("stopped")
+        finally:
+            if self._leader is not None:
+                await self._leader.release()
 
     async def _watch(self) -> None:
         await self._wait_for_crd()
@@ -155,6 +173,11 @@ class Controller:
 def longest_watch_s(settings: Settings) -> float:
     """Return how long nothing may be heard of a watch, in seconds, before it counts as lost."""
     return LOST_WATCHES * settings.watch_s * watches.PATIENCE
+
+
+def _own_name() -> str:
+    """Return a name that no other process has: of the pod, and of this start of it."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
 async def _end_with(stop: asyncio.Event) -> None:
@@ -236,6 +259,7 @@ async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIt
             if settings.mirrors
             else None
         )
-        controller = Controller(settings, cluster, sidecars, mirror, kept_list, ages, metrics)
+        leader = Leader(cluster, cluster.own_namespace, _own_name(), settings.lease_s) if settings.lease_s else None
+        controller = Controller(settings, cluster, sidecars, mirror, kept_list, leader, ages, metrics)
         at = OpsPort(settings.host, settings.ops_port, "CONTROLLER_OPS_PORT")
         yield controller, await stack.enter_async_context(open_ops(at, controller.facts, metrics))

@@ -18,6 +18,9 @@ MIRROR_MANAGER = "ocr-mirror"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SIDECAR_SELECTOR = "app.kubernetes.io/name=ocr-sidecar"
 
+LEASE = "ocr-controller"
+"""Name of the Lease by which several controllers agree on one."""
+
 HASH_ANNOTATION = f"{GROUP}/profiles-hash"
 """On sidecar pods and on the ConfigMap: the hash of what is published. A change makes the kubelet refresh the files."""
 

@@ -250,6 +250,21 @@ class Cluster:
         query = {"fieldManager": names.CONTROLLER_MANAGER}
         await self._ask(_Call("patch", "pods", path, patch, MERGE, query), parse_object)
 
+    async def get_lease(self, namespace: str) -> Manifest | None:
+        """Read the Lease; None if there is none."""
+        try:
+            return await self._ask(_Call("get", "leases", _leases(namespace, names.LEASE)), parse_object)
+        except NotFoundError:
+            return None
+
+    async def put_lease(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Create the Lease, or replace the version that its metadata names; another version is a ConflictError."""
+        metadata = manifest["metadata"]
+        if "resourceVersion" not in metadata:
+            return await self._ask(_Call("create", "leases", _leases(metadata["namespace"]), manifest), parse_object)
+        path = _leases(metadata["namespace"], metadata["name"])
+        return await self._ask(_Call("update", "leases", path, manifest), parse_object)
+
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
         """Create an event about an object; if an event of that name exists, nothing is done."""
         metadata = about["metadata"]
@@ -357,12 +372,16 @@ def _reason(exc: Exception) -> str:
     return str(exc) if isinstance(exc, _AnswerRefusedError) else type(exc).__name__
 
 
-METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
 def _profiles(version: str, namespace: str | None, name: str = "") -> str:
     where = f"/namespaces/{namespace}" if namespace is not None else ""
     return f"/apis/{names.GROUP}/{version}{where}/{names.PLURAL}" + (f"/{name}" if name else "")
+
+
+def _leases(namespace: str, name: str = "") -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases" + (f"/{name}" if name else "")
 
 
 def _config_map(namespace: str) -> str:

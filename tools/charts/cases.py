@@ -78,6 +78,8 @@ CASES: dict[str, Values] = {
         "tests": {"caller": False},
         "listenAddress": "::",
     },
+    "two controllers": {"controller": {"replicas": 2, "leaseSeconds": 10}},
+    "two controllers for all": {"controller": {"replicas": 2, "clusterWide": True}},
     "no controller": {"controller": {"enabled": False}},
     "no policy of ours": {"networkPolicy": {"enabled": False, "external": True}},
     "nobody may": {

@@ -36,6 +36,7 @@ KINDS = {
     "pods": ("", "v1", "Pod"),
     "events": ("", "v1", "Event"),
     "namespaces": ("", "v1", "Namespace"),
+    "leases": ("coordination.k8s.io", "v1", "Lease"),
     "ocrprofiles": (GROUP, "v1beta1", "OcrProfile"),
 }
 WITH_GENERATION = frozenset({"ocrprofiles"})
@@ -260,7 +261,7 @@ class FakeKube:
 
     def _call(self, request: web.Request) -> Call:
         match = PATH.fullmatch(request.path)
-        if match is None or match["resource"] not in KINDS or match["version"] not in (None, *self.served):
+        if match is None or match["resource"] not in KINDS or match["version"] not in (None, "v1", *self.served):
             raise NO_SUCH_RESOURCE
         methods = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete", "GET": "get"}
         verb, name = methods[request.method], match["name"] or ""
@@ -335,6 +336,7 @@ class FakeKube:
             case "delete":
                 return self._delete(call, body)
             case "update":
+                self._check_version(call, body)
                 return self._write(call, self._stored(call), body, {})
         return self._patch(request, call, body)
 
@@ -393,6 +395,11 @@ class FakeKube:
             metadata = body["metadata"]
             return {**shape(body, self.schema, "OcrProfile"), "metadata": metadata}
         return body
+
+    def _check_version(self, call: Call, body: Object) -> None:
+        metadata = self._stored(call).body["metadata"]
+        if body["metadata"].get("resourceVersion", metadata["resourceVersion"]) != metadata["resourceVersion"]:
+            raise RefusalError(409, "Conflict", "the object has been modified")
 
     def _delete(self, call: Call, body: Object) -> Object:
         stored = self._stored(call)

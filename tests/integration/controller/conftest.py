@@ -234,6 +234,11 @@ class Running:
         lines = [line for line in (await self.get("/metrics"))[1].splitlines() if line.startswith(name + "{")]
         return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))
 
+    async def metric_of(self, name: str) -> float:
+        """Give a metric without labels."""
+        lines = [line for line in (await self.get("/metrics"))[1].splitlines() if line.startswith(name + " ")]
+        return float(lines[0].rpartition(" ")[2])
+
     async def writes(self) -> float:
         """Give how many writes it has asked for."""
         verbs = ("create", "patch", "delete")
