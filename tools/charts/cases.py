@@ -79,7 +79,7 @@ CASES: dict[str, Values] = {
         "listenAddress": "::",
     },
     "two controllers": {"controller": {"replicas": 2, "leaseSeconds": 10}},
-    "two controllers for all": {"controller": {"replicas": 2, "clusterWide": True}},
+    "two controllers, cluster-wide": {"controller": {"replicas": 2, "clusterWide": True}},
     "no controller": {"controller": {"enabled": False}},
     "no policy of ours": {"networkPolicy": {"enabled": False, "external": True}},
     "nobody may": {

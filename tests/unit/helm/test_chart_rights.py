@@ -52,11 +52,11 @@ def test_nobody_else_has_rights_and_none_for_the_whole_cluster_unasked(case):
     kinds = sorted(one["kind"] for one in rendered if not is_aggregated(one))
     if case == "no controller":
         assert kinds == []
+    elif case.startswith("two controllers"):
+        of_all = ["ClusterRole", "ClusterRoleBinding"] if "cluster-wide" in case else ["Role", "RoleBinding"]
+        assert kinds == sorted([*of_all, "Role", "RoleBinding"])
     elif "cluster-wide" in case:
         assert kinds == ["ClusterRole", "ClusterRoleBinding"]
-    elif case.startswith("two controllers"):
-        of_all = ["ClusterRole", "ClusterRoleBinding"] if case.endswith("for all") else ["Role", "RoleBinding"]
-        assert kinds == sorted([*of_all, "Role", "RoleBinding"])
     else:
         assert kinds == ["Role", "RoleBinding"]
 
@@ -125,7 +125,7 @@ def test_the_rights_are_bound_to_the_account_that_the_pod_has():
     assert find(rendered, "Deployment", "ocr-sidecar")["spec"]["template"]["spec"]["serviceAccountName"] == "reader"
 
 
-@pytest.mark.parametrize("case", ["two controllers", "two controllers for all"])
+@pytest.mark.parametrize("case", ["two controllers", "two controllers, cluster-wide"])
 def test_several_controllers_may_use_their_lease_in_their_namespace_and_nothing_else(case):
     rendered = objects(CASES[case])
     role, binding = (find(rendered, kind, "ocr-controller-lease") for kind in ("Role", "RoleBinding"))
