@@ -77,3 +77,9 @@ def test_both_package_it(helm, tmp_path):
     done = run(helm, "package", CHART, "--destination", tmp_path)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.glob("*.tgz")] == [f"ocr-sidecar-{sidecar.__version__}.tgz"]
+
+
+def test_both_refuse_a_claim_for_an_api_server_that_does_not_take_it(helm, tmp_path):
+    (tmp_path / "values.json").write_text(json.dumps(CASES["a GPU of a claim"]), encoding="utf-8")
+    done = run(helm, "template", RELEASE, CHART, "--kube-version", "1.33.0", "--values", tmp_path / "values.json")
+    assert (done.returncode != 0, "needs Kubernetes 1.34" in done.stderr) == (True, True), done.stderr
