@@ -1,7 +1,8 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
-  manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
+  manifests helm-programs keep-rendering k3d-up k3d-test k3d-down kind-up kind-test kind-upgrade kind-down release-check previous-release previous-images \
+  kind-upgrade-from-previous image-push image-sign chart-push release-notes propose-lock lock hashes sbom soak clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,6 +38,10 @@ BUILD_buildah = buildah bud --format docker
 BUILD_ARGUMENTS = $(foreach name,BASE_IMAGE TORCH TORCH_INDEX,$(if $(filter-out undefined,$(origin $(name))),--build-arg $(name)='$($(name))')) \
   --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) $(BUILD_OPTIONS)
 , := ,
+# For image-push. TAG names a release there, so the sidecar's tag has a name of its own.
+PLATFORMS ?= linux/amd64,linux/arm64
+TAG_OF_IMAGE = $(VERSION)$(addprefix -,$(filter-out cpu,$(TORCH)))
+BUILDX = docker buildx build $(BUILD_ARGUMENTS) --platform $(PLATFORMS) --provenance mode=max --sbom true --push
 IMAGE_FOLDER ?= build/image
 # How many tests run at once: two on each of two cores, since most of them wait.
 TEST_WORKERS ?= 4
@@ -214,14 +219,74 @@ helm-template: packages  ## Print what the chart renders to; VALUES="helm/values
 manifests: packages  ## Write manifests/base from the chart
 	$(BIN)/python -m tools.charts.base
 
+helm-programs: packages  ## Bring Helm 3 and Helm 4 into .helm/, for the tests that compare what both render
+	$(BIN)/python -m tools.charts.binaries
+
+keep-rendering: packages  ## Keep what the chart renders to as that of this version, for the tests of upgrades from it
+	$(BIN)/python -m tools.charts.release $(VERSION)
+
 k3d-up:  ## Make a cluster on this machine with k3d, and install everything in it
-	@scripts/k3d.sh up
+	@TOOL=k3d scripts/cluster.sh up
 
 k3d-test:  ## Read a document in that cluster from a pod that may; see one refused that may not
-	@scripts/k3d.sh test
+	@TOOL=k3d scripts/cluster.sh test
 
 k3d-down:  ## Remove that cluster
-	@scripts/k3d.sh down
+	@TOOL=k3d scripts/cluster.sh down
+
+kind-up:  ## The same with kind
+	@TOOL=kind scripts/cluster.sh up
+
+kind-test:
+	@TOOL=kind scripts/cluster.sh test
+
+kind-upgrade:  ## In kind's cluster, go from the release FROM=0.1.0 to this code and back; REGISTRY= has its chart and images
+	@TOOL=kind FROM='$(FROM)' REGISTRY='$(REGISTRY)' scripts/cluster.sh upgrade
+
+kind-down:
+	@TOOL=kind scripts/cluster.sh down
+
+# ── a release: docs/release.md. What .github/workflows runs is here, so that it can be run and tested elsewhere. ──
+
+release-check: packages  ## Say whether TAG=v0.1.0 can be released: versions, changelog, kept rendering
+	@$(BIN)/python -m tools.release.ready '$(TAG)'
+
+previous-release: packages  ## Print the version of the release before this one; nothing, if there is none
+	@$(BIN)/python -m tools.release.previous
+
+previous-images:  ## Pull the images of the release before this one from REGISTRY, under the names that kind-upgrade wants
+	@from=$$($(MAKE) --no-print-directory previous-release); [ -n "$$from" ] || exit 0; for name in sidecar controller; do \
+	  docker pull --quiet $(REGISTRY)ocr-$$name:$$from && docker tag $(REGISTRY)ocr-$$name:$$from ocr-$$name:$$from || exit 1; done
+
+kind-upgrade-from-previous:  ## kind-upgrade from the release before this one, if there is one
+	@from=$$($(MAKE) --no-print-directory previous-release); \
+	if [ -n "$$from" ]; then $(MAKE) --no-print-directory kind-upgrade FROM=$$from; else echo "there is no release before this one"; fi
+
+# An image for each platform under one name, each with its bill of materials and how it was built (BuildKit attests both).
+image-push:  ## Build both images for PLATFORMS and push them to REGISTRY with SBOM and provenance; needs docker buildx
+	@[ -n "$(REGISTRY)" ] || { echo "make image-push: REGISTRY says where to, such as REGISTRY=ghcr.io/owner/"; exit 2; }
+	@mkdir -p build
+	$(BUILDX) --target controller --metadata-file build/ocr-controller.json --tag $(REGISTRY)ocr-controller:$(VERSION) .
+	$(BUILDX) --target sidecar --metadata-file build/ocr-sidecar.json --tag $(REGISTRY)ocr-sidecar:$(TAG_OF_IMAGE) .
+
+# Without a key: the identity is that of the workflow, and stands in the public log (Sigstore).
+image-sign: packages  ## Sign what image-push pushed; needs cosign
+	for name in sidecar controller; do cosign sign --yes "$(REGISTRY)ocr-$$name@$$($(BIN)/python -m tools.release.digest build/ocr-$$name.json)" || exit 1; done
+
+chart-push: packages  ## Package the chart, push it to REGISTRY as an OCI artifact and sign it; needs helm and cosign
+	@[ -n "$(REGISTRY)" ] || { echo "make chart-push: REGISTRY says where to, such as REGISTRY=ghcr.io/owner/"; exit 2; }
+	helm package helm --destination build
+	helm push build/ocr-sidecar-$(VERSION).tgz oci://$(REGISTRY)charts 2>&1 | tee build/chart-push.txt
+	cosign sign --yes "$(REGISTRY)charts/ocr-sidecar@$$($(BIN)/python -m tools.release.digest build/chart-push.txt)"
+
+release-notes: packages  ## Make the GitHub release of TAG=v0.1.0, with that section of the changelog; needs gh
+	$(BIN)/python -m tools.release.notes '$(TAG)' > build/notes.md
+	gh release create '$(TAG)' --verify-tag --title '$(TAG)' --notes-file build/notes.md
+
+propose-lock: lock  ## Resolve anew, and open a pull request if that changed anything; needs gh
+	@git diff --quiet requirements.lock hashes.lock && { echo "nothing is newer"; exit 0; }; \
+	git switch --create lock-$$(date +%F) && git -c user.name=updates -c user.email=updates@users.noreply.github.com commit --all --message 'Lock the newest versions' && \
+	git push origin HEAD && gh pr create --fill
 
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
@@ -239,4 +304,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) .helm examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from math import inf
@@ -23,6 +25,7 @@ from controller.ops.telemetry import Metrics
 from controller.ops.watch_ages import WatchAges
 from controller.publish.reconcile import Reconciler
 from controller.schedule.change_filter import ChangeFilter
+from controller.schedule.leader import Leader
 from controller.schedule.pass_loop import PASS_DEADLINE_S, PassLoop
 from controller.settings import Settings, SettingsError
 
@@ -38,6 +41,8 @@ MIRROR_STILL_S = 120.0
 and its folder may be on a network that hangs."""
 
 
+KEPT_RESYNCS = 2
+"""How many resyncs a list is kept for the mirror at most: each pass lists anew, so this counts where passes fail."""
 LOST_WATCHES = 3
 """How often in a row a watch may fail to be renewed before ``/readyz`` tells."""
 
@@ -56,6 +61,7 @@ class Controller:
         sidecars: SidecarClient,
         mirror: Mirror | None,
         kept_list: KeptList,
+        leader: Leader | None,
         watch_ages: WatchAges,
         metrics: Metrics,
     ) -> None:
@@ -64,9 +70,11 @@ class Controller:
         self._namespace = None if settings.cluster_wide else settings.watch_namespace or cluster.own_namespace
         self._prover = IsolationProver(settings, cluster, metrics, self._mark)
         self._news = ChangeFilter()
-        self._reconciler = Reconciler(cluster, sidecars, self._prover, self._news, settings, metrics)
+        self._reconciler = Reconciler(cluster, kept_list, sidecars, self._prover, self._news, settings, metrics)
         self._pass_loop = PassLoop(self._reconciler.reconcile, metrics, settings.resync_s, self._forget)
         self._metrics, self._mirror, self._kept_list = metrics, mirror, kept_list
+        self._leader = leader
+        metrics.watch_lead(lambda: self._leads)
         self._watches = watch_ages
         metrics.watch_ages(self._watches.ages)
         self._is_crd_there = False
@@ -85,6 +93,10 @@ class Controller:
         if self._news.is_news(resource, kind, body):
             self._pass_loop.mark(body["metadata"]["namespace"])
 
+    @property
+    def _leads(self) -> bool:
+        return self._leader is None or self._leader.leads
+
     def facts(self) -> Facts:
         """Return the facts for the probes."""
         return Facts(
@@ -96,30 +108,37 @@ class Controller:
             longest_beat_s=self._settings.resync_s + PASS_DEADLINE_S + MAX_STILL_S,
             watch_ages_s=self._watches.ages(),
             longest_watch_s=longest_watch_s(self._settings),
+            stands_by=not self._leads,
+            lease_problem=self._leader.problem if self._leader else "",
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop. If any part dies before that, everything ends, and the pod is restarted."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(_end_with(stop), name="stop")
+                if self._leader is not None:
+                    await self._leader.acquire()
+                    group.create_task(self._leader.hold(), name="lease")
                 group.create_task(self._pass_loop.run(), name="passes")
                 group.create_task(self._prover.run(), name="proofs of isolation")
                 group.create_task(self._find_namespaces(), name="namespaces")
                 if self._mirror is not None:
                     group.create_task(self._mirror.run(), name="mirror")
                 group.create_task(self._watch(), name="watches")
-                group.create_task(_end_with(stop), name="stop")
         except* _StoppedError:
             log.info("stopped")
+        finally:
+            if self._leader is not None:
+                await self._leader.release()
 
     async def _watch(self) -> None:
         await self._wait_for_crd()
         if self._namespace is not None:
             self._pass_loop.mark(self._namespace)
         self._watches.begin(watches.WATCHED)
-        await watches.watch(
-            self._settings, self._namespace, self._on_event, self._watches.heard, self._cluster.credentials
-        )
+        scope = watches.Scope(self._namespace, self._cluster.version)
+        await watches.watch(self._settings, scope, self._on_event, self._watches.heard, self._cluster.credentials)
         raise _StoppedError  # kopf has SIGTERM and SIGINT for itself once it runs
 
     async def _wait_for_crd(self) -> None:
@@ -154,6 +173,11 @@ class Controller:
 def longest_watch_s(settings: Settings) -> float:
     """Return how long nothing may be heard of a watch, in seconds, before it counts as lost."""
     return LOST_WATCHES * settings.watch_s * watches.PATIENCE
+
+
+def _own_name() -> str:
+    """Return a name that no other process has: of the pod, and of this start of it."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
 async def _end_with(stop: asyncio.Event) -> None:
@@ -225,13 +249,17 @@ async def open_controller(settings: Settings, kubeconfig: str | None) -> AsyncIt
         stack.push_async_callback(sidecars.close)
         ages = WatchAges(time.monotonic)
         kept_list = KeptList(
-            cluster, settings.resync_s, lambda: ages.ages().get(names.PLURAL, inf) <= longest_watch_s(settings)
+            cluster,
+            mirrored_namespace(settings, cluster) if settings.mirrors else None,
+            settings.resync_s * KEPT_RESYNCS,
+            lambda: ages.ages().get(names.PLURAL, inf) <= longest_watch_s(settings),
         )
         mirror = (
             await stack.enter_async_context(open_mirror(settings, kept_list, mirrored_namespace(settings, cluster)))
             if settings.mirrors
             else None
         )
-        controller = Controller(settings, cluster, sidecars, mirror, kept_list, ages, metrics)
+        leader = Leader(cluster, cluster.own_namespace, _own_name(), settings.lease_s) if settings.lease_s else None
+        controller = Controller(settings, cluster, sidecars, mirror, kept_list, leader, ages, metrics)
         at = OpsPort(settings.host, settings.ops_port, "CONTROLLER_OPS_PORT")
         yield controller, await stack.enter_async_context(open_ops(at, controller.facts, metrics))

@@ -1,8 +1,9 @@
 """All names of this controller in the cluster, each defined once, here. Pure."""
 
 GROUP = "ocr.np-dms.work"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+VERSIONS = ("v1beta1", "v1alpha1")
+"""Versions of the OcrProfile, the preferred one first. All have one schema, so any of them that is served will do."""
+API_VERSION = f"{GROUP}/{VERSIONS[0]}"
 KIND = "OcrProfile"
 PLURAL = "ocrprofiles"
 
@@ -16,6 +17,9 @@ MIRROR_MANAGER = "ocr-mirror"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SIDECAR_SELECTOR = "app.kubernetes.io/name=ocr-sidecar"
+
+LEASE = "ocr-controller"
+"""Name of the Lease by which several controllers agree on one."""
 
 HASH_ANNOTATION = f"{GROUP}/profiles-hash"
 """On sidecar pods and on the ConfigMap: the hash of what is published. A change makes the kubelet refresh the files."""

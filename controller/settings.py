@@ -115,6 +115,13 @@ class Settings(BaseModel):
         "more for an answer.",
     )
 
+    lease_s: Annotated[int, Field(ge=0, le=300)] = Field(
+        0,
+        alias="CONTROLLER_LEASE_SECONDS",
+        description="With several controllers for the same namespace: after how many seconds of silence another one "
+        "takes over, by a Lease. 0: this one works alone, and asks for no Lease.",
+    )
+
     # ── the mirror ────────────────────────────────────────────────────────────────────────────────────────────
     database_url: SecretStr = Field(
         SecretStr(""),

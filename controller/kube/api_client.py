@@ -134,6 +134,7 @@ class Cluster:
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._count = count
+        self._version = names.VERSIONS[0]
         self._renew = renew
         """Reads the credentials again. The library does so once a minute, and a token may be revoked before that."""
 
@@ -161,33 +162,53 @@ class Cluster:
         with suppress(Exception):  # the file may be written just now, whatever the library makes of half of it
             await self._renew()
 
+    @property
+    def version(self) -> str:
+        """The version of OcrProfiles in which the latest list was answered; all other calls use it."""
+        return self._version
+
     async def list_profiles(self, namespace: str | None) -> list[Manifest]:
-        """List the OcrProfiles of one namespace, or of all."""
-        return await self._ask(_Call("list", names.PLURAL, _profiles(namespace)), parse_list)
+        """List the OcrProfiles of one namespace, or of all, in whichever version the API server serves.
+
+        Raises:
+            NotFoundError: it serves none that is known here.
+        """
+        missing: list[NotFoundError] = []
+        for version in sorted(names.VERSIONS, key=lambda one: one != self._version):
+            try:
+                found = await self._ask(_Call("list", names.PLURAL, _profiles(version, namespace)), parse_list)
+            except NotFoundError as exc:
+                missing.append(exc)
+            else:
+                self._version = version
+                return found
+        raise missing[0]
 
     async def apply_profile(self, manifest: Mapping[str, Any], manager: str) -> Manifest:
         """Apply a profile's manifest; fields that this manager set earlier and no longer sets are removed."""
         metadata = manifest["metadata"]
-        path = _profiles(metadata["namespace"], metadata["name"])
-        return await self._ask(_Call("patch", names.PLURAL, path, manifest, APPLY, _forced(manager)), parse_object)
+        path = _profiles(self._version, metadata["namespace"], metadata["name"])
+        body = {**manifest, "apiVersion": f"{names.GROUP}/{self._version}"}
+        return await self._ask(_Call("patch", names.PLURAL, path, body, APPLY, _forced(manager)), parse_object)
 
     async def delete_profile(self, namespace: str, name: str, uid: str) -> None:
         """Delete exactly this profile, not a newer one of its name; one already deleted is fine."""
         body = {"preconditions": {"uid": uid}}
         try:
-            await self._ask(_Call("delete", names.PLURAL, _profiles(namespace, name), body), parse_outcome)
+            path = _profiles(self._version, namespace, name)
+            await self._ask(_Call("delete", names.PLURAL, path, body), parse_outcome)
         except NotFoundError:
             return
 
     async def apply_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> Manifest:
         """Write only the status of a profile."""
         manifest = {
-            "apiVersion": names.API_VERSION,
+            "apiVersion": f"{names.GROUP}/{self._version}",
             "kind": names.KIND,
             "metadata": {"name": name, "namespace": namespace},
             "status": status,
         }
-        path = _profiles(namespace, name) + "/status"
+        path = _profiles(self._version, namespace, name) + "/status"
         query = _forced(names.CONTROLLER_MANAGER)
         return await self._ask(_Call("patch", "ocrprofiles/status", path, manifest, APPLY, query), parse_object)
 
@@ -228,6 +249,21 @@ class Cluster:
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         query = {"fieldManager": names.CONTROLLER_MANAGER}
         await self._ask(_Call("patch", "pods", path, patch, MERGE, query), parse_object)
+
+    async def get_lease(self, namespace: str) -> Manifest | None:
+        """Read the Lease; None if there is none."""
+        try:
+            return await self._ask(_Call("get", "leases", _leases(namespace, names.LEASE)), parse_object)
+        except NotFoundError:
+            return None
+
+    async def put_lease(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Create the Lease, or replace the version that its metadata names; another version is a ConflictError."""
+        metadata = manifest["metadata"]
+        if "resourceVersion" not in metadata:
+            return await self._ask(_Call("create", "leases", _leases(metadata["namespace"]), manifest), parse_object)
+        path = _leases(metadata["namespace"], metadata["name"])
+        return await self._ask(_Call("update", "leases", path, manifest), parse_object)
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
         """Create an event about an object; if an event of that name exists, nothing is done."""
@@ -336,12 +372,16 @@ def _reason(exc: Exception) -> str:
     return str(exc) if isinstance(exc, _AnswerRefusedError) else type(exc).__name__
 
 
-METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
-def _profiles(namespace: str | None, name: str = "") -> str:
+def _profiles(version: str, namespace: str | None, name: str = "") -> str:
     where = f"/namespaces/{namespace}" if namespace is not None else ""
-    return f"/apis/{names.GROUP}/{names.VERSION}{where}/{names.PLURAL}" + (f"/{name}" if name else "")
+    return f"/apis/{names.GROUP}/{version}{where}/{names.PLURAL}" + (f"/{name}" if name else "")
+
+
+def _leases(namespace: str, name: str = "") -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases" + (f"/{name}" if name else "")
 
 
 def _config_map(namespace: str) -> str:

@@ -7,6 +7,7 @@ event of its own.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,12 +51,22 @@ class EndlessBackoffs:
             yield BACKOFFS_S[-1]
 
 
-def build_registry(tell: Tell, hear: Hear, log_in: LogIn) -> kopf.OperatorRegistry:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is watched."""
+
+    namespace: str | None
+    """None: all of them."""
+    version: str
+    """Of OcrProfiles: one that the API server serves. If it no longer does, the watches fail, and the process ends."""
+
+
+def build_registry(version: str, tell: Tell, hear: Hear, log_in: LogIn) -> kopf.OperatorRegistry:
     """Register one handler for everything watched, and the login."""
     registry = kopf.OperatorRegistry()
     entrance = Entrance(hear, log_in)
 
-    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    @kopf.on.event(names.GROUP, version, names.PLURAL, registry=registry)
     @kopf.on.event(*CONFIG_MAPS, registry=registry)
     @kopf.on.event(*PODS, registry=registry)
     async def on_event(
@@ -141,12 +152,12 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     return configured
 
 
-async def watch(settings: Settings, namespace: str | None, tell: Tell, hear: Hear, log_in: LogIn) -> None:
+async def watch(settings: Settings, scope: Scope, tell: Tell, hear: Hear, log_in: LogIn) -> None:
     """Watch profiles, the ConfigMap and the sidecar pods until SIGTERM, SIGINT or being cancelled."""
     await kopf.operator(
-        registry=build_registry(tell, hear, log_in),
+        registry=build_registry(scope.version, tell, hear, log_in),
         settings=build_settings(settings),
-        clusterwide=namespace is None,
-        namespaces=[] if namespace is None else [namespace],
+        clusterwide=scope.namespace is None,
+        namespaces=[] if scope.namespace is None else [scope.namespace],
         standalone=True,
     )

@@ -1,5 +1,6 @@
 """The list of profiles, kept while a watch says that nothing has changed: a thousand are a tenth of a second of work.
 
+The passes ask anew, and what they are told is kept for the mirror, too.
 Without a watch that can be trusted every question is passed on, so a lost watch costs time and not truth.
 """
 
@@ -19,6 +20,7 @@ class KeptList:
     def __init__(
         self,
         resources: ProfileResources,
+        namespace: str | None,
         keep_s: float,
         is_watched: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
@@ -27,11 +29,13 @@ class KeptList:
 
         Args:
             resources: who is asked.
+            namespace: whose list is kept; None: nobody asks for one, so none is.
             keep_s: how long a list is kept at most, in seconds: it corrects what a watch missed.
             is_watched: whether ``note_change`` is told of all that changes.
             clock: seconds that only rise.
         """
-        self._resources, self._keep_s, self._is_watched, self._clock = resources, keep_s, is_watched, clock
+        self._resources, self._namespace, self._keep_s = resources, namespace, keep_s
+        self._is_watched, self._clock = is_watched, clock
         self._kept: Sequence[Manifest] = ()
         self._good_until = -1.0
 
@@ -40,14 +44,21 @@ class KeptList:
         self._good_until = -1.0
 
     async def list_profiles(self, namespace: str) -> Sequence[Manifest]:
-        """Return the profiles of the one namespace that is ever asked about."""
-        if not self._is_watched() or self._clock() >= self._good_until:
-            self._good_until = self._clock() + self._keep_s  # before it is asked: a change meanwhile makes it stale
-            try:
-                self._kept = await self._resources.list_profiles(namespace)
-            except BaseException:
-                self.note_change()
-                raise
+        """Return the profiles as they were, if nothing has changed since."""
+        if namespace != self._namespace or not self._is_watched() or self._clock() >= self._good_until:
+            return await self.list_anew(namespace)
+        return self._kept
+
+    async def list_anew(self, namespace: str) -> Sequence[Manifest]:
+        """Ask for the profiles."""
+        if namespace != self._namespace:
+            return await self._resources.list_profiles(namespace)
+        self._good_until = self._clock() + self._keep_s  # before it is asked: a change meanwhile makes it stale
+        try:
+            self._kept = await self._resources.list_profiles(namespace)
+        except BaseException:
+            self.note_change()
+            raise
         return self._kept
 
     async def apply_profile(self, manifest: Manifest, manager: str) -> object:

@@ -38,6 +38,10 @@ class Facts:
     watch_ages_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds since something was heard of each watched kind."""
     longest_watch_s: float = 0
+    stands_by: bool = False
+    """Another controller has the Lease; there is nothing to be done."""
+    lease_problem: str = ""
+    """Why the Lease could not be looked at."""
 
 
 def mirror_alone(mirror: MirrorFacts, folder: str, still_s: float, longest_still_s: float) -> Facts:
@@ -54,7 +58,10 @@ def mirror_alone(mirror: MirrorFacts, folder: str, still_s: float, longest_still
 
 def readiness(facts: Facts) -> list[Reason]:
     """List what keeps the controller from its work; an empty list means ready."""
-    reasons = [] if facts.is_crd_there else [Reason("crd-missing")]
+    leasing = [Reason("lease-failing", facts.lease_problem)] if facts.lease_problem else []
+    if facts.stands_by:
+        return leasing
+    reasons = leasing + ([] if facts.is_crd_there else [Reason("crd-missing")])
     reasons += [Reason("reconcile-failing", f"{name}: {why}", since) for name, (why, since) in facts.failing.items()]
     if facts.is_crd_there:
         reasons += [Reason("not-reconciled-yet", name) for name in facts.waiting if name not in facts.failing]

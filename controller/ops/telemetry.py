@@ -88,6 +88,12 @@ class Metrics:
         )
         self.registry.register(_MirrorCounts(read))
 
+    def watch_lead(self, leads: Callable[[], bool]) -> None:
+        """Show whether this controller works, at the time the metrics are read."""
+        Gauge(
+            "ocr_controller_leading", "1: this controller works; 0: it stands by.", registry=self.registry
+        ).set_function(lambda: float(leads()))
+
     def watch_ages(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Show the age of each watch at the time the metrics are read."""
         self.registry.register(_WatchAges(read))

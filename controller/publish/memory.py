@@ -2,17 +2,29 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller import names
 from controller.publish.config_map import Desired, good_payload
+from controller.publish.status import Surroundings
 from controller.resource.sidecar_pod import Sidecar
 from controller.resource.spec import Resource, read_resource
 
 COUNT_S = 10.0
 """How often statuses tell how many sidecars there are, in seconds, while they come and go: a rollout changes it in each
 profile with each pod."""
+
+
+Versions = Mapping[str, str]
+"""resourceVersion by uid, of all that a pass reads of the API server but pods."""
+
+
+def versions_of(bodies: Iterable[Mapping[str, Any]], live: Mapping[str, Any] | None) -> Versions | None:
+    """Return the versions of the profiles and the ConfigMap; None if one has none, so that it may be anything."""
+    metadata = [body["metadata"] for body in (*bodies, *([live] if live else ()))]
+    versions = {one["uid"]: one.get("resourceVersion") for one in metadata}
+    return {uid: version for uid, version in versions.items() if version} if all(versions.values()) else None
 
 
 @dataclass(slots=True)
@@ -23,6 +35,10 @@ class Memory:
     """Profile name → its uid and the payload that was published last."""
     read: dict[str, tuple[int, Resource]] = field(default_factory=dict)
     """Resource uid → the generation that was read, and what it held."""
+    planned: tuple[Versions, list[Resource], Desired] | None = None
+    """What was planned last, and for what."""
+    told: tuple[Versions, Surroundings] | None = None
+    """What the last pass saw that found nothing to tell: at rest, a thousand statuses are not thought about again."""
     ready: frozenset[str] = frozenset()
     """uids of the sidecars that were ready."""
     moved_at_s: float = -math.inf
@@ -39,6 +55,18 @@ class Memory:
             return False
         self.counted_at_s = now_s
         return True
+
+    def plan(self, versions: Versions | None) -> tuple[list[Resource], Desired] | None:
+        """Return what was planned for exactly these versions, if that was the last plan."""
+        return self.planned[1:] if self.planned is not None and self.planned[0] == versions else None
+
+    def has_told(self, versions: Versions | None, around: Surroundings) -> bool:
+        """Return whether the statuses were found to say all that there is to say of this, but for the time."""
+        return self.told is not None and self.told == (versions, replace(around, now=""))
+
+    def note_told(self, versions: Versions | None, around: Surroundings) -> None:
+        """Note that the statuses say all that there is to say of this."""
+        self.told = None if versions is None else (versions, replace(around, now=""))
 
     def read_all(self, bodies: Iterable[Mapping[str, Any]]) -> list[Resource]:
         """Read the resources; a spec that has not changed is not parsed again."""
@@ -65,8 +93,9 @@ class Memory:
                 found[resource.name] = good
         return found
 
-    def remember(self, resources: Iterable[Resource], desired: Desired) -> None:
-        """Remember what is published now."""
+    def remember(self, versions: Versions | None, resources: list[Resource], desired: Desired) -> None:
+        """Remember what is published now, and for which versions it was planned."""
+        self.planned = None if versions is None else (versions, resources, desired)
         self.last_good = {
             resource.name: (resource.uid, entry.payload)
             for resource in resources

@@ -26,7 +26,7 @@ from controller.publish.config_map import (
     render_config_map,
     surplus_of,
 )
-from controller.publish.memory import Memory
+from controller.publish.memory import Memory, Versions, versions_of
 from controller.publish.outcome import Outcome
 from controller.publish.status import (
     Surroundings,
@@ -50,12 +50,13 @@ PARALLEL_WRITES = 8
 LONGEST_REPORT_S = 2.0
 """How long statuses are written, in seconds, while something newer waits to be published."""
 
+Body = Mapping[str, Any]
+Planned = tuple[Versions | None, list[Resource], Desired]
+"""What the pass saw, what it read there, and what it makes of it."""
+
 
 class Cluster(Protocol):
     """What a pass needs of the API server; see ``controller.kube.api_client``."""
-
-    async def list_profiles(self, namespace: str | None) -> list[Manifest]:
-        """List the OcrProfiles."""
 
     async def get_config_map(self, namespace: str) -> Manifest | None:
         """Read the ConfigMap."""
@@ -80,6 +81,13 @@ class Cluster(Protocol):
 
     async def emit_event(self, about: Mapping[str, Any], event: Event, component: str, now: str) -> None:
         """Create an event."""
+
+
+class Lists(Protocol):
+    """Where a pass gets the profiles; see ``controller.mirror.kept_list``."""
+
+    async def list_anew(self, namespace: str) -> Sequence[Body]:
+        """Ask the API server for the OcrProfiles."""
 
 
 class SidecarAnswers(Protocol):
@@ -118,6 +126,7 @@ class Reconciler:
     def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
         self,
         cluster: Cluster,
+        lists: Lists,
         sidecars: SidecarAnswers,
         proofs: Proofs,
         news: ExpectedChanges,
@@ -126,6 +135,7 @@ class Reconciler:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._cluster = cluster
+        self._lists = lists
         self._sidecars = sidecars
         self._proofs = proofs
         self._news = news
@@ -153,25 +163,25 @@ class Reconciler:
             return Outcome.LEAVING
 
     async def _reconcile(self, namespace: str, has_news: Callable[[], bool]) -> Outcome:
-        bodies = {body["metadata"]["name"]: body for body in await self._cluster.list_profiles(namespace)}
+        bodies = {body["metadata"]["name"]: body for body in await self._lists.list_anew(namespace)}
         live = await self._cluster.get_config_map(namespace)
         if self._is_nothing_of_ours(bodies, live):
             return Outcome.NOTHING_THERE
         memory = self._memories.setdefault(namespace, Memory())
-        resources = memory.read_all(bodies.values())
-        desired = plan_entries(resources, memory.served(resources, live))
+        versions = versions_of(bodies.values(), live)
+        resources, desired = memory.plan(versions) or _plan(memory, bodies.values(), live)
         await self._publish(namespace, live, desired)
-        memory.remember(resources, desired)
+        memory.remember(versions, resources, desired)
         self._show(namespace, desired)
         sidecars = await self._look_at_sidecars(namespace, desired.hash)
-        is_all_reported = await self._report_all(namespace, resources, desired, sidecars, bodies, has_news)
+        is_all_reported = await self._report_all(namespace, (versions, resources, desired), sidecars, bodies, has_news)
         return Outcome.SETTLED if is_all_reported and _agree(sidecars, desired) else Outcome.UNSETTLED
 
     def forget(self, namespace: str) -> None:
         """Forget a namespace where nothing of ours is left."""
         self._memories.pop(namespace, None)
 
-    def _is_nothing_of_ours(self, bodies: Mapping[str, Manifest], live: Manifest | None) -> bool:
+    def _is_nothing_of_ours(self, bodies: Mapping[str, Body], live: Manifest | None) -> bool:
         """Return whether nothing is ours: any namespace may have a ConfigMap of that name; only ours may be emptied.
 
         A profile that is deleted and held by a finalizer counts as gone.
@@ -214,15 +224,15 @@ class Reconciler:
 
     # ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _report_all(  # noqa: PLR0913, PLR0917 - one step of a pass, which needs all of these
+    async def _report_all(
         self,
         namespace: str,
-        resources: Sequence[Resource],
-        desired: Desired,
+        planned: Planned,
         sidecars: Sequence[Sidecar],
-        bodies: Mapping[str, Manifest],
+        bodies: Mapping[str, Body],
         has_news: Callable[[], bool],
     ) -> bool:
+        versions, resources, desired = planned
         proof, is_fresh = self._proofs.latest(namespace)
         around = Surroundings(
             config_map=names.CONFIG_MAP,
@@ -233,7 +243,10 @@ class Reconciler:
             is_fresh=is_fresh,
             now=timestamp(self._clock()),
         )
-        may_count = self._memories[namespace].may_count(sidecars, time.monotonic())
+        memory = self._memories[namespace]
+        may_count = memory.may_count(sidecars, time.monotonic())
+        if memory.has_told(versions, around):
+            return True
         todo, is_later = [], False
         for resource in resources:
             if (entry := desired.entries.get(resource.name)) is not None:
@@ -247,9 +260,10 @@ class Reconciler:
         is_all_reported = await _all_of(todo, lambda: not has_news()) and not is_later
         if is_all_reported:
             self._proofs.reported(namespace, proof)
+            memory.note_told(None if todo else versions, around)
         return is_all_reported
 
-    async def _report(self, body: Manifest, resource: Resource, status: Mapping[str, Any], now: str) -> None:
+    async def _report(self, body: Body, resource: Resource, status: Mapping[str, Any], now: str) -> None:
         about = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": body["metadata"]}
         # Events come first, with deterministic names: a crash between the two neither loses nor repeats any.
         for event in plan_events(resource, status):
@@ -263,6 +277,11 @@ class Reconciler:
         for publication in Publication:
             count = sum(entry.publication is publication for entry in desired.entries.values())
             self._metrics.profiles.labels(namespace, publication.value).set(count)
+
+
+def _plan(memory: Memory, bodies: Iterable[Body], live: Manifest | None) -> tuple[list[Resource], Desired]:
+    resources = memory.read_all(bodies)
+    return resources, plan_entries(resources, memory.served(resources, live))
 
 
 def _agree(sidecars: Iterable[Sidecar], desired: Desired) -> bool:

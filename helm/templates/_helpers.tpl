@@ -130,13 +130,12 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{/* A direction's rules, or none. Argument: (list "ingress"|"egress" rules) */}}
+{{/* A direction's rules; without any, nothing: policyTypes shuts it. An empty list the API server stores as none, so that
+     everyone who applies it again, as Argo CD and Flux do, would write it anew. Argument: (list "ingress"|"egress" rules) */}}
 {{- define "ocr.rules" -}}
 {{- with trim (index . 1) -}}
 {{ index $ 0 }}:
   {{- . | nindent 2 }}
-{{- else -}}
-{{ index $ 0 }}: []
 {{- end }}
 {{- end }}
 

@@ -97,11 +97,18 @@
 {{ toYaml (merge (deepCopy .Values.sidecar.resources) $disk) }}
 {{- end }}
 
+{{/* Whether the pod's containers share the GPU of a claim. */}}
+{{- define "ocr.claimsGpu" -}}
+{{- if and .Values.gpu.enabled (eq .Values.gpu.sidecar "claim") }}true{{ end }}
+{{- end }}
+
 {{/* A container's resources, with the GPU where it asks for one. Argument: (list . resources asks) */}}
 {{- define "ocr.gpuResources" -}}
 {{- $root := index . 0 -}}
 {{- $resources := deepCopy (index . 1) -}}
-{{- if and $root.Values.gpu.enabled (index . 2) -}}
+{{- if include "ocr.claimsGpu" $root -}}
+{{- $resources = merge $resources (dict "claims" (list (dict "name" "gpu"))) -}}
+{{- else if and $root.Values.gpu.enabled (index . 2) -}}
 {{- $resources = merge $resources (dict "limits" (dict $root.Values.gpu.resource ($root.Values.gpu.count | int))) -}}
 {{- end -}}
 {{ toYaml $resources }}

@@ -66,6 +66,24 @@ CASES: dict[str, Values] = {
     },
     "a GPU asked for twice": {"gpu": {"enabled": True, "sidecar": "request"}},
     "a GPU for Ollama alone": {"gpu": {"enabled": True, "sidecar": "none"}, "ollama": {"inPod": {"enabled": True}}},
+    "a GPU of a claim": merge(
+        values_file("gpu"),
+        {
+            "gpu": {
+                "sidecar": "claim",
+                "perNode": 4,
+                "claim": {
+                    "deviceClassName": "gpu.nvidia.com",
+                    "selectors": [{"cel": {"expression": 'device.attributes["gpu.nvidia.com"].type == "gpu"'}}],
+                },
+            },
+        },
+    ),
+    "a GPU each by the device plugin": {
+        "gpu": {"enabled": True, "sidecar": "request", "perNode": 4},
+        "sidecar": {"replicas": 4},
+        "retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}},
+    },
     "models on a volume": {"retrieval": {"enabled": True}},
     "models on a volume for all": {"retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}}},
     "replaced as said": {
@@ -78,6 +96,8 @@ CASES: dict[str, Values] = {
         "tests": {"caller": False},
         "listenAddress": "::",
     },
+    "two controllers": {"controller": {"replicas": 2, "leaseSeconds": 10}},
+    "two controllers, cluster-wide": {"controller": {"replicas": 2, "clusterWide": True}},
     "no controller": {"controller": {"enabled": False}},
     "no policy of ours": {"networkPolicy": {"enabled": False, "external": True}},
     "nobody may": {

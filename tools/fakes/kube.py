@@ -30,12 +30,14 @@ PATH = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<resource>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status))?"
 )
 CONTROLLER, ADMIN = "controller-token", "admin-token"
+GROUP = "ocr.np-dms.work"
 KINDS = {
     "configmaps": ("", "v1", "ConfigMap"),
     "pods": ("", "v1", "Pod"),
     "events": ("", "v1", "Event"),
     "namespaces": ("", "v1", "Namespace"),
-    "ocrprofiles": ("ocr.np-dms.work", "v1alpha1", "OcrProfile"),
+    "leases": ("coordination.k8s.io", "v1", "Lease"),
+    "ocrprofiles": (GROUP, "v1beta1", "OcrProfile"),
 }
 WITH_GENERATION = frozenset({"ocrprofiles"})
 WRITES = frozenset({"create", "patch", "update", "delete"})
@@ -158,11 +160,23 @@ def shape(value: Any, schema: Object, path: str) -> Any:
     return value
 
 
+def in_version_of(request: web.Request, answer: Object) -> Object:
+    """Return objects in the version that was asked for; a real API server converts them so, by the strategy None."""
+    match = PATH.fullmatch(request.path)
+    wanted = f"{match['group']}/{match['version']}" if match and match["version"] else None
+    if wanted is None or answer.get("apiVersion") in (None, wanted):
+        return answer
+    items = {"items": [in_version_of(request, one) for one in answer["items"]]} if "items" in answer else {}
+    return {**answer, **items, "apiVersion": wanted}
+
+
 class FakeKube:
     """The server. Tests inspect it and make it fail through its fields; the controller uses only HTTP."""
 
     def __init__(self, crd: Object, rules: list[Object]) -> None:
         self.schema: Object | None = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        self.served = [one["name"] for one in crd["spec"]["versions"] if one["served"]]
+        """Versions of the CRD, which all have one schema."""
         self.is_crd_there = True
         self.rules = rules
         self.objects: dict[tuple[str, str, str], Stored] = {}
@@ -243,11 +257,11 @@ class FakeKube:
             if self._version != before:
                 self.written.append(call)
             self.on_call(call, "after")
-        return web.json_response(answer, status=201 if call.verb == "create" else 200)
+        return web.json_response(in_version_of(request, answer), status=201 if call.verb == "create" else 200)
 
     def _call(self, request: web.Request) -> Call:
         match = PATH.fullmatch(request.path)
-        if match is None or match["resource"] not in KINDS:
+        if match is None or match["resource"] not in KINDS or match["version"] not in (None, "v1", *self.served):
             raise NO_SUCH_RESOURCE
         methods = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete", "GET": "get"}
         verb, name = methods[request.method], match["name"] or ""
@@ -280,13 +294,11 @@ class FakeKube:
             self.refused.append(call)
             raise RefusalError(403, "Forbidden", f"{call.user} cannot {verb} resource {call.resource!r} {call.name!r}")
 
-    @staticmethod
-    def _discovery(path: str) -> Object | None:
-        group = "ocr.np-dms.work"
-        version = {"groupVersion": f"{group}/v1alpha1", "version": "v1alpha1"}
-        resources = {
-            "/api/v1": [(name, kind) for name, (g, _, kind) in KINDS.items() if g == ""],
-            f"/apis/{group}/v1alpha1": [(name, kind) for name, (g, _, kind) in KINDS.items() if g == group],
+    def _discovery(self, path: str) -> Object | None:
+        versions = [{"groupVersion": f"{GROUP}/{version}", "version": version} for version in self.served]
+        resources = {"/api/v1": [(name, kind) for name, (group, _, kind) in KINDS.items() if group == ""]} | {
+            f"/apis/{GROUP}/{version}": [(name, kind) for name, (group, _, kind) in KINDS.items() if group == GROUP]
+            for version in self.served
         }
         if path in resources:
             verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
@@ -302,7 +314,7 @@ class FakeKube:
             "/api": {"kind": "APIVersions", "versions": ["v1"]},
             "/apis": {
                 "kind": "APIGroupList",
-                "groups": [{"name": group, "versions": [version], "preferredVersion": version}],
+                "groups": [{"name": GROUP, "versions": versions, "preferredVersion": versions[0]}] if versions else [],
             },
         }.get(path)
 
@@ -324,6 +336,7 @@ class FakeKube:
             case "delete":
                 return self._delete(call, body)
             case "update":
+                self._check_version(call, body)
                 return self._write(call, self._stored(call), body, {})
         return self._patch(request, call, body)
 
@@ -382,6 +395,11 @@ class FakeKube:
             metadata = body["metadata"]
             return {**shape(body, self.schema, "OcrProfile"), "metadata": metadata}
         return body
+
+    def _check_version(self, call: Call, body: Object) -> None:
+        metadata = self._stored(call).body["metadata"]
+        if body["metadata"].get("resourceVersion", metadata["resourceVersion"]) != metadata["resourceVersion"]:
+            raise RefusalError(409, "Conflict", "the object has been modified")
 
     def _delete(self, call: Call, body: Object) -> Object:
         stored = self._stored(call)
@@ -507,7 +525,7 @@ class FakeKube:
                     yield body
                     return
                 if resource == call.resource and kind != "LAST" and self._selects(request, call, body):
-                    yield {"type": kind, "object": body}
+                    yield {"type": kind, "object": in_version_of(request, body)}
             try:
                 async with asyncio.timeout(min(left, self.bookmark_s)):
                     await news.wait()

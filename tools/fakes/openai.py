@@ -33,7 +33,7 @@ from aiohttp import web
 from tools.fakes.fake_server import CALL, FakeServer, Handler, run_until_stopped
 from tools.fakes.ollama_answers import Answer, Pace, plan_steps
 from tools.fakes.ollama_calls import Call, Outcome
-from tools.fakes.openai_reply import EventReply, Kind, WholeReply
+from tools.fakes.openai_reply import LOGPROB, EventReply, Kind, WholeReply
 
 __all__ = ["Answer", "FakeOpenAI", "Kind", "overflow"]
 

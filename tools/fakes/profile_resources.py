@@ -110,7 +110,7 @@ class MemoryResources:
 
     def _body(self, name: str, leaves: Mapping[Path, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "apiVersion": "ocr.np-dms.work/v1alpha1",
+            "apiVersion": "ocr.np-dms.work/v1beta1",
             "kind": "OcrProfile",
             "metadata": {
                 "name": name,

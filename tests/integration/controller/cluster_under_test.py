@@ -16,7 +16,7 @@ from tests.conftest import PATIENCE_S
 ROOT = Path(__file__).parents[3]
 CRD = ROOT / "manifests" / "crd.yaml"
 ROLE = ROOT / "manifests" / "rbac" / "controller.yaml"
-GROUPS = {"ocrprofiles": "/apis/ocr.np-dms.work/v1alpha1", "roles": "/apis/rbac.authorization.k8s.io/v1"}
+GROUPS = {"ocrprofiles": "/apis/ocr.np-dms.work/v1beta1", "roles": "/apis/rbac.authorization.k8s.io/v1"}
 GROUPS["rolebindings"] = GROUPS["roles"]
 SPEC = {"canonicalModel": "np-dms-ocr", "temperature": 0.1, "topP": 0.5, "repeatPenalty": 1.0, "numCtx": 8192}
 _NUMBERS = itertools.count(1)
@@ -77,7 +77,7 @@ class Admin:
 
     async def create_profile(self, name: str, spec: Object | None = None, **metadata: Any) -> Object:
         body = {
-            "apiVersion": "ocr.np-dms.work/v1alpha1",
+            "apiVersion": "ocr.np-dms.work/v1beta1",
             "kind": "OcrProfile",
             "metadata": {"name": name, **metadata},
             "spec": SPEC | (spec or {}),

@@ -13,6 +13,7 @@ import yaml
 from aiohttp import web
 
 from bench.harness.service import free_ports
+from controller import names
 from controller.app import open_controller
 from controller.settings import parse_settings
 from tests.integration.controller import envtest
@@ -21,6 +22,7 @@ from tests.integration.controller.cluster_under_test import (
     ROLE,
     Admin,
     ApiRefusalError,
+    Object,
     role_rules,
     until,
     write_kubeconfig,
@@ -69,21 +71,30 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[envtest.Api
         yield server
 
 
-async def install_crd(admin: Admin) -> None:
-    """Install the CRD and wait until it is served, as ``kubectl apply`` and ``kubectl wait`` do."""
-    crd = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+def load(path: Path) -> Object:
+    """Read a manifest of one object."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+async def put_crd(admin: Admin, crd: Object) -> None:
+    """Apply a CRD and wait until its versions, and no others, are served, as ``kubectl apply`` and ``wait`` do."""
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     query = {"fieldManager": "test", "force": "true"}
     await admin.ask("PATCH", f"{crds}/{crd['metadata']['name']}", crd, "application/apply-patch+yaml", **query)
+    wanted = {one["name"] for one in crd["spec"]["versions"] if one["served"]}
 
-    async def is_served() -> bool:
-        try:
-            await admin.ask("GET", "/apis/ocr.np-dms.work/v1alpha1/ocrprofiles")
-        except ApiRefusalError:
-            return False
-        return True
+    async def served() -> set[str]:
+        return {version for version in names.VERSIONS if await _serves(admin, version)}
 
-    await until(is_served, seconds=20)
+    await until(served, lambda seen: seen == wanted, seconds=30)
+
+
+async def _serves(admin: Admin, version: str) -> bool:
+    try:
+        await admin.ask("GET", f"/apis/ocr.np-dms.work/{version}/ocrprofiles", limit="1")
+    except ApiRefusalError:
+        return False
+    return True
 
 
 async def install_role(admin: Admin) -> str:
@@ -102,7 +113,7 @@ async def install_role(admin: Admin) -> str:
 async def real(api_server: envtest.ApiServer, tmp_path: Path) -> AsyncIterator[Kube]:
     """A real API server, where the controller is its own ServiceAccount, with its Role."""
     admin = Admin(api_server.url, api_server.admin_token, "admin")
-    await install_crd(admin)
+    await put_crd(admin, load(CRD))
     await admin.use_new_namespace()
     yield Kube(admin, api_server.url, await install_role(admin), tmp_path)
     await admin.close()
@@ -222,6 +233,11 @@ class Running:
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         lines = [line for line in (await self.get("/metrics"))[1].splitlines() if line.startswith(name + "{")]
         return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))
+
+    async def metric_of(self, name: str) -> float:
+        """Give a metric without labels."""
+        lines = [line for line in (await self.get("/metrics"))[1].splitlines() if line.startswith(name + " ")]
+        return float(lines[0].rpartition(" ")[2])
 
     async def writes(self) -> float:
         """Give how many writes it has asked for."""

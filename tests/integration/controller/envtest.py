@@ -80,7 +80,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
             f"--cert-dir={folder / 'certificates'}",
             "--bind-address=127.0.0.1",
             f"--secure-port={port}",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            "--service-cluster-ip-range=10.0.0.0/24,fd00:10::/112",  # both families, for the cases that want one
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",

@@ -27,7 +27,7 @@ from tests.integration.controller.test_rights import TABLES
 
 def manifest(name="ocr-extract", **spec):
     return {
-        "apiVersion": "ocr.np-dms.work/v1alpha1",
+        "apiVersion": "ocr.np-dms.work/v1beta1",
         "kind": "OcrProfile",
         "metadata": {"name": name},
         "spec": SPEC | spec,

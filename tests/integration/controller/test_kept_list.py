@@ -28,7 +28,7 @@ class World:
     def __init__(self) -> None:
         self.now, self.is_watched = 100.0, True
         self.resources = Counted()
-        self.kept = KeptList(self.resources, 30, lambda: self.is_watched, lambda: self.now)
+        self.kept = KeptList(self.resources, "ocr", 30, lambda: self.is_watched, lambda: self.now)
 
     async def names(self):
         return [body["metadata"]["name"] for body in await self.kept.list_profiles("ocr")]
@@ -95,3 +95,26 @@ async def test_what_failed_is_not_kept(world):
     world.resources.failing = None
     await world.resources.apply_profile(manifest("a"), "somebody")
     assert await world.names() == ["a"]
+
+
+async def test_what_a_pass_asked_for_is_kept_for_the_mirror(world):
+    await world.names()
+    await world.resources.apply_profile(manifest("a"), "somebody")
+    assert [body["metadata"]["name"] for body in await world.kept.list_anew("ocr")] == ["a"]
+    assert await world.names() == ["a"]
+    assert world.resources.lists == 2
+
+
+async def test_a_change_while_a_pass_asks_makes_it_stale_for_the_mirror(world):
+    world.resources.meanwhile = world.kept.note_change
+    await world.kept.list_anew("ocr")
+    world.resources.meanwhile = lambda: None
+    await world.names()
+    assert world.resources.lists == 2
+
+
+async def test_of_other_namespaces_nothing_is_kept(world):
+    for _ in range(2):
+        await world.kept.list_profiles("other")
+        await world.kept.list_anew("other")
+    assert world.resources.lists == 4

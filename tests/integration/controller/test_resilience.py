@@ -346,3 +346,14 @@ async def test_a_token_that_is_refused_by_mistake_is_tried_again(fake, run_contr
     await kopf_is_refused(fake, controller)
     fake.fake.tokens[CONTROLLER] = CONTROLLER
     await until(controller.readiness, lambda seen: seen == (200, []), seconds=20)
+
+
+async def test_a_status_that_somebody_spoils_is_put_right_though_nothing_else_changed(fake, run_controller):
+    """At rest statuses are not thought about again, unless one of them is another."""
+    controller = await run_controller(fake, CONTROLLER_RESYNC_SECONDS="0.5")
+    await fake.admin.create_profile("a")
+    told = await until(lambda: fake.admin.conditions("a"), lambda seen: "Published" in seen)
+    passes = await controller.metric("ocr_controller_passes_total", result="good")
+    await until(lambda: controller.metric("ocr_controller_passes_total", result="good"), lambda seen: seen > passes + 2)
+    await fake.admin.merge("ocrprofiles", "a", {"status": {"conditions": []}}, "/status")
+    assert await until(lambda: fake.admin.conditions("a"), lambda seen: seen == told) == told

@@ -1,83 +1,17 @@
 """A real API server takes everything the chart renders to, in a namespace that admits restricted pods alone."""
 
 import asyncio
-import itertools
-import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.integration.controller import envtest
-from tests.integration.controller.cluster_under_test import CRD, Admin, ApiRefusalError, until
-from tools.charts import base
+from tests.integration.controller.cluster_under_test import Admin, ApiRefusalError, until
+from tests.integration.helm.cluster import OF_OTHERS, apply, make_sure
 from tools.charts.cases import CASES
-from tools.charts.kustomization import build
 from tools.charts.rendering import ROOT, Object, is_test, merge, objects, objects_of_the_next_version
 
 pytestmark = pytest.mark.envtest
-
-OF_OTHERS = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1", "cilium.io/v2", "gateway.networking.k8s.io/v1"}
-"""Kinds whose CRDs belong to other projects; their shape is checked in tests/unit/helm."""
-PLURALS = {
-    "NetworkPolicy": "networkpolicies",
-    "Ingress": "ingresses",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-}
-OF_THE_CLUSTER = {
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-    "Namespace",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-}
-_NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[envtest.ApiServer]:
-    if (reason := envtest.why_not()) is not None:
-        pytest.skip(reason)
-    with envtest.api_server(tmp_path_factory.mktemp("envtest")) as server:
-        yield server
-
-
-@pytest.fixture
-async def admin(api_server: envtest.ApiServer) -> AsyncIterator[Admin]:
-    """An administrator, the CRD, and a namespace of one's own that enforces the standard."""
-    admin = Admin(api_server.url, api_server.admin_token, "admin")
-    await apply(admin, yaml.safe_load(CRD.read_text(encoding="utf-8")))
-    await until(lambda: serves_profiles(admin), seconds=20)
-    admin.namespace = f"chart-{next(_NUMBERS)}-{time.time_ns() % 10**9}"
-    (namespace,) = [one for one in build(base.BASE) if one["kind"] == "Namespace"]
-    namespace["metadata"]["name"] = admin.namespace
-    await apply(admin, namespace)
-    yield admin
-    await admin.close()
-
-
-async def serves_profiles(admin: Admin) -> bool:
-    try:
-        await admin.ask("GET", "/apis/ocr.np-dms.work/v1alpha1/ocrprofiles")
-    except ApiRefusalError:
-        return False
-    return True
-
-
-def path_of(one: Object) -> str:
-    version, kind, name = one["apiVersion"], one["kind"], one["metadata"]["name"]
-    group = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    plural = PLURALS.get(kind, kind.lower() + "s")
-    where = "" if kind in OF_THE_CLUSTER else f"/namespaces/{one['metadata']['namespace']}"
-    return f"{group}{where}/{plural}/{name}"
-
-
-async def apply(admin: Admin, one: Object, **query: str) -> Object:
-    """Apply on the server's side, as `kubectl apply --server-side` does; unknown fields are refused."""
-    options = {"fieldManager": "test", "force": "true", "fieldValidation": "Strict"} | query
-    return await admin.ask("PATCH", path_of(one), one, "application/apply-patch+yaml", **options)
 
 
 def the_pod_of(one: Object) -> Object | None:
@@ -96,6 +30,8 @@ async def test_everything_applies(admin, case):
     rendered = objects(CASES[case], namespace=admin.namespace)
     wanted = [one for one in rendered if one["apiVersion"] not in OF_OTHERS]
     wanted += [pod for one in wanted if (pod := the_pod_of(one)) is not None]
+    for theirs in {one["metadata"].get("namespace", admin.namespace) for one in wanted} - {admin.namespace}:
+        await make_sure(admin, "/api/v1/namespaces", {"metadata": {"name": theirs}})  # of extraObjects
     await prepare(admin, wanted)
     answers = await asyncio.gather(*(apply(admin, one, dryRun="All") for one in wanted))
     assert [answer["metadata"]["name"] for answer in answers] == [one["metadata"]["name"] for one in wanted]
@@ -126,14 +62,6 @@ async def prepare(admin: Admin, wanted: list[Object]) -> None:
     for name in {spec["runtimeClassName"] for spec in specs if "runtimeClassName" in spec}:
         body = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
         await make_sure(admin, "/apis/node.k8s.io/v1/runtimeclasses", body)
-
-
-async def make_sure(admin: Admin, path: str, body: Object) -> None:
-    try:
-        await admin.ask("POST", path, body)
-    except ApiRefusalError as refusal:
-        if refusal.status != 409:  # it is there already
-            raise
 
 
 async def knows_priority(admin: Admin, pod: Object) -> bool:

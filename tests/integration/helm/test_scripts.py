@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import __version__ as VERSION  # noqa: N812 - as the script calls it
 from tools.charts.cases import CASES
 from tools.charts.rendering import CHART, ROOT, find, objects
 
 KNOCK = CHART / "files" / "knock.py"
 LOAD = CHART / "files" / "load-ollama.sh"
-K3D = ROOT / "scripts" / "k3d.sh"
+CLUSTER = ROOT / "scripts" / "cluster.sh"
 DEADLINE_S = 60
 
 
@@ -239,6 +240,7 @@ TOOL = """#!/bin/sh
 echo "${0##*/} $*" >> "$CALLS"
 case "${0##*/} $*" in
   "k3d cluster list"* | *"get deployment ocr-sidecar") [ -n "${CLUSTER_IS_THERE:-}" ] ;;
+  "kind get nodes"*) [ -z "${CLUSTER_IS_THERE:-}" ] || echo a-node ;;
   *"$FAILS"*) exit 1 ;;
   *"sidecar ocr --url"*) echo "$TEXT" ;;
 esac
@@ -246,18 +248,23 @@ esac
 
 
 def k3d(folder: Path, *words: str, tools: tuple[str, ...] = TOOLS, **environ: str) -> tuple[int, str, list[str]]:
-    """Run scripts/k3d.sh with stand-ins for its tools; give its status, what it said last, and what it ran."""
+    """Run scripts/cluster.sh with stand-ins for its tools; give its status, what it said last, and what it ran."""
     folder.mkdir(exist_ok=True)
     for name in tools:
         (folder / name).write_text(TOOL, encoding="utf-8")
         (folder / name).chmod(0o755)
-    for name in ("bash", "sed", "dirname", "sh", "cat"):
+    for name in ("bash", "sed", "dirname", "sh", "cat", "grep", "mv"):
         (folder / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
     calls = folder / "calls"
     calls.touch()
     environ = {"FAILS": "nothing fails", "TEXT": "Some text"} | environ | {"PATH": str(folder), "CALLS": str(calls)}
     done = subprocess.run(
-        [str(folder / "bash"), str(K3D), *words], env=environ, capture_output=True, text=True, timeout=60, check=False
+        [str(folder / "bash"), str(CLUSTER), *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     return done.returncode, done.stderr.strip(), calls.read_text(encoding="utf-8").splitlines()
 
@@ -267,7 +274,7 @@ def k3d(folder: Path, *words: str, tools: tuple[str, ...] = TOOLS, **environ: st
 def test_a_missing_tool_is_told_before_anything_is_done(tmp_path, word, missing):
     status, said, ran = k3d(tmp_path / "bin", word, tools=tuple(one for one in TOOLS if one != missing))
     assert (status, ran) == (1, [])
-    assert said.startswith(f"k3d.sh: {missing} is missing: install ")
+    assert said.startswith(f"cluster.sh: {missing} is missing: install ")
 
 
 def test_a_missing_image_is_told_before_a_cluster_is_made(tmp_path):
@@ -318,8 +325,80 @@ def test_the_test_fails_when_something_is_amiss(tmp_path, amiss):
 
 def test_the_test_without_a_cluster_says_how_to_get_one(tmp_path):
     status, said, _ = k3d(tmp_path / "bin", "test")
-    assert (status, said) == (1, "k3d.sh: there is no cluster ocr: make k3d-up")
+    assert (status, said) == (1, "cluster.sh: there is no cluster ocr: make k3d-up")
 
 
 def test_the_scripts_can_be_run():
-    assert os.access(K3D, os.X_OK)
+    assert os.access(CLUSTER, os.X_OK)
+
+
+# ── kind ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+KIND = ("docker", "kind", "kubectl", "helm")
+
+
+def kind(folder: Path, *words: str, **environ: str) -> tuple[int, str, list[str]]:
+    return k3d(folder, *words, tools=KIND, TOOL="kind", **environ)
+
+
+def test_kind_makes_the_cluster_once_and_installs(tmp_path):
+    _, _, first = kind(tmp_path / "one", "up")
+    _, _, again = kind(tmp_path / "two", "up", CLUSTER_IS_THERE="1")
+    assert [one for one in first if one.startswith("kind")] == [
+        "kind get nodes --name ocr",
+        "kind create cluster --name ocr --wait 5m",
+        f"kind load docker-image --name ocr ocr-sidecar:{VERSION} ocr-controller:{VERSION}",
+    ]
+    assert any(one.startswith("helm --kube-context kind-ocr") and "upgrade --install" in one for one in first)
+    assert not any("create cluster" in one for one in again)
+
+
+def test_an_upgrade_goes_from_the_last_release_to_this_and_back(tmp_path):
+    previous = tmp_path / "previous"
+    (previous / "templates").mkdir(parents=True)
+    environ = {"CLUSTER_IS_THERE": "1", "FROM": "0.0.9", "PREVIOUS": str(previous)}
+    status, said, ran = kind(tmp_path / "bin", "upgrade", **environ)
+    assert status == 0, said
+    steps = [
+        ("crd of the last", f"apply --server-side --force-conflicts -f {previous}/crds"),
+        ("the last", f"upgrade --install ocr-sidecar {previous}"),
+        ("reads", "sidecar ocr --url http://ocr-sidecar.ocr-upgrade.svc:8765"),
+        ("crd", "apply --server-side --force-conflicts -f helm/crds"),
+        ("this", "upgrade --install ocr-sidecar helm"),
+        ("helm test", " test ocr-sidecar"),
+        ("reads", "sidecar ocr --url http://ocr-sidecar.ocr-upgrade.svc:8765"),
+        ("back", "rollback ocr-sidecar"),
+        ("crd of the last", f"apply --server-side --force-conflicts -f {previous}/crds"),
+        ("reads", "sidecar ocr --url http://ocr-sidecar.ocr-upgrade.svc:8765"),
+        ("gone", "delete namespace ocr-upgrade"),
+    ]
+    at = 0
+    for name, words in steps:
+        found = [number for number, one in enumerate(ran[at:], at) if words in one]
+        assert found, (name, ran[at:])
+        at = found[0] + 1
+
+
+def test_the_chart_of_the_last_release_comes_from_the_registry(tmp_path):
+    environ = {"CLUSTER_IS_THERE": "1", "FROM": "0.0.9", "PREVIOUS": str(tmp_path / "none")}
+    status, said, _ = kind(tmp_path / "one", "upgrade", **environ)
+    assert (status, "REGISTRY says where" in said) == (1, True)
+    _, _, ran = kind(tmp_path / "two", "upgrade", REGISTRY="registry.example/ocr/", **environ)
+    assert any("helm pull oci://registry.example/ocr/charts/ocr-sidecar --version 0.0.9" in one for one in ran)
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [
+        ({}, "FROM says from which version"),
+        ({"FROM": "0.0.9", "FAILS": "docker image inspect"}, "docker pull it"),
+        ({"FROM": "0.0.9", "PREVIOUS": "helm", "TEXT": ""}, "no text came back"),
+        ({"TOOL": "minikube"}, "TOOL is minikube; k3d or kind is accepted"),
+    ],
+    ids=str,
+)
+def test_an_upgrade_that_cannot_be_tried_says_why(tmp_path, environ, word):
+    status, said, _ = k3d(
+        tmp_path / "bin", "upgrade", tools=KIND, **{"TOOL": "kind", "CLUSTER_IS_THERE": "1"} | environ
+    )
+    assert (status, word in said) == (1, True), said

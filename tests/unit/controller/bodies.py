@@ -25,7 +25,7 @@ def body(name: str = "ocr-extract", spec: dict[str, Any] | None = None, **metada
         "creationTimestamp": "2026-01-01T00:00:00Z",
     }
     return {
-        "apiVersion": "ocr.np-dms.work/v1alpha1",
+        "apiVersion": "ocr.np-dms.work/v1beta1",
         "kind": "OcrProfile",
         "metadata": known | metadata,
         "spec": SPEC | (spec or {}),

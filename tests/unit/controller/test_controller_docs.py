@@ -40,6 +40,7 @@ def test_every_metric_has_its_line_with_type_and_labels():
     metrics = Metrics()
     metrics.watch_mirror(lambda: None)
     metrics.watch_ages(dict)
+    metrics.watch_lead(lambda: True)
     known = (one for one in metrics.registry._collector_to_names if hasattr(one, "_labelnames"))
     labels = {one._name: one._labelnames for one in known}
     labels |= {"ocr_controller_mirror_notices": ("reason",), "ocr_controller_mirror_writes": ("verb",)}

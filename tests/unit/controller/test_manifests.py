@@ -13,6 +13,7 @@ from controller.publish.status import Surroundings, next_status
 from controller.resource.spec import MAX_NAME_CHARS, ProfileSpec, read_resource
 from sidecar.profiles.payload import MAX_TAGS, TAG_NAME
 from tests.unit.controller.bodies import body
+from tools.charts import release as kept
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 CRD = yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8"))
@@ -77,12 +78,31 @@ def test_the_rules_have_the_numbers_of_the_code():
 def test_names_are_those_of_the_code():
     assert (CRD["spec"]["group"], VERSION["name"], CRD["spec"]["names"]["kind"], CRD["spec"]["names"]["plural"]) == (
         names.GROUP,
-        names.VERSION,
+        names.VERSIONS[0],
         names.KIND,
         names.PLURAL,
     )
     assert CRD["metadata"]["name"] == f"{names.PLURAL}.{names.GROUP}"
     assert CRD["spec"]["names"]["shortNames"] == ["ocrp"]
+
+
+def test_all_versions_are_served_and_have_one_schema_so_that_none_needs_a_webhook():
+    versions = CRD["spec"]["versions"]
+    assert tuple(one["name"] for one in versions if one["served"]) == names.VERSIONS
+    assert CRD["spec"]["conversion"] == {"strategy": "None"}
+    for one in versions:
+        assert {key: one[key] for key in ("schema", "subresources", "additionalPrinterColumns")} == {
+            key: VERSION[key] for key in ("schema", "subresources", "additionalPrinterColumns")
+        }
+        assert one.get("deprecated", False) == (one["name"] != names.VERSIONS[0])
+
+
+def test_what_is_stored_is_what_the_last_release_serves():
+    """Else the CRD of that release would be refused, and no way would lead back."""
+    (stored,) = [one["name"] for one in CRD["spec"]["versions"] if one["storage"]]
+    for release in kept.versions():
+        crd, _ = kept.read(release)
+        assert stored in [one["name"] for one in crd["spec"]["versions"] if one["served"]], release
 
 
 def test_columns_are_those_that_kubectl_shows():

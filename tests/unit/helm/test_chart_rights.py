@@ -52,6 +52,9 @@ def test_nobody_else_has_rights_and_none_for_the_whole_cluster_unasked(case):
     kinds = sorted(one["kind"] for one in rendered if not is_aggregated(one))
     if case == "no controller":
         assert kinds == []
+    elif case.startswith("two controllers"):
+        of_all = ["ClusterRole", "ClusterRoleBinding"] if "cluster-wide" in case else ["Role", "RoleBinding"]
+        assert kinds == sorted([*of_all, "Role", "RoleBinding"])
     elif "cluster-wide" in case:
         assert kinds == ["ClusterRole", "ClusterRoleBinding"]
     else:
@@ -120,3 +123,24 @@ def test_the_rights_are_bound_to_the_account_that_the_pod_has():
     assert [one["metadata"]["name"] for one in accounts] == ["governor"]
     assert accounts[0]["metadata"]["annotations"]["iam.example.org/role"] == "ocr"
     assert find(rendered, "Deployment", "ocr-sidecar")["spec"]["template"]["spec"]["serviceAccountName"] == "reader"
+
+
+@pytest.mark.parametrize("case", ["two controllers", "two controllers, cluster-wide"])
+def test_several_controllers_may_use_their_lease_in_their_namespace_and_nothing_else(case):
+    rendered = objects(CASES[case])
+    role, binding = (find(rendered, kind, "ocr-controller-lease") for kind in ("Role", "RoleBinding"))
+    assert role["rules"] == rules_of("controller-lease.yaml")
+    assert (binding["roleRef"]["name"], binding["subjects"][0]["name"]) == ("ocr-controller-lease", "ocr-controller")
+    assert not any(one["metadata"]["name"].endswith("-lease") for one in objects({}))
+
+
+def test_several_controllers_have_a_term_and_one_each_of_the_nodes():
+    deployment = find(objects(CASES["two controllers"]), "Deployment", "ocr-controller")
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]["type"]) == (2, "RollingUpdate")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "CONTROLLER_LEASE_SECONDS", "value": "10"} in container["env"]
+    (spread,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
+    alone = find(objects({}), "Deployment", "ocr-controller")["spec"]
+    assert (alone["replicas"], alone["strategy"]) == (1, {"type": "Recreate"})
+    assert "topologySpreadConstraints" not in alone["template"]["spec"]

@@ -9,7 +9,7 @@ from controller.settings import parse_settings as parse_controller_settings
 from sidecar.cli.commands import _parser
 from sidecar.settings import environment_names, parse_settings
 from tools.charts.cases import CASES
-from tools.charts.rendering import chart, containers_of, objects, pods
+from tools.charts.rendering import chart, containers_of, find, objects, pods
 
 OF_LIBRARIES = {
     "HF_HOME",
@@ -194,3 +194,27 @@ def test_one_gpu_does_for_the_pod_unless_it_is_asked_for_twice():
     assert environment(sidecar)["NVIDIA_VISIBLE_DEVICES"] == "all"
     (sidecar,) = containers("a GPU for Ollama alone", "sidecar")
     assert environment(sidecar)["NVIDIA_VISIBLE_DEVICES"] == "void"
+
+
+def test_a_claimed_gpu_is_the_same_for_all_containers_and_asked_for_in_no_other_way():
+    rendered = objects(CASES["a GPU of a claim"])
+    template = find(rendered, "ResourceClaimTemplate", "ocr-sidecar-gpu")
+    spec = find(rendered, "Deployment", "ocr-sidecar")["spec"]["template"]["spec"]
+    assert spec["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": template["metadata"]["name"]}]
+    assert "runtimeClassName" not in spec
+    for name in ("sidecar", "ollama"):
+        (container,) = containers("a GPU of a claim", name)
+        assert container["resources"]["claims"] == [{"name": "gpu"}]
+        assert "nvidia.com/gpu" not in container["resources"]["limits"]
+        assert "NVIDIA_VISIBLE_DEVICES" not in environment(container)
+    (request,) = template["spec"]["spec"]["devices"]["requests"]
+    assert (request["exactly"]["count"], request["exactly"]["deviceClassName"]) == (1, "gpu.nvidia.com")
+    assert request["exactly"]["selectors"]
+    assert not any(one["kind"] == "ResourceClaimTemplate" for one in objects(CASES["gpu"]))
+
+
+def test_one_sidecar_a_gpu_by_the_device_plugin_asks_for_one_each():
+    rendered = objects(CASES["a GPU each by the device plugin"])
+    assert find(rendered, "Deployment", "ocr-sidecar")["spec"]["replicas"] == 4
+    (sidecar,) = containers("a GPU each by the device plugin", "sidecar")
+    assert sidecar["resources"]["limits"]["nvidia.com/gpu"] == 1

@@ -10,6 +10,7 @@ import yaml
 from kubernetes_validate.utils import all_versions
 
 from controller.resource.spec import read_resource
+from tests.matrix import first
 from tools.charts.cases import CASES, PEER
 from tools.charts.helm import ChartError, lint
 from tools.charts.rendering import (
@@ -27,7 +28,10 @@ from tools.charts.rendering import (
     texts,
 )
 
-VERSIONS = list(dict.fromkeys(all_versions()))[-3:]
+VERSIONS = [one for one in dict.fromkeys(all_versions()) if int(one.split(".")[1]) >= 30][::-1]
+"""From the newest to the oldest that Chart.yaml names."""
+SINCE = {"resource.k8s.io/v1": 34}
+"""What the chart refuses below a version."""
 CRD = yaml.safe_load((ROOT / "manifests" / "crd.yaml").read_text(encoding="utf-8"))
 
 LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -188,11 +192,22 @@ def is_custom(one: dict[str, Any]) -> bool:
     return one["kind"] == "OcrProfile" or one["kind"] in CUSTOM
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+def test_all_versions_from_the_oldest_on_are_tried():
+    oldest = chart().metadata["kubeVersion"]
+    minors = [int(one.split(".")[1]) for one in VERSIONS]
+    assert (oldest, minors[-1]) == (">=1.30.0-0", 30)
+    assert set(range(30, 37)) <= set(minors)
+
+
+@pytest.mark.parametrize("version", first(1, VERSIONS))
 def test_every_object_is_valid(version):
     seen: list[dict[str, Any]] = []
+    minor = int(version.split(".")[1])
     for values in CASES.values():
-        for one in objects(values):
+        rendered = objects(values)
+        if any(minor < SINCE.get(one["apiVersion"], 0) for one in rendered):
+            continue
+        for one in rendered:
             if one not in seen and not is_custom(one):
                 seen.append(one)
                 kubernetes_validate.validate(one, version, strict=True)
@@ -358,6 +373,7 @@ def test_values_that_do_not_fit_together_are_refused(values, sentence):
         {"sidecar": {"replicas": 2}},
         {"gpu": {"enabled": True, "perNode": 4, "visibleDevices": "2"}},
         {"gpu": {"enabled": True, "perNode": 4, "sidecar": "request"}},
+        {"gpu": {"enabled": True, "perNode": 4, "sidecar": "claim"}},
         {"autoscaling": {"kind": "hpa"}, "networkPolicy": {"enabled": False, "external": True}},
     ],
     ids=str,

@@ -142,7 +142,7 @@ def objects_without_a_bound(schema: Any, path: str = "") -> Iterator[str]:
 
 def test_only_what_is_kubernetes_own_is_left_open():
     allowed = {"affinity", "valueFrom", "matchExpressions", "list", "global"}
-    allowed |= {"podSecurityContext", "containerSecurityContext"}
+    allowed |= {"podSecurityContext", "containerSecurityContext", "selectors"}
     names = {path.removesuffix("/items").rpartition("/")[2] for path in objects_without_a_bound(SCHEMA)}
     assert names == allowed
 

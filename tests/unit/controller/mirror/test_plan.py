@@ -93,7 +93,7 @@ def test_a_new_row_is_applied_whole():
     assert isinstance(action, Apply)
     assert action.verb == "create"
     assert action.body == {
-        "apiVersion": "ocr.np-dms.work/v1alpha1",
+        "apiVersion": "ocr.np-dms.work/v1beta1",
         "kind": "OcrProfile",
         "metadata": {
             "name": "ocr-extract",

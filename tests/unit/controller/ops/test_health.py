@@ -14,6 +14,11 @@ SINCE = datetime(2026, 1, 1, tzinfo=UTC)
         (Facts(is_crd_there=True), []),
         (Facts(is_crd_there=False, waiting=["ocr"]), [{"reason": "crd-missing"}]),
         (Facts(is_crd_there=True, waiting=["ocr"]), [{"reason": "not-reconciled-yet", "about": "ocr"}]),
+        (Facts(is_crd_there=False, waiting=["ocr"], stands_by=True), []),
+        (
+            Facts(is_crd_there=False, stands_by=True, lease_problem="get leases: 403"),
+            [{"reason": "lease-failing", "about": "get leases: 403"}],
+        ),
         (
             Facts(is_crd_there=True, waiting=["ocr"], failing={"ocr": ("BusyError", SINCE)}),
             [{"reason": "reconcile-failing", "about": "ocr: BusyError", "since": "2026-01-01T00:00:00+00:00"}],
