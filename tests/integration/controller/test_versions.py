@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from controller import names
-from tests.integration.controller.cluster_under_test import CRD, Admin, Object, until
+from tests.integration.controller.cluster_under_test import CRD, Admin, ApiRefusalError, Object, until
 from tests.integration.controller.conftest import Kube, load, put_crd
 from tests.integration.controller.test_controller_cli import running
 from tools.charts import release as kept
@@ -44,11 +44,21 @@ async def store_anew(admin: Admin, version: str) -> None:
     """Store all profiles in this version, as docs/operations.md says, so that the other can be left out of the CRD."""
     await put_crd(admin, crd_with(BOTH, version))
     everywhere = "/apis/ocr.np-dms.work/v1beta1/ocrprofiles"
-    for profile in (await admin.ask("GET", everywhere))["items"]:
+    # The API server makes its storage anew for a changed CRD, and answers 429 meanwhile.
+    for profile in (await until(lambda: listed(admin, everywhere), seconds=20))["items"]:
         where = ROUTE.format(version="v1beta1", namespace=profile["metadata"]["namespace"])
         await admin.ask("PUT", f"{where}/{profile['metadata']['name']}", profile)
     status = {"status": {"storedVersions": [version]}}
     await admin.ask("PATCH", f"{CRDS}/status", status, "application/merge-patch+json")
+
+
+async def listed(admin: Admin, path: str) -> Object | None:
+    try:
+        return await admin.ask("GET", path)
+    except ApiRefusalError as refusal:
+        if refusal.status != 429:
+            raise
+        return None
 
 
 async def profile_in(kube: Kube, version: str, name: str = "a"):
