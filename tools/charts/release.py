@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.version import Version
 
 from tools.charts.cases import CASES
 from tools.charts.rendering import CHART, NAMESPACE, ROOT, Object, is_test, objects
@@ -21,8 +22,13 @@ PLACE = "namespace-of-the-release"
 
 
 def versions() -> list[str]:
-    """Return the releases that are kept, sorted by name."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in KEPT.glob(f"*{SUFFIX}"))
+    """Return the releases that are kept, the oldest first."""
+    return sorted((path.name.removesuffix(SUFFIX) for path in KEPT.glob(f"*{SUFFIX}")), key=Version)
+
+
+def last_without(version: str) -> str:
+    """Return the newest kept release whose CRD does not have this version of the OcrProfile."""
+    return [one for one in versions() if version not in [its["name"] for its in read(one)[0]["spec"]["versions"]]][-1]
 
 
 def read(version: str, namespace: str = NAMESPACE) -> tuple[Object, dict[str, list[Object]]]:

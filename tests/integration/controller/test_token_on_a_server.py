@@ -1,5 +1,7 @@
 """A real API server lets the controller's real token set the hash of a pod, and nothing else."""
 
+import itertools
+
 import pytest
 
 from tests.integration.controller.cluster_under_test import Admin, ApiRefusalError, until
@@ -12,7 +14,6 @@ PLURALS = {
     "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 }
 HASH = {"metadata": {"annotations": {"ocr.np-dms.work/profiles-hash": "0123456789abcdef"}}}
-IMAGE = {"spec": {"containers": [{"name": "sidecar", "image": "example.invalid/theirs"}]}}
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -25,9 +26,13 @@ async def test_the_token_sets_the_hash_and_no_image(real):
     controller.namespace = real.admin.namespace
     path = controller.path("pods", "sidecar-1")
 
+    images = (f"example.invalid/theirs:{number}" for number in itertools.count())
+
     async def refusal() -> str:
+        """Try another image each time: one that was set before the policy was in force would be no change."""
+        image = {"spec": {"containers": [{"name": "sidecar", "image": next(images)}]}}
         try:
-            await controller.ask("PATCH", path, IMAGE, STRATEGIC)
+            await controller.ask("PATCH", path, image, STRATEGIC)
         except ApiRefusalError as refused:
             return refused.message
         return ""

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from controller import names
-from tests.integration.controller.cluster_under_test import CRD, Admin, until
+from tests.integration.controller.cluster_under_test import CRD, Admin, ApiRefusalError, Object, until
 from tests.integration.controller.conftest import Kube, load, put_crd
 from tests.integration.controller.test_controller_cli import running
 from tools.charts import release as kept
 
-(OLD, *_) = kept.versions()
+OLD = kept.last_without("v1beta1")
 """The release without v1beta1."""
 BOTH = [*names.VERSIONS]
 ROUTE = "/apis/ocr.np-dms.work/{version}/namespaces/{namespace}/ocrprofiles"
@@ -26,26 +26,39 @@ async def serve(kube: Kube, versions: list[str]) -> None:
     if kube.fake is not None:
         kube.fake.served = versions
         return
-    crd = load(CRD)
-    crd["spec"]["versions"] = [one for one in crd["spec"]["versions"] if one["name"] in versions]
-    if versions == ["v1beta1"]:
-        crd["spec"]["versions"][0]["storage"] = True
-        await store_anew(kube.admin)
-    await put_crd(kube.admin, crd)
+    stored = versions[-1]
+    await store_anew(kube.admin, stored)
+    await put_crd(kube.admin, crd_with(versions, stored))
 
 
-async def store_anew(admin: Admin) -> None:
-    """Store all profiles as v1beta1, as docs/operations.md says, so that v1alpha1 can be left out of the CRD."""
+def crd_with(versions: list[str], stored: str) -> Object:
+    """The CRD with these versions."""
     crd = load(CRD)
-    for one in crd["spec"]["versions"]:
-        one["storage"] = one["name"] == "v1beta1"
-    await put_crd(admin, crd)
+    crd["spec"]["versions"] = [
+        one | {"storage": one["name"] == stored} for one in crd["spec"]["versions"] if one["name"] in versions
+    ]
+    return crd
+
+
+async def store_anew(admin: Admin, version: str) -> None:
+    """Store all profiles in this version, as docs/operations.md says, so that the other can be left out of the CRD."""
+    await put_crd(admin, crd_with(BOTH, version))
     everywhere = "/apis/ocr.np-dms.work/v1beta1/ocrprofiles"
-    for profile in (await admin.ask("GET", everywhere))["items"]:
+    # The API server makes its storage anew for a changed CRD, and answers 429 meanwhile.
+    for profile in (await until(lambda: listed(admin, everywhere), seconds=20))["items"]:
         where = ROUTE.format(version="v1beta1", namespace=profile["metadata"]["namespace"])
         await admin.ask("PUT", f"{where}/{profile['metadata']['name']}", profile)
-    status = {"status": {"storedVersions": ["v1beta1"]}}
+    status = {"status": {"storedVersions": [version]}}
     await admin.ask("PATCH", f"{CRDS}/status", status, "application/merge-patch+json")
+
+
+async def listed(admin: Admin, path: str) -> Object | None:
+    try:
+        return await admin.ask("GET", path)
+    except ApiRefusalError as refusal:
+        if refusal.status != 429:
+            raise
+        return None
 
 
 async def profile_in(kube: Kube, version: str, name: str = "a"):
