@@ -60,6 +60,8 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
 
     A folder without a document counts as one that failed.
     """
+    if options.include and not options.json:
+        raise SettingsError("--include needs --json: Markdown has no place for it")
     console = Console(stderr=True)
     output = _output(options)
     suffix = SUFFIXES_OF[output]
@@ -143,10 +145,22 @@ def _output(options: argparse.Namespace) -> str | None:
 
 
 def _fields(options: argparse.Namespace) -> ReadFields:
-    fields = ReadFields(engine=options.engine or None, languages=options.languages or None, pages=options.pages or None)
+    fields = ReadFields(
+        engine=options.engine or None,
+        languages=options.languages or None,
+        pages=options.pages or None,
+        profile=options.profile or None,
+        verify=options.verify,
+        include=_included(options) if options.json else None,
+    )
     if output := _output(options):
         fields["output"] = output
     return fields
+
+
+def _included(options: argparse.Namespace) -> list[str]:
+    """Return what the answer is to hold; always a receipt, so that `stale` can tell later how it was made."""
+    return [*(options.include.split(",") if options.include else ()), "receipt"]
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
@@ -209,6 +223,8 @@ class _Reading:
         async with slots:
             bar = self._progress.add_task(document.name, total=None)
             try:
+                if self._wants_structure:
+                    return await self._whole(document)
                 if self._output in {None, JSON}:
                     return await self._events(document, bar)
                 return await self._client.read_as(document.path, **self._fields)
@@ -216,6 +232,15 @@ class _Reading:
                 raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
             finally:
                 self._progress.remove_task(bar)
+
+    @property
+    def _wants_structure(self) -> bool:
+        return not {"words", "blocks"}.isdisjoint(self._fields.get("include") or ())
+
+    async def _whole(self, document: Document) -> Reading:
+        """Read at once: what stands on many pages is told only of all of them together."""
+        whole = await self._client.read(document.path, **self._fields)
+        return Reading(whole.pages, whole)
 
     async def _events(self, document: Document, bar: TaskID) -> Reading:
         pages: list[Page] = []

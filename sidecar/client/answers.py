@@ -7,6 +7,7 @@ lacks has a default, so that client and service need not be of one version.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -118,6 +119,51 @@ class Image(Answer):
     base64: str = ""
 
 
+class PageReceipt(Answer):
+    """What a page's text was made from, and by what."""
+
+    model: str = ""
+    model_digest: str | None = None
+    recipe: str | None = None
+    prompt_sha256: str | None = None
+    picture_sha256: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+class Receipt(Answer):
+    """Of a document: the file that was read, the service that read it, and when."""
+
+    document_sha256: str = ""
+    document_bytes: int = 0
+    service: str = ""
+    read_at: datetime | None = None
+
+
+class Disagreement(Answer):
+    """What two readers of a page read differently; None: nothing is there."""
+
+    mine: str | None = None
+    other: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
+class Verification(Answer):
+    """What came of holding a page against another engine's reading of it."""
+
+    outcome: str = ""
+    engine: str | None = None
+    duration_ms: int = 0
+    reason: str | None = None
+
+
+class Quality(Answer):
+    """How sure a page's text is, 0 to 1; ``verdict`` is ``high``, ``medium`` or ``low``."""
+
+    score: float = 0
+    origin: str = ""
+    verdict: str = ""
+
+
 class Page(Answer):
     """One page, with its number from 1; a page without text because of an error has its code in ``error``."""
 
@@ -138,12 +184,16 @@ class Page(Answer):
     text_layer: TextLayer | None = None
     corrections: list[Correction] = []
     numerals_doubtful: bool = False
+    quality: Quality | None = None
+    verification: Verification | None = None
+    disagreements: list[Disagreement] = []
     second_opinion: str | None = None
     error: str | None = None
     width_pt: float | None = None
     height_pt: float | None = None
     blocks: list[Block] | None = None
     image: Image | None = None
+    receipt: PageReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +267,7 @@ class Summary(Answer):
     residency: Residency | None = None
     warnings: list[str] = []
     ignored_fields: list[str] = []
+    receipt: Receipt | None = None
 
 
 class Document(Summary):
@@ -291,6 +342,25 @@ class Health(Answer):
     ocr_engine: str = ""
     version: str = ""
     reasons: list[str] = []
+
+
+class Reader(Answer):
+    """One that reads pages now, with what it would be told."""
+
+    engine: str = ""
+    model: str = ""
+    model_digest: str | None = None
+    recipe: str | None = None
+    prompt_sha256: str | None = None
+
+
+class Provenance(Answer):
+    """How a page would be read now: what its receipt would say."""
+
+    service: str
+    profile: str | None = None
+    revision: str | None = None
+    readers: list[Reader]
 
 
 class Model(Answer):

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from sidecar.client.answers import (
     Health,
     Models,
     NotOursError,
+    Provenance,
     Ranking,
     Summary,
     WrittenDocument,
@@ -172,6 +174,15 @@ class AsyncClient:
         """
         request = Request("GET", "/health", accepted=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE))
         return await self._ask(Health, request, self._deadline_s(timeout_s))
+
+    async def provenance(self, profile: str | None = None, *, timeout_s: float | None = None) -> Provenance:
+        """Return how a page would be read now, with this profile or the default one.
+
+        Raises:
+            ClientError: any of its kinds.
+        """
+        path = f"/provenance?profile={quote(profile, safe='')}" if profile else "/provenance"
+        return await self._ask(Provenance, Request("GET", path), self._deadline_s(timeout_s))
 
     async def models(self, *, timeout_s: float | None = None) -> list[str]:
         """Return the names of the models of embed and rerank that there are.

@@ -32,8 +32,10 @@ class ReadFields(TypedDict, total=False):
     top_p: float | None
     repeat_penalty: float | None
     max_tokens: int | None
+    verify: str | None
+    """``"numbers"`` or ``"all"``: what of each page is held against another engine's reading; ``"none"``."""
     include: str | Iterable[str] | None
-    """What the answer holds beside the text: ``"words"``, ``"blocks"``, ``"image"``."""
+    """What the answer holds beside the text: ``"words"``, ``"blocks"``, ``"image"``, ``"receipt"``."""
     output: str | None
     """Of ``read_as`` alone: ``"text"``, ``"markdown"``, ``"html"``, ``"hocr"``, ``"alto"`` or ``"pdf"``."""
     keep_signature: bool | None

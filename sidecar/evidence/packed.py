@@ -12,8 +12,14 @@ from sidecar.evidence.page import Page
 
 T = TypeVar("T")
 
+WORTH_BYTES = 16 * 1024
+"""What is smaller stays as it is: a text layer's page takes 5 kB, and compressing it as long as writing it twice."""
 FAST = 1
 """The level of zlib that costs least: a page of 500 words takes 3 ms, and a tenth of its size."""
+
+
+_PICKLE = b"\x80"
+"""How a pickle begins, and nothing that zlib compressed."""
 
 
 class Packed(Generic[T]):
@@ -22,11 +28,14 @@ class Packed(Generic[T]):
     __slots__ = ("_bytes",)
 
     def __init__(self, value: T) -> None:
-        self._bytes = zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), FAST)
+        packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        self._bytes = packed if len(packed) < WORTH_BYTES else zlib.compress(packed, FAST)
 
     def open(self) -> T:
         """Return the value, with the time and the memory that it takes."""
-        value: T = pickle.loads(zlib.decompress(self._bytes))  # noqa: S301 - our own workers wrote it
+        is_pickle = self._bytes.startswith(_PICKLE)
+        packed = self._bytes if is_pickle else zlib.decompress(self._bytes)
+        value: T = pickle.loads(packed)  # noqa: S301 - our own workers wrote it
         return value
 
     @property

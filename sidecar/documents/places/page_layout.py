@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import byref
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import pypdfium2 as pdfium
@@ -232,13 +231,13 @@ class _Weights:
         return all(map(self._is_bold, places))
 
     def _is_bold(self, at: int) -> bool:
-        font = pdf_calls.get_font(pdf_calls.get_text_object(self._raw, at))
-        if not font:
+        item = pdf_calls.get_text_object(self._raw, at)
+        font = pdf_calls.get_font(ctypes.c_void_p(item)) if item else None
+        if font is None:
             return False
-        key = ctypes.addressof(font.contents)
-        if key not in self._known:
-            self._known[key] = _is_bold(font)
-        return self._known[key]
+        if font not in self._known:
+            self._known[font] = _is_bold(ctypes.cast(font, pdfium_c.FPDF_FONT))
+        return self._known[font]
 
 
 def _is_bold(font: Any) -> bool:  # noqa: ANN401 - a PDFium handle
@@ -254,6 +253,7 @@ def _places(buffer: Any) -> tuple[Any, ...]:  # noqa: ANN401 - an array of ctype
     return tuple(byref(buffer, at * ctypes.sizeof(ctypes.c_double)) for at in range(len(buffer)))
 
 
-def _is_in_order(edges: Sequence[float]) -> bool:
+def _is_in_order(edges: list[float]) -> bool:
     """Return whether words stand one after the other from left to right."""
-    return all(one <= other for one, other in pairwise(edges[::2])) and edges[-1] >= edges[0]
+    lefts = edges[::2]
+    return edges[-1] >= edges[0] and lefts == sorted(lefts)

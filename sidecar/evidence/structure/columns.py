@@ -5,6 +5,7 @@ table, or is read row by row.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import median
 
@@ -99,7 +100,7 @@ def _read(group: list[Column], depth: int) -> list[Column] | None:
     least = GUTTER if len(group) >= FEW_ROWS else FEW_GUTTER
     found = gutters([row_runs(row) for row in group], least * size)
     cuts = [(left + right) / 2 for left, right in found]
-    cuts = _without_markers(group, cuts)
+    cuts = _without_markers(group, cuts) if len(cuts) <= GAPS_KEPT else []
     if not cuts:
         return None
     columns = _cut([item for row in group for item in row], cuts)
@@ -117,7 +118,7 @@ def _cut(items: Sequence[Item], cuts: Sequence[float]) -> list[Column]:
     for item in items:
         for part in item.parts(cuts):
             middle = (part.left + part.right) / 2
-            columns[sum(cut < middle for cut in cuts)].append(part)
+            columns[bisect_left(cuts, middle)].append(part)
     return [column for column in columns if column]
 
 

@@ -22,6 +22,9 @@ SURE_GAP, SHARED_GAP = 1.7, 1.4
 """How many usual distances of rows they stand apart from the text at least: if their row is one piece, or several."""
 FAR = 2.5
 """Pieces of a row this far apart, in sizes, stand at the left, in the middle or at the right of the page."""
+EDGE = 0.05
+"""The same for a row of one piece that nothing but its place tells apart: letters begin and end farther in."""
+SMALLER = 0.92
 LARGER = 1.15
 """What is this much larger than the usual text is a title."""
 WORDS, SHARED_WORDS = 16, 24
@@ -30,6 +33,7 @@ REPEATED_SHARE = 0.5
 MARGIN = 0.08
 """Share of the page's width at its sides in which text that runs up or down is no part of the page's."""
 
+_STAMP = re.compile(r"https?://|www\.|\bdoi\b|©|copyright|download|issn", re.IGNORECASE)
 _DIGITS = re.compile(r"[\d๐-๙]+")
 _PAGE_NUMBER = re.compile(
     r"^[\s\-–—|(\[.]*(?:(?:page|p\.|หน้า(?:ที่)?)\s*)?(?:[\d๐-๙]{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|จาก)\s*[\d๐-๙]{1,4})?[\s\-–—|)\].]*$",
@@ -163,10 +167,16 @@ def _may_be_furniture(row: Sequence[Piece], sheet: Sheet, size: float) -> bool:
     if len(row) == 1 and is_page_number(row[0].text):
         return True
     top, bottom = min(piece.top for piece in row), max(piece.bottom for piece in row)
-    words = sum(len(piece.edges) // 2 for piece in row)
-    zone = SURE_ZONE if len(row_runs(row, FAR)) < 3 else ZONE
-    at_edge = bottom < zone * sheet.height or top > (1 - zone) * sheet.height
-    return at_edge and words <= (SHARED_WORDS if _is_shared(row) else WORDS)
+    parts = len(row_runs(row, FAR))
+    if sum(len(piece.edges) // 2 for piece in row) > (WORDS if parts == 1 else SHARED_WORDS):
+        return False
+    is_telling = parts > 1 or all(piece.size <= SMALLER * size for piece in row) or _is_stamp(row)
+    zone = (SURE_ZONE if parts <= 2 else ZONE) if is_telling else EDGE
+    return bottom < zone * sheet.height or top > (1 - zone) * sheet.height
+
+
+def _is_stamp(row: Sequence[Piece]) -> bool:
+    return any(_STAMP.search(piece.text) for piece in row) and not any(piece.line.is_bold for piece in row)
 
 
 def _is_shared(row: Sequence[Piece | Table]) -> bool:

@@ -12,6 +12,8 @@ WORD_GAP = 0.55
 
 def row_runs(row: Sequence[Placed], gap: float = WORD_GAP) -> list[Interval]:
     """Return what the words of a row cover, those nearer than the gap (in sizes) taken together."""
+    if len(row) == 1:
+        return list(row[0].runs(gap * row[0].size))
     found: list[Interval] = []
     for left, right in sorted(run for piece in row for run in piece.runs(gap * piece.size)):
         size = row[0].size
@@ -44,10 +46,10 @@ def gutters(rows: Sequence[Sequence[Interval]], width: float, crossed: int = 0) 
 def common(ones: Iterable[Interval], others: Sequence[Interval], width: float) -> list[Interval]:
     """Return where both have room, at least so wide."""
     return [
-        (max(one[0], other[0]), min(one[1], other[1]))
-        for one in ones
-        for other in others
-        if min(one[1], other[1]) - max(one[0], other[0]) >= width
+        (max(left, start), min(right, end))
+        for start, end in ones
+        for left, right in others
+        if end - left >= width and right - start >= width and (min(right, end)) - (max(left, start)) >= width
     ]
 
 

@@ -1,5 +1,6 @@
 """The pieces of lines that a page's structure is told from, turned so that they read from left to right. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,6 +80,9 @@ class Piece:
 
     def runs(self, gap: float) -> Iterator[tuple[float, float]]:
         """Give the left and right edge of each run of words that no gap of this width parts."""
+        if len(self.edges) == 2:
+            yield self.left, self.right
+            return
         left, right = self.edges[0], self.edges[1]
         for start, end in zip(self.edges[2::2], self.edges[3::2], strict=True):
             if start - right >= gap:
@@ -89,6 +93,10 @@ class Piece:
 
     def parts(self, cuts: Sequence[float]) -> Iterator["Piece"]:
         """Give the parts of a line between these places, in order; a word belongs where its middle is."""
+        at = bisect_right(cuts, self.left)
+        if at == len(cuts) or cuts[at] >= self.right:
+            yield self
+            return
         start, at = 0, 0
         for word in range(len(self.edges) // 2 + 1):
             is_end = word == len(self.edges) // 2

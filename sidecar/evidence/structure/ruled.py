@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from sidecar.evidence.layout import Box
+from sidecar.evidence.structure.grid import grid_tables
 from sidecar.evidence.structure.gutters import row_runs
 from sidecar.evidence.structure.pieces import Piece, rows_of
 from sidecar.evidence.structure.tables import Row, Table, columns_of, table_of
@@ -22,8 +23,7 @@ SEVERAL_SHARE = 0.5
 def ruled_tables(pieces: Sequence[Piece], rules: Sequence[Box]) -> tuple[list[Table], list[Piece]]:
     """Return the tables that ruling lines tell of, and the pieces outside them."""
     level = [rule for rule in rules if rule.height <= THIN and rule.width >= MIN_WIDTH][:MAX_RULES]
-    tables: list[Table] = []
-    rest = list(pieces)
+    tables, rest = grid_tables(pieces, rules)
     for same in _alike(level):
         for region in _regions(same, rest):
             table = _between(region, rest)

@@ -1,6 +1,7 @@
 """Tables from the alignment of their words: rows, columns between gutters, cells that span several. Pure."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -24,7 +25,7 @@ AT_EDGE = 0.25
 NEAR_ROW = 0.8
 """Rows nearer than this share of the usual distance continue the row above."""
 MAX_SPREAD, MAX_FIGURE = 12, 40
-MAX_COLUMNS, MAX_ROWS = 60, 400
+MAX_COLUMNS, MAX_ROWS = 60, 500
 """What has more is no table that anybody reads."""
 
 _CURRENCY = re.compile(r"^[$€£¥฿()%]*$")
@@ -112,14 +113,16 @@ def _is_alone(row: Row, neighbours: Sequence[Row], cuts: Sequence[float], *, is_
 
 def table_of(rows: Sequence[Row], cuts: Sequence[float], *, header_rows: int | None = None) -> Table | None:
     """Make a table of rows whose columns these places part; None where nothing of a table is left."""
-    rows = [row for row in rows if row][:MAX_ROWS]
-    if not rows or not cuts:
+    rows = [row for row in rows if row]
+    if not rows or not cuts or len(rows) > MAX_ROWS:
         return None
     lefts = _common_lefts(rows, cuts)
     grid = _continued([_cells(row, cuts, lefts) for row in rows])
     grid = _without_lone_signs(grid, len(cuts) + 1)
     heads = _header_rows(grid) if header_rows is None else header_rows
-    grid = [_spread(row, _centres(grid, heads)) if number < heads - 1 else row for number, row in enumerate(grid)]
+    if heads > 1:
+        edges = _column_edges(grid, heads)
+        grid = [*(_spread(row, edges) for row in grid[: heads - 1]), *grid[heads - 1 :]]
     cells = tuple(_cell(number, one, is_header=number < heads) for number, row in enumerate(grid) for one in row)
     if len({cell.column for cell in cells}) < 2:
         return None
@@ -161,7 +164,7 @@ def _common_lefts(rows: Sequence[Row], cuts: Sequence[float]) -> list[float]:
     found: list[list[float]] = [[] for _ in range(len(cuts) + 1)]
     for row in rows:
         for left, right in row_runs(row, MIN_GUTTER * 0.9):
-            at = sum(cut <= left for cut in cuts)
+            at = bisect_right(cuts, left)
             if at == len(cuts) or right <= cuts[at]:
                 found[at].append(left)
     return [median(lefts) if lefts else float("inf") for lefts in found]
@@ -195,8 +198,7 @@ def _cells(row: Row, cuts: Sequence[float], lefts: Sequence[float]) -> list[_Spo
 
 def _columns(part: Piece, cuts: Sequence[float]) -> tuple[int, int]:
     slack = min(part.width / 3, part.size / 2)
-    first = sum(cut <= part.left + slack for cut in cuts)
-    last = sum(cut < part.right - slack for cut in cuts)
+    first, last = bisect_right(cuts, part.left + slack), bisect_left(cuts, part.right - slack)
     return first, max(first, last)
 
 
@@ -254,7 +256,7 @@ def _header_rows(grid: Sequence[Sequence[_Spot]]) -> int:
     return min(first, 4) if first else 1
 
 
-def _centres(grid: Sequence[Sequence[_Spot]], heads: int) -> dict[int, tuple[float, float]]:
+def _column_edges(grid: Sequence[Sequence[_Spot]], heads: int) -> dict[int, tuple[float, float]]:
     """Return the left and right edge of each column below the headings."""
     edges: dict[int, tuple[float, float]] = {}
     for row in grid[heads:]:

@@ -51,6 +51,20 @@ async def test_a_document_is_printed_as_markdown(data):
     assert "LCBP3-RFA-2025-9613-0" in out
 
 
+async def test_words_come_with_json_alone(data):
+    status, out, _ = await run("ocr", "--json", "--include", "words", data / "digital.pdf", "--pages", "1-2")
+    answer = json.loads(out)
+    assert (status, answer["file"], answer["pageCount"]) == (0, "digital.pdf", 2)
+    for page in answer["pages"]:
+        words = [word for block in page["blocks"] for line in block["lines"] for word in line["words"]]
+        assert sorted(word["text"] for word in words) == sorted(page["text"].split())
+        assert all(word["box"] for word in words)
+
+    status, out, err = await run("ocr", "--include", "words", data / "digital.pdf")
+    assert (status, out) == (2, "")
+    assert "--include needs --json" in err
+
+
 async def test_a_scan_is_read_on_this_machine(data):
     status, out, _ = await run("ocr", "--embedded", data / "photo.png")
 
