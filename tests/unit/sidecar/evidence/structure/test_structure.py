@@ -145,9 +145,8 @@ def test_rules_that_were_read_as_bars_are_no_part_of_their_cells():
 
 
 def test_a_frame_around_running_text_is_no_table():
-    rows = [line(BODY[at % 3], 60, 200 + 12 * at) for at in range(20)]
-    frame = [Box(50, 190, 550, 190.5), Box(50, 450, 550, 450.5), Box(50, 190, 50.5, 450), Box(550, 190, 550.5, 450),
-             Box(50, 442, 550, 442.5)]  # fmt: skip
+    rows = [*(line(BODY[at % 3], 60, 200 + 12 * at) for at in range(20)), line("signed in May", 60, 455)]
+    frame = grid_of([50, 550], [190, 450, 470])
     kinds = [kind for kind, _ in told(page(rows, rules=frame))[0]]
     assert BlockKind.TABLE not in kinds
 
@@ -160,8 +159,11 @@ def test_rows_between_two_level_rules_of_a_grid_are_rows():
 
 
 def test_a_slope_of_a_scan_turns_nothing():
-    straight, sloping = page(body()), page(body(), rotation=0.7)
-    assert told(sloping) == told(straight)
+    rows = [line(f"{name} {at}1 {at}2", 60, 130 + 15 * at, places={1: 205, 2: 265})
+            for at, name in enumerate(("Copper", "Iron", "Zinc", "Tin"), 1)]  # fmt: skip
+    straight, sloping = (markdown(structured([page(rows, rotation=degrees)])) for degrees in (0, 0.7))
+    assert sloping == straight
+    assert straight.startswith("| Copper | 11 | 12 |")
 
 
 def scattered(count, dice):
