@@ -105,10 +105,11 @@ class Piece:
             while at < len(cuts) and middle > cuts[at]:
                 at += 1
             if (at > passed or is_end) and word > start:
-                yield self if word - start == len(self.edges) // 2 else self._part(start, word)
+                yield self if word - start == len(self.edges) // 2 else self.part(start, word)
                 start = word
 
-    def _part(self, start: int, stop: int) -> "Piece":
+    def part(self, start: int, stop: int) -> "Piece":
+        """Return a piece of these of its words alone, which count from 0."""
         edges = self.edges[2 * start : 2 * stop]
         line = self.line.part(start, stop)
         return Piece(line, edges[0], self.top, max(edges), self.bottom, self.size, edges)
@@ -116,7 +117,7 @@ class Piece:
 
 def pieces_of(layout: Layout) -> list[Piece]:
     """Return a layout's lines with their places, turned upright; empty lines and lines without a place are left out."""
-    pieces = [_piece(line, layout) for line in layout.lines if line.box and line.words]
+    pieces = [_piece(line, layout) for line in layout.lines if line.box and line.text]
     if pieces and _is_scan(layout):
         usual = usual_size(pieces)
         for piece in pieces:
@@ -147,7 +148,7 @@ def _piece(line: Line, layout: Layout) -> Piece:
 
 def _slanted(line: Line, layout: Layout) -> Piece | None:
     """Return a line that rises aslant, as headings of narrow columns do, as if it stood where it begins."""
-    if line.baseline is None or line.size is None or round(layout.rotation) % 360:
+    if line.baseline is None or line.size is None or _quarter(layout):
         return None
     (x, y), (to_x, to_y) = line.baseline
     across, up = to_x - x, y - to_y
@@ -157,7 +158,7 @@ def _slanted(line: Line, layout: Layout) -> Piece | None:
 
 
 def _edges(line: Line, layout: Layout) -> tuple[float, ...]:
-    if round(layout.rotation) % 360 == 0:
+    if _quarter(layout) == 0:
         return line.edges
     boxes = [turned(word.box, layout) for word in line.words if word.box]
     return tuple(edge for box in boxes for edge in (box.left, box.right)) if len(boxes) == len(line.words) else ()
@@ -169,12 +170,12 @@ def _is_upright(line: Line, layout: Layout) -> bool:
     (x, y), (to_x, to_y) = line.baseline
     across, down = abs(to_x - x), abs(to_y - y)
     lies = down <= across or max(across, down) < MIN_SIZE
-    return lies if round(layout.rotation) % 180 == 0 else (across <= down or max(across, down) < MIN_SIZE)
+    return lies if _quarter(layout) % 180 == 0 else (across <= down or max(across, down) < MIN_SIZE)
 
 
 def turned(box: Box, layout: Layout) -> Box:
     """Return where a box lies once the page is turned upright."""
-    match round(layout.rotation) % 360:
+    match _quarter(layout):
         case 90:
             return Box(layout.height - box.bottom, box.left, layout.height - box.top, box.right)
         case 180:
@@ -186,9 +187,14 @@ def turned(box: Box, layout: Layout) -> Box:
     return box
 
 
+def _quarter(layout: Layout) -> int:
+    """Return by how many quarters, in degrees, a page is to be turned: slopes of scans stay as they are."""
+    return round(layout.rotation / 90) * 90 % 360
+
+
 def upright_size(layout: Layout) -> tuple[float, float]:
     """Return a page's width and height once it is turned upright."""
-    sideways = round(layout.rotation) % 180 == 90
+    sideways = _quarter(layout) % 180 == 90
     return (layout.height, layout.width) if sideways else (layout.width, layout.height)
 
 
