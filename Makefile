@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -152,6 +152,9 @@ train-numerals: numeral-fonts  ## Train the reader of Thai numerals and write it
 
 bench-numerals: numeral-fonts  ## Measure Thai numerals on made pages, in fonts never trained on, beside bare Tesseract
 	@$(BIN)/python -m bench numerals
+
+bench-certainty: numeral-fonts  ## Measure how well a page's quality tells good pages from bad ones, on made pages in many grades
+	@$(BIN)/python -m bench certainty
 
 soak: packages  ## Run the service under everything at once for MINUTES (20), ONLY=documents|texts, or TEXTS=torch|openvino; more as root
 	@$(BIN)/python -m tools.soak --minutes $(MINUTES) $(addprefix --only ,$(ONLY)) $(if $(TEXTS),--texts $(TEXTS) --shape $(SHAPE))

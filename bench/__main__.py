@@ -18,7 +18,7 @@ from bench.ocr import (
     responsiveness,
     startup,
 )
-from bench.quality import numerals, suite
+from bench.quality import certainty, numerals, suite
 from bench.retrieval import throughput
 
 BENCHMARKS = {
@@ -34,6 +34,7 @@ BENCHMARKS = {
     "accuracy": accuracy.run,
     "numerals": numerals.run,
     "quality": suite.run,
+    "certainty": certainty.run,
     "controller": publication.run,
     "retrieval": throughput.run,
 }

@@ -207,6 +207,13 @@ class Settings(BaseModel):
         description="Model calls at a time, for each model server. Ollama itself has no limit; set it to its "
         "OLLAMA_NUM_PARALLEL or slightly more, because further calls only wait there.",
     )
+    model_logprobs: Literal["off", "on"] = Field(
+        "off",
+        alias="OCR_MODEL_LOGPROBS",
+        description="Whether the model server is asked for the probability of each token, from which a page's "
+        "`quality` is made: Ollama from 0.12.11 on, llama.cpp's server and vLLM tell them. `off`: what it costs was "
+        "not measured, and some servers refuse it.",
+    )
     image_longest_side: int = Field(
         1800,
         alias="OCR_IMAGE_LONGEST_SIDE",
@@ -648,8 +655,43 @@ class Settings(BaseModel):
         description="Bytes of all files of `POST /v1/files` together; beyond that a file gets 429. A quarter of "
         "OCR_MAX_SPOOL_BYTES, so that files which nobody reads leave room for documents.",
     )
+    quality_low: float = Field(
+        0.85,
+        alias="OCR_QUALITY_LOW",
+        ge=0,
+        le=1,
+        description="Score of a page, 0 to 1, below which its `quality` is `low`: somebody should look at it. The "
+        "default was measured (docs/quality.md).",
+    )
+    quality_high: float = Field(
+        0.95,
+        alias="OCR_QUALITY_HIGH",
+        ge=0,
+        le=1,
+        description="Score of a page from which on its `quality` is `high`; between both it is `medium`. Likewise.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="OCR_LOG_LEVEL", description="Least severe log line that is written."
+    )
+    audit_file: Path | None = Field(
+        None,
+        alias="OCR_AUDIT_FILE",
+        description="File that gets a line of JSON for each page that was answered: what it was read from, by what, "
+        "and with what outcome; no text, no file's name, no key. Its folder must exist. Unset: none is written.",
+    )
+    audit_file_mb: int = Field(
+        100,
+        alias="OCR_AUDIT_FILE_MB",
+        ge=1,
+        le=100_000,
+        description="Size from which on a new audit file is begun, in MiB: about 100,000 pages.",
+    )
+    audit_files: int = Field(
+        10,
+        alias="OCR_AUDIT_FILES",
+        ge=1,
+        le=1000,
+        description="Audit files that are kept; the oldest is deleted, so that they never fill a disk.",
     )
 
     @field_validator("ollama_api_url", "rapidocr_thai_url")

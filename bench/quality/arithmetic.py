@@ -33,6 +33,25 @@ def error_rate_without_spaces(read: str, true: str) -> float:
     return error_rate(normal(read).replace(" ", ""), normal(true).replace(" ", ""))
 
 
+def error_rate_any_order(read: str, true: str) -> float:
+    """Do as :func:`error_rate_without_spaces`, but let words stand in any order, where that is better.
+
+    What no word of the other text stands for counts as a whole.
+    """
+    got, want = Counter(normal(read).split()), Counter(normal(true).split())
+    missing, spare = list((want - got).elements()), list((got - want).elements())
+    edits = 0
+    for word in sorted(missing, key=len, reverse=True):
+        distances = [(Levenshtein.distance(word, one), one) for one in spare]
+        distance, nearest = min(distances, default=(len(word), ""))
+        if distance < len(word):
+            spare.remove(nearest)
+        edits += min(distance, len(word))
+    edits += sum(map(len, spare))
+    in_any_order = edits / max(1, sum(map(len, normal(true).split())))
+    return min(error_rate_without_spaces(read, true), in_any_order)
+
+
 def word_scores(read: str, true: str) -> tuple[float, float]:
     """Return recall and precision of the words, whatever their order and case."""
     got, want = Counter(normal(read).upper().split()), Counter(normal(true).upper().split())

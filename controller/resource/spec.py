@@ -31,6 +31,7 @@ from sidecar.profiles.payload import (
     Temperature,
     TopP,
     UserPrompt,
+    VerifyName,
     check_tag_names,
     seal,
 )
@@ -90,6 +91,7 @@ class ProfileSpec(_SpecModel):
     num_ctx: NumCtx | None = None
     keep_alive_seconds: Annotated[int, Field(ge=0, le=MAX_KEEP_ALIVE_S, strict=True)] = 0
     deadline_seconds: DeadlineSeconds | None = None
+    verify: VerifyName | None = None
     model: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     recipe: RecipeName | None = None
     retry: RetrySpec = RetrySpec()
@@ -155,6 +157,7 @@ def payload_of(name: str, generation: int, spec: ProfileSpec) -> Profile:
             ),
             keep_alive_seconds=spec.keep_alive_seconds,
             deadline_seconds=spec.deadline_seconds,
+            verify=spec.verify,
             retry=Retry(max_attempts=spec.retry.max_attempts, temperature_step=spec.retry.temperature_step),
             system_prompt=prompt.system_prompt,
             user_prompt=prompt.user_prompt,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -18,17 +19,33 @@ from sidecar.ocr.job import DocumentResult, Wanted
 from sidecar.ocr.page_reading import PageResult, ocr_used
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.profiles.payload import Profile
+from sidecar.runtime.line_writer import LineWriter
 from sidecar.telemetry import Metrics
 from sidecar.wire import common, ocr
+from sidecar.wire.receipts.audit import audit_lines
+from sidecar.wire.receipts.receipt import page_receipt_body, receipt_body
+from sidecar.wire.receipts.sureness import disagreement_bodies, quality_body, verification_body
+
+NOTHING_MORE = Wanted()
 
 
 class Answer:
     """One document's answer; created when its body has arrived, so that it can measure how long reading took."""
 
-    def __init__(self, request_id: str, ignored_fields: list[str], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        ignored_fields: list[str],
+        metrics: Metrics,
+        wanted: Wanted = NOTHING_MORE,
+        audit: LineWriter | None = None,
+    ) -> None:
         self.request_id = request_id
         self.metrics = metrics
         self.ignored_fields = ignored_fields
+        self.wanted = wanted
+        self._audit = audit
+        self._read_at = datetime.now(UTC)
         self._started = time.monotonic()
 
     async def document(self, facts: DocumentFacts) -> None:
@@ -57,7 +74,7 @@ class Answer:
         yield common.render(ocr.SummaryBody(**self._summary(result)))[:-1] + b',"pages":['
         for at, page in enumerate(result.pages):
             fields = evidence.fields_of(page, written[at] if written else None)
-            yield (b"," if at else b"") + _with_fields(ocr.PageBody(**_page_fields(page)), fields)
+            yield (b"," if at else b"") + _with_fields(self.page_body(page), fields)
         yield b"]}"
 
     def done(self, result: DocumentResult) -> ocr.DoneEvent:
@@ -65,10 +82,21 @@ class Answer:
         return ocr.DoneEvent(**self._summary(result))
 
     def count(self, result: DocumentResult) -> None:
-        """Count a document that was read."""
+        """Count a document that was read, and have each page's line written into the audit file."""
         self.metrics.documents.labels(result.engine_used).inc()
         for warning in self.warnings(result):
             self.metrics.warnings.labels(warning).inc()
+        if self._audit:
+            self._audit.put(list(audit_lines(result, self.request_id, self._read_at)))
+
+    def page_body(self, page: PageResult) -> ocr.PageBody:
+        """Render a page."""
+        return ocr.PageBody(**self.page_fields(page))
+
+    def page_fields(self, page: PageResult) -> dict[str, Any]:
+        """Render a page's fields: what was not asked for is left out."""
+        more = {"receipt": page_receipt_body(page.receipt)} if self.wanted.receipt else {}
+        return _page_fields(page) | more
 
     def warnings(self, result: DocumentResult) -> list[WarningCode]:
         """Return the document's warnings, and that fields were ignored."""
@@ -93,6 +121,7 @@ class Answer:
             "residency": _residency_body(result.residency),
             "warnings": self.warnings(result),
             "ignored_fields": self.ignored_fields,
+            "receipt": receipt_body(result.facts, self._read_at) if self.wanted.receipt else None,
         }
 
 
@@ -125,7 +154,7 @@ class StreamedAnswer:
         pages = PackedPages([result.structured] if result.structured else [])
         written = await self._writer.write(pages, self._wanted)
         fields = evidence.fields_of(result, written[0] if written else None)
-        await self._write_line(_with_fields(ocr.PageEvent(**_page_fields(result)), fields))
+        await self._write_line(_with_fields(ocr.PageEvent(**self._answer.page_fields(result)), fields))
 
     async def done(self, result: DocumentResult) -> None:
         """Write the last line of a document that was read."""
@@ -210,6 +239,9 @@ def _page_fields(page: PageResult) -> dict[str, Any]:
         "text_layer": ocr.TextLayerBody(repaired=list(page.repaired)) if page.repaired else None,
         "corrections": [ocr.CorrectionBody(read=one.read, corrected=one.corrected) for one in page.corrections],
         "numerals_doubtful": page.numerals_doubtful,
+        "quality": quality_body(page.quality),
+        "verification": verification_body(page.verification),
+        "disagreements": disagreement_bodies(page.verification),
         "second_opinion": page.second_opinion,
         "error": page.error.code if page.error else None,
     }

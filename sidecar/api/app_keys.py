@@ -24,6 +24,7 @@ from sidecar.retrieval.retriever import Retriever, Threads
 from sidecar.runtime.admission import Admission, Quota
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.drain import Drain
+from sidecar.runtime.line_writer import LineWriter
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.settings import Settings
@@ -55,6 +56,8 @@ CALL_GATE = web.AppKey("CALL_GATE", CallGate)
 """Only where a model server is configured."""
 STATE_FOLDER = web.AppKey("STATE_FOLDER", StateFolder)
 """Only where OCR_STATE_DIR is set."""
+AUDIT = web.AppKey("AUDIT", LineWriter)
+"""Only where OCR_AUDIT_FILE is set."""
 EMBEDDER = web.AppKey("EMBEDDER", Retriever[str, Embedding])
 RERANKER = web.AppKey("RERANKER", Retriever[tuple[str, str], float])
 EMBEDDERS: web.AppKey[dict[str, Retriever[str, Embedding]]] = web.AppKey("EMBEDDERS", dict)

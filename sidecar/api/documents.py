@@ -13,7 +13,6 @@ from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
-from sidecar.ocr.job import Wanted
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import Output
 from sidecar.wire import ocr, outputs
@@ -61,7 +60,7 @@ async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
         if one.job.wanted.layout and written is None and WarningCode.BLOCKS_MISSING not in result.warnings:
             result = replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
         parts, stall_s = one.answer.whole(result, written), request.app[SETTINGS].receive_timeout_s
-        if one.job.wanted == Wanted():
+        if not (one.job.wanted.layout or one.job.wanted.image):
             return await deliver.deliver(request, b"".join(parts), JSON, stall_s)
         return await deliver.deliver_parts(request, parts, JSON, stall_s)
 

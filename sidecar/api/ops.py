@@ -5,11 +5,13 @@ import functools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 
 from sidecar import __version__
 from sidecar.api.app_keys import (
+    AUDIT,
     CALL_GATE,
     DESCRIBED,
     DRAIN,
@@ -19,19 +21,25 @@ from sidecar.api.app_keys import (
     PROFILE_STORE,
     PULSE,
     READER,
+    RECIPES,
     SETTINGS,
     STATE_FOLDER,
     WORKERS,
 )
 from sidecar.api.texts.choice import every_retriever
+from sidecar.documents.pdf import Pdf
+from sidecar.errors import UnknownProfileError
 from sidecar.ocr import health
+from sidecar.ocr.engine import ReadOrder
 from sidecar.profiles.payload import CANONICAL_MODEL
+from sidecar.profiles.precedence import instruct
 from sidecar.profiles.store import Profiles
 from sidecar.runtime.capability import Capability
 from sidecar.wire import common, status
 from sidecar.wire.common import JSON
 from sidecar.wire.dialects.described import Described
 from sidecar.wire.openapi import openapi_document
+from sidecar.wire.receipts.provenance import provenance_body
 
 
 def _readable(app: web.Application) -> Capability:
@@ -90,6 +98,19 @@ def _learned_needs(app: web.Application) -> list[status.LearnedNeedBody]:
     ]
 
 
+async def get_provenance(request: web.Request) -> web.Response:
+    """Tell how pages would be read now, for whoever wants to know which texts are out of date."""
+    app, settings = request.app, request.app[SETTINGS]
+    name = request.query.get("profile") or None
+    profile = app[PROFILE_STORE].current.get(name or settings.default_profile)
+    if name and profile is None:
+        raise UnknownProfileError(f"profile is {name[:80]!r}, no profile of that name is published")
+    instructions = instruct(profile, settings.ocr_model, recipes=app[RECIPES])
+    order = ReadOrder(Path(), settings.page_timeout_s, settings.languages, instructions)
+    body = provenance_body(profile, app[READER].engines.values(), order, Pdf.library)
+    return web.Response(body=common.render(body), content_type=JSON)
+
+
 async def get_openapi(request: web.Request) -> web.Response:
     """Describe the API port."""
     asks_for_keys = request.app[SETTINGS].auth_mode == "api-key"
@@ -122,6 +143,7 @@ async def get_readyz(request: web.Request) -> web.Response:
         "engines": {name: _render_capability(one) for name, one in facts.engines.items()},
         "sandbox": request.app[WORKERS].confined_by,
         "state": _state(request.app),
+        "audit": _audit(request.app),
         "lease": _lease(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
@@ -134,6 +156,18 @@ def _state(app: web.Application) -> dict[str, str | None]:
         return {"state": "off", "reason": None}
     failure = app[STATE_FOLDER].failure
     return {"state": "failed" if failure else "ready", "reason": failure}
+
+
+def _audit(app: web.Application) -> dict[str, object]:
+    """Tell whether the audit file is written, and how many lines are missing in it."""
+    if AUDIT not in app:
+        return {"state": "off", "reason": None, "lostLines": 0}
+    writer = app[AUDIT]
+    return {
+        "state": "failed" if writer.failure else "ready",
+        "reason": writer.failure,
+        "lostLines": writer.lost,
+    }
 
 
 def _lease(app: web.Application) -> dict[str, object]:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sidecar.api.answer import Answer
 from sidecar.api.app_keys import (
+    AUDIT,
     DRAIN,
     ENGINE_TRAITS,
     METRICS,
@@ -28,6 +29,7 @@ from sidecar.api.app_keys import (
 from sidecar.documents.page_selection import PageRequest, parse_pages
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import UnknownProfileError
+from sidecar.evidence.agreement import Verify
 from sidecar.ocr.engine import ReadOrder
 from sidecar.ocr.job import DocumentResult, ReadJob
 from sidecar.profiles.payload import Profile
@@ -78,7 +80,8 @@ async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
         async with app[DRAIN].arriving():
             order = await take(file)
         job = _job(request, order, file.path, profiles)
-        yield Arrived(job, Answer(request[REQUEST_ID], list(order.ignored), app[METRICS]), held, order.asked)
+        answer = Answer(request[REQUEST_ID], list(order.ignored), app[METRICS], job.wanted, app.get(AUDIT))
+        yield Arrived(job, answer, held, order.asked)
 
 
 async def read(request: web.Request, one: Arrived) -> DocumentResult:
@@ -115,7 +118,14 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
     instructions = instruct(
         _profile(asked.profile, profiles, settings),
         settings.ocr_model,
-        Overrides(asked.parameters, asked.system_prompt, asked.user_prompt, asked.tags, asked.deadline_seconds),
+        Overrides(
+            asked.parameters,
+            asked.system_prompt,
+            asked.user_prompt,
+            asked.tags,
+            asked.deadline_seconds,
+            Verify(asked.verify) if asked.verify else None,
+        ),
         app[RECIPES],
     )
     languages = asked.languages or settings.languages
@@ -127,6 +137,7 @@ def _job(request: web.Request, order: Order, path: Path, profiles: Profiles) -> 
         asked.active_profile,
         caller_of(request),
         wants_layout=asked.wanted.layout,
+        wants_receipt=asked.wanted.receipt or AUDIT in app,
     )
     deadline_s = instructions.deadline_s or settings.deadline_s
     ends_s = order.received_s + deadline_s if deadline_s else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar import __version__
+from sidecar.cli.formats import FORMATS
 
 if TYPE_CHECKING:
     from sidecar.settings import Settings
@@ -74,6 +75,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         "doctor": lambda: _doctor(environ),
         "retrieval": lambda: _check(options, environ),
         "fetch": lambda: _fetch(environ),
+        "stale": lambda: _stale(options, environ),
     }
     try:
         return commands[options.command]()
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_ocr(commands)
     _add_retrieval(commands)
     _add_mcp(commands)
+    _add_stale(commands)
     commands.add_parser(
         "doctor",
         help="tell what is installed and what is not",
@@ -142,10 +145,23 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ocr.add_argument(
         "--output", type=Path, metavar="DIR", help="write one file a document here; those that exist are skipped"
     )
-    ocr.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
+    written = ocr.add_mutually_exclusive_group()
+    written.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
+    written.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="write the document in this format, pdf is a searchable one (default: Markdown, page by page)",
+    )
     ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
     ocr.add_argument("--languages", help="languages by Tesseract's names, such as tha+eng")
+    ocr.add_argument(
+        "--verify", choices=("none", "numbers", "all"), help="hold each page against another engine's reading"
+    )
+    ocr.add_argument("--profile", help="the profile to read with, at --url")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
+    ocr.add_argument(
+        "--include", metavar="LIST", help="what the answer holds beside the text: words, blocks, image; needs --json"
+    )
     ocr.add_argument("--jobs", type=int, default=4, help="documents that are read at a time (default: 4)")
 
 
@@ -163,6 +179,34 @@ def _add_mcp(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     mcp.add_argument("--folder", type=Path, metavar="DIR", help="documents that may be read; without it, none may")
     mcp.add_argument("--http", metavar="HOST:PORT", help="serve over HTTP here, instead of standard input and output")
+
+
+def _add_stale(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stale = commands.add_parser(
+        "stale",
+        help="list results that were made in another way than a page would be read in now",
+        description="List which results of `ocr --json`, or kept streams, were made with another profile's revision, "
+        "model, prompt, recipe, engine or service than a page would be read with now. Exit status 1 if any is out of "
+        "date, 3 if none is and some cannot be judged.",
+    )
+    stale.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a folder of results, or a file of them")
+    stale.add_argument("--profile", help="the profile that they would be read with; without it, the default one")
+    how = stale.add_mutually_exclusive_group()
+    how.add_argument(
+        "--url",
+        default="http://127.0.0.1:8765",
+        help=f"the service that is asked (default: http://127.0.0.1:8765); its key comes from {KEY_NAME}",
+    )
+    how.add_argument("--told", type=Path, metavar="FILE", help="what GET /provenance answered, instead of asking")
+    stale.add_argument(
+        "--ignore", metavar="CAUSES", help="causes that do not count, with commas, such as service,engine"
+    )
+
+
+def _stale(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from sidecar.cli.stale import list_stale  # noqa: PLC0415 - as above
+
+    return list_stale(options, environ.get(KEY_NAME, ""))
 
 
 def _mcp(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -5,6 +5,9 @@ lacks has a default, so that client and service need not be of one version.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -116,6 +119,51 @@ class Image(Answer):
     base64: str = ""
 
 
+class PageReceipt(Answer):
+    """What a page's text was made from, and by what."""
+
+    model: str = ""
+    model_digest: str | None = None
+    recipe: str | None = None
+    prompt_sha256: str | None = None
+    picture_sha256: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+class Receipt(Answer):
+    """Of a document: the file that was read, the service that read it, and when."""
+
+    document_sha256: str = ""
+    document_bytes: int = 0
+    service: str = ""
+    read_at: datetime | None = None
+
+
+class Disagreement(Answer):
+    """What two readers of a page read differently; None: nothing is there."""
+
+    mine: str | None = None
+    other: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
+class Verification(Answer):
+    """What came of holding a page against another engine's reading of it."""
+
+    outcome: str = ""
+    engine: str | None = None
+    duration_ms: int = 0
+    reason: str | None = None
+
+
+class Quality(Answer):
+    """How sure a page's text is, 0 to 1; ``verdict`` is ``high``, ``medium`` or ``low``."""
+
+    score: float = 0
+    origin: str = ""
+    verdict: str = ""
+
+
 class Page(Answer):
     """One page, with its number from 1; a page without text because of an error has its code in ``error``."""
 
@@ -136,12 +184,60 @@ class Page(Answer):
     text_layer: TextLayer | None = None
     corrections: list[Correction] = []
     numerals_doubtful: bool = False
+    quality: Quality | None = None
+    verification: Verification | None = None
+    disagreements: list[Disagreement] = []
     second_opinion: str | None = None
     error: str | None = None
     width_pt: float | None = None
     height_pt: float | None = None
     blocks: list[Block] | None = None
     image: Image | None = None
+    receipt: PageReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDocument:
+    """A document in another format than JSON, and what the service's headers say of its reading."""
+
+    content: bytes = field(repr=False)
+    media_type: str = ""
+    warnings: tuple[str, ...] = ()
+    ignored_fields: tuple[str, ...] = ()
+    engine_used: str = ""
+    model_used: str | None = None
+    page_count: int = 0
+    """Pages that were read."""
+    document_page_count: int = 0
+    failed_pages: tuple[int, ...] = ()
+    unread_pages: tuple[int, ...] = ()
+    request_id: str = ""
+
+
+def written_document(content: bytes, headers: Mapping[str, str]) -> WrittenDocument:
+    """Read what the headers say; what an older service does not say is empty."""
+    read, _, count = headers.get("X-Ocr-Pages", "").partition("/")
+    return WrittenDocument(
+        content,
+        headers.get("Content-Type", "").partition(";")[0].strip(),
+        warnings=_listed(headers, "X-Ocr-Warnings"),
+        ignored_fields=_listed(headers, "X-Ignored-Fields"),
+        engine_used=headers.get("X-Ocr-Engine", ""),
+        model_used=headers.get("X-Ocr-Model"),
+        page_count=int(read) if read.isdigit() else 0,
+        document_page_count=int(count) if count.isdigit() else 0,
+        failed_pages=_numbers(headers, "X-Ocr-Failed-Pages"),
+        unread_pages=_numbers(headers, "X-Ocr-Unread-Pages"),
+        request_id=headers.get("X-Request-Id", ""),
+    )
+
+
+def _listed(headers: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in headers.get(name, "").split(",") if one.strip())
+
+
+def _numbers(headers: Mapping[str, str], name: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in _listed(headers, name) if one.isdigit())
 
 
 class ProfileUsed(Answer):
@@ -171,6 +267,7 @@ class Summary(Answer):
     residency: Residency | None = None
     warnings: list[str] = []
     ignored_fields: list[str] = []
+    receipt: Receipt | None = None
 
 
 class Document(Summary):
@@ -245,6 +342,25 @@ class Health(Answer):
     ocr_engine: str = ""
     version: str = ""
     reasons: list[str] = []
+
+
+class Reader(Answer):
+    """One that reads pages now, with what it would be told."""
+
+    engine: str = ""
+    model: str = ""
+    model_digest: str | None = None
+    recipe: str | None = None
+    prompt_sha256: str | None = None
+
+
+class Provenance(Answer):
+    """How a page would be read now: what its receipt would say."""
+
+    service: str
+    profile: str | None = None
+    revision: str | None = None
+    readers: list[Reader]
 
 
 class Model(Answer):

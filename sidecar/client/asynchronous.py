@@ -7,15 +7,27 @@ from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import BaseModel
 
 from sidecar.client import answers
-from sidecar.client.answers import Document, Embeddings, Event, Health, Models, NotOursError, Ranking, Summary
+from sidecar.client.answers import (
+    Document,
+    Embeddings,
+    Event,
+    Health,
+    Models,
+    NotOursError,
+    Provenance,
+    Ranking,
+    Summary,
+    WrittenDocument,
+)
 from sidecar.client.exchange import CONNECT_S, Exchange, Request
 from sidecar.client.failures import BadAnswerError
-from sidecar.client.fields import ReadFields, render_fields
+from sidecar.client.fields import JSON, ReadFields, render_fields, render_json_fields
 from sidecar.client.upload import Source, open_upload
 
 TIMEOUT_S = 3600.0
@@ -85,12 +97,30 @@ class AsyncClient:
             OSError: the file cannot be read.
             TypeError: a field that does not exist.
         """
-        form = render_fields(fields)
+        form = render_json_fields(fields)
         async with open_upload(document) as upload:
             with upload.failing():
                 return await self._ask(
                     Document, Request("POST", "/ocr-upload", lambda: upload.form(form)), self._deadline_s(timeout_s)
                 )
+
+    async def read_as(
+        self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> WrittenDocument:
+        """Read a document, and get it in another format than JSON: the one that ``output`` names.
+
+        Raises:
+            ServiceError, ClientError, OSError: as :meth:`read`.
+            TypeError: a field that does not exist, or no ``output``.
+        """
+        form = render_fields(fields)
+        if form.get("output", JSON) == JSON:
+            raise TypeError("read_as needs an output that is not json")
+        async with open_upload(document) as upload:
+            with upload.failing():
+                request = Request("POST", "/ocr-upload", lambda: upload.form(form))
+                content, headers = await self._exchange().file(request, self._deadline_s(timeout_s))
+        return answers.written_document(content, headers)
 
     def stream(
         self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
@@ -103,7 +133,7 @@ class AsyncClient:
             ServiceError: as :meth:`read`; after the first page, too.
             ClientError, OSError, TypeError: as :meth:`read`.
         """
-        return self._stream(document, render_fields(fields), timeout_s)
+        return self._stream(document, render_json_fields(fields), timeout_s)
 
     async def embed(
         self, texts: Sequence[str], *, model: str | None = None, truncate: bool = True, timeout_s: float | None = None
@@ -144,6 +174,15 @@ class AsyncClient:
         """
         request = Request("GET", "/health", accepted=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE))
         return await self._ask(Health, request, self._deadline_s(timeout_s))
+
+    async def provenance(self, profile: str | None = None, *, timeout_s: float | None = None) -> Provenance:
+        """Return how a page would be read now, with this profile or the default one.
+
+        Raises:
+            ClientError: any of its kinds.
+        """
+        path = f"/provenance?profile={quote(profile, safe='')}" if profile else "/provenance"
+        return await self._ask(Provenance, Request("GET", path), self._deadline_s(timeout_s))
 
     async def models(self, *, timeout_s: float | None = None) -> list[str]:
         """Return the names of the models of embed and rerank that there are.

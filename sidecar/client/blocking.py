@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from sidecar.client.answers import Document, Embeddings, Event, Health, Ranking
+from sidecar.client.answers import Document, Embeddings, Event, Health, Provenance, Ranking, WrittenDocument
 from sidecar.client.asynchronous import PATIENCE_S, TIMEOUT_S, AsyncClient
 from sidecar.client.fields import ReadFields
 from sidecar.client.loop_thread import LoopThread
@@ -49,6 +49,12 @@ class Client:
         """Read a document; see :meth:`AsyncClient.read`."""
         return self._loop.run(self._client.read(document, timeout_s=timeout_s, **fields))
 
+    def read_as(
+        self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> WrittenDocument:
+        """Read a document, and get it in another format than JSON; see :meth:`AsyncClient.read_as`."""
+        return self._loop.run(self._client.read_as(document, timeout_s=timeout_s, **fields))
+
     def stream(
         self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
     ) -> Generator[Event, None, None]:
@@ -79,6 +85,10 @@ class Client:
     def health(self, *, timeout_s: float | None = None) -> Health:
         """Return what the service says of itself; see :meth:`AsyncClient.health`."""
         return self._loop.run(self._client.health(timeout_s=timeout_s))
+
+    def provenance(self, profile: str | None = None, *, timeout_s: float | None = None) -> Provenance:
+        """Return how a page would be read now; see :meth:`AsyncClient.provenance`."""
+        return self._loop.run(self._client.provenance(profile, timeout_s=timeout_s))
 
     def models(self, *, timeout_s: float | None = None) -> list[str]:
         """Return the names of the models; see :meth:`AsyncClient.models`."""

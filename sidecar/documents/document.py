@@ -3,6 +3,8 @@
 Everything here runs in worker processes, on a file in the spool; nothing here knows HTTP or an engine.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +18,9 @@ from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture, ShownPage
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
+from sidecar.documents.places.units import user_units
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
+from sidecar.evidence.confidence import of_text
 from sidecar.evidence.packed import Packed
 
 PDF_HEADER_BYTES = 1024
@@ -41,10 +45,16 @@ class Inquiry:
     char_threshold: int
     wants_layout: bool = False
     """Whether the places of a text layer's words are wanted, too."""
+    wants_digest: bool = False
+    """Whether the file's SHA-256 is wanted, too."""
 
 
 class Document(Protocol):
     """An open document; pages count from 0."""
+
+    @property
+    def library(self) -> str:
+        """Name what opened it, with its version."""
 
     @property
     def page_count(self) -> int:
@@ -145,6 +155,8 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
                 _page_facts(document, one.index, limits, inquiry) if one.implausible_layer else one for one in pages
             ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
+        units = user_units(path, selection.indices) if kind == "pdf" and inquiry.wants_layout else {}
+        pages = [replace(one, unit=units[one.index]) if one.index in units else one for one in pages]
         return DocumentFacts(
             kind,
             document.page_count,
@@ -152,21 +164,32 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
             selection.limited,
             repaired=is_damaged or document.is_repaired,
             hides_form=document.hides_form,
+            size_bytes=path.stat().st_size,
+            sha256=_digest(path) if inquiry.wants_digest else None,
+            library=document.library,
         )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
     try:
-        layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer else None
+        layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer or inquiry.wants_layout else None
         says_something = layer is not None and bool(layer.text.strip())
-        if layer and says_something and reads_like_text(layer):
+        reads_well = layer is not None and says_something and reads_like_text(layer)
+        layout = Packed(layer.layout) if layer and reads_well and layer.layout else None
+        if layer and reads_well and inquiry.use_text_layer:
             notes = document.undrawn_notes(index)
-            layout = Packed(layer.layout) if layer.layout else None
-            return PageFacts(index, clean(layer.text), repaired=layer.repaired, notes=notes, layout=layout)
+            text = clean(layer.text)
+            return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes, layout=layout)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)
-        return PageFacts(index, blank=is_empty, implausible_layer=says_something, notes=notes)
+        is_implausible = says_something and inquiry.use_text_layer
+        return PageFacts(index, blank=is_empty, implausible_layer=is_implausible, notes=notes, layout=layout)
     except SidecarError as error:
         return PageFacts(index, error=error)
 
@@ -187,11 +210,16 @@ def shown(path: Path, index: int, limits: DocumentLimits) -> ShownPage:
         return document.shown(index)
 
 
-def picture(path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False) -> PagePicture:
+def picture(  # noqa: PLR0913, PLR0917 - a worker gets all it needs at once
+    path: Path, index: int, limits: DocumentLimits, longest_side: int, anchored: bool = False, digested: bool = False
+) -> PagePicture:
     """Draw one page in colour for a vision model, with at most this many pixels on its longest side.
 
     ``anchored``: also tell what the model's prompt has a place for, see :mod:`sidecar.documents.layers.anchors`.
+    ``digested``: also tell the SHA-256 of the PNG file.
     """
     with open_document(path, limits) as document:
         drawn = document.picture(index, longest_side)
+        if digested:
+            drawn = replace(drawn, sha256=hashlib.sha256(base64.b64decode(drawn.png_base64)).hexdigest())
         return replace(drawn, anchors=document.anchors(index)) if anchored else drawn

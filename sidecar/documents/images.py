@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
 
+import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sidecar.documents import raster
@@ -53,6 +54,8 @@ def preload() -> None:
 
 class Images:
     """An image file as a document. Only sizes are read until a page is rendered."""
+
+    library = f"pillow-{PIL.__version__}"
 
     def __init__(self, image: Image.Image, path: Path, max_page_pixels: int, cut: bytes | None = None) -> None:
         self._image = image

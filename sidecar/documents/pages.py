@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sidecar.documents.layers.thai_text import Repair
 from sidecar.errors import SidecarError
+from sidecar.evidence.confidence import Certainty
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 from sidecar.evidence.placement import UNPLACED, Placement
@@ -30,6 +31,8 @@ class PagePicture:
     anchors: str = field(default="", repr=False)
     """The page's size, and where its text stands; empty where nobody asked for it."""
     placement: Placement = UNPLACED
+    sha256: str | None = None
+    """Of the PNG file, in hex, where somebody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,14 @@ class PageFacts:
     error: SidecarError | None = None
     repaired: tuple[Repair, ...] = ()
     implausible_layer: bool = False
+    certainty: Certainty | None = None
+    """How far ``text`` looks like text."""
     notes: tuple[str, ...] = ()
     """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
+    unit: float = 1.0
+    """Points of a unit of the page's coordinates, where its layout was wanted; all places are in units until then."""
     layout: Packed[Layout] | None = None
-    """The words of ``text`` with their places, where they were wanted."""
+    """The words of the text layer with their places, where they were wanted; also where ``text`` is not used."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +83,8 @@ class DocumentFacts:
     """Whether the file is damaged, and was mended to be opened."""
     hides_form: bool = False
     """Whether it is a form whose content its pages do not show."""
+    size_bytes: int = 0
+    sha256: str | None = None
+    """Of the file, in hex, where somebody asked for it."""
+    library: str = ""
+    """What opened it, with its version: it reads the text layers."""

@@ -46,6 +46,8 @@ _ENCRYPTED = {
 class Pdf:
     """A PDF file. Pages are loaded when asked for and closed at once: memory follows the page, not the file."""
 
+    library = f"pypdfium2-{pdfium.PYPDFIUM_INFO.version}"
+
     def __init__(self, document: pdfium.PdfDocument, max_page_pixels: int, *, is_repaired: bool = False) -> None:
         self._document = document
         self.is_repaired = is_repaired

@@ -69,21 +69,25 @@ class ModelServers:
     """All servers of the model, as they stand in the settings. Deadlines in seconds.
 
     Each reads ``parallel_pages`` pages at a time and no more, however many are left to read for it.
+    ``wants_certainty``: they are asked for the probabilities of their tokens.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an operator sets of them
         self,
         clients: Mapping[str, ModelClient],
         connect_s: float,
         first_token_s: float,
         parallel_pages: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        wants_certainty: bool = False,
     ) -> None:
         self.all: Sequence[ModelServer] = [
             ModelServer(name, client, CircuitBreaker(clock)) for name, client in clients.items()
         ]
         self._connect_s, self._first_token_s = connect_s, first_token_s
         self.parallel_pages = parallel_pages
+        self._wants_certainty = wants_certainty
         self._freed = asyncio.Event()
         self._clock = clock
 
@@ -188,7 +192,9 @@ class ModelServers:
         """Make one call and report its outcome to the circuit breaker; a timeout counts only after enough time."""
         client = server.client
         page.sent, page.left_out = client.parameters(page.wanted), client.left_out(page.wanted)
-        request = client.request(PageCall(page.instructions, page.picture, page.sent, page.keep_alive_s))
+        request = client.request(
+            PageCall(page.instructions, page.picture, page.sent, page.keep_alive_s, self._wants_certainty)
+        )
         whole_s = max(LEAST_S, page.ends_s - self._clock())
         is_fair = whole_s >= page.fair_s
         is_probe = server.circuit.is_open

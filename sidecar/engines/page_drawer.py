@@ -25,5 +25,6 @@ class PageDrawer:
             self._limits,
             order.instructions.recipe.longest_side or self._longest_side,
             prompt.wants_anchors(order.instructions.user_prompt),
+            order.wants_receipt,
             deadline_s=order.page_timeout_s,
         )

@@ -131,6 +131,8 @@ class VisionEngine:
             left_out=(*_missed(order, question.left_out), *_ungoverned(order, residency)),
             residency=residency,
             first_token_s=stream.first_token_s,
+            picture_sha256=page.picture.sha256,
+            certainty=stream.certainty,
         )
 
     def _asked(self, order: ReadOrder, ends_s: float) -> Asked:

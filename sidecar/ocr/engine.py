@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sidecar.documents.pages import PagePicture
 from sidecar.errors import SidecarError
+from sidecar.evidence.confidence import Certainty
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 from sidecar.gpu.residency_policy import OcrResidencyDecision
@@ -43,6 +44,9 @@ class EngineTraits:
     """Whether it needs the GPU, which may be full: then residency is decided, and it is no fallback for others."""
     gives_opinions: bool = False
     """Whether it may read once more what another engine read doubtfully: it is a :class:`SecondReader`."""
+
+    may_check: bool = False
+    """Whether it may check what another engine read: it takes no GPU and no prompt, and costs little."""
 
     @property
     def follows_profiles(self) -> bool:
@@ -117,6 +121,10 @@ class PageText:
     """How long the work took, its wait for a worker not counted; None: as long as the call."""
     layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    certainty: Certainty | None = None
+    """How much of the text the engine is sure of, where it can tell."""
+    picture_sha256: str | None = None
+    """Of the picture that was read, where a receipt is wanted: the PNG file sent, or the grey pixels, row by row."""
 
 
 class TryFailedError(Exception):
@@ -172,6 +180,8 @@ class ReadOrder:
     """Whose document it is, where callers have keys: pages are read in turn between callers."""
     wants_layout: bool = False
     """Whether the words' places are wanted, too, from engines that can tell them."""
+    wants_receipt: bool = False
+    """Whether it must be told what each page was read from, and by what."""
 
 
 @dataclass(frozen=True, slots=True)

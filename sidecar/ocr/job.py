@@ -1,11 +1,12 @@
 """What the use case takes and gives: a document to read, its result, and who is told of progress. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import DocumentFacts
+from sidecar.evidence.confidence import QualityLimits
 from sidecar.evidence.page import Page
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import EngineFacts, ReadOrder, RequestedOptions
@@ -16,11 +17,15 @@ from sidecar.profiles.payload import Profile
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a caller wants to know beside the text: the words' places, the pages' blocks, pictures of the pages."""
+    """What a caller wants to know beside the text: the words' places, the pages' blocks, pictures of the pages.
+
+    ``receipt``: what each page was made from, and by what.
+    """
 
     words: bool = False
     blocks: bool = False
     image: bool = False
+    receipt: bool = False
 
     @property
     def layout(self) -> bool:
@@ -89,3 +94,5 @@ class ReadPolicy:
     open_timeout_s: float
     second_engine: str | None = None
     """Which engine reads once more what another one read doubtfully, where the caller chose none."""
+    quality: QualityLimits = field(default_factory=QualityLimits)
+    """Which pages are low, and which are high."""

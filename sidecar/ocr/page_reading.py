@@ -14,9 +14,11 @@ from sidecar.errors import (
     ModelMissingError,
     SidecarError,
 )
+from sidecar.evidence.confidence import Certainty, Quality
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 from sidecar.evidence.page import Page
+from sidecar.ocr.checks.comparison import Outcome, Verification
 from sidecar.ocr.engine import (
     FAST_PATH,
     MIXED,
@@ -27,7 +29,8 @@ from sidecar.ocr.engine import (
     PageVerdict,
     TryFailedError,
 )
-from sidecar.ocr.second_opinion import is_better, is_doubtful
+from sidecar.ocr.receipt import PageReceipt
+from sidecar.ocr.second_opinion import is_better, is_doubtful, visible
 from sidecar.ocr.warning_codes import WarningCode
 
 CAUSES: Mapping[str, WarningCode] = {
@@ -75,6 +78,23 @@ class PageResult:
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
     layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    unit: float = 1.0
+    """Points of a unit in which ``layout`` has its places."""
+    witness: Packed[Layout] | None = None
+    """The words of the page's text layer, where they were wanted and an engine read the page that tells no places."""
+    certainty: Certainty | None = None
+    """How much of the text its reader is sure of, where it can tell."""
+    quality: Quality | None = None
+    other_reading: tuple[str, PageText] | None = None
+    """Of a page that was read twice, the other engine and what it read."""
+    verification: Verification | None = None
+    """What came of holding the text against a second reading, where that is wanted."""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """What was sent for the try that gave the text."""
+    picture_sha256: str | None = None
+    """Of the picture that the text was read from, where a receipt is wanted."""
+    receipt: PageReceipt | None = None
+    """What the text was read from, and by what, where that is wanted."""
     structured: Packed[Page] | None = None
     """The page with the blocks that it alone tells, where each page is told by itself."""
     notes: tuple[str, ...] = ()
@@ -117,7 +137,7 @@ class PageReading:
     def add(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
         """Record what a try gave; the best text is kept, a good one ends the tries."""
         self.duration_s += took_s
-        self.attempts.append(_attempt(engine.name, read, took_s))
+        self.attempts.append(attempt_of(engine.name, read, took_s))
         self.error = self.error or read.error
         has_text = self._best is not None and bool(self._best[1].text)  # part of a page is more than "there is none"
         is_believed = engine.is_believed_empty and read.verdict is PageVerdict.EMPTY and not has_text
@@ -129,7 +149,7 @@ class PageReading:
     def add_second(self, engine: EngineTraits, read: PageText, took_s: float) -> None:
         """Record a second opinion on a doubtful page; :meth:`result` decides whose text is used."""
         self.duration_s += took_s
-        self.attempts.append(_attempt(engine.name, read, took_s))
+        self.attempts.append(attempt_of(engine.name, read, took_s))
         self._second = engine.name, read
 
     def fail_second(self, engine: EngineTraits, failed: TryFailedError, took_s: float) -> None:
@@ -153,6 +173,19 @@ class PageReading:
             )
         )
         self.error = self.error or failed.error
+
+    def _certainty(self, read: PageText, is_second: bool) -> Certainty | None:
+        """Return how sure the text is; a second reading tells nothing of words that it lost, but the first one does."""
+        if read.certainty is None or not is_second or self._best is None:
+            return read.certainty
+        sure = self._best[1].sure_text or ""
+        return read.certainty.lacking(max(0, visible(sure) - visible(read.text)))
+
+    def _other_than(self, engine: str) -> tuple[str, PageText] | None:
+        """Return what the other of two engines read."""
+        if self._second is None or self._second[1] is None or self._best is None:
+            return None
+        return self._best if engine == self._second[0] else (self._second[0], self._second[1])
 
     def result(self) -> PageResult:
         """Return the outcome of the page: the good text, or the best of what came, or the error."""
@@ -194,6 +227,10 @@ class PageReading:
             is_answer=self._settled,
             second_opinion=self._second[0] if self._second else None,
             layout=read.layout,
+            certainty=self._certainty(read, engine != first),
+            other_reading=self._other_than(engine),
+            parameters=read.parameters,
+            picture_sha256=read.picture_sha256,
         )
 
 
@@ -209,7 +246,8 @@ def _worth(read: PageText) -> tuple[bool, int]:
     return read.verdict is PageVerdict.TRUNCATED, len(read.text)
 
 
-def _attempt(engine: str, read: PageText, took_s: float) -> Attempt:
+def attempt_of(engine: str, read: PageText, took_s: float) -> Attempt:
+    """Return what the answer tells of a try that gave a text."""
     return Attempt(
         engine,
         round(took_s * 1000),
@@ -301,6 +339,11 @@ def page_warnings(pages: Sequence[PageResult], profiled: Collection[str]) -> Ite
         yield WarningCode.NUMERALS_DOUBTFUL
     if any(page.languages_unread for page in pages):
         yield WarningCode.LANGUAGES_UNREAD
+    checked = {page.verification.outcome for page in pages if page.verification}
+    if Outcome.DIFFERS in checked:
+        yield WarningCode.READERS_DISAGREE
+    if Outcome.UNVERIFIED in checked:
+        yield WarningCode.NOT_VERIFIED
     if any(page.structure_failed for page in pages):
         yield WarningCode.BLOCKS_MISSING
 

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
 from sidecar.errors import DeadlineError, PageUnreadableError, SidecarError
-from sidecar.ocr.engine import OcrEngine, PreparedPage, ReadOrder, SecondReader, TryFailedError
+from sidecar.ocr.engine import OcrEngine, PageText, PreparedPage, ReadOrder, SecondReader, TryFailedError
 from sidecar.ocr.page_reading import PageReading
 from sidecar.ocr.second_opinion import without_strays
 from sidecar.runtime.admission import Admission
@@ -32,7 +33,7 @@ async def try_engine(
         try:
             page = await _within(order.page_timeout_s, engine.prepare(order, index))
         except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
-            reading.fail(engine.traits, _failure(exc, index), time.monotonic() - started_s)
+            reading.fail(engine.traits, failure(exc, index), time.monotonic() - started_s)
             return
         async with engine.read_slots.take(order.document, order.caller):
             started_s = time.monotonic()
@@ -46,20 +47,40 @@ async def give_second_opinion(engine: SecondReader, order: ReadOrder, index: int
     first_text = without_strays(reading.first_reading) if reading.first_reading else ""
     if not engine.covers(order.languages, first_text):
         return
+    async with _slots(engine, order):
+        started_s = time.monotonic()
+        try:
+            read, took_s = await _read_once(engine, order, index, first_text)
+        except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
+            reading.fail_second(engine.traits, failure(exc, index), time.monotonic() - started_s)
+            return
+        reading.add_second(engine.traits, read, took_s)
+
+
+async def read_once(engine: OcrEngine, order: ReadOrder, index: int, first_text: str) -> tuple[PageText, float]:
+    """Have a page read that another engine read as ``first_text``; also tell the seconds it took.
+
+    Raises:
+        Exception: whatever ended the reading; see :func:`failure`.
+    """
+    async with _slots(engine, order):
+        return await _read_once(engine, order, index, first_text)
+
+
+@asynccontextmanager
+async def _slots(engine: OcrEngine, order: ReadOrder) -> AsyncIterator[None]:
     async with (
         engine.prepare_slots.take(order.document, order.caller),
         engine.read_slots.take(order.document, order.caller),
     ):
-        started_s = time.monotonic()
-        try:
-            page = await _within(order.page_timeout_s, engine.prepare(order, index))
-            page = replace(page, first_text=first_text)
-            read = await _within(order.page_timeout_s, engine.read(order, page, 1, order.page_timeout_s))
-        except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
-            reading.fail_second(engine.traits, _failure(exc, index), time.monotonic() - started_s)
-            return
-        took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
-        reading.add_second(engine.traits, read, took_s)
+        yield
+
+
+async def _read_once(engine: OcrEngine, order: ReadOrder, index: int, first_text: str) -> tuple[PageText, float]:
+    started_s = time.monotonic()
+    page = replace(await _within(order.page_timeout_s, engine.prepare(order, index)), first_text=first_text)
+    read = await _within(order.page_timeout_s, engine.read(order, page, 1, order.page_timeout_s))
+    return read, time.monotonic() - started_s if read.worked_s is None else read.worked_s
 
 
 async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, reading: PageReading) -> None:
@@ -74,7 +95,7 @@ async def _attempts(engine: OcrEngine, order: ReadOrder, page: PreparedPage, rea
             deadline_s = max(0.001, ends_s - started_s)
             read = await _within(deadline_s, engine.read(order, page, attempt, deadline_s))
         except Exception as exc:  # noqa: BLE001 - mapped, and logged if unexpected
-            reading.fail(engine.traits, _failure(exc, page.index), took_before_s + time.monotonic() - started_s)
+            reading.fail(engine.traits, failure(exc, page.index), took_before_s + time.monotonic() - started_s)
             return
         took_s = time.monotonic() - started_s if read.worked_s is None else read.worked_s
         reading.add(engine.traits, read, took_before_s + took_s)
@@ -96,7 +117,7 @@ async def _within(deadline_s: float, call: Awaitable[T]) -> T:
         raise DeadlineError(f"the page took longer than {deadline_s:g} s") from exc
 
 
-def _failure(exc: Exception, index: int) -> TryFailedError:
+def failure(exc: Exception, index: int) -> TryFailedError:
     """Turn whatever ended a try into one of our errors; a bug costs its page, not the others, and stays opaque."""
     match exc:
         case TryFailedError():

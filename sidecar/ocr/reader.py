@@ -21,20 +21,25 @@ from sidecar.errors import (
     SidecarError,
     UnreadableDocumentError,
 )
+from sidecar.evidence.agreement import Verify
 from sidecar.evidence.packed import PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr import page_reading, page_tries
+from sidecar.ocr.checks.check import Checker, to_check
+from sidecar.ocr.checks.verdict import judged
 from sidecar.ocr.document_warnings import document_warnings
 from sidecar.ocr.engine import (
     AUTO,
     FAST_PATH,
     EngineFacts,
+    EngineModel,
     EngineTraits,
     OcrEngine,
     SecondReader,
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
+from sidecar.ocr.receipt import PageReceipt, receipt_of
 from sidecar.ocr.structuring import structure, to_structure
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
@@ -78,6 +83,7 @@ class DocumentReader:
         self.limits = limits
         self.policy = policy
         self.admission = admission
+        self._checker = Checker(engines.values(), workers, admission)
         self.opening = FairSlots(workers.limits.count)
         """Documents are opened in turn between callers: whoever sends a hundred does not fill the workers' queue."""
 
@@ -107,7 +113,7 @@ class DocumentReader:
         facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
-        with self.admission.admit(to_read, job.order.caller):
+        with self.admission.admit(to_read + _checks(job, facts), job.order.caller):
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
@@ -119,7 +125,8 @@ class DocumentReader:
                     if task.cancelled():
                         unread.append(page.index + 1)
                     else:
-                        page_result = await self._shown(job, await task, is_limited=len(pages) >= MOST_IMAGES)
+                        page_result = self._with_receipt(job, facts, await task)
+                        page_result = await self._shown(job, page_result, is_limited=len(pages) >= MOST_IMAGES)
                         pages.append(await self._told(job, page_result, progress))
             page_reading.raise_if_none_worked(pages, is_complete=not unread)
             result = self._result(job, facts, tuple(pages), tuple(unread))
@@ -127,17 +134,17 @@ class DocumentReader:
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         try:
-            if job.engine == AUTO:
+            if job.engine == AUTO or job.order.wants_layout:
                 with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
-                    return await self._open(job, use_text_layer=True)
-            return await self._open(job, use_text_layer=False)
+                    return await self._open(job, use_text_layer=job.engine == AUTO, wants_layout=job.order.wants_layout)
+            return await self._open(job, use_text_layer=False, wants_layout=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
                 "the document cannot be opened: it crashes the process that opens it"
             ) from exc
 
-    async def _open(self, job: ReadJob, *, use_text_layer: bool) -> DocumentFacts:
-        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, job.order.wants_layout)
+    async def _open(self, job: ReadJob, *, use_text_layer: bool, wants_layout: bool) -> DocumentFacts:
+        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, wants_layout, job.order.wants_receipt)
         async with self.opening.take(job.order.document, job.order.caller):
             return await self._workers.run(
                 document.inspect, job.order.document, self.limits, inquiry, deadline_s=self.policy.open_timeout_s
@@ -171,8 +178,23 @@ class DocumentReader:
             return None
         return cast(SecondReader, second) if second.capability.ready else None
 
+    def _with_receipt(self, job: ReadJob, facts: DocumentFacts, page: PageResult) -> PageResult:
+        """Add what the page's text was made from, where that is wanted and anybody read it."""
+        if page.engine is None or not job.order.wants_receipt:
+            return page
+        engine = self.engines.get(page.engine)
+        sheet = receipt_of(engine, job.order, page.parameters, page.picture_sha256) if engine else None
+        return replace(page, receipt=sheet or PageReceipt(EngineModel(facts.library), {}))
+
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
-        return with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        read = with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        read = replace(read, unit=page.unit) if page.unit != 1 else read
+        if job.order.wants_layout and read.text and read.layout is None and read.engine != FAST_PATH:
+            read = replace(read, witness=page.layout)
+            read = read if page.layout else await self._checker.witness(read, job.order)
+        if to_check(read, job.order.instructions.verify):
+            read = await self._checker.check(read, job.order)
+        return judged(read, self.policy.quality)
 
     async def _page_itself(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         number = page.index + 1
@@ -180,7 +202,10 @@ class DocumentReader:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if engine_order is None or not _needs_engine(page):
             text = trim(page.text or "")
-            return PageResult(number, text, FAST_PATH, 0, blank=page.blank, repaired=page.repaired, layout=page.layout)
+            sure = page.certainty
+            return PageResult(
+                number, text, FAST_PATH, 0, blank=page.blank, repaired=page.repaired, layout=page.layout, certainty=sure
+            )
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
             await page_tries.try_engine(engine, job.order, page.index, reading, self.admission)
@@ -199,7 +224,7 @@ class DocumentReader:
         structured = await self._structure(job, [page]) if job.order.wants_layout else None
         await progress.page(replace(page, structured=structured.packed[0] if structured else None))
         failed = job.order.wants_layout and structured is None
-        return replace(page, layout=None, image=None, structure_failed=failed)
+        return replace(page, layout=None, witness=None, other_reading=None, image=None, structure_failed=failed)
 
     async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
         """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""
@@ -296,6 +321,13 @@ async def _is_done(task: "asyncio.Task[T]", ends_s: float | None) -> bool:
 
 def _lacks_images(job: ReadJob, pages: Sequence[PageResult]) -> bool:
     return job.wanted.image and not job.streams and len(pages) > MOST_IMAGES
+
+
+def _checks(job: ReadJob, facts: DocumentFacts) -> int:
+    """Count the readings that checks may take, beside those of the pages themselves."""
+    if job.order.instructions.verify is Verify.NONE and not job.order.wants_layout:
+        return 0
+    return sum(not page.blank and page.error is None for page in facts.pages)
 
 
 def _needs_engine(page: PageFacts) -> bool:

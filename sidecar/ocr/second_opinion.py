@@ -57,7 +57,7 @@ def is_better(second: PageText, first: PageText) -> bool:
         return False
     if not first.text or _is_garbled(first.text):
         return True
-    whole = _visible(second.text) >= LEAST_SHARE * _visible(first.text)
+    whole = visible(second.text) >= LEAST_SHARE * visible(first.text)
     return whole and (second.confidence or 0) >= (first.confidence or 0)
 
 
@@ -65,5 +65,6 @@ def _is_garbled(text: str) -> bool:
     return latin_text.is_implausible(text) or (text.isascii() and latin_text.is_noise(text))
 
 
-def _visible(text: str) -> int:
+def visible(text: str) -> int:
+    """Count the characters of a text that are no white space."""
     return sum(map(len, text.split()))

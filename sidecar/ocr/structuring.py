@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sidecar.evidence.layout import Layout, Source
+from sidecar.evidence.markup.blocks import placed_blocks
 from sidecar.evidence.packed import Packed, PackedPages
+from sidecar.evidence.page import Page
+from sidecar.evidence.scaling import scaled
 from sidecar.evidence.structure.document import ReadPage, structured
 from sidecar.evidence.unplaced import unplaced
 from sidecar.ocr.engine import FAST_PATH
@@ -23,12 +26,25 @@ class PageToStructure:
     languages: str
     source: Source
     notes: tuple[str, ...] = ()
+    witness: Packed[Layout] | None = None
+    """Another reading, of a page whose own reader tells no places."""
+    unit: float = 1.0
+    """Points of a unit of both layouts."""
 
 
 def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStructure]:
     """Return what structure is told from."""
     return [
-        PageToStructure(page.page, page.layout, page.text, languages, source_of(page.engine), page.notes)
+        PageToStructure(
+            page.page,
+            page.layout,
+            page.text,
+            languages,
+            source_of(page.engine),
+            page.notes,
+            page.witness or (page.other_reading[1].layout if page.other_reading else None),
+            page.unit,
+        )
         for page in pages
     ]
 
@@ -36,14 +52,24 @@ def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStru
 def structure(pages: Sequence[PageToStructure]) -> PackedPages:
     """Tell the structure of a whole document; as many pages come back."""
     read = [ReadPage(page.number, _layout(page), page.text, page.languages) for page in pages]
-    return PackedPages(map(Packed, structured(read)))
+    return PackedPages(
+        Packed(_as_marked(page, told) if told.layout is None and told.source is Source.MODEL else page)
+        for page, told in zip(structured(read), pages, strict=True)
+    )
+
+
+def _as_marked(page: Page, told: PageToStructure) -> Page:
+    """Return a page that a model read with the blocks that it marked, where another reader saw their words."""
+    witness = scaled(told.witness.open(), told.unit) if told.witness else None
+    return replace(page, blocks=placed_blocks(told.text, witness))
 
 
 def _layout(page: PageToStructure) -> Layout:
     """Return what was found on a page; its text without places, where its reader tells none."""
     if page.layout is None:
-        return Layout(0, 0, unplaced(page.text, page.source))
-    layout = page.layout.open()
+        lines = unplaced(page.text, page.source)
+        return replace(scaled(page.witness.open(), page.unit), lines=lines) if page.witness else Layout(0, 0, lines)
+    layout = scaled(page.layout.open(), page.unit)
     notes = unplaced("\n".join(page.notes), Source.TEXT_LAYER)
     return replace(layout, lines=(*layout.lines, *notes)) if notes else layout
 

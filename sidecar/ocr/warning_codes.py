@@ -27,6 +27,8 @@ class WarningCode(StrEnum):
     TEXT_LAYER_IMPLAUSIBLE = "text-layer-implausible"
     LANGUAGES_UNREAD = "languages-unread"
     NUMERALS_DOUBTFUL = "numerals-doubtful"
+    READERS_DISAGREE = "readers-disagree"
+    NOT_VERIFIED = "not-verified"
     BLOCKS_MISSING = "blocks-missing"
     IMAGES_LIMITED = "images-limited"
     SIGNATURE_INVALIDATED = "signature-invalidated"

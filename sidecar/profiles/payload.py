@@ -36,12 +36,16 @@ CANONICAL_MODEL: CanonicalModel = "np-dms-ocr"
 """The model of the profiles, as production names it; the engine that runs it has the same name."""
 
 
-LATER_FIELDS = ("deadlineSeconds", "format", "recipe", "userPrompt")
+LATER_FIELDS = ("deadlineSeconds", "format", "recipe", "userPrompt", "verify")
 """Fields added after the first release: a profile without them keeps its revision."""
 
 
 AnswerFormat = Literal["json"]
 """What a model can be held to. Models that were trained to answer ``{"natural_text": "…"}`` are best held to JSON."""
+
+
+VerifyName = Literal["none", "numbers", "all"]
+"""What of a page is held against another engine's reading of it: nothing, its numbers, or every word."""
 
 
 RecipeName = Literal[
@@ -187,6 +191,8 @@ class Profile(_Payload):
     """The text beside the page's picture."""
     format: AnswerFormat | None = None
     """The form that the model is held to; None: text as it likes."""
+    verify: VerifyName | None = None
+    """What of each page is held against a second reading; None: nothing."""
     dms_tags: dict[str, bool] | None = None
     """The tags' names; what a payload has as their values says nothing, and is not kept."""
     prompt: PromptSource | None = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sidecar.evidence.agreement import Verify
 from sidecar.profiles.payload import AnswerFormat, Profile, Retry, RuntimeParams
 from sidecar.profiles.recipe import GENERIC, NO_RECIPES, Recipe, RecipeBook
 
@@ -29,6 +30,8 @@ class Instructions:
     keep_alive_cap_s: int
     """Longest residency the profile allows, in seconds; 0: the residency policy alone decides."""
     profile: Profile | None
+    verify: Verify = Verify.NONE
+    """What of each page is held against a second reading."""
     recipe: Recipe = GENERIC
     asked: RuntimeParams = NOTHING_SET
     """Of ``params`` those that request and profile set, without the recipe's."""
@@ -43,6 +46,7 @@ class Overrides:
     user_prompt: str | None = None
     tags: tuple[str, ...] | None = None
     deadline_s: float | None = None
+    verify: Verify | None = None
 
 
 NO_OVERRIDES = Overrides()
@@ -69,6 +73,7 @@ def instruct(
         deadline_s=request.deadline_s or (profile.deadline_seconds if profile else None),
         keep_alive_cap_s=profile.keep_alive_seconds if profile else 0,
         profile=profile,
+        verify=request.verify or Verify((profile and profile.verify) or Verify.NONE),
         recipe=recipe,
         asked=params,
     )

@@ -1,5 +1,7 @@
 """The prompt of the model: system prompt, user prompt, fields to tag, and the anchors of the page's text. Pure."""
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 
@@ -52,6 +54,12 @@ def messages(instructions: Instructions, image_base64: str, anchors: str = "") -
 def texts(instructions: Instructions) -> list[str]:
     """List the texts of a page's messages, without what belongs to the page itself."""
     return [str(message["content"]) for message in messages(instructions, "")]
+
+
+def digest(instructions: Instructions) -> str:
+    """Return the SHA-256 of a page's messages, in hex, without what belongs to the page itself."""
+    said = [[str(one["role"]), str(one["content"])] for one in messages(instructions, "")]
+    return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
 
 
 def _user(text: str, image_base64: str) -> dict[str, object]:

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 
 from sidecar.api import documents, ops
 from sidecar.api.app_keys import (
+    AUDIT,
     CALL_GATE,
     CONNECTIONS,
     DESCRIBED,
@@ -54,15 +56,26 @@ from sidecar.profiles.store import ProfileStore
 from sidecar.runtime.admission import Quota
 from sidecar.runtime.background import beside
 from sidecar.runtime.blocking_pool import BlockingPool
+from sidecar.runtime.daemon_thread import DaemonThread
 from sidecar.runtime.drain import Drain
+from sidecar.runtime.line_file import LineFile
+from sidecar.runtime.line_writer import LineWriter
 from sidecar.runtime.pulse import Pulse
 from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
-from sidecar.service.ocr_wiring import add_reader, heap_life, profiles_life, spool_life, worker_limits, workers_life
+from sidecar.service.ocr_wiring import (
+    WORKERS_END_S,
+    add_reader,
+    heap_life,
+    profiles_life,
+    spool_life,
+    worker_limits,
+    workers_life,
+)
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
-from sidecar.settings import Settings
+from sidecar.settings import MIB, Settings
 from sidecar.telemetry import Metrics
 
 _post = partial(web.post, expect_handler=invite)
@@ -86,6 +99,7 @@ API_ROUTES = (
     _post("/bge/load", presence.load),
     _post("/bge/unload", presence.unload),
     web.get("/bge/status", presence.get_status),
+    web.get("/provenance", ops.get_provenance),
     web.get("/health", ops.get_health, expect_handler=invite),
     web.get("/openapi.json", ops.get_openapi),
 )
@@ -96,6 +110,9 @@ OPS_ROUTES = (
     web.get("/profiles", ops.get_profiles),
 )
 
+AUDIT_END_S = WORKERS_END_S
+"""How long the end waits for the audit file's last lines, in seconds: a disk that answers takes milliseconds. It runs
+beside the end of the workers, so that the service ends no later."""
 POOL_SIZES = {"uploads": 16, "profiles": 1, "keys": 1, "names": 4, "state": 2}
 """Threads for calls that may hang, by purpose: copies from the shared volume run in parallel, polls do not."""
 
@@ -127,6 +144,8 @@ def build_app(
     pools = app[POOLS] = {name: BlockingPool(name, size) for name, size in POOL_SIZES.items()}
     app[UPLOADS] = UploadFolder(settings.upload_base, settings.receive_timeout_s, pools["uploads"], open_file)
     app[PROFILE_STORE] = ProfileStore(settings.profile_dir, pool=pools["profiles"])
+    if settings.audit_file:
+        add_audit(app, settings.audit_file, settings)
     app.cleanup_ctx.extend([heap_life, pulse_life, spool_life, keys_life, workers_life, profiles_life])
     if settings.state_dir:
         app[STATE_FOLDER] = StateFolder(settings.state_dir, pools["state"])
@@ -173,6 +192,26 @@ async def keys_life(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+def add_audit(app: web.Application, path: Path, settings: Settings) -> None:
+    """Write the audit file. Its end is waited for last: it has the time that all others take."""
+    lines = LineFile(path, settings.audit_file_mb * MIB, settings.audit_files)
+    app[AUDIT] = LineWriter(lines.append)
+    app.on_shutdown.append(end_audit)
+    app.cleanup_ctx.append(audit_life)
+
+
+async def audit_life(app: web.Application) -> AsyncIterator[None]:
+    """Try the audit file before anything is written into it, and see what is left written at the end."""
+    app[AUDIT].start()
+    yield
+    await DaemonThread("audit-end").run(app[AUDIT].finish)
+
+
+async def end_audit(app: web.Application) -> None:
+    """Begin the end of the audit file: every document has been answered."""
+    app[AUDIT].end(AUDIT_END_S)
+
+
 async def state_life(app: web.Application) -> AsyncIterator[None]:
     """Try the state folder before anything needs it, and give its locks back at the end."""
     await app[STATE_FOLDER].open()
@@ -195,6 +234,8 @@ def build_ops_app(api: web.Application) -> web.Application:
     app[PROFILE_STORE] = api[PROFILE_STORE]
     if CALL_GATE in api:
         app[CALL_GATE] = api[CALL_GATE]
+    if AUDIT in api:
+        app[AUDIT] = api[AUDIT]
     if STATE_FOLDER in api:
         app[STATE_FOLDER] = api[STATE_FOLDER]
     app[EMBEDDERS], app[RERANKERS] = api[EMBEDDERS], api[RERANKERS]

@@ -57,7 +57,13 @@ def build_vision(
     ollama = next((one for one in clients.values() if isinstance(one, Ollama)), None)
     read_device = read_device or (Nvml(settings.gpu_index).read if settings.vram_source == "auto" else _no_device)
     monitor = VramMonitor(read_device, ollama.resident if ollama else _no_models, settings.gpu_total_mb)
-    servers = ModelServers(clients, settings.connect_s, settings.first_token_s, settings.parallel_pages)
+    servers = ModelServers(
+        clients,
+        settings.connect_s,
+        settings.first_token_s,
+        settings.parallel_pages,
+        wants_certainty=settings.model_logprobs == "on",
+    )
     for one in servers.all:
         one.watch = ModelWatch(one.client, lambda: _default_model(app), monitor.read, one.name)
     drawer = PageDrawer(app[WORKERS], limits, settings.image_longest_side)

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api.app_keys import (
+    AUDIT,
     CONNECTIONS,
     DRAIN,
     METRICS,
@@ -65,6 +66,10 @@ def watch_all(app: web.Application) -> None:
         "place",
         {name: partial(_stuck, pool) for name, pool in app[POOLS].items()},
     )
+    if AUDIT in app:
+        audit = app[AUDIT]
+        metrics.watch("ocr_audit_lines_waiting", "Lines on their way to the audit file.", lambda: audit.waiting)
+        metrics.watch("ocr_audit_lines_lost", "Lines that the audit file lacks.", lambda: audit.lost)
     watch_retrieval(app)
 
 

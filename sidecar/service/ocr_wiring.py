@@ -8,6 +8,7 @@ from aiohttp import web
 
 from sidecar.api.app_keys import ENGINE_TRAITS, PROFILE_STORE, READER, RECIPES, SPOOL, WORKERS
 from sidecar.documents.document import DocumentLimits
+from sidecar.evidence.confidence import QualityLimits
 from sidecar.ocr.job import ReadPolicy
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.recipe import RecipeBook
@@ -71,6 +72,7 @@ def read_policy(settings: Settings, engine: str) -> ReadPolicy:
         char_threshold=settings.char_threshold,
         open_timeout_s=settings.open_timeout_s,
         second_engine=settings.second,
+        quality=QualityLimits(settings.quality_low, settings.quality_high),
     )
 
 

@@ -31,6 +31,7 @@ from sidecar.profiles.payload import (
     RuntimeParams,
     Temperature,
     TopP,
+    VerifyName,
     check_system_prompt,
     check_tag_names,
     fold_user_prompt,
@@ -38,6 +39,8 @@ from sidecar.profiles.payload import (
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
+from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody
+from sidecar.wire.receipts.sureness import DisagreementBody, QualityBody, VerificationBody
 
 
 def _listed(value: object) -> object:
@@ -49,7 +52,7 @@ def _listed(value: object) -> object:
     raise ValueError(f"should be a list of {', '.join(INCLUDABLE)}")
 
 
-Includable = Literal["words", "blocks", "image"]
+Includable = Literal["words", "blocks", "image", "receipt"]
 INCLUDABLE = get_args(Includable)
 Included = Annotated[list[Includable], Field(max_length=16), BeforeValidator(_listed)]
 PageCount = Annotated[int, Field(ge=0), NO_BOOL]
@@ -80,8 +83,13 @@ class ReadRequest(Wire):
         None, description="How long the document may take; what was read by then is the answer."
     )
     active_profile: str | None = Field(None, max_length=253, description="The LLM profile in use, for residency.")
+    verify: VerifyName | None = Field(
+        None, description="What of each page is held against another engine's reading of it."
+    )
     include: Included | None = Field(
-        None, description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`."
+        None,
+        description="What the answer holds beside the text, as a list or with commas: `words`, `blocks`, `image`, "
+        "`receipt`.",
     )
 
     output: Output | None = Field(None, description="The format of the answer; without it `Accept` decides.")
@@ -262,6 +270,11 @@ EVIDENCE = {"width_pt", "height_pt", "blocks", "image"}
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _is_unset(value: object) -> bool:
+    """Return whether a field is left out: those that `include` asks for are, where nobody asked."""
+    return value is None
+
+
 class ResidencyBody(Wire):
     """How long the model may stay loaded, and why."""
 
@@ -374,6 +387,9 @@ class PageBody(Wire):
     text_layer: TextLayerBody | None = Field(None, description="Set where the page's text layer had to be mended.")
     corrections: list[CorrectionBody] = Field([], description="Thai numerals that were read once more and put right.")
     numerals_doubtful: bool = Field(False, description="Whether a Thai numeral of the text is a guess.")
+    quality: QualityBody | None = Field(None, description="How sure the text is; null where nothing is known.")
+    verification: VerificationBody | None = Field(None, description="Where `verify` was asked for.")
+    disagreements: list[DisagreementBody] = Field([], description="What another engine read differently.")
     second_opinion: str | None = Field(
         None, description="The engine that read a doubtful page once more; `engine` names whose text this is."
     )
@@ -382,6 +398,9 @@ class PageBody(Wire):
     height_pt: float | None = None
     blocks: list[BlockBody] | None = Field(None, description="Null where `include` has neither `words` nor `blocks`.")
     image: ImageBody | None = Field(None, description="Null where `include` has no `image`, or it cannot be drawn.")
+    receipt: PageReceiptBody | None = Field(
+        None, exclude_if=_is_unset, description="With `include=receipt`: what the text was made from."
+    )
 
 
 class ProfileBody(Wire):
@@ -411,6 +430,9 @@ class SummaryBody(Wire):
     residency: ResidencyBody | None
     warnings: list[str]
     ignored_fields: list[str] = Field([], description="Form fields that mean nothing here.")
+    receipt: ReceiptBody | None = Field(
+        None, exclude_if=_is_unset, description="With `include=receipt`: of the document, and the service."
+    )
 
 
 class DocumentBody(SummaryBody):

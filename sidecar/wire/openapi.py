@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from sidecar import __version__
 from sidecar.wire import cohere, common, ocr, openai, retrieval, status, tei, vllm
 from sidecar.wire.dialects.described import BINARY, Described
+from sidecar.wire.receipts import provenance
 
 REF = "#/components/schemas/{model}"
 ERROR_STATUSES = {
@@ -57,6 +58,7 @@ RETRIEVAL: dict[str, tuple[str, Models, Models]] = {
         (tei.PiecesBody, vllm.TokensBody),
     ),
 }
+PROFILE_NAME = {"name": "profile", "in": "query", "required": False, "schema": {"type": "string"}}
 LISTS: dict[str, tuple[str, type[BaseModel]]] = {
     "/info": ("Describe the embedder, as TEI does", tei.InfoBody),
     "/models": ("The same as /v1/models", openai.ModelsBody),
@@ -87,6 +89,7 @@ def openapi_document(dialects: Sequence[Described] = (), *, asks_for_keys: bool)
             **{path: {"post": _retrieving(path, *parts)} for path, parts in RETRIEVAL.items()},
             **{path: {"get": _listing(*parts)} for path, parts in LISTS.items()},
             **{path: {verb: _present(*of)} for path, verbs in PRESENCE.items() for verb, of in verbs.items()},
+            "/provenance": {"get": _provenance()},
             **_spoken(dialects),
             "/health": {"get": _plain("Tell whether documents can be read", status.HealthBody)},
             "/openapi.json": {
@@ -123,6 +126,7 @@ def _schemas(dialects: Sequence[Described]) -> dict[str, Any]:
             common.ErrorBody,
             common.ConventionErrorBody,
             common.ListedErrorBody,
+            provenance.ProvenanceBody,
             status.HealthBody,
             status.BgeStateBody,
             status.BgeStatusBody,
@@ -180,6 +184,12 @@ def _retrieving(path: str, summary: str, asked: Models, answers: Models) -> dict
 def _listing(summary: str, answer: type[BaseModel]) -> dict[str, Any]:
     responses = {"200": {"description": "ok", "content": _json(_ref(answer))}, "401": _error("401", "/v1/")}
     return {"summary": summary, "responses": responses}
+
+
+def _provenance() -> dict[str, Any]:
+    told = _listing("Tell how a page would be read now", provenance.ProvenanceBody)
+    told["responses"] = {**told["responses"], "401": _error("401"), "422": _error("422")}
+    return told | {"parameters": [PROFILE_NAME]}
 
 
 def _present(summary: str, answer: type[BaseModel], errors: tuple[str, ...]) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def test_every_way_a_stream_can_end_has_its_line():
 
 def test_every_metric_has_its_line_with_type_and_labels():
     environ = {"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}
-    environ |= {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere"}
+    environ |= {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere", "OCR_AUDIT_FILE": "/nowhere/audit"}
     metrics = build_app(parse_settings(environ))[METRICS]
     labels = {one._name: one._labelnames for one in metrics.registry._collector_to_names}
     expected = [

@@ -46,6 +46,7 @@ class Answer:
     per_token_s: Seconds | None = None  # before each further chunk; None: the fake's `per_token_s`
     trap: Trap | None = None
     after_chunks: Count | None = None  # chunks before the trap; None: half of them
+    logprob: float | None = None  # of each token, told to who asks for it; None: it is not told
     unit: str = ". "  # what REPEAT repeats
     huge_bytes: Count = 8 << 20
     wire_bytes: Count = 0  # write lines in pieces this long, which splits Thai letters; 0: whole

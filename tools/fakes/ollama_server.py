@@ -330,7 +330,9 @@ class FakeOllama(FakeServer):
         began_s = self._clock()
 
         def render(message: dict[str, str]) -> dict[str, Any]:
-            return self._head(asked) | {"message": message, "done": False}
+            told = asked.logprobs and answer.logprob is not None and message.get("content")
+            certainty = {"logprobs": [{"token": message["content"], "logprob": answer.logprob}]} if told else {}
+            return self._head(asked) | {"message": message, "done": False} | certainty
 
         def render_last(message: dict[str, str], reason: str, tokens: int) -> dict[str, Any]:
             now_s = self._clock()

@@ -189,6 +189,7 @@ class FakeOpenAI(FakeServer):
                 if answer.status >= 400:
                     raise RequestError(answer.status, _error(answer))
                 reply = EventReply(request, call, _nothing, _nothing, answer.wire_bytes, kind=self.kind)
+                reply.logprob = answer.logprob if call.body.get("logprobs") else None
                 pace = Pace(self.latency_s, self.per_token_s)
                 return await reply.play(plan_steps(answer, pace, call.body.get("max_tokens", -1)))
             finally:
@@ -238,6 +239,8 @@ class EventReply(Reply):
 
     kind: Kind = Kind.LLAMA_CPP
     response: web.StreamResponse | None = None
+    logprob: float | None = None
+    """Of each token, where it is told."""
 
     async def half(self) -> bytes:
         """The beginning of an HTTP chunk."""
@@ -272,6 +275,8 @@ class EventReply(Reply):
     def event(self, delta: dict[str, Any] | None, finish_reason: str | None = None) -> bytes:
         """An event of the stream; without a delta it is that of the usage."""
         choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
+        if delta and delta.get("content") and self.logprob is not None:
+            choices[0]["logprobs"] = {"content": [{"token": delta["content"], "logprob": self.logprob, "bytes": None}]}
         said = {
             "id": "chatcmpl-1",
             "object": "chat.completion.chunk",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sidecar.documents.document import DocumentLimits
 from sidecar.engines.rapidocr.installation import INSTALL, RapidModels
 from sidecar.engines.rapidocr.languages import THAI, covers, missing_languages, needs_thai, readable_languages
-from sidecar.engines.rapidocr.worker import read_page
+from sidecar.engines.rapidocr.worker import Way, read_page
 from sidecar.errors import EngineUnavailableError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
 from sidecar.ocr.languages import refuse_missing
@@ -17,7 +17,7 @@ from sidecar.runtime.workers.pool import WorkerPool
 class RapidEngine:
     """A :class:`sidecar.ocr.engine.SecondReader` that draws and reads each page in one worker task."""
 
-    traits = EngineTraits("rapidocr", takes_languages=True, gives_opinions=True)
+    traits = EngineTraits("rapidocr", takes_languages=True, gives_opinions=True, may_check=True)
 
     def __init__(self, workers: WorkerPool, limits: DocumentLimits, models: RapidModels | None) -> None:
         self._workers = workers
@@ -76,7 +76,12 @@ class RapidEngine:
         is_thai = needs_thai(order.languages, page.first_text, has_thai=self._has_thai)
         recogniser = models.recogniser(is_thai=is_thai)
         read, worked_s = await self._workers.run_timed(
-            read_page, order.document, page.index, self._limits, models.folder, recogniser, deadline_s=deadline_s
+            read_page,
+            order.document,
+            page.index,
+            self._limits,
+            Way(models.folder, recogniser, order.wants_layout, order.wants_receipt),
+            deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
         done_reason = "blank" if read.blank else "stop"

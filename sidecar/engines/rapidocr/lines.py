@@ -31,7 +31,10 @@ Corners = tuple[Point, Point, Point, Point]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text, how sure its reader is (0 to 1), and its box's edges, in pixels from the top left corner."""
+    """A line of text, how sure its reader is (0 to 1), and its box's edges, in pixels from the top left corner.
+
+    ``corners`` are those of its box before the page's slope was taken out.
+    """
 
     text: str
     score: float
@@ -39,6 +42,7 @@ class Line:
     top: float
     right: float
     bottom: float
+    corners: Corners = ((0, 0), (0, 0), (0, 0), (0, 0))
 
     @property
     def height(self) -> float:
@@ -71,15 +75,16 @@ def degrees_to_upright(found: Sequence[FoundLine], upside_down_share: float) -> 
     ``upside_down_share``: of the lines, how many were upside down, after those that run down or up the page had been
     turned by 90 degrees against the clock.
     """
-    tall = sum(_is_tall(line) for line in found) > len(found) / 2
+    tall = sum(is_tall(line.corners) for line in found) > len(found) / 2
     is_upside_down = upside_down_share > 0.5
     if tall:
         return 90 if is_upside_down else 270
     return 180 if is_upside_down else 0
 
 
-def _is_tall(line: FoundLine) -> bool:
-    xs, ys = zip(*line.corners, strict=True)
+def is_tall(corners: Corners) -> bool:
+    """Return whether a box holds a line that runs down or up the page."""
+    xs, ys = zip(*corners, strict=True)
     return max(ys) - min(ys) >= TALL * (max(xs) - min(xs))
 
 
@@ -91,23 +96,34 @@ def confidence(found: Sequence[FoundLine]) -> int:
 
 def arrange(found: Sequence[FoundLine], degrees: int = 0) -> str:
     """Return the page's text. ``degrees``: by how much the picture must be turned clockwise to be upright."""
+    return text_of(rows_of(found, degrees))
+
+
+def rows_of(found: Sequence[FoundLine], degrees: int = 0) -> list[list[list[Line]]]:
+    """Return the page's blocks in reading order, each with its rows of lines from left to right."""
     lines = [_upright(line, degrees) for line in found]
-    return "\n\n".join(_in_rows(block) for block in _blocks(_levelled(lines), 0))
+    return [[sorted(row, key=lambda line: line.left) for row in _rows(block)] for block in _blocks(_levelled(lines), 0)]
+
+
+def text_of(blocks: Sequence[Sequence[Sequence[Line]]]) -> str:
+    """Return the text of blocks."""
+    return "\n\n".join(_in_rows(block) for block in blocks)
 
 
 def _upright(line: FoundLine, degrees: int) -> FoundLine:
     """Turn the corners about the origin, so that the line is upright."""
-    if degrees == 0 and not _is_tall(line):
+    if degrees == 0 and not is_tall(line.corners):
         return line
-    one, two, three, four = (_turned(corner, degrees) for corner in line.corners)
-    if degrees == 180 and not _is_tall(line):
+    one, two, three, four = (turned(corner, degrees) for corner in line.corners)
+    if degrees == 180 and not is_tall(line.corners):
         return replace(line, corners=(three, four, one, two))
     xs, ys = zip(one, two, three, four, strict=True)  # which corner was found first says nothing here, nor does a slope
     left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
     return replace(line, corners=((left, top), (right, top), (right, bottom), (left, bottom)))
 
 
-def _turned(point: Point, degrees: int) -> Point:
+def turned(point: Point, degrees: int) -> Point:
+    """Turn a spot clockwise about the origin by 0, 90, 180 or 270 degrees."""
     x, y = point
     return {0: (x, y), 90: (-y, x), 180: (-x, -y), 270: (y, -x)}[degrees]
 
@@ -130,6 +146,7 @@ def _level(line: FoundLine, cosine: float, sine: float) -> Line:
         top=(top_left[1] + top_right[1]) / 2,
         right=max(top_right[0], bottom_right[0]),
         bottom=(bottom_left[1] + bottom_right[1]) / 2,
+        corners=line.corners,
     )
 
 
@@ -208,16 +225,15 @@ def _overlap_down(one: Line, other: Line) -> float:
     return min(one.bottom, other.bottom) - max(one.top, other.top) - 0.3 * min(one.height, other.height)
 
 
-def _in_rows(lines: Sequence[Line]) -> str:
-    rows = _rows(lines)
-    usual = statistics.median(line.height for line in lines)
+def _in_rows(rows: Sequence[Sequence[Line]]) -> str:
+    usual = statistics.median(line.height for row in rows for line in row)
     text = ""
     bottom = 0.0
     for row in rows:
         top = statistics.mean(line.top for line in row)
         if text:
             text += "\n\n" if top - bottom > PARAGRAPH_GAP * usual else "\n"
-        text += " ".join(line.text.strip() for line in sorted(row, key=lambda line: line.left))
+        text += " ".join(line.text.strip() for line in row)
         bottom = statistics.mean(line.bottom for line in row)
     return text
 

@@ -2,7 +2,8 @@
 
 import base64
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ from sidecar.documents import document
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.layers.thai_text import compose_sara_am
 from sidecar.engines.rapidocr.installation import DETECTOR, TURNER
-from sidecar.engines.rapidocr.lines import Corners, FoundLine, arrange, confidence, degrees_to_upright
+from sidecar.engines.rapidocr.lines import Corners, FoundLine, Line, confidence, degrees_to_upright, rows_of, text_of
+from sidecar.engines.rapidocr.places import place_rows
 from sidecar.errors import EngineFailedError
+from sidecar.evidence.confidence import certainty
+from sidecar.evidence.layout import Layout
+from sidecar.evidence.packed import Packed
+from sidecar.evidence.placement import Placement
 from sidecar.ocr.engine import PageText
 from sidecar.ocr.text import trim
 
@@ -19,25 +25,53 @@ LONGEST_SIDE = 2000
 """In pixels, of the page as it is drawn: 171 dpi for A4. With 1600 the receipts of docs/quality.md read as well."""
 READERS_KEPT = 2
 """Models that a worker keeps loaded: the wheel's and the Thai one."""
+SURE_SCORE = 0.95
+"""Score from which on a line is sure. Lines that are wrong have high scores, too: see docs/quality.md."""
 UPSIDE_DOWN = "180"
 UPSIDE_DOWN_SCORE = 0.9
 """From this score on, a line counts as upside down; the models' authors turn lines from the same score on."""
 
 
-def read_page(path: Path, index: int, limits: DocumentLimits, folder: Path, recogniser: Path) -> PageText:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a page is read: the folder of the wheel's models, and the recogniser.
+
+    Also whether the words' places are wanted, and the SHA-256 of the picture.
+    """
+
+    folder: Path
+    recogniser: Path
+    wants_layout: bool = False
+    digested: bool = False
+
+
+def read_page(path: Path, index: int, limits: DocumentLimits, way: Way) -> PageText:
     """Draw one page, in colour as the models were trained, and read it, whichever way up it lies."""
-    picture = document.picture(path, index, limits, LONGEST_SIDE)
+    picture = document.picture(path, index, limits, LONGEST_SIDE, digested=way.digested)
     if picture.blank:
-        return PageText("", blank=True)
+        return PageText("", blank=True, layout=_layout([], 0, picture.placement) if way.wants_layout else None)
     try:
-        found, upside_down = open_reader(folder, recogniser).read(base64.b64decode(picture.png_base64))
+        found, upside_down = open_reader(way.folder, way.recogniser).read(base64.b64decode(picture.png_base64))
     except MemoryError:
         raise
     except Exception as exc:  # its libraries have no errors in common
         raise EngineFailedError("RapidOCR failed on this page") from exc
     degrees = degrees_to_upright(found, upside_down)
-    text = compose_sara_am(trim(arrange(found, degrees)))
-    return PageText(text, confidence=confidence(found) if found else None, rotation=degrees)
+    blocks = rows_of(found, degrees)
+    text = compose_sara_am(trim(text_of(blocks)))
+    return PageText(
+        text,
+        certainty=certainty([(line.text, line.score) for line in found], text, SURE_SCORE),
+        confidence=confidence(found) if found else None,
+        rotation=degrees,
+        layout=_layout(blocks, degrees, picture.placement) if way.wants_layout else None,
+        picture_sha256=picture.sha256,
+    )
+
+
+def _layout(blocks: Sequence[Sequence[Sequence[Line]]], degrees: int, placement: Placement) -> Packed[Layout]:
+    lines = place_rows([row for block in blocks for row in block], degrees, placement)
+    return Packed(Layout(placement.width, placement.height, lines, degrees))
 
 
 @functools.lru_cache(maxsize=READERS_KEPT)

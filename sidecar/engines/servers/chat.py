@@ -8,6 +8,7 @@ from typing import Protocol
 from sidecar.documents.pages import PagePicture
 from sidecar.engines.answers import model_answer
 from sidecar.errors import SidecarError
+from sidecar.evidence.confidence import Certainty, certainty_of_tokens
 from sidecar.profiles.payload import MAX_TEMPERATURE, RuntimeParams
 from sidecar.profiles.precedence import Instructions
 
@@ -32,6 +33,8 @@ class PageCall:
     picture: PagePicture
     sent: Mapping[str, object]
     keep_alive_s: int | None
+    wants_certainty: bool = False
+    """Whether the probabilities of the tokens are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Piece:
     done_reason: str | None = None
     error: str | None = None
     is_end: bool = False
+    sure_of: tuple[tuple[str, float], ...] = ()
+    """The tokens of it, each with the logarithm of its probability, where the server tells them."""
 
     @property
     def is_token(self) -> bool:
@@ -63,6 +68,8 @@ class ChatStream:
     done_reason: str = model_answer.CUT
     first_token_s: float | None = None
     error: SidecarError | None = None
+    certainty: Certainty | None = None
+    """How much of the text the model was sure of, as far as the server tells it."""
 
     @property
     def content(self) -> str:
@@ -73,6 +80,9 @@ class ChatStream:
         """Take the next piece of text; what the model thinks is no part of the page."""
         if piece.text:
             self.parts.append(piece.text)
+        if piece.sure_of:
+            told = certainty_of_tokens(piece.sure_of)
+            self.certainty = self.certainty + told if self.certainty else told
         self.chars += len(piece.text) + len(piece.thinking)
         if piece.is_end and self.parts:  # a server that says so after a text was not interrupted
             self.done_reason = model_answer.STOP
@@ -121,6 +131,17 @@ class ModelClient(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[None]:
         """Hold the session during the block."""
+
+
+def sure_of(told: object) -> tuple[tuple[str, float], ...]:
+    """Return the tokens of an answer with their log-probabilities; what is none is left out."""
+    entries = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    pairs = [(one.get("token"), one.get("logprob")) for one in entries]
+    return tuple(
+        (token, float(logprob))
+        for token, logprob in pairs
+        if isinstance(token, str) and isinstance(logprob, int | float) and logprob <= 0
+    )
 
 
 def wanted_parameters(

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from sidecar.engines.answers import model_answer
-from sidecar.engines.servers.chat import Piece
+from sidecar.engines.servers.chat import Piece, sure_of
 from sidecar.errors import EngineFailedError
 from sidecar.gpu.vram import ResidentModel
 
@@ -29,7 +29,8 @@ def parse_line(line: bytes) -> Piece:
     message = said.get("message")
     message = message if isinstance(message, dict) else {}
     done_reason = str(said.get("done_reason") or model_answer.CUT) if said.get("done") is True else None
-    return Piece(text_of(message, "content"), text_of(message, "thinking"), done_reason)
+    told = sure_of(said.get("logprobs"))
+    return Piece(text_of(message, "content"), text_of(message, "thinking"), done_reason, sure_of=told)
 
 
 def error_of(body: bytes) -> str | None:

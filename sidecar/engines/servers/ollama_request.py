@@ -17,13 +17,18 @@ def options(wanted: Mapping[str, object]) -> dict[str, object]:
 def compose(call: PageCall) -> dict[str, object]:
     """Compose what Ollama is sent for one page; without ``format`` it answers in any form."""
     held_to = {"format": call.instructions.format} if call.instructions.format else {}
-    return held_to | {
-        "model": call.instructions.model,
-        "messages": prompt.messages(call.instructions, call.picture.png_base64, call.picture.anchors),
-        "stream": True,
-        "keep_alive": call.keep_alive_s,
-        "options": call.sent,
-        "think": False,
-        "truncate": False,
-        "shift": False,
-    }
+    certainty = {"logprobs": True} if call.wants_certainty else {}
+    return (
+        held_to
+        | certainty
+        | {
+            "model": call.instructions.model,
+            "messages": prompt.messages(call.instructions, call.picture.png_base64, call.picture.anchors),
+            "stream": True,
+            "keep_alive": call.keep_alive_s,
+            "options": call.sent,
+            "think": False,
+            "truncate": False,
+            "shift": False,
+        }
+    )

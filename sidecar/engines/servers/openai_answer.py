@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sidecar.engines.answers.model_answer import STOP
-from sidecar.engines.servers.chat import Piece
+from sidecar.engines.servers.chat import Piece, sure_of
 from sidecar.engines.servers.ollama_answer import text_of
 from sidecar.engines.servers.openai_request import ServerKind
 
@@ -58,7 +58,9 @@ def _parse_event(said: object) -> Piece | None:
     delta = choices[0].get("delta")
     delta = delta if isinstance(delta, dict) else {}
     thinking = text_of(delta, "reasoning_content") or text_of(delta, "reasoning")
-    return Piece(text_of(delta, "content"), thinking, _done_reason(choices[0]))
+    logprobs = choices[0].get("logprobs")
+    told = sure_of(logprobs.get("content")) if isinstance(logprobs, dict) else ()
+    return Piece(text_of(delta, "content"), thinking, _done_reason(choices[0]), sure_of=told)
 
 
 def _done_reason(choice: Mapping[str, Any]) -> str | None:

@@ -18,6 +18,8 @@ class ServerKind(StrEnum):
 PENALTY = {ServerKind.LLAMA_CPP: "repeat_penalty", ServerKind.VLLM: "repetition_penalty"}
 """The name of ``repeat_penalty``. Others have none: a field that they do not know passes in silence."""
 COMMON = ("temperature", "top_p", "max_tokens", "seed", "stop")
+CERTAINTY: Mapping[str, object] = {"logprobs": True, "top_logprobs": 1}
+"""Asks for the probability of each token; llama.cpp's server would tell those of twenty others besides."""
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 """A page needs no thoughts. Servers of other kinds may refuse what they do not know."""
 
@@ -42,7 +44,8 @@ def compose(call: PageCall, kind: ServerKind) -> dict[str, object]:
     unthinking = NO_THINKING if kind in PENALTY else {}
     asked = prompt.messages(call.instructions, call.picture.png_base64, call.picture.anchors)
     request: dict[str, object] = {"model": call.instructions.model, "messages": [_message(one) for one in asked]}
-    return request | {"stream": True} | held_to | unthinking | dict(call.sent)
+    certainty = dict(CERTAINTY) if call.wants_certainty else {}
+    return request | {"stream": True} | held_to | unthinking | certainty | dict(call.sent)
 
 
 def authorization(key: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ LOAD_RETRY_S = 5.0
 class TesseractEngine:
     """An :class:`sidecar.ocr.engine.OcrEngine` that draws and reads each page in one worker task."""
 
-    traits = EngineTraits("tesseract", takes_languages=True)
+    traits = EngineTraits("tesseract", takes_languages=True, may_check=True)
 
     def __init__(
         self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None, default_languages: str
@@ -102,7 +102,7 @@ class TesseractEngine:
             order.document,
             page.index,
             self._limits,
-            Way(order.languages, self._require().tessdata_dir, order.wants_layout),
+            Way(order.languages, self._require().tessdata_dir, order.wants_layout, order.wants_receipt),
             deadline_s=deadline_s,
         )
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY

@@ -1,6 +1,7 @@
 """Reads a page with Tesseract, in a worker process, which loads each language set's model once."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_
 from sidecar.engines.tesseract.places import boxes_of, find_lines
 from sidecar.engines.tesseract.words import Piece, Row
 from sidecar.errors import EngineFailedError
+from sidecar.evidence.confidence import certainty, joined_certainty
 from sidecar.evidence.edits import Edit
 from sidecar.evidence.layout import Box, Layout, Line
 from sidecar.evidence.packed import Packed
@@ -64,7 +66,9 @@ def read_page(path: Path, index: int, limits: DocumentLimits, way: "Way") -> Pag
     way = replace(way, languages=thai_first(way.languages))
     found = [_read_piece(piece, way) for piece in shown]
     read = joined([one.text for one in found])
-    return replace(read, layout=_layout(page, found, read.rotation)) if way.wants_layout else read
+    if way.wants_layout:
+        read = replace(read, layout=_layout(page, found, read.rotation))
+    return replace(read, picture_sha256=hashlib.sha256(page.pixels).hexdigest()) if way.wants_digest else read
 
 
 def _layout(page: PageImage, found: "Sequence[_Reading]", rotation: float) -> Packed[Layout]:
@@ -89,6 +93,7 @@ def joined(read: Sequence[PageText]) -> PageText:
         rotation=told[0].rotation if len({piece.rotation for piece in told}) == 1 else 0,
         corrections=tuple(correction for piece in told for correction in piece.corrections),
         numerals_doubtful=any(piece.numerals_doubtful for piece in told),
+        certainty=joined_certainty(piece.certainty for piece in told),
     )
 
 
@@ -101,13 +106,16 @@ def thai_first(languages: str) -> str:
 class Way:
     """How a picture is read: languages, the folder of their data, and how ink is distinguished from paper.
 
-    ``wants_layout``: the words' places are wanted, too. ``is_local``: ink is distinguished by a threshold for each spot
+    ``wants_layout``: the words' places are wanted, too; ``wants_digest``: the picture's SHA-256.
+
+    ``is_local``: ink is distinguished by a threshold for each spot
     (Sauvola's) instead of one for all; the picture's resolution is then estimated.
     """
 
     languages: str
     tessdata_dir: Path
     wants_layout: bool = False
+    wants_digest: bool = False
     is_local: bool = False
 
 
@@ -176,7 +184,8 @@ def _recognise(page: PageImage, way: Way) -> _Reading:
         lines = find_lines(page, text, _pieces(api, order), read.text, edits) if way.wants_layout else ()
         figures = boxes_of(page, blocks, BlockKind.PICTURE) if way.wants_layout else ()
         rules = tuple(page.placement.box(*one) for one in find_rules(page)) if way.wants_layout else ()
-        read = replace(read, text=compose_sara_am(trim(read.text)))
+        text = compose_sara_am(trim(read.text))
+        read = replace(read, text=text, certainty=certainty(_words(api), text))
         doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
         return _Reading(read, doubtful, _sureness(api), tuple(lines), figures, rules)
     except RuntimeError as exc:  # tesserocr raises nothing more specific

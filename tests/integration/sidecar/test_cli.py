@@ -51,6 +51,20 @@ async def test_a_document_is_printed_as_markdown(data):
     assert "LCBP3-RFA-2025-9613-0" in out
 
 
+async def test_words_come_with_json_alone(data):
+    status, out, _ = await run("ocr", "--json", "--include", "words", data / "digital.pdf", "--pages", "1-2")
+    answer = json.loads(out)
+    assert (status, answer["file"], answer["pageCount"]) == (0, "digital.pdf", 2)
+    for page in answer["pages"]:
+        words = [word for block in page["blocks"] for line in block["lines"] for word in line["words"]]
+        assert sorted(word["text"] for word in words) == sorted(page["text"].split())
+        assert all(word["box"] for word in words)
+
+    status, out, err = await run("ocr", "--include", "words", data / "digital.pdf")
+    assert (status, out) == (2, "")
+    assert "--include needs --json" in err
+
+
 async def test_a_scan_is_read_on_this_machine(data):
     status, out, _ = await run("ocr", "--embedded", data / "photo.png")
 
@@ -63,6 +77,27 @@ async def test_json_holds_the_whole_answer(data):
 
     answer = json.loads(out)
     assert (status, answer["file"], answer["engineUsed"], len(answer["pages"])) == (0, "digital.pdf", "fast-path", 4)
+
+
+@pytest.mark.parametrize(
+    ("output", "suffix", "begins"),
+    [("text", ".txt", b""), ("html", ".html", b"<!DOCTYPE html>"), ("pdf", ".searchable.pdf", b"%PDF-")],
+)
+async def test_documents_are_written_in_another_format(data, tmp_path, output, suffix, begins):
+    target = tmp_path / "out"
+    status, out, _ = await run("ocr", "--format", output, "--output", target, data / "digital.pdf")
+    assert (status, out, [one.name for one in target.iterdir()]) == (0, "", [f"digital.pdf{suffix}"])
+    assert (target / f"digital.pdf{suffix}").read_bytes().startswith(begins)
+
+
+async def test_a_document_in_another_format_is_printed_and_a_failure_told(data):
+    status, out, err = await run("ocr", "--format", "alto", data / "digital.pdf", data / "broken-garbage.pdf")
+    assert (status, out.count("<alto "), "document_unreadable" in err) == (1, 1, True)
+
+
+async def test_several_searchable_pdfs_need_a_folder(data):
+    status, _, err = await run("ocr", "--format", "pdf", data / "digital.pdf", data / "mixed.pdf")
+    assert (status, "several documents as pdf need --output DIR" in err) == (2, True)
 
 
 async def test_a_folder_is_read_past_its_bad_documents(folder, tmp_path):

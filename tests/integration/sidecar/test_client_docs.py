@@ -33,9 +33,9 @@ async def test_every_block_runs(retrieving, folder, capsys):
             assert [one.page_count for one in documents] == [4, 4]
             assert await names["first_page"]("scan.pdf") == documents[0].pages[0].text
     printed = capsys.readouterr().out
-    for said in ("fast-path", "4 pages", "page 4: ", "32 indices=", "422 document_encrypted", " ok\n"):
+    for said in ("fast-path", "paragraph ", "4 pages", "page 4: ", "32 indices=", "422 document_encrypted", " ok\n"):
         assert said in printed
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_every_exception_has_its_line():

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from sidecar.api.app_keys import WORKERS
 from sidecar.engines.rapidocr.engine import RapidEngine
@@ -48,6 +48,34 @@ async def test_it_reads_by_name_and_says_so(service):
     assert (page["confidence"] > 90, page["rotation"], page["secondOpinion"]) == (True, 0, None)
     assert [(one["engine"], one["verdict"]) for one in page["attempts"]] == [(RAPID, "good")]
     assert page["attempts"][0]["parameters"] == {"languages": "eng", "model": "PP-OCRv6_rec_small"}
+
+
+@pytest.mark.parametrize("angle", [0, 180])
+async def test_its_words_are_in_the_places_of_their_lines(service, angle):
+    _, body = await service.upload(as_png(picture().rotate(angle)), engine=RAPID, languages="eng", include="words")
+    (page,) = body["pages"]
+    lines = [line for block in page["blocks"] for line in block["lines"]]
+    assert [line["text"] for line in lines] == page["text"].splitlines() == [LINE] * 3
+    words = lines[0]["words"]
+    assert {word["source"] for word in words} == {RAPID}
+    scale, width, height = page["widthPt"] / 760, page["widthPt"], page["heightPt"]
+    font = ImageFont.load_default(32)
+    begin, end = 100, 100 + font.getlength(LINE)
+    left, top, right, bottom = (edge / scale for edge in lines[0]["box"])
+    if angle:
+        left, top, right, bottom = (
+            width / scale - right,
+            height / scale - bottom,
+            width / scale - left,
+            height / scale - top,
+        )
+    assert (left, right) == pytest.approx((begin, end), abs=16)
+    assert (top, bottom) == pytest.approx((128, 158), abs=16)
+    number = font.getlength("Invoice "), font.getlength("Invoice 4711")
+    found = words[1]["box"][0] / scale - 100, words[1]["box"][2] / scale - 100
+    if angle:
+        found = width / scale - found[1] - 200, width / scale - found[0] - 200
+    assert found == pytest.approx(number, abs=24)
 
 
 async def test_a_doubtful_page_is_read_once_more_and_both_readings_are_told(service):

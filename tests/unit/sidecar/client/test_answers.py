@@ -9,6 +9,7 @@ import pytest
 from sidecar.client import answers
 from sidecar.client.failures import BusyError, ServiceError, UnauthorizedError, parse_error
 from sidecar.wire import ocr, retrieval, status
+from sidecar.wire.receipts import provenance, receipt, sureness
 
 PAGE = {"event": "page", "page": 3, "text": "a"}
 
@@ -21,17 +22,24 @@ PAIRS = [
     (answers.Word, ocr.WordBody),
     (answers.Attempt, ocr.AttemptBody),
     (answers.Correction, ocr.CorrectionBody),
+    (answers.Disagreement, sureness.DisagreementBody),
     (answers.Document, ocr.DocumentBody),
     (answers.Embedding, retrieval.EmbeddingBody),
     (answers.Embeddings, retrieval.EmbedManyBody),
     (answers.Opened, ocr.DocumentEvent),
     (answers.Page, ocr.PageBody),
+    (answers.PageReceipt, receipt.PageReceiptBody),
     (answers.ProfileUsed, ocr.ProfileBody),
+    (answers.Provenance, provenance.ProvenanceBody),
+    (answers.Quality, sureness.QualityBody),
     (answers.Ranking, retrieval.RerankBody),
+    (answers.Reader, provenance.ReaderBody),
+    (answers.Receipt, receipt.ReceiptBody),
     (answers.Residency, ocr.ResidencyBody),
     (answers.SparseVector, retrieval.SparseBody),
     (answers.Summary, ocr.SummaryBody),
     (answers.TextLayer, ocr.TextLayerBody),
+    (answers.Verification, sureness.VerificationBody),
     (answers.Health, status.HealthBody),
 ]
 THEIRS = dict(PAIRS)

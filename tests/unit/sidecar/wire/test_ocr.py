@@ -355,7 +355,7 @@ def test_what_is_included_is_a_list_in_json():
 @pytest.mark.parametrize("ask", [in_form, in_body])
 def test_what_cannot_be_included_is_named_with_what_can(ask):
     assert refusal(InvalidValueError, ask, "include", "words,pictures") == (
-        "include.1 is 'pictures', accepted: 'words', 'blocks' or 'image'"
+        "include.1 is 'pictures', accepted: 'words', 'blocks', 'image' or 'receipt'"
     )
 
 

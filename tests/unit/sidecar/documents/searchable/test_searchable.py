@@ -339,6 +339,7 @@ def test_the_layer_comes_back_through_the_fast_path(tmp_path):
     assert page.repaired == ()
 
 
+@pytest.mark.matrix
 def test_three_thousand_pages(tmp_path):
     source = empty_pdf(3000)
     (tmp_path / "source").write_bytes(source)
