@@ -15,15 +15,17 @@ Rectangle = tuple[int, int, int, int]
 
 STEP_INCHES = 0.1
 """A pixel of the shrunken picture: longer than strokes of letters are."""
-INK = 180
+INK = 200
 """Darkest paper and lightest ink: rules are often grey, and thin ones get lighter when they are drawn."""
-DARK = 38
-"""Mean of a run of which 85 % is ink: the fullest row of a line of letters has less than two thirds."""
+DARK = 51
+"""Mean of a run of which 80 % is ink: the fullest row of a line of letters has less than two thirds."""
 MIN_STEPS, MIN_UPRIGHT_STEPS = 6, 3
 """Shortest level rule, 0.6 inches, and shortest upright one: two lines of text."""
 MAX_THICKNESS_INCHES = 0.05
 MAX_RULES = 2_000
 
+BESIDE, MAX_INK_BESIDE = 3, 0.25
+"""So many pixels beside a rule, at most this share of a row is ink."""
 SEED_STEPS = 3
 """So many steps of a rule at least are whole; elsewhere single steps may be torn."""
 _TORN = re.compile(b"\x01+(?:\x00\x01+)*")
@@ -65,9 +67,10 @@ def _runs(picture: Image.Image, step: int, least: int, thick: int) -> Iterator[R
                 same[0], same[2], same[3] = min(same[0], start), max(same[2], end), row + 1
             else:
                 open_runs.append([start, row, end, row + 1])
-        yield from (_whole(picture, one, step) for one in open_runs if one[3] < row and one[3] - one[1] <= thick)
+        closed = (one for one in open_runs if one[3] < row)
+        yield from (_whole(picture, one, step) for one in closed if _is_rule(picture, one, step, thick))
         open_runs = [one for one in open_runs if one[3] >= row]
-    yield from (_whole(picture, one, step) for one in open_runs if one[3] - one[1] <= thick)
+    yield from (_whole(picture, one, step) for one in open_runs if _is_rule(picture, one, step, thick))
 
 
 def _rows_with(marks: bytes, columns: int, least: int) -> Iterator[int]:
@@ -79,6 +82,15 @@ def _rows_with(marks: bytes, columns: int, least: int) -> Iterator[int]:
             yield row
             before = row
         at = marks.find(run, (row + 1) * columns if at % columns <= columns - least else at + 1)
+
+
+def _is_rule(picture: Image.Image, run: list[int], step: int, thick: int) -> bool:
+    """Return whether a run is thin and stands on paper: beside the fullest row of letters are their strokes."""
+    if run[3] - run[1] > thick:
+        return False
+    beside = (run[1] - BESIDE - 1, run[3] + BESIDE)
+    rows = [picture.crop((run[0] * step, y, run[2] * step, y + 1)).tobytes() for y in beside if 0 <= y < picture.height]
+    return all(row.count(b"\0") <= MAX_INK_BESIDE * len(row) for row in rows)
 
 
 def _whole(picture: Image.Image, run: list[int], step: int) -> Rectangle:

@@ -87,7 +87,7 @@ def _page(page: ReadPage, layout: Layout, sheet: Sheet, drafts: Sequence[Draft |
         for figure in layout.figures
         if figure.width * figure.height < FIGURE_SHARE * layout.width * layout.height
     ]
-    lost = tuple(line for line in layout.lines if line.words and not line.box)
+    lost = tuple(line for line in layout.lines if not line.box and line.words)
     unplaced = [Block(BlockKind.PARAGRAPH, None, lost)] if lost else []
     return Page(
         page.number,

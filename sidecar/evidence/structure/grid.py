@@ -16,6 +16,7 @@ from sidecar.evidence.structure.tables import Table
 
 NEAR = 3.0
 """Points: rules nearer than this touch one another, or are one."""
+BARS = "|_[]"
 TORN = 9.0
 """Points: rules on scans have gaps up to so wide."""
 THIN = 4.0
@@ -152,12 +153,24 @@ def _table(grid: _Grid, pieces: Sequence[Piece]) -> Table | None:
     for piece in inside:
         row = min(grid.rows - 1, _at(grid.ys, piece.middle - NEAR / 2))
         cuts = [grid.xs[column + 1] for column in range(grid.columns - 1) if (row, column) in grid.right]
-        for part in piece.parts(cuts):
+        for part in filter(None, map(_without_bars, piece.parts(cuts))):
             column = min(grid.columns - 1, _at(grid.xs, (part.left + part.right) / 2 - NEAR / 2))
             held.setdefault(owners[row, column][:2], []).append(part)
     if len(held) < 2 or _is_frame(held, inside):
         return None
     return _filled(grid, owners, held, inside)
+
+
+def _without_bars(part: Piece) -> Piece | None:
+    """Return a part without the bars at its ends that rules were read as; None if nothing else is left."""
+    words = part.text.split(" ")
+    bars = [word.strip(BARS) == "" for word in words]
+    if not bars[0] and not bars[-1]:
+        return part
+    if all(bars) or len(part.edges) != 2 * len(words):
+        return None if all(bars) else part
+    start, stop = bars.index(False), len(bars) - bars[::-1].index(False)
+    return part.part(start, stop)
 
 
 Span = tuple[int, int, int, int]
@@ -213,6 +226,7 @@ def _filled(
                 cells.append(Cell(row + added + number, span[1], lines, box, span[2], span[3], is_header=row == 0))
         added += len(bands) - 1 if bands else 0
     size = median(piece.size for piece in inside)
+    cells.sort(key=lambda cell: (cell.row, cell.column))
     return Table(tuple(cells), grid.xs[0], grid.ys[0], grid.xs[-1], grid.ys[-1], size, list(inside))
 
 

@@ -105,10 +105,11 @@ class Piece:
             while at < len(cuts) and middle > cuts[at]:
                 at += 1
             if (at > passed or is_end) and word > start:
-                yield self if word - start == len(self.edges) // 2 else self._part(start, word)
+                yield self if word - start == len(self.edges) // 2 else self.part(start, word)
                 start = word
 
-    def _part(self, start: int, stop: int) -> "Piece":
+    def part(self, start: int, stop: int) -> "Piece":
+        """Return a piece of these of its words alone, which count from 0."""
         edges = self.edges[2 * start : 2 * stop]
         line = self.line.part(start, stop)
         return Piece(line, edges[0], self.top, max(edges), self.bottom, self.size, edges)
@@ -116,7 +117,7 @@ class Piece:
 
 def pieces_of(layout: Layout) -> list[Piece]:
     """Return a layout's lines with their places, turned upright; empty lines and lines without a place are left out."""
-    pieces = [_piece(line, layout) for line in layout.lines if line.box and line.words]
+    pieces = [_piece(line, layout) for line in layout.lines if line.box and line.text]
     if pieces and _is_scan(layout):
         usual = usual_size(pieces)
         for piece in pieces:

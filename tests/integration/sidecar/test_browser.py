@@ -10,7 +10,7 @@ from tests.integration.sidecar.test_outputs import asked
 from tests.integration.sidecar.viewer.browser import CHROMIUM, opened
 from tests.unit.test_docs import ROOT
 
-PDFJS = ROOT / "build" / "pdfjs" / "node_modules" / "pdfjs-dist"
+PDFJS = ROOT / ".pdfjs" / "node_modules" / "pdfjs-dist"
 PAGE = Path(__file__).parent / "viewer" / "page.html"
 SCREENSHOT = ROOT / "docs" / "images" / "searchable-pdf.png"
 WORD = "ท่าเทียบเรือ"

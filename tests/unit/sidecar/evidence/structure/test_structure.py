@@ -133,6 +133,39 @@ def test_headings_of_several_columns_span_them():
     assert (spanning.column, spanning.column_span, spanning.is_header) == (1, 3, True)
 
 
+def grid_of(xs, ys):
+    level = [Box(xs[0], y, xs[-1], y + 0.5) for y in ys]
+    return [*level, *(Box(x, ys[0], x + 0.5, ys[-1]) for x in xs)]
+
+
+def test_rules_that_were_read_as_bars_are_no_part_of_their_cells():
+    rows = [line("| Count | Price", 98, 103, places={2: 195}), line("| 73 | 9.50", 98, 123, places={2: 195})]
+    rules = grid_of([100, 200, 300], [100, 120, 140])
+    assert markdown(structured([page(rows, rules=rules)])) == "| Count | Price |\n| --- | --- |\n| 73 | 9.50 |"
+
+
+def test_a_frame_around_running_text_is_no_table():
+    rows = [*(line(BODY[at % 3], 60, 200 + 12 * at) for at in range(20)), line("signed in May", 60, 455)]
+    frame = grid_of([50, 550], [190, 450, 470])
+    kinds = [kind for kind, _ in told(page(rows, rules=frame))[0]]
+    assert BlockKind.TABLE not in kinds
+
+
+def test_rows_between_two_level_rules_of_a_grid_are_rows():
+    rows = [line("Copper 1", 105, 103, places={1: 205}), *(line(f"Iron {at}", 105, 110 + 12 * at, places={1: 205})
+            for at in range(1, 4))]  # fmt: skip
+    (table,) = structured([page(rows, rules=grid_of([100, 200, 300], [100, 118, 160]))])[0].blocks
+    assert [cell.lines[0].text for cell in table.cells] == ["Copper", "1", "Iron", "1", "Iron", "2", "Iron", "3"]
+
+
+def test_a_slope_of_a_scan_turns_nothing():
+    rows = [line(f"{name} {at}1 {at}2", 60, 130 + 15 * at, places={1: 205, 2: 265})
+            for at, name in enumerate(("Copper", "Iron", "Zinc", "Tin"), 1)]  # fmt: skip
+    straight, sloping = (markdown(structured([page(rows, rotation=degrees)])) for degrees in (0, 0.7))
+    assert sloping == straight
+    assert straight.startswith("| Copper | 11 | 12 |")
+
+
 def scattered(count, dice):
     return [line("ab", dice.uniform(0, 580), dice.uniform(0, 820)) for _ in range(count)]
 
