@@ -60,7 +60,7 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
 
     A folder without a document counts as one that failed.
     """
-    if options.include and not options.json:
+    if options.include and _output(options) != JSON:
         raise SettingsError("--include needs --json: Markdown has no place for it")
     console = Console(stderr=True)
     output = _output(options)
@@ -151,7 +151,7 @@ def _fields(options: argparse.Namespace) -> ReadFields:
         pages=options.pages or None,
         profile=options.profile or None,
         verify=options.verify,
-        include=_included(options) if options.json else None,
+        include=_included(options) if _output(options) == JSON else None,
     )
     if output := _output(options):
         fields["output"] = output

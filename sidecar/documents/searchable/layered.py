@@ -1,7 +1,7 @@
 """A PDF with layers of text on some of its pages. Runs in worker processes only, which alone load pikepdf."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import pikepdf
@@ -16,8 +16,8 @@ from sidecar.evidence.page import Page
 BROKEN = "the PDF can be read but not written: it is too damaged"
 
 
-def with_layers(path: Path, pages: Mapping[int, Page]) -> list[Piece]:
-    """Put words on pages, by their index; without any, the file stays as it is.
+def with_layers(path: Path, pages: Iterable[Page]) -> list[Piece]:
+    """Put words on pages, one after the other; without any, the file stays as it is.
 
     Raises:
         UnreadableDocumentError: it can be shown, but is too damaged to be written.
@@ -28,13 +28,13 @@ def with_layers(path: Path, pages: Mapping[int, Page]) -> list[Piece]:
         raise UnreadableDocumentError(BROKEN) from exc
 
 
-def _with_layers(path: Path, pages: Mapping[int, Page]) -> list[Piece]:
+def _with_layers(path: Path, pages: Iterable[Page]) -> list[Piece]:
     unchanged, mended = Stretch(0, path.stat().st_size), pdf_repair.with_ends(path)
     with pikepdf.open(io.BytesIO(mended) if mended else path) as pdf:
         grafter = Grafter(pdf)
         first_new = pdf.make_indirect(pikepdf.Dictionary()).objgen[0] + 1
-        for index, page in pages.items():
-            grafter.add(index, page)
+        for page in pages:
+            grafter.add(page.number - 1, page)
         if not grafter.changed:
             return [unchanged]
         grafter.finish()

@@ -5,7 +5,7 @@ is written without loss: black and white as fax machines do (CCITT group 4), the
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pikepdf
@@ -30,25 +30,26 @@ STRIP_OFFSETS, STRIP_BYTE_COUNTS, PHOTOMETRIC, BLACK_IS_ZERO = 273, 279, 262, 1
 SPACES = {"L": Name.DeviceGray, "RGB": Name.DeviceRGB, "CMYK": Name.DeviceCMYK}
 
 
-def as_pdf(path: Path, limits: DocumentLimits, pages: Mapping[int, Page]) -> list[Piece]:
-    """Make a PDF of a file of pictures, with the words of those ``pages`` that were read.
+def as_pdf(path: Path, limits: DocumentLimits, pages: Iterable[Page]) -> list[Piece]:
+    """Make a PDF of a file of pictures, with the words of those ``pages`` that were read, in order.
 
     A page of a file that cannot be decoded is an empty one.
     """
-    pdf = Pdf.new()
+    pdf, ahead = Pdf.new(), iter(pages)
+    grafter, read = Grafter(pdf), next(ahead, None)
     with Images.open(path, limits.max_page_pixels) as images:
         for index in range(images.page_count):
-            read = pages.get(index)
-            size = (read.width, read.height) if read and read.width and read.height else images.size_points(index)
+            mine = read if read and read.number == index + 1 else None
+            size = (mine.width, mine.height) if mine and mine.width and mine.height else images.size_points(index)
             try:
                 picture, matrix = _picture(pdf, images, index, path)
             except SidecarError:
                 pdf.add_blank_page(page_size=size)
-                continue
-            _add_page(pdf, picture, size, matrix)
-    grafter = Grafter(pdf)
-    for index, page in pages.items():
-        grafter.add(index, page)
+            else:
+                _add_page(pdf, picture, size, matrix)
+            if mine:
+                grafter.add(index, mine)
+                read = next(ahead, None)
     grafter.finish()
     written = io.BytesIO()
     pdf.save(written)

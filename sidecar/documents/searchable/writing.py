@@ -25,22 +25,21 @@ def is_signed(path: Path) -> bool:
 
 
 def searchable(path: Path, limits: DocumentLimits, pages: Sequence[Page]) -> Searchable:
-    """Make a searchable PDF of an inspected document; ``pages`` are those that get a layer of text.
+    """Make a searchable PDF of an inspected document; ``pages``, in order, are those that get a layer of text.
 
     A PDF to which there is nothing to add stays as it is, byte by byte.
 
     Raises:
         UnreadableDocumentError: it can be shown, but is too damaged to be written.
     """
-    by_index = {page.number - 1: page for page in pages}
     unchanged = Stretch(0, path.stat().st_size)
     if document.sniff(path) == "image":
         from sidecar.documents.searchable import pictures  # noqa: PLC0415 - it loads pikepdf
 
-        return Searchable(pictures.as_pdf(path, limits, by_index))
-    if not by_index:
+        return Searchable(pictures.as_pdf(path, limits, pages))
+    if not pages:
         return Searchable([unchanged])
     from sidecar.documents.searchable import layered  # noqa: PLC0415 - it loads pikepdf
 
-    pieces = layered.with_layers(path, by_index)
+    pieces = layered.with_layers(path, pages)
     return Searchable(pieces, breaks_signature=list(pieces) != [unchanged] and is_signed(path))

@@ -1,18 +1,18 @@
 """Documents in other formats than JSON, as a caller gets them."""
 
 import io
+import os
 import shutil
 
 import aiohttp
 import pikepdf
 import pytest
-from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from sidecar.api.app_keys import SPOOL
 from sidecar.api.files import KEPT_BYTES
 from tests.conftest import until
-from tests.integration.sidecar.documents import PdfMaker, as_png, as_tiff, picture_of_text
+from tests.integration.sidecar.documents import PdfMaker, as_png, picture_of_text
 from tests.matrix import first
 from tests.unit.sidecar.documents.searchable.making import pdfium_text, poppler_text
 from tests.unit.sidecar.documents.searchable.test_searchable import signed_pdf
@@ -173,11 +173,14 @@ async def test_only_pages_without_a_good_layer_get_one(service):
 
 
 async def test_what_is_large_and_new_waits_in_the_spool_and_leaves_nothing_there(service):
-    noise = Image.effect_noise((1200, 1200), 90)
-    _, _, pdf = await asked(service, as_tiff([noise, noise]), output="pdf", engine="tesseract", languages="eng")
-    assert len(pdf) > 2 * KEPT_BYTES
-    with pikepdf.open(io.BytesIO(pdf)) as made:
-        assert len(made.pages) == 2
+    held = io.BytesIO()
+    with pikepdf.open(io.BytesIO(PdfMaker().scan_page(picture_of_text(3)).finish())) as pdf:
+        pdf.attachments["noise"] = pikepdf.AttachedFileSpec(pdf, os.urandom(2 * KEPT_BYTES))
+        pdf.save(held, encryption=pikepdf.Encryption(owner="o", user=""))  # so it must be written anew
+    _, _, made = await asked(service, held.getvalue(), output="pdf")
+    assert len(made) > 2 * KEPT_BYTES
+    with pikepdf.open(io.BytesIO(made)) as pdf:
+        assert len(pdf.pages[0].obj.Contents) == 2
     await until(lambda: service.service.api[SPOOL].used_bytes == 0)
 
 
