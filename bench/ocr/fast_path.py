@@ -18,7 +18,7 @@ DOCUMENT = "digital.pdf"
 DOCUMENTS = 2000
 QUICK_DOCUMENTS = 200
 CONNECTIONS = 16
-TARGET_RATIO = 0.40
+TARGET_RATIO, TARGET_STRUCTURED = 0.40, 0.35
 
 
 def run(*, quick: bool) -> list[Figure]:
@@ -26,12 +26,16 @@ def run(*, quick: bool) -> list[Figure]:
     with running_service() as service, reference_processes() as pool:
         _service_rate(service.port, CONNECTIONS)
         _reference_rate(pool, CONNECTIONS)
+        _service_rate(service.port, CONNECTIONS, output="markdown")
         ours = Spending([psutil.Process(service.pid)], partial(_service_rate, service.port, documents))
+        written = Spending(
+            [psutil.Process(service.pid)], partial(_service_rate, service.port, documents, output="markdown")
+        )
         theirs = Spending(
             [one for one in psutil.Process().children() if one.pid != service.pid],
             partial(_reference_rate, pool, documents),
         )
-        measured, bare = in_turn(rounds, ours, theirs)
+        measured, structured, bare = in_turn(rounds, ours, written, theirs)
     of_bare, shown = ratio(measured, bare)
     return [
         Figure(f"service, {CONNECTIONS} requests at once", rate(measured, "documents/s")),
@@ -39,10 +43,19 @@ def run(*, quick: bool) -> list[Figure]:
         at_least("service / bare", shown, of_bare, TARGET_RATIO),
         *(
             Figure(f"CPU time of a document, {name}", rate([1000 * s / documents for s in one.spent_s], "ms"))
-            for name, one in (("service", ours), ("bare", theirs))
+            for name, one in (("service", ours), ("service, output=markdown", written), ("bare", theirs))
         ),
         Figure("service / bare, by CPU time", ratio(theirs.spent_s, ours.spent_s)[1]),
+        _structure(structured, bare, written, theirs),
     ]
+
+
+def _structure(structured: Sequence[float], bare: Sequence[float], written: "Spending", theirs: "Spending") -> Figure:
+    """Tell what share of the bare library is left where the pages' structure is told and written as Markdown."""
+    by_clock = ratio(structured, bare)[1]
+    by_cpu, shown = ratio(theirs.spent_s, written.spent_s)
+    name = "output=markdown / bare, by CPU time"
+    return at_least(name, f"{shown}; by the clock {by_clock}", by_cpu, TARGET_STRUCTURED)
 
 
 class Spending:
@@ -68,8 +81,8 @@ class Spending:
         return float(sum(times.user + times.system for times in (one.cpu_times() for one in trees)))
 
 
-def _service_rate(port: int, documents: int) -> float:
-    return documents / seconds_for(port, [upload(DOCUMENT)] * documents, CONNECTIONS)
+def _service_rate(port: int, documents: int, **fields: str) -> float:
+    return documents / seconds_for(port, [upload(DOCUMENT, **fields)] * documents, CONNECTIONS)
 
 
 def _reference_rate(pool: ProcessPoolExecutor, documents: int) -> float:

@@ -1,5 +1,6 @@
 """How far a text is from the truth: character errors, words, and the tests of olmOCR's benchmark. Pure."""
 
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -11,8 +12,7 @@ from rapidfuzz.distance import Levenshtein
 
 _SAME = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--", "\u00ad")
 """Characters that typists use for one another, and the soft hyphen."""
-FOUND_AT = 85.0
-"""Likeness, of 100, from which on a passage counts as found where its place is asked for."""
+
 
 Table = Sequence[Sequence[str]]
 
@@ -83,8 +83,8 @@ def passes(read: str, test: Mapping[str, Any]) -> bool | None:
         case "absent":
             return not _holds(_part(read, test), test["text"], test.get("max_diffs", 0))
         case "order":
-            (first, likeness), (then, other) = _find(read, test["before"]), _find(read, test["after"])
-            return min(likeness, other) > FOUND_AT and first < then
+            first, then = (_place(read, test[name], test.get("max_diffs", 0)) for name in ("before", "after"))
+            return first is not None and then is not None and first < then
         case "baseline":
             return len(read.strip()) <= test["max_length"] if "max_length" in test else bool(read.strip())
         case "table":
@@ -104,9 +104,12 @@ def _holds(read: str, passage: str, max_diffs: int) -> bool:
     return not wanted or fuzz.partial_ratio(wanted, normal(read)) >= needed - 1e-6
 
 
-def _find(read: str, passage: str) -> tuple[int, float]:
-    found = fuzz.partial_ratio_alignment(normal(passage), normal(read))
-    return (found.dest_start, found.score) if found else (-1, 0.0)
+def _place(read: str, passage: str, max_diffs: int) -> int | None:
+    """Return where a passage begins; None if it is not there with so few differences."""
+    wanted = normal(passage)
+    found = fuzz.partial_ratio_alignment(wanted, normal(read))
+    likely = found and found.score >= 100 * (1 - max_diffs / max(1, len(wanted))) - 1e-6
+    return found.dest_start if found and likely else None
 
 
 def tables(read: str) -> list[Table]:
@@ -124,12 +127,24 @@ def tables(read: str) -> list[Table]:
 
 
 def _html_rows(table: str) -> list[list[str]]:
-    rows = re.findall(r"<tr.*?</tr>", table, re.DOTALL | re.IGNORECASE)
-    cells = r"<t[hd][^>]*>(.*?)</t[hd]>"
-    return [
-        [re.sub(r"<[^>]+>", " ", cell).strip() for cell in re.findall(cells, row, re.DOTALL | re.IGNORECASE)]
-        for row in rows
-    ]
+    """Return a table's rows; a cell that spans others stands in each of their places."""
+    placed: dict[tuple[int, int], str] = {}
+    for row, content in enumerate(re.findall(r"<tr.*?</tr>", table, re.DOTALL | re.IGNORECASE)):
+        column = 0
+        for attributes, cell in re.findall(r"<t[hd]([^>]*)>(.*?)</t[hd]>", content, re.DOTALL | re.IGNORECASE):
+            while (row, column) in placed:
+                column += 1
+            text = html.unescape(re.sub(r"<[^>]+>", " ", cell)).strip()
+            rows, columns = _span(attributes, "rowspan"), _span(attributes, "colspan")
+            placed |= {(row + down, column + across): text for down in range(rows) for across in range(columns)}
+            column += columns
+    height, width = (max((place[at] for place in placed), default=-1) + 1 for at in (0, 1))
+    return [[placed.get((row, column), "") for column in range(width)] for row in range(height)]
+
+
+def _span(attributes: str, name: str) -> int:
+    found = re.search(rf'{name}="?(\d+)', attributes, re.IGNORECASE)
+    return int(found[1]) if found else 1
 
 
 def _has_cell(table: Table, test: Mapping[str, Any]) -> bool:

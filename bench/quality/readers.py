@@ -52,8 +52,8 @@ Read = Callable[[Path, str, int | None], Reading]
 
 
 @contextlib.contextmanager
-def open_readers() -> Iterator[dict[str, Read]]:
-    """Start the readers for the block; the service comes first."""
+def open_readers() -> Iterator[tuple[dict[str, Read], Read]]:
+    """Start the readers for the block; the service comes first. Also give one that has it write Markdown."""
     context = multiprocessing.get_context("spawn")
     with running_service() as service, ProcessPoolExecutor(1, context) as bare:
         readers: dict[str, Read] = {
@@ -64,7 +64,13 @@ def open_readers() -> Iterator[dict[str, Read]]:
             readers["kreuzberg"] = _by_kreuzberg
         if shutil.which("pdftotext"):
             readers["pdftotext"] = _by_pdftotext
-        yield readers
+        yield readers, functools.partial(_markdown, service.port)
+
+
+def _markdown(port: int, path: Path, languages: str, page: int | None) -> Reading:
+    fields = {"languages": languages, "output": "markdown"} | ({"pages": str(page)} if page else {})
+    reply = asyncio.run(_ask(port, upload.__wrapped__(str(path), **fields)))
+    return Reading((reply.decode(errors="replace"),))
 
 
 def _by_service(port: int, path: Path, languages: str, page: int | None) -> Reading:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -56,14 +57,39 @@ async def deliver_parts(
     return await _write_all(request, response, parts, stall_s)
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A whole answer that is no JSON: its parts, made as they are taken, and how many bytes they have together."""
+
+    parts: Iterable[bytes]
+    size_bytes: int
+    content_type: str
+    headers: Mapping[str, str]
+
+
+async def deliver_file(request: web.Request, file: File, stall_s: float) -> web.StreamResponse:
+    """Write a file as :func:`deliver` does; its parts are made by a thread, since they may come from a slow disk."""
+    response = web.StreamResponse(headers=file.headers)
+    response.content_type = file.content_type
+    if file.content_type.startswith("text/"):
+        response.charset = "utf-8"
+    response.content_length = file.size_bytes
+    return await _write_all(request, response, file.parts, stall_s, in_thread=True)
+
+
 async def _write_all(
-    request: web.Request, response: web.StreamResponse, parts: Iterable[bytes], stall_s: float
+    request: web.Request,
+    response: web.StreamResponse,
+    parts: Iterable[bytes],
+    stall_s: float,
+    *,
+    in_thread: bool = False,
 ) -> web.StreamResponse:
-    loop = asyncio.get_running_loop()
+    loop, slices = asyncio.get_running_loop(), _slices(parts)
     with _whole_or_none(request):
         await response.prepare(request)
         began_s, written = loop.time(), 0
-        for piece in _slices(parts):
+        while piece := await asyncio.to_thread(next, slices, b"") if in_thread else next(slices, b""):
             left_s = time_for_slice_s(written, loop.time() - began_s, stall_s)
             await in_time(request, response.write(piece), left_s)
             written += len(piece)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from sidecar.api import deliver, reading, receive
+from sidecar.api import deliver, files, reading, receive
 from sidecar.api.answer import StreamedAnswer
 from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS, WORKERS
 from sidecar.api.evidence import BlockWriter
@@ -14,7 +14,8 @@ from sidecar.api.receive import read_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
 from sidecar.ocr.warning_codes import WarningCode
-from sidecar.wire import common, ocr
+from sidecar.outputs.formats import Output
+from sidecar.wire import ocr, outputs
 from sidecar.wire.common import JSON
 
 
@@ -23,7 +24,8 @@ async def ocr_upload(request: web.Request) -> web.StreamResponse:
 
     async def take(file: SpoolFile) -> Order:
         fields = await receive.receive_upload(request, file, request.app[SETTINGS])
-        return Order(*ocr.parse_form(fields, reading.accepted(request.app)))
+        asked, ignored = ocr.parse_form(fields, reading.accepted(request.app))
+        return Order(outputs.with_output(asked, _accept(request)), ignored)
 
     async with reading.arriving(request, take) as one:
         return await _answer(request, one)
@@ -38,7 +40,7 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
         async with receive.receiving(settings.receive_timeout_s):
             body = await read_body(request, settings.max_field_bytes)
         asked = ocr.parse_body(body, reading.accepted(request.app))
-        order = Order(asked)  # the body is here: copying counts as reading
+        order = Order(outputs.with_output(asked, _accept(request)))  # the body is here: copying counts as reading
         await request.app[UPLOADS].copy(asked.pdf_path, file)
         return order
 
@@ -48,7 +50,9 @@ async def ocr_path(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
     """Read and answer."""
-    if common.NDJSON in request.headers.get("Accept", ""):
+    if one.asked.output not in (None, Output.JSON):
+        return await files.answer(request, one, one.asked.output)
+    if outputs.wants_stream(_accept(request)):
         return await _stream(request, one)
     result = await reading.read(request, one)
     async with request.app[DRAIN].answering():
@@ -59,6 +63,10 @@ async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
         if not (one.job.wanted.layout or one.job.wanted.image):
             return await deliver.deliver(request, b"".join(parts), JSON, stall_s)
         return await deliver.deliver_parts(request, parts, JSON, stall_s)
+
+
+def _accept(request: web.Request) -> str:
+    return ",".join(request.headers.getall("Accept", ()))
 
 
 def _writer(request: web.Request) -> BlockWriter:

@@ -63,6 +63,7 @@ class Arrived:
     job: ReadJob
     answer: Answer
     held: ExitStack
+    asked: ocr.ReadRequest
 
 
 @asynccontextmanager
@@ -80,7 +81,7 @@ async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
             order = await take(file)
         job = _job(request, order, file.path, profiles)
         answer = Answer(request[REQUEST_ID], list(order.ignored), app[METRICS], job.wanted, app.get(AUDIT))
-        yield Arrived(job, answer, held)
+        yield Arrived(job, answer, held, order.asked)
 
 
 async def read(request: web.Request, one: Arrived) -> DocumentResult:

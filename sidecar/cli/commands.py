@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar import __version__
+from sidecar.cli.formats import FORMATS
 
 if TYPE_CHECKING:
     from sidecar.settings import Settings
@@ -144,7 +145,13 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ocr.add_argument(
         "--output", type=Path, metavar="DIR", help="write one file a document here; those that exist are skipped"
     )
-    ocr.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
+    written = ocr.add_mutually_exclusive_group()
+    written.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
+    written.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="write the document in this format, pdf is a searchable one (default: Markdown, page by page)",
+    )
     ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
     ocr.add_argument("--languages", help="languages by Tesseract's names, such as tha+eng")
     ocr.add_argument(

@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from sidecar.cli.embedded import start_embedded
-from sidecar.client import AsyncClient, ClientError, Opened, Page, ReadFields, Summary
+from sidecar.cli.formats import SUFFIXES_OF
+from sidecar.client import AsyncClient, ClientError, Opened, Page, ReadFields, Summary, WrittenDocument
 from sidecar.settings import SettingsError, parse_settings
 
 SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 STANDARD_INPUT = "-"
+JSON = "json"
 STDIN_NAME = "stdin"
 """The name of a document from standard input, in its text and in the folder of texts."""
 
@@ -47,22 +49,30 @@ class Reading:
     pages: Sequence[Page]
     summary: Summary
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What differs from what was asked."""
+        return self.summary.warnings
+
 
 def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_key: str) -> int:
     """Read all documents named on the command line; return the number of failed ones.
 
     A folder without a document counts as one that failed.
     """
-    if options.include and not options.json:
+    if options.include and _output(options) != JSON:
         raise SettingsError("--include needs --json: Markdown has no place for it")
     console = Console(stderr=True)
-    suffix = ".json" if options.json else ".md"
+    output = _output(options)
+    suffix = SUFFIXES_OF[output]
     empty = [name for name in options.files if _is_empty(name)]
     for name in empty:
         _say(console, f"{name}: there is no document in this folder; accepted are {', '.join(sorted(SUFFIXES))}", "red")
     with _standard_input(options.files) as stdin:
         documents = list(find_documents(options.files, options.output, suffix, stdin))
         _check_targets(documents, options.output)
+        if output == "pdf" and options.output is None and len(documents) > 1:
+            raise SettingsError("several documents as pdf need --output DIR")
         todo = [document for document in documents if not (document.target and document.target.exists())]
         if skipped := len(documents) - len(todo):
             _say(console, f"{skipped} of {len(documents)} documents are already done")
@@ -82,7 +92,7 @@ async def _read(
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             async with _client(options, environ, api_key) as client:
-                reading = _Reading(client, _fields(options), progress, console, as_json=options.json)
+                reading = _Reading(client, _fields(options), progress, console, _output(options))
                 try:
                     return await reading.read_all(todo, max(1, options.jobs))
                 finally:
@@ -130,20 +140,27 @@ def _client(
         raise SettingsError(f"the key cannot be sent: {exc}") from exc
 
 
+def _output(options: argparse.Namespace) -> str | None:
+    return JSON if options.json else options.format
+
+
 def _fields(options: argparse.Namespace) -> ReadFields:
-    return ReadFields(
+    fields = ReadFields(
         engine=options.engine or None,
         languages=options.languages or None,
         pages=options.pages or None,
         profile=options.profile or None,
         verify=options.verify,
-        include=_included(options),
+        include=_included(options) if _output(options) == JSON else None,
     )
+    if output := _output(options):
+        fields["output"] = output
+    return fields
 
 
-def _included(options: argparse.Namespace) -> str | None:
-    """Return what is asked for beside the text; receipts always with JSON: `stale` tells by them how it was made."""
-    return ",".join(filter(None, (options.include, "receipt" if options.json else ""))) or None
+def _included(options: argparse.Namespace) -> list[str]:
+    """Return what the answer is to hold; always a receipt, so that `stale` can tell later how it was made."""
+    return [*(options.include.split(",") if options.include else ()), "receipt"]
 
 
 def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
@@ -171,13 +188,13 @@ class _Reading:
     """Reads a few documents at a time; one that fails is reported and does not affect the others."""
 
     def __init__(
-        self, client: AsyncClient, fields: ReadFields, progress: Progress, console: Console, *, as_json: bool
+        self, client: AsyncClient, fields: ReadFields, progress: Progress, console: Console, output: str | None
     ) -> None:
         self._client = client
         self._fields = fields
         self._progress = progress
         self._console = console
-        self._as_json = as_json
+        self._output = output
         self.done = 0
         """Documents whose text is written."""
 
@@ -202,15 +219,23 @@ class _Reading:
             await asyncio.gather(*tasks, return_exceptions=True)  # all are awaited: no exception is left
         return failures
 
-    async def _read(self, document: Document, slots: asyncio.Semaphore) -> Reading:
+    async def _read(self, document: Document, slots: asyncio.Semaphore) -> Reading | WrittenDocument:
         async with slots:
             bar = self._progress.add_task(document.name, total=None)
             try:
-                return await (self._whole(document) if self._fields.get("include") else self._events(document, bar))
+                if self._wants_structure:
+                    return await self._whole(document)
+                if self._output in {None, JSON}:
+                    return await self._events(document, bar)
+                return await self._client.read_as(document.path, **self._fields)
             except OSError as exc:
                 raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
             finally:
                 self._progress.remove_task(bar)
+
+    @property
+    def _wants_structure(self) -> bool:
+        return not {"words", "blocks"}.isdisjoint(self._fields.get("include") or ())
 
     async def _whole(self, document: Document) -> Reading:
         """Read at once: what stands on many pages is told only of all of them together."""
@@ -231,17 +256,25 @@ class _Reading:
                         return Reading(pages, event)
         raise AssertionError("a stream ends with its summary, or with an error")
 
-    def _write(self, document: Document, reading: Reading) -> None:
-        for warning in reading.summary.warnings:
+    def _write(self, document: Document, reading: Reading | WrittenDocument) -> None:
+        for warning in reading.warnings:
             _say(self._console, f"{document.shown}: {warning}", "yellow")
-        text = render_json(document, reading) if self._as_json else render_markdown(document, reading)
+        content = self._content(document, reading)
         if document.target is None:
-            print(text, flush=True)
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
             return
         document.target.parent.mkdir(parents=True, exist_ok=True)
         partial = document.target.with_name(document.target.name + ".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
+        partial.write_bytes(content)
         partial.replace(document.target)  # atomic: a file that exists is complete
+
+    def _content(self, document: Document, reading: Reading | WrittenDocument) -> bytes:
+        if isinstance(reading, WrittenDocument):
+            is_open = reading.media_type in {"text/plain", "text/markdown"} and not reading.content.endswith(b"\n")
+            return reading.content + (b"\n" if is_open else b"")
+        render = render_json if self._output == JSON else render_markdown
+        return (render(document, reading) + "\n").encode("utf-8", "surrogateescape")
 
 
 def render_markdown(document: Document, reading: Reading) -> str:

@@ -31,6 +31,7 @@ from sidecar.client.answers import (
     TextLayer,
     Verification,
     Word,
+    WrittenDocument,
 )
 from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.blocking import Client
@@ -82,4 +83,5 @@ __all__ = [
     "UnreachableError",
     "Verification",
     "Word",
+    "WrittenDocument",
 ]

@@ -5,6 +5,8 @@ lacks has a default, so that client and service need not be of one version.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -192,6 +194,50 @@ class Page(Answer):
     blocks: list[Block] | None = None
     image: Image | None = None
     receipt: PageReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDocument:
+    """A document in another format than JSON, and what the service's headers say of its reading."""
+
+    content: bytes = field(repr=False)
+    media_type: str = ""
+    warnings: tuple[str, ...] = ()
+    ignored_fields: tuple[str, ...] = ()
+    engine_used: str = ""
+    model_used: str | None = None
+    page_count: int = 0
+    """Pages that were read."""
+    document_page_count: int = 0
+    failed_pages: tuple[int, ...] = ()
+    unread_pages: tuple[int, ...] = ()
+    request_id: str = ""
+
+
+def written_document(content: bytes, headers: Mapping[str, str]) -> WrittenDocument:
+    """Read what the headers say; what an older service does not say is empty."""
+    read, _, count = headers.get("X-Ocr-Pages", "").partition("/")
+    return WrittenDocument(
+        content,
+        headers.get("Content-Type", "").partition(";")[0].strip(),
+        warnings=_listed(headers, "X-Ocr-Warnings"),
+        ignored_fields=_listed(headers, "X-Ignored-Fields"),
+        engine_used=headers.get("X-Ocr-Engine", ""),
+        model_used=headers.get("X-Ocr-Model"),
+        page_count=int(read) if read.isdigit() else 0,
+        document_page_count=int(count) if count.isdigit() else 0,
+        failed_pages=_numbers(headers, "X-Ocr-Failed-Pages"),
+        unread_pages=_numbers(headers, "X-Ocr-Unread-Pages"),
+        request_id=headers.get("X-Request-Id", ""),
+    )
+
+
+def _listed(headers: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in headers.get(name, "").split(",") if one.strip())
+
+
+def _numbers(headers: Mapping[str, str], name: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in _listed(headers, name) if one.isdigit())
 
 
 class ProfileUsed(Answer):

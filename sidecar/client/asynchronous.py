@@ -23,10 +23,11 @@ from sidecar.client.answers import (
     Provenance,
     Ranking,
     Summary,
+    WrittenDocument,
 )
 from sidecar.client.exchange import CONNECT_S, Exchange, Request
 from sidecar.client.failures import BadAnswerError
-from sidecar.client.fields import ReadFields, render_fields
+from sidecar.client.fields import JSON, ReadFields, render_fields, render_json_fields
 from sidecar.client.upload import Source, open_upload
 
 TIMEOUT_S = 3600.0
@@ -96,12 +97,30 @@ class AsyncClient:
             OSError: the file cannot be read.
             TypeError: a field that does not exist.
         """
-        form = render_fields(fields)
+        form = render_json_fields(fields)
         async with open_upload(document) as upload:
             with upload.failing():
                 return await self._ask(
                     Document, Request("POST", "/ocr-upload", lambda: upload.form(form)), self._deadline_s(timeout_s)
                 )
+
+    async def read_as(
+        self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> WrittenDocument:
+        """Read a document, and get it in another format than JSON: the one that ``output`` names.
+
+        Raises:
+            ServiceError, ClientError, OSError: as :meth:`read`.
+            TypeError: a field that does not exist, or no ``output``.
+        """
+        form = render_fields(fields)
+        if form.get("output", JSON) == JSON:
+            raise TypeError("read_as needs an output that is not json")
+        async with open_upload(document) as upload:
+            with upload.failing():
+                request = Request("POST", "/ocr-upload", lambda: upload.form(form))
+                content, headers = await self._exchange().file(request, self._deadline_s(timeout_s))
+        return answers.written_document(content, headers)
 
     def stream(
         self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
@@ -114,7 +133,7 @@ class AsyncClient:
             ServiceError: as :meth:`read`; after the first page, too.
             ClientError, OSError, TypeError: as :meth:`read`.
         """
-        return self._stream(document, render_fields(fields), timeout_s)
+        return self._stream(document, render_json_fields(fields), timeout_s)
 
     async def embed(
         self, texts: Sequence[str], *, model: str | None = None, truncate: bool = True, timeout_s: float | None = None

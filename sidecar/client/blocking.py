@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from sidecar.client.answers import Document, Embeddings, Event, Health, Provenance, Ranking
+from sidecar.client.answers import Document, Embeddings, Event, Health, Provenance, Ranking, WrittenDocument
 from sidecar.client.asynchronous import PATIENCE_S, TIMEOUT_S, AsyncClient
 from sidecar.client.fields import ReadFields
 from sidecar.client.loop_thread import LoopThread
@@ -48,6 +48,12 @@ class Client:
     def read(self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
         """Read a document; see :meth:`AsyncClient.read`."""
         return self._loop.run(self._client.read(document, timeout_s=timeout_s, **fields))
+
+    def read_as(
+        self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> WrittenDocument:
+        """Read a document, and get it in another format than JSON; see :meth:`AsyncClient.read_as`."""
+        return self._loop.run(self._client.read_as(document, timeout_s=timeout_s, **fields))
 
     def stream(
         self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,8 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 """Longest line of a stream: the last one holds the text of the whole document."""
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Largest answer: 2048 texts' vectors of 1024 numbers are 45 MB."""
+MAX_FILE_BYTES = 1024 * 1024 * 1024
+"""Largest document in another format: pictures may grow where PDF has not their compression."""
 MAX_ERROR_BYTES = 64 * 1024
 OK = 200
 REDIRECTS = range(300, 400)
@@ -84,6 +86,11 @@ class Exchange:
         """Send a request; return the body of its answer. As :meth:`answered`."""
         async with self.answered(request, deadline_s) as response:
             return await self._read(response, MAX_ANSWER_BYTES, deadline_s)
+
+    async def file(self, request: Request, deadline_s: float | None) -> tuple[bytes, Mapping[str, str]]:
+        """Send a request; return the body of its answer, which may be large, and its headers. As :meth:`answered`."""
+        async with self.answered(request, deadline_s) as response:
+            return await self._read(response, MAX_FILE_BYTES, deadline_s), response.headers
 
     async def lines(self, request: Request, deadline_s: float | None) -> AsyncGenerator[bytes, None]:
         """Send a request; yield the lines of its answer as they arrive. As :meth:`answered`."""

@@ -36,7 +36,13 @@ class ReadFields(TypedDict, total=False):
     """``"numbers"`` or ``"all"``: what of each page is held against another engine's reading; ``"none"``."""
     include: str | Iterable[str] | None
     """What the answer holds beside the text: ``"words"``, ``"blocks"``, ``"image"``, ``"receipt"``."""
+    output: str | None
+    """Of ``read_as`` alone: ``"text"``, ``"markdown"``, ``"html"``, ``"hocr"``, ``"alto"`` or ``"pdf"``."""
+    keep_signature: bool | None
+    """With ``output="pdf"``: refuse to add to a document whose signature would break."""
 
+
+JSON = "json"
 
 JOINED_BY = {"pages": ",", "languages": "+", "include": ","}
 
@@ -51,6 +57,17 @@ def render_fields(fields: ReadFields) -> dict[str, str]:
     if unknown:
         raise TypeError(f"there is no field {unknown[0]!r}; there are {', '.join(ReadFields.__annotations__)}")
     return {to_camel(name): _render(name, value) for name, value in fields.items() if value is not None}
+
+
+def render_json_fields(fields: ReadFields) -> dict[str, str]:
+    """Render fields of a request whose answer is JSON.
+
+    Raises:
+        TypeError: there is no field of that name, or ``output`` names another format.
+    """
+    if fields.get("output") not in {None, JSON}:
+        raise TypeError(f"output is {fields.get('output')!r}: read_as gives other formats than json")
+    return render_fields(fields)
 
 
 def _render(name: str, value: object) -> str:

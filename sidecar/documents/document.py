@@ -18,6 +18,7 @@ from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import DocumentFacts, PageFacts, PageImage, PagePicture, ShownPage
 from sidecar.documents.pdf import Pdf
 from sidecar.documents.pdf_bombs import check_streams
+from sidecar.documents.places.units import user_units
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 from sidecar.evidence.confidence import of_text
 from sidecar.evidence.packed import Packed
@@ -154,6 +155,8 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
                 _page_facts(document, one.index, limits, inquiry) if one.implausible_layer else one for one in pages
             ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
+        units = user_units(path, selection.indices) if kind == "pdf" and inquiry.wants_layout else {}
+        pages = [replace(one, unit=units[one.index]) if one.index in units else one for one in pages]
         return DocumentFacts(
             kind,
             document.page_count,

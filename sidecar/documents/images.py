@@ -4,6 +4,7 @@ import functools
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -27,6 +28,25 @@ MAX_FRAMES = 3000
 """Most pages of a TIFF that are counted: the time grows with the square of their number, to 0.2 s here."""
 
 
+JPEG_FORMATS, JPEG_MODES = ("JPEG", "MPO"), ("L", "RGB", "CMYK")
+TURNED = (5, 6, 7, 8)
+"""EXIF orientations whose rows are shown as columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJpeg:
+    """A JPEG file, its pixels across and down as stored, its mode, and what EXIF says of how it is shown.
+
+    ``is_inverted``: its inks are stored as what they leave white, as Adobe's programs do.
+    """
+
+    content: bytes = field(repr=False)
+    size: tuple[int, int]
+    mode: str
+    orientation: int
+    is_inverted: bool
+
+
 def preload() -> None:
     """Import what reads the common formats, which Pillow would do with a worker's first picture."""
     Image.preinit()
@@ -37,8 +57,9 @@ class Images:
 
     library = f"pillow-{PIL.__version__}"
 
-    def __init__(self, image: Image.Image, max_page_pixels: int, cut: bytes | None = None) -> None:
+    def __init__(self, image: Image.Image, path: Path, max_page_pixels: int, cut: bytes | None = None) -> None:
         self._image = image
+        self._path = path
         self._cut = cut
         self._max_page_pixels = max_page_pixels
         # Animated WebP and the previews inside a phone's JPEG are not pages; a TIFF's frames are.
@@ -57,7 +78,7 @@ class Images:
             cut = _cut_jpeg(file)
             with _pillow_errors():
                 image = Image.open(io.BytesIO(cut + jpeg.END) if cut else file, formats=FORMATS)
-            yield cls(image, max_page_pixels, cut)
+            yield cls(image, path, max_page_pixels, cut)
 
     @property
     def is_repaired(self) -> bool:
@@ -160,6 +181,31 @@ class Images:
         size = max(1, round(points[0] * factor)), max(1, round(points[1] * factor))
         return raster.shown_page(upright.resize(size, Image.Resampling.LANCZOS) if size != upright.size else upright)
 
+    def upright(self, index: int) -> Image.Image:
+        """Decode one page with the pixels that it has, upright."""
+        self.check_page(index, 0)
+        with _pillow_errors():
+            return self._upright()
+
+    def stored_jpeg(self) -> StoredJpeg | None:
+        """Return the file as it is, if it is a JPEG that PDF viewers can show; a cut one with an end."""
+        if self._image.format not in JPEG_FORMATS or self._image.mode not in JPEG_MODES:
+            return None
+        self.check_page(0, 0)
+        with _pillow_errors():
+            orientation = self._image.getexif().get(ExifTags.Base.Orientation, 1)
+        content = self._cut + jpeg.END if self._cut else self._path.read_bytes()
+        is_inverted = self._image.mode == "CMYK" and "adobe" in self._image.info
+        return StoredJpeg(content, self._image.size, self._image.mode, orientation, is_inverted)
+
+    def size_points(self, index: int) -> tuple[float, float]:
+        """Return the width and height of one page in points, upright, as far as the file's claims are believed."""
+        with _pillow_errors():
+            self._seek(index)
+            width, height = self._image.size
+            is_turned = self._image.getexif().get(ExifTags.Base.Orientation) in TURNED
+            return paper_points((height, width) if is_turned else (width, height), _claimed_dpi(self._image))
+
     def anchors(self, index: int) -> str:
         """Tell the page's size: an image has no text layer."""
         self.check_page(index, 0)
@@ -197,7 +243,7 @@ def _subfile_type(image: Image.Image) -> int:
 def _claimed_dpi(image: Image.Image) -> tuple[float, float] | None:
     """Return the resolution stated in the file, horizontal and vertical as the picture is shown."""
     claimed = image.info.get("dpi")
-    is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    is_turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
     return tuple(reversed(claimed)) if claimed and is_turned else claimed
 
 

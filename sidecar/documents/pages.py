@@ -65,6 +65,8 @@ class PageFacts:
     """How far ``text`` looks like text."""
     notes: tuple[str, ...] = ()
     """Texts of notes on the page that cannot be drawn, for want of a font: part of the page, whoever reads it."""
+    unit: float = 1.0
+    """Points of a unit of the page's coordinates, where its layout was wanted; all places are in units until then."""
     layout: Packed[Layout] | None = None
     """The words of the text layer with their places, where they were wanted; also where ``text`` is not used."""
 

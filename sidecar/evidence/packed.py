@@ -12,21 +12,30 @@ from sidecar.evidence.page import Page
 
 T = TypeVar("T")
 
+WORTH_BYTES = 16 * 1024
+"""What is smaller stays as it is: a text layer's page takes 5 kB, and compressing it as long as writing it twice."""
 FAST = 1
 """The level of zlib that costs least: a page of 500 words takes 3 ms, and a tenth of its size."""
 
 
+_PICKLE = b"\x80"
+"""How a pickle begins, and nothing that zlib compressed."""
+
+
 class Packed(Generic[T]):
-    """A value that is small until it is opened, each time anew. It travels between processes as it is."""
+    """A value that is small until it is unpacked, each time anew. It travels between processes as it is."""
 
     __slots__ = ("_bytes",)
 
     def __init__(self, value: T) -> None:
-        self._bytes = zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), FAST)
+        packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        self._bytes = packed if len(packed) < WORTH_BYTES else zlib.compress(packed, FAST)
 
-    def open(self) -> T:
+    def unpack(self) -> T:
         """Return the value, with the time and the memory that it takes."""
-        value: T = pickle.loads(zlib.decompress(self._bytes))  # noqa: S301 - our own workers wrote it
+        is_pickle = self._bytes.startswith(_PICKLE)
+        packed = self._bytes if is_pickle else zlib.decompress(self._bytes)
+        value: T = pickle.loads(packed)  # noqa: S301 - our own workers wrote it
         return value
 
     @property
@@ -55,4 +64,4 @@ class PackedPages(Sequence[Page]):
 
     def __getitem__(self, at: int | slice) -> "Page | PackedPages":
         """Open one page; a slice stays packed."""
-        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].open()
+        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].unpack()

@@ -78,6 +78,8 @@ class PageResult:
     """The engine that read the page once more, since the first reading was doubtful; ``engine`` is whose text it is."""
     layout: Packed[Layout] | None = None
     """The words of the text with their places, where they were wanted and the engine can tell them."""
+    unit: float = 1.0
+    """Points of a unit in which ``layout`` has its places."""
     witness: Packed[Layout] | None = None
     """The words of the page's text layer, where they were wanted and an engine read the page that tells no places."""
     certainty: Certainty | None = None

@@ -80,7 +80,7 @@ class DocumentReader:
     ) -> None:
         self._workers = workers
         self.engines = engines
-        self._limits = limits
+        self.limits = limits
         self.policy = policy
         self.admission = admission
         self._checker = Checker(engines.values(), workers, admission)
@@ -147,7 +147,7 @@ class DocumentReader:
         inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, wants_layout, job.order.wants_receipt)
         async with self.opening.take(job.order.document, job.order.caller):
             return await self._workers.run(
-                document.inspect, job.order.document, self._limits, inquiry, deadline_s=self.policy.open_timeout_s
+                document.inspect, job.order.document, self.limits, inquiry, deadline_s=self.policy.open_timeout_s
             )
 
     def _engine_order(self, job: ReadJob) -> _EngineOrder:
@@ -188,6 +188,7 @@ class DocumentReader:
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
         read = with_notes(await self._page_itself(job, page, engine_order), page.notes)
+        read = replace(read, unit=page.unit) if page.unit != 1 else read
         if job.order.wants_layout and read.text and read.layout is None and read.engine != FAST_PATH:
             read = replace(read, witness=page.layout)
             read = read if page.layout else await self._checker.witness(read, job.order)
@@ -230,7 +231,7 @@ class DocumentReader:
         if not job.wanted.image or (is_limited and not job.streams):
             return page
         drawing = self._workers.run(
-            document.shown, job.order.document, page.page - 1, self._limits, deadline_s=job.order.page_timeout_s
+            document.shown, job.order.document, page.page - 1, self.limits, deadline_s=job.order.page_timeout_s
         )
         with suppress(SidecarError, WorkerDiedError):  # a page that cannot be drawn says so by what it lacks
             return replace(page, image=await _due(job, drawing))

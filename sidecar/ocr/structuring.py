@@ -7,6 +7,7 @@ from sidecar.evidence.layout import Layout, Source
 from sidecar.evidence.markup.blocks import placed_blocks
 from sidecar.evidence.packed import Packed, PackedPages
 from sidecar.evidence.page import Page
+from sidecar.evidence.scaling import scaled
 from sidecar.evidence.structure.document import ReadPage, structured
 from sidecar.evidence.unplaced import unplaced
 from sidecar.ocr.engine import FAST_PATH
@@ -27,6 +28,8 @@ class PageToStructure:
     notes: tuple[str, ...] = ()
     witness: Packed[Layout] | None = None
     """Another reading, of a page whose own reader tells no places."""
+    unit: float = 1.0
+    """Points of a unit of both layouts."""
 
 
 def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStructure]:
@@ -37,9 +40,10 @@ def to_structure(pages: Iterable[PageResult], languages: str) -> list[PageToStru
             page.layout,
             page.text,
             languages,
-            _source(page.engine),
+            source_of(page.engine),
             page.notes,
             page.witness or (page.other_reading[1].layout if page.other_reading else None),
+            page.unit,
         )
         for page in pages
     ]
@@ -56,20 +60,21 @@ def structure(pages: Sequence[PageToStructure]) -> PackedPages:
 
 def _as_marked(page: Page, told: PageToStructure) -> Page:
     """Return a page that a model read with the blocks that it marked, where another reader saw their words."""
-    return replace(page, blocks=placed_blocks(told.text, told.witness.open() if told.witness else None))
+    witness = scaled(told.witness.unpack(), told.unit) if told.witness else None
+    return replace(page, blocks=placed_blocks(told.text, witness))
 
 
 def _layout(page: PageToStructure) -> Layout:
     """Return what was found on a page; its text without places, where its reader tells none."""
     if page.layout is None:
         lines = unplaced(page.text, page.source)
-        return replace(page.witness.open(), lines=lines) if page.witness else Layout(0, 0, lines)
-    layout = page.layout.open()
+        return replace(scaled(page.witness.unpack(), page.unit), lines=lines) if page.witness else Layout(0, 0, lines)
+    layout = scaled(page.layout.unpack(), page.unit)
     notes = unplaced("\n".join(page.notes), Source.TEXT_LAYER)
     return replace(layout, lines=(*layout.lines, *notes)) if notes else layout
 
 
-def _source(engine: str | None) -> Source:
+def source_of(engine: str | None) -> Source:
     """Return who read a page; an engine that is no program here is a model."""
     if engine == FAST_PATH:
         return Source.TEXT_LAYER

@@ -31,6 +31,7 @@ class WarningCode(StrEnum):
     NOT_VERIFIED = "not-verified"
     BLOCKS_MISSING = "blocks-missing"
     IMAGES_LIMITED = "images-limited"
+    SIGNATURE_INVALIDATED = "signature-invalidated"
     PROFILE_MISSING = "profile-missing"
     PROMPT_UNFILLED = "prompt-unfilled"
     PARAMETERS_NOT_APPLIED = "parameters-not-applied"

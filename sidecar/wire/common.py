@@ -18,6 +18,8 @@ CONVENTION_PATHS = ("/v1/", "/v2/", "/embeddings", "/models", "/score", "/info")
 """How the paths begin whose clients (OpenAI's, Cohere's) show only the field ``error`` of an error."""
 IGNORED_HEADER = "X-Ignored-Fields"
 """Names what of a request in somebody else's convention means nothing here."""
+WARNINGS_HEADER = "X-Ocr-Warnings"
+"""The warnings of a document, where the body has no room for them, and in dialects always."""
 OWNER = "ocr-sidecar"
 """How this service calls itself, without a version."""
 MAX_NAME_CHARS = 100

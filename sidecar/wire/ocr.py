@@ -22,6 +22,7 @@ from sidecar.errors import (
 from sidecar.evidence.page import BlockKind
 from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.ocr.job import Wanted
+from sidecar.outputs.formats import PLACED, Output
 from sidecar.profiles.payload import (
     NO_BOOL,
     DeadlineSeconds,
@@ -91,9 +92,16 @@ class ReadRequest(Wire):
         "`receipt`.",
     )
 
+    output: Output | None = Field(None, description="The format of the answer; without it `Accept` decides.")
+    keep_signature: bool | None = Field(
+        None, description="With `output=pdf`: refuse to add to a document whose signature would break."
+    )
+
     @property
     def wanted(self) -> Wanted:
-        """Return what is wanted beside the text."""
+        """Return what is wanted beside the text: for the answer, or to write it from."""
+        if self.output not in (None, Output.JSON):
+            return Wanted(words=self.output in PLACED, blocks=True)
         return Wanted(**dict.fromkeys(self.include or (), True))
 
     @property

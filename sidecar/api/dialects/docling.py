@@ -12,6 +12,7 @@ from sidecar.api.dialects.json_document import receive_json
 from sidecar.api.reading import Order
 from sidecar.documents.spool import SpoolFile
 from sidecar.ocr.job import DocumentResult
+from sidecar.outputs.writing import Texts
 from sidecar.wire import common, ocr
 from sidecar.wire.common import JSON
 from sidecar.wire.dialects import docling
@@ -47,24 +48,27 @@ class _Conversion:
         app = self._request.app
         self._form, self._filename = asked.form, common.shown_name(filename)
         fields = asked.fields(app[READER].policy.default_engine)
-        read, _ = ocr.parse_form(fields, reading.accepted(app))
+        read, _ = ocr.parse_form({"include": "blocks", **fields}, reading.accepted(app))
         return Order(read, asked.ignored, clips_pages=True, received_s=self._received_s)
 
-    def render(self, result: DocumentResult) -> docling.ConvertBody:
+    def title(self) -> str:
+        return self._filename
+
+    def render(self, result: DocumentResult, texts: Texts) -> docling.ConvertBody:
         took_s = time.monotonic() - self._received_s
-        return docling.render_conversion(result, self._form, self._filename, took_s)
+        return docling.render_conversion(result, texts, self._form, self._filename, took_s)
 
 
 async def convert_file(request: web.Request) -> web.StreamResponse:
     """Read a document of a form."""
     one = _Conversion(request)
-    return await exchange.answer(request, one.take_form, one.render)
+    return await exchange.answer_texts(request, one.take_form, one.title, one.render)
 
 
 async def convert_source(request: web.Request) -> web.StreamResponse:
     """Read a document of a body in JSON; any source that would have to be fetched is refused."""
     one = _Conversion(request)
-    return await exchange.answer(request, one.take_json, one.render)
+    return await exchange.answer_texts(request, one.take_json, one.title, one.render)
 
 
 DIALECT = Dialect(

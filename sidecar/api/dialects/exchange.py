@@ -5,28 +5,43 @@ from collections.abc import Callable
 from aiohttp import web
 from pydantic import BaseModel
 
-from sidecar.api import deliver, reading
+from sidecar.api import deliver, files, reading
 from sidecar.api.app_keys import DRAIN, SETTINGS
-from sidecar.api.reading import Take
+from sidecar.api.reading import Arrived, Take
 from sidecar.ocr.job import DocumentResult
+from sidecar.ocr.pages_written import to_write, verbatim
+from sidecar.outputs import writing
+from sidecar.outputs.writing import Texts
 from sidecar.wire import common
-from sidecar.wire.common import IGNORED_HEADER, JSON
-
-WARNINGS_HEADER = "X-Ocr-Warnings"
-"""The warnings of a document, where the dialect's body has no room for them and where it has."""
+from sidecar.wire.common import IGNORED_HEADER, JSON, WARNINGS_HEADER
 
 Render = Callable[[DocumentResult], BaseModel]
+RenderTexts = Callable[[DocumentResult, Texts], BaseModel]
 
 
 async def answer(request: web.Request, take: Take, render: Render) -> web.StreamResponse:
     """Receive a document by ``take``, read it, and answer with what ``render`` makes of it."""
     async with reading.arriving(request, take) as one:
         result = await reading.read(request, one)
-    body = common.render(render(result))
+    return await _send(request, one, result, render(result))
+
+
+async def answer_texts(
+    request: web.Request, take: Take, title: Callable[[], str], render: RenderTexts
+) -> web.StreamResponse:
+    """Do as :func:`answer`, with the document in the formats that others' services answer with; it has a title."""
+    async with reading.arriving(request, take) as one:
+        result = await reading.read(request, one)
+    texts = await files.by_worker(request, writing.texts, to_write(result), verbatim(result), title())
+    return await _send(request, one, result, render(result, texts))
+
+
+async def _send(request: web.Request, one: Arrived, result: DocumentResult, told: BaseModel) -> web.StreamResponse:
+    body = common.render(told)
     headers = {
         WARNINGS_HEADER: ", ".join(one.answer.warnings(result)),
         IGNORED_HEADER: common.names_in_header(one.answer.ignored_fields),
     }
-    told = {name: value for name, value in headers.items() if value}
+    said = {name: value for name, value in headers.items() if value}
     async with request.app[DRAIN].answering():
-        return await deliver.deliver(request, body, JSON, request.app[SETTINGS].receive_timeout_s, told)
+        return await deliver.deliver(request, body, JSON, request.app[SETTINGS].receive_timeout_s, said)

@@ -34,14 +34,16 @@ async def ocr(request: web.Request) -> web.StreamResponse:
     async def take(file: SpoolFile) -> Order:
         nonlocal size_bytes
         asked = await _receive(request, file)
-        read, _ = parse_form({"pages": asked.pages or ""}, reading.accepted(request.app))
+        read, _ = parse_form({"pages": asked.pages or "", "include": "blocks"}, reading.accepted(request.app))
         order = Order(read, asked.ignored)
         if asked.file_id is not None:
             await request.app[SHELF].copy(asked.file_id, caller_of(request), file)
         size_bytes = file.size_bytes
         return order
 
-    return await exchange.answer(request, take, lambda result: mistral.render_ocr(result, size_bytes))
+    return await exchange.answer_texts(
+        request, take, lambda: "", lambda result, texts: mistral.render_ocr(result, texts.markdown, size_bytes)
+    )
 
 
 async def _receive(request: web.Request, file: SpoolFile) -> mistral.OcrOrder:

@@ -30,6 +30,8 @@ get_rect = _unchecked(pdfium_c.FPDFText_GetRect)
 get_char_index = _unchecked(pdfium_c.FPDFText_GetCharIndexFromTextIndex)
 get_text_object = _unchecked(pdfium_c.FPDFText_GetTextObject)
 get_font = _unchecked(pdfium_c.FPDFTextObj_GetFont)
+get_text_object.restype = get_font.restype = ctypes.c_void_p
+"""These two give numbers: a handle of its own type takes longer to make than the call."""
 
 get_object = _unchecked(pdfium_c.FPDFPage_GetObject)
 get_type = _unchecked(pdfium_c.FPDFPageObj_GetType)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import byref
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import pypdfium2 as pdfium
@@ -26,6 +25,8 @@ from sidecar.evidence.packed_line import PackedLine
 
 MAX_RECTS = 16
 """Most pieces of a line that are asked how high they are: some producers draw each letter by itself."""
+LINE_OVERLAP = 0.25
+"""Words that reach up so far, of their height, into the line before begin a new one."""
 _BOLD_WEIGHT = 690
 _FORCE_BOLD = 1 << 18
 """A font's flag (ISO 32000-1, table 123)."""
@@ -35,6 +36,8 @@ _BOLD_NAME = re.compile(rb"bold|black|heavy|demi|(?:cm|sf)bx|-medi$|,bd|-bd", re
 _WORD = re.compile(r"\S+")
 _LINE_END = re.compile("\r\n|\n")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+HYPHEN = "\ufffe"
+"""What PDFium writes for a hyphen at the end of a line, which it joins with the next one."""
 _ABOVE = "\u0e30"
 """Thai marks come after this: they do not reach as far as the letter that they stand on."""
 
@@ -66,7 +69,27 @@ def read_lines(text_page: Any, reading: Reading, frame: Frame) -> Iterator[Line]
     for at, line in enumerate(texts):
         if line:
             spans = [span.span() for span in _WORD.finditer(pen.text, starts[at], ends[at])] if is_same else []
-            yield pen.line(line, spans) if len(spans) == len(line) else _without_places(line)
+            if len(spans) != len(line):
+                yield _without_places(line)
+            elif HYPHEN in pen.text[starts[at] : ends[at]]:
+                yield from _hyphenated(pen, line, spans)
+            else:
+                yield from pen.lines(line, spans)
+
+
+def _hyphenated(pen: "_Pen", line: Sequence[str], spans: Sequence[tuple[int, int]]) -> Iterator[Line]:
+    """Give the lines that PDFium joined, since a word goes on from one to the next: each ends with a hyphen."""
+    words, places = list[str](), list[tuple[int, int]]()
+    for text, (start, end) in zip(line, spans, strict=True):
+        at = pen.text.find(HYPHEN, start, end) - start
+        while at >= 0 and len(text) == end - start and at + 1 < len(text):
+            yield from pen.lines([*words, text[: at + 1]], [*places, (start, start + at + 1)])
+            words, places = [], []
+            text, start = text[at + 1 :], start + at + 1  # noqa: PLW2901 - what is left of the word
+            at = pen.text.find(HYPHEN, start, end) - start
+        words.append(text)
+        places.append((start, end))
+    yield from pen.lines(words, places)
 
 
 def _bounds(text: str) -> tuple[list[int], list[int]]:
@@ -106,22 +129,37 @@ class _Pen:
         self._room = pdfium_c.FS_RECTF()
         self._to_room = byref(self._room)
 
-    def line(self, line: Sequence[str], spans: Sequence[tuple[int, int]]) -> Line:
-        """Return a line whose words stand there in the text."""
+    def lines(self, line: Sequence[str], spans: Sequence[tuple[int, int]]) -> Iterator[Line]:
+        """Give the line whose words stand there in the text, or several where PDFium saw no end of the first."""
         if self._index:
             spans = [(self._index(start), self._index(end - 1) + 1) for start, end in spans]
         middle = spans[len(spans) // 2][0]
         size, angle, baseline = self._font(middle)
         is_bold = self._weights.are_bold((middle, spans[0][0], spans[-1][0]))
         if angle or self._frame.rotation:
-            return self._turned_line(line, spans, size, is_bold=is_bold)
+            yield self._turned_line(line, spans, size, is_bold=is_bold)
+            return
         edges = self._edges(line, spans)
         if not _is_in_order(edges):
-            return self._turned_line(line, spans, size, is_bold=is_bold)
+            yield from self._unordered(line, spans, size, is_bold=is_bold)
+            return
         page_top = self._frame.top
         low, high = self._heights(spans)
         box = Box(edges[0], page_top - high, edges[-1], page_top - low)
-        return PackedLine.of(" ".join(line), tuple(edges), box, page_top - baseline, size=size, is_bold=is_bold)
+        yield PackedLine.of(" ".join(line), tuple(edges), box, page_top - baseline, size=size, is_bold=is_bold)
+
+    def _unordered(
+        self, line: Sequence[str], spans: Sequence[tuple[int, int]], size: float, *, is_bold: bool
+    ) -> Iterator[Line]:
+        """Give level lines whose words do not follow one another to the right: a word below begins a new one."""
+        start, bottom = 0, float("-inf")
+        for at, span in enumerate(spans):
+            _, low, _, high = self._around(*span)
+            if at > start and high <= bottom + LINE_OVERLAP * (high - low):
+                yield self._turned_line(line[start:at], spans[start:at], size, is_bold=is_bold)
+                start, bottom = at, float("-inf")
+            bottom = max(bottom, low) if at > start else low
+        yield self._turned_line(line[start:], spans[start:], size, is_bold=is_bold)
 
     def _edges(self, line: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[float]:
         """Return the left and right edge of each word of a level line. Nothing here is done more often."""
@@ -193,13 +231,13 @@ class _Weights:
         return all(map(self._is_bold, places))
 
     def _is_bold(self, at: int) -> bool:
-        font = pdf_calls.get_font(pdf_calls.get_text_object(self._raw, at))
-        if not font:
+        item = pdf_calls.get_text_object(self._raw, at)
+        font = pdf_calls.get_font(ctypes.c_void_p(item)) if item else None
+        if font is None:
             return False
-        key = ctypes.addressof(font.contents)
-        if key not in self._known:
-            self._known[key] = _is_bold(font)
-        return self._known[key]
+        if font not in self._known:
+            self._known[font] = _is_bold(ctypes.cast(font, pdfium_c.FPDF_FONT))
+        return self._known[font]
 
 
 def _is_bold(font: Any) -> bool:  # noqa: ANN401 - a PDFium handle
@@ -215,6 +253,7 @@ def _places(buffer: Any) -> tuple[Any, ...]:  # noqa: ANN401 - an array of ctype
     return tuple(byref(buffer, at * ctypes.sizeof(ctypes.c_double)) for at in range(len(buffer)))
 
 
-def _is_in_order(edges: Sequence[float]) -> bool:
+def _is_in_order(edges: list[float]) -> bool:
     """Return whether words stand one after the other from left to right."""
-    return all(one <= other for one, other in pairwise(edges[::2])) and edges[-1] >= edges[0]
+    lefts = edges[::2]
+    return edges[-1] >= edges[0] and lefts == sorted(lefts)

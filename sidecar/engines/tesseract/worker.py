@@ -14,6 +14,7 @@ from sidecar.documents.layers.thai_text import compose_sara_am
 from sidecar.documents.pages import PageImage
 from sidecar.documents.pictures.light import even_out, is_uneven
 from sidecar.documents.pictures.pieces import pieces
+from sidecar.documents.pictures.rules import find_rules
 from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
 from sidecar.engines.tesseract.installation import ORIENTATION_DATA
@@ -74,7 +75,8 @@ def _layout(page: PageImage, found: "Sequence[_Reading]", rotation: float) -> Pa
     """Return what was found on a page, in all of its pieces."""
     lines = tuple(line for one in found for line in one.lines)
     figures = tuple(figure for one in found for figure in one.figures)
-    return Packed(Layout(page.placement.width, page.placement.height, lines, rotation, figures=figures))
+    rules = tuple(rule for one in found for rule in one.rules)
+    return Packed(Layout(page.placement.width, page.placement.height, lines, rotation, rules, figures))
 
 
 def joined(read: Sequence[PageText]) -> PageText:
@@ -127,6 +129,7 @@ class _Reading:
     lines: tuple[Line, ...] = ()
     """The words of the text with their places, where they are wanted."""
     figures: tuple[Box, ...] = ()
+    rules: tuple[Box, ...] = ()
 
 
 def _read_piece(page: PageImage, way: Way) -> _Reading:
@@ -182,8 +185,9 @@ def _recognise(page: PageImage, way: Way) -> _Reading:
         figures = boxes_of(page, blocks, BlockKind.PICTURE) if way.wants_layout else ()
         text = compose_sara_am(trim(read.text))
         read = replace(read, text=text, certainty=certainty(_words(api), text))
+        rules = tuple(page.placement.box(*one) for one in find_rules(page)) if way.wants_layout else ()
         doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
-        return _Reading(read, doubtful, _sureness(api), tuple(lines), figures)
+        return _Reading(read, doubtful, _sureness(api), tuple(lines), figures, rules)
     except RuntimeError as exc:  # tesserocr raises nothing more specific
         raise EngineFailedError("Tesseract failed on this page") from exc
     finally:

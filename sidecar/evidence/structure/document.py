@@ -1,13 +1,23 @@
 """The pages of a document with their blocks, from what was found on each of them. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from sidecar.evidence.layout import Box, Layout, Line
+from sidecar.evidence.layout import Box, Layout
 from sidecar.evidence.page import Block, BlockKind, Page
+from sidecar.evidence.structure.blocks import Draft, Usual, drafts_of
+from sidecar.evidence.structure.columns import Item, in_order
+from sidecar.evidence.structure.furniture import Sheet, take_repeated, take_sure
+from sidecar.evidence.structure.levels import with_levels
+from sidecar.evidence.structure.pieces import Piece, pieces_of, turned, upright_size, usual_size
+from sidecar.evidence.structure.ruled import ruled_tables
+from sidecar.evidence.structure.tables import Table
 
-PARAGRAPH_GAP = 0.8
-"""A gap of at least so many line heights between two lines begins a paragraph."""
+MAX_PIECES = 5_000
+"""A page with more lines is no page that anybody reads: its lines stay as they came."""
+FIGURE_SHARE = 0.9
+"""A picture over more of the page than this is the page itself."""
 
 
 @dataclass(frozen=True)
@@ -22,31 +32,94 @@ class ReadPage:
 
 def structured(pages: Sequence[ReadPage]) -> tuple[Page, ...]:
     """Return a document's pages with their blocks, one for each page that was read."""
-    return tuple(_structured(page) for page in pages)
-
-
-def _structured(page: ReadPage) -> Page:
-    layout = page.layout or Layout(0, 0, ())
-    blocks = tuple(
-        Block(BlockKind.PARAGRAPH, Box.around(line.box for line in lines if line.box), tuple(lines))
-        for lines in _paragraphs(layout.lines)
+    layouts = [page.layout or Layout(0, 0, ()) for page in pages]
+    sheets = [Sheet(*upright_size(layout), pieces_of(layout)) for layout in layouts]
+    told = [(sheet, layout) for sheet, layout in zip(sheets, layouts, strict=True) if len(sheet.pieces) <= MAX_PIECES]
+    take_repeated([sheet for sheet, _ in told])
+    for sheet, layout in told:
+        rules = [turned(rule, layout) for rule in layout.rules]
+        sheet.tables, sheet.pieces = ruled_tables(sheet.pieces, rules)
+        take_sure(sheet)
+    usual = _usual(sheets)
+    drafted = [_drafted(sheet, usual) for sheet in sheets]
+    with_levels([draft for drafts in drafted for draft in drafts if isinstance(draft, Draft)])
+    return tuple(
+        _page(page, layout, sheet, drafts)
+        for page, layout, sheet, drafts in zip(pages, layouts, sheets, drafted, strict=True)
     )
-    return Page(page.number, layout.width, layout.height, blocks, layout.rotation, page.languages)
 
 
-def _paragraphs(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    paragraph: list[Line] = []
-    for line in lines:
-        if paragraph and _is_apart(paragraph[-1].box, line.box):
-            yield paragraph
-            paragraph = []
-        paragraph.append(line)
-    if paragraph:
-        yield paragraph
+def _usual(sheets: Sequence[Sheet]) -> Usual:
+    pieces = [piece for sheet in sheets for piece in sheet.pieces]
+    bold = sum(len(piece.edges) for piece in pieces if piece.line.is_bold)
+    return Usual(
+        usual_size(pieces),
+        bold > sum(len(piece.edges) for piece in pieces) / 2,
+        any(piece.line.size for piece in pieces),
+    )
 
 
-def _is_apart(above: Box | None, below: Box | None) -> bool:
-    if above is None or below is None:
-        return False
-    gap = below.top - above.bottom
-    return gap > PARAGRAPH_GAP * min(above.height, below.height) or below.bottom < above.top
+def _drafted(sheet: Sheet, usual: Usual) -> list[Draft | Table]:
+    if len(sheet.pieces) > MAX_PIECES:
+        return [Draft(BlockKind.PARAGRAPH, sheet.pieces)]
+    drafts: list[Draft | Table] = []
+    for column in in_order([*sheet.pieces, *sheet.tables]):
+        drafts += _column(column, usual)
+    return drafts
+
+
+def _column(column: Sequence[Item], usual: Usual) -> list[Draft | Table]:
+    drafts: list[Draft | Table] = []
+    for is_table, items in groupby(column, lambda item: isinstance(item, Table)):
+        if is_table:
+            drafts += [item for item in items if isinstance(item, Table)]
+        else:
+            drafts += drafts_of([item for item in items if isinstance(item, Piece)], usual)
+    return drafts
+
+
+def _page(page: ReadPage, layout: Layout, sheet: Sheet, drafts: Sequence[Draft | Table]) -> Page:
+    blocks = [_block(draft) for draft in drafts]
+    headers = [_furniture(kind, piece) for kind, piece in sheet.furniture if piece.middle < sheet.height / 2]
+    footers = [_furniture(kind, piece) for kind, piece in sheet.furniture if piece.middle >= sheet.height / 2]
+    figures = [
+        Block(BlockKind.FIGURE, figure)
+        for figure in layout.figures
+        if figure.width * figure.height < FIGURE_SHARE * layout.width * layout.height
+    ]
+    lost = tuple(line for line in layout.lines if not line.box and line.words)
+    unplaced = [Block(BlockKind.PARAGRAPH, None, lost)] if lost else []
+    return Page(
+        page.number,
+        layout.width,
+        layout.height,
+        (*headers, *_with_figures(blocks, figures), *unplaced, *footers),
+        layout.rotation,
+        page.languages,
+    )
+
+
+def _block(draft: Draft | Table) -> Block:
+    if isinstance(draft, Table):
+        lines = [line for cell in draft.cells for line in cell.lines]
+        return Block(BlockKind.TABLE, Box.around(line.box for line in lines if line.box), cells=draft.cells)
+    lines = [piece.line for piece in draft.pieces]
+    return Block(draft.kind, Box.around(line.box for line in lines if line.box), tuple(lines), draft.level)
+
+
+def _furniture(kind: BlockKind, piece: Piece) -> Block:
+    return Block(kind, piece.line.box, (piece.line,))
+
+
+def _with_figures(blocks: Sequence[Block], figures: Sequence[Block]) -> list[Block]:
+    """Put each figure before the first block that begins below its top and lies under or over it."""
+    placed = list(blocks)
+    for figure in figures:
+        box = figure.box
+        at = next((at for at, block in enumerate(placed) if box and block.box and _is_below(block.box, box)), None)
+        placed.insert(len(placed) if at is None else at, figure)
+    return placed
+
+
+def _is_below(box: Box, figure: Box) -> bool:
+    return box.top >= figure.top and box.left < figure.right and figure.left < box.right

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
+from sidecar.outputs.writing import Texts
 from sidecar.validation import explain, explain_all
 from sidecar.wire.common import OWNER, SHOWN_VALUE_CHARS, refuse_keep_alive
 from sidecar.wire.dialects import docling_formats
@@ -200,14 +201,16 @@ class ConvertBody(BaseModel):
     timings: dict[str, Any] = Field(description="Always empty.")
 
 
-def render_conversion(result: DocumentResult, form: ConvertForm, filename: str, took_s: float) -> ConvertBody:
+def render_conversion(
+    result: DocumentResult, texts: Texts, form: ConvertForm, filename: str, took_s: float
+) -> ConvertBody:
     """Render what was read in the formats that are asked for."""
     pages = [(page.page, page.text) for page in result.pages]
     writers: dict[str, Callable[[], object]] = {
-        "md": lambda: docling_formats.as_markdown(pages, form.md_page_break_placeholder),
+        "md": lambda: docling_formats.as_markdown(texts.markdown, form.md_page_break_placeholder),
         "json": lambda: docling_formats.as_docling_document(pages, filename),
-        "html": lambda: docling_formats.as_html(pages, filename),
-        "text": lambda: result.text,
+        "html": lambda: texts.html,
+        "text": lambda: texts.text,
         "doctags": lambda: docling_formats.as_doctags(pages),
     }
     assert writers.keys() == set(get_args(Format))

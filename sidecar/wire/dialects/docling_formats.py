@@ -1,6 +1,5 @@
-"""The text of pages in docling's formats. Pages and paragraphs are known, no headings, tables or boxes. Pure."""
+"""The text of pages in docling's own formats. Pages and paragraphs are known, no headings, tables or boxes. Pure."""
 
-import html
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -16,21 +15,9 @@ def paragraphs(text: str) -> list[str]:
     return [part.strip("\n") for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
-def as_markdown(pages: Sequence[Page], between: str) -> str:
-    """Join the pages' texts as they were read; a model's are Markdown already. ``between`` stands between pages."""
-    return (f"\n\n{between}\n\n" if between else "\n\n").join(text for _, text in pages)
-
-
-def as_html(pages: Sequence[Page], title: str) -> str:
-    """Write pages as sections of paragraphs."""
-    sections = "\n".join(_section(*page) for page in pages)
-    head = f'<meta charset="UTF-8">\n<title>{html.escape(title)}</title>'
-    return f"<!DOCTYPE html>\n<html>\n<head>\n{head}\n</head>\n<body>\n{sections}\n</body>\n</html>\n"
-
-
-def _section(number: int, text: str) -> str:
-    inside = "".join(f"\n<p>{html.escape(part).replace(chr(10), '<br>')}</p>" for part in paragraphs(text))
-    return f'<section id="page-{number}">{inside}\n</section>'
+def as_markdown(pages: Sequence[str], between: str) -> str:
+    """Join the Markdown of pages; ``between`` stands between pages."""
+    return (f"\n\n{between}\n\n" if between else "\n\n").join(pages)
 
 
 def as_doctags(pages: Sequence[Page]) -> str:

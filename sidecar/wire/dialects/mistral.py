@@ -3,7 +3,7 @@
 Source: docs.mistral.ai, `POST /v1/ocr` and `POST /v1/files`, and the client `mistralai` 3.7.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -189,10 +189,12 @@ class OcrBody(BaseModel):
     usage_info: UsageInfoBody
 
 
-def render_ocr(result: DocumentResult, size_bytes: int) -> OcrBody:
-    """Render what was read of a document with so many bytes."""
+def render_ocr(result: DocumentResult, markdown: Sequence[str], size_bytes: int) -> OcrBody:
+    """Render what was read of a document with so many bytes; ``markdown`` is each page's."""
     return OcrBody(
-        pages=[OcrPageBody(index=page.page - 1, markdown=page.text) for page in result.pages],
+        pages=[
+            OcrPageBody(index=page.page - 1, markdown=text) for page, text in zip(result.pages, markdown, strict=True)
+        ],
         model=result.model.model.name if result.model else result.engine_used,
         usage_info=UsageInfoBody(pages_processed=len(result.pages), doc_size_bytes=size_bytes),
     )

@@ -79,6 +79,27 @@ async def test_json_holds_the_whole_answer(data):
     assert (status, answer["file"], answer["engineUsed"], len(answer["pages"])) == (0, "digital.pdf", "fast-path", 4)
 
 
+@pytest.mark.parametrize(
+    ("output", "suffix", "begins"),
+    [("text", ".txt", b""), ("html", ".html", b"<!DOCTYPE html>"), ("pdf", ".searchable.pdf", b"%PDF-")],
+)
+async def test_documents_are_written_in_another_format(data, tmp_path, output, suffix, begins):
+    target = tmp_path / "out"
+    status, out, _ = await run("ocr", "--format", output, "--output", target, data / "digital.pdf")
+    assert (status, out, [one.name for one in target.iterdir()]) == (0, "", [f"digital.pdf{suffix}"])
+    assert (target / f"digital.pdf{suffix}").read_bytes().startswith(begins)
+
+
+async def test_a_document_in_another_format_is_printed_and_a_failure_told(data):
+    status, out, err = await run("ocr", "--format", "alto", data / "digital.pdf", data / "broken-garbage.pdf")
+    assert (status, out.count("<alto "), "document_unreadable" in err) == (1, 1, True)
+
+
+async def test_several_searchable_pdfs_need_a_folder(data):
+    status, _, err = await run("ocr", "--format", "pdf", data / "digital.pdf", data / "mixed.pdf")
+    assert (status, "several documents as pdf need --output DIR" in err) == (2, True)
+
+
 async def test_a_folder_is_read_past_its_bad_documents(folder, tmp_path):
     status, out, err = await run("ocr", folder, "--output", tmp_path / "out")
 

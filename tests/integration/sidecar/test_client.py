@@ -43,6 +43,33 @@ async def client(service):
         yield one
 
 
+async def test_a_document_comes_in_another_format_with_what_the_service_says_of_it(client, data):
+    written = await client.read_as(data / "digital.pdf", output="pdf", pages="1-2")
+    assert (written.media_type, written.content[:5]) == ("application/pdf", b"%PDF-")
+    assert (written.engine_used, written.model_used, written.warnings) == ("fast-path", None, ())
+    assert (written.page_count, written.document_page_count, written.failed_pages) == (2, 4, ())
+    assert written.request_id
+
+
+@pytest.mark.parametrize("fields", [{}, {"output": "json"}, {"output": None}])
+async def test_another_format_must_be_named(client, data, fields):
+    with pytest.raises(TypeError, match="read_as needs an output"):
+        await client.read_as(data / "digital.pdf", **fields)
+
+
+async def test_read_gives_no_other_format_than_json(client, data):
+    with pytest.raises(TypeError, match="read_as gives other formats"):
+        await client.read(data / "digital.pdf", output="pdf")
+
+
+async def test_programs_without_asyncio_get_other_formats_too(service, data):
+    def reading() -> str:
+        with Client(service.url) as client:
+            return client.read_as(data / "digital.pdf", output="text").content.decode()
+
+    assert NUMBER in await asyncio.to_thread(reading)
+
+
 class OneWay(io.RawIOBase):
     """A file that cannot be rewound, such as a pipe or another request's body."""
 

@@ -110,6 +110,23 @@ async def test_pages_that_fail_and_pages_that_are_blank_hold_what_is_known_of_th
     assert held(events[1]) == NOTHING | {"blocks": []}
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("engine", ["auto", "tesseract"])
+async def test_a_page_whose_unit_is_no_point_has_the_places_that_are_shown(service, engine, packed):
+    """A viewer shows it twice as large as the numbers in it say."""
+    plain, doubled = PdfMaker().text_page(4).finish(), io.BytesIO()
+    with pikepdf.open(io.BytesIO(plain)) as opened:
+        opened.pages[0].UserUnit = 2
+        mode = pikepdf.ObjectStreamMode.generate if packed else pikepdf.ObjectStreamMode.disable
+        opened.save(doubled, object_stream_mode=mode, min_version="1.6")
+    fields = {"include": "words", "engine": engine, "languages": "eng"}
+    (one,), (two,) = [(await service.upload(pdf, **fields))[1]["pages"] for pdf in (plain, doubled.getvalue())]
+    assert two["text"] == one["text"]
+    assert (two["widthPt"], two["heightPt"]) == pytest.approx((2 * one["widthPt"], 2 * one["heightPt"]), abs=0.1)
+    for word, other in zip(words_of(one), words_of(two), strict=True):
+        assert other["box"] == pytest.approx([2 * edge for edge in word["box"]], abs=0.1)
+
+
 async def test_an_unknown_part_is_refused_by_name(service, page):
     status, answer = await service.upload(page, include="words,pictures")
     assert (status, answer["code"]) == (422, "invalid_value")

@@ -11,6 +11,7 @@ from sidecar.api.app_keys import SPOOL
 from sidecar.api.dialects.mistral import SHELF
 from sidecar.api.dialects.shelf import MAX_FILES_EACH
 from tests.conftest import Running, until
+from tests.integration.sidecar.dialects.test_docling import asked
 from tests.integration.sidecar.documents import PdfMaker, as_png, picture_of_text
 from tests.integration.sidecar.raw import KEY, connected, head
 
@@ -52,10 +53,10 @@ def pdf(data) -> bytes:
 
 async def test_pages_hold_what_an_upload_gives(service, pdf):
     status, headers, body = await ocr(service, {"type": "document_url", "document_url": uri(pdf)})
-    _, uploaded = await service.upload(pdf)
+    markdown = await asked(service, pdf, "markdown")
 
     assert (status, body["model"], body["document_annotation"]) == (200, "fast-path", None)
-    assert [page["markdown"] for page in body["pages"]] == [page["text"] for page in uploaded["pages"]]
+    assert "\n\n".join(page["markdown"] for page in body["pages"]) == markdown
     assert [(page["index"], page["images"], page["dimensions"]) for page in body["pages"]] == [
         (index, [], None) for index in range(4)
     ]

@@ -30,6 +30,8 @@ def test_the_service_understands_what_was_given():
         repeat_penalty=1.1,
         max_tokens=5,
         include=("words", "image"),
+        output="json",
+        keep_signature=True,
     )
     asked, unknown = parse_form(render_fields(given), ACCEPTED)
     assert unknown == []
@@ -39,6 +41,7 @@ def test_the_service_understands_what_was_given():
     assert asked.system_prompt == "หน้า"
     assert asked.runtime_params.num_ctx == 1024
     assert asked.include == ["words", "image"]
+    assert (asked.output, asked.keep_signature) == ("json", True)
 
 
 def test_text_is_sent_as_it_is_and_nothing_for_none():

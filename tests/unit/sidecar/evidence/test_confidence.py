@@ -19,7 +19,7 @@ from sidecar.evidence.confidence import (
 
 LIMITS = QualityLimits(low=0.85, high=0.95)
 NO_DOUBTS = Doubts()
-MARKS = "QV  qa VA \u0e514 ao 1 \u0e50 ="
+MARKS = "QV  qa VA ๑4 ao 1 ๐ ="  # noqa: RUF001
 """What Tesseract makes of the marks above a line of Thai."""
 
 

@@ -7,7 +7,7 @@ import pytest
 from sidecar.errors import InvalidValueError, MalformedBodyError
 from sidecar.wire.dialects.data_uri import PLACEHOLDER
 from sidecar.wire.dialects.docling import parse_form, parse_source
-from sidecar.wire.dialects.docling_formats import as_docling_document, as_doctags, as_html, as_markdown, paragraphs
+from sidecar.wire.dialects.docling_formats import as_docling_document, as_doctags, as_markdown, paragraphs
 
 PAGES = [(2, "One <line>\nand another\n\n \nNext & last"), (3, ""), (5, "Alone")]
 
@@ -125,24 +125,14 @@ def test_a_body_that_is_no_object_is_refused():
         parse_source(b"[1", has_document=False)
 
 
-def test_markdown_is_what_was_read_with_what_shall_stand_between_pages():
-    assert as_markdown(PAGES, "") == f"{PAGES[0][1]}\n\n\n\nAlone"
-    assert as_markdown(PAGES[1:], "<!-- break -->") == "\n\n<!-- break -->\n\nAlone"
+def test_between_pages_of_markdown_stands_what_shall_stand_there():
+    assert as_markdown(["One", "", "Alone"], "") == "One\n\n\n\nAlone"
+    assert as_markdown(["", "Alone"], "<!-- break -->") == "\n\n<!-- break -->\n\nAlone"
 
 
 def test_paragraphs_are_divided_by_blank_lines():
     assert paragraphs(PAGES[0][1]) == ["One <line>\nand another", "Next & last"]
     assert paragraphs(" \n\n ") == []
-
-
-def test_html_shows_the_text_and_runs_none_of_it():
-    written = as_html([*PAGES, (6, "<script>a</script>")], "a<b>.pdf")
-    assert "<title>a&lt;b&gt;.pdf</title>" in written
-    assert (
-        '<section id="page-2">\n<p>One &lt;line&gt;<br>and another</p>\n<p>Next &amp; last</p>\n</section>' in written
-    )
-    assert '<section id="page-3">\n</section>' in written
-    assert "<script>" not in written
 
 
 def test_doctags_break_between_pages():

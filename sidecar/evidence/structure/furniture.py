@@ -1,0 +1,195 @@
+"""Running headers, footers and page numbers: told by repetition over pages, and where sure by their place. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+
+from sidecar.evidence.page import BlockKind
+from sidecar.evidence.structure.gutters import row_runs
+from sidecar.evidence.structure.pieces import Piece, rows_of, usual_pitch, usual_size
+from sidecar.evidence.structure.tables import Table
+
+ZONE = 0.12
+"""Share of the page's height, at its top and bottom, in which running headers and footers stand."""
+SURE_ZONE = 0.1
+"""The same where one page alone tells."""
+ROWS = 3
+"""Most rows of a running header or footer."""
+SURE_GAP, SHARED_GAP = 1.7, 1.4
+"""How many usual distances of rows they stand apart from the text at least: if their row is one piece, or several."""
+FAR = 2.5
+"""Pieces of a row this far apart, in sizes, stand at the left, in the middle or at the right of the page."""
+EDGE = 0.05
+"""The same for a row of one piece that nothing but its place tells apart: letters begin and end farther in."""
+SMALLER = 0.92
+LARGER = 1.15
+"""What is this much larger than the usual text is a title."""
+WORDS, SHARED_WORDS = 16, 24
+"""Most words of such a row: if it is one piece, or several."""
+REPEATED_SHARE = 0.5
+MARGIN = 0.08
+"""Share of the page's width at its sides in which text that runs up or down is no part of the page's."""
+
+_STAMP = re.compile(r"https?://|www\.|\bdoi\b|©|copyright|download|issn", re.IGNORECASE)
+_DIGITS = re.compile(r"[\d๐-๙]+")
+_PAGE_NUMBER = re.compile(
+    r"^[\s\-–—|(\[.]*(?:(?:page|p\.|หน้า(?:ที่)?)\s*)?(?:[\d๐-๙]{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|จาก)\s*[\d๐-๙]{1,4})?[\s\-–—|)\].]*$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A page's pieces, its size as it is read, and what was told apart from its text."""
+
+    width: float
+    height: float
+    pieces: list[Piece]
+    tables: list[Table] = field(default_factory=list)
+    furniture: list[tuple[BlockKind, Piece]] = field(default_factory=list)
+
+    def take(self, kind: BlockKind, pieces: Sequence[Piece]) -> None:
+        """Tell pieces apart from the page's text."""
+        taken = {id(piece) for piece in pieces}
+        self.pieces = [piece for piece in self.pieces if id(piece) not in taken]
+        self.furniture += [(BlockKind.PAGE_NUMBER if is_page_number(piece.text) else kind, piece) for piece in pieces]
+
+
+def is_page_number(text: str) -> bool:
+    """Return whether a text is nothing but a page's number."""
+    return bool(_PAGE_NUMBER.match(text))
+
+
+def take_repeated(sheets: Sequence[Sheet]) -> None:
+    """Take out of the pages' pieces what runs along their sides, and what stands on many of them."""
+    for sheet in sheets:
+        _take_margins(sheet)
+    if len(sheets) > 1:
+        _take_common(sheets)
+
+
+def _take_margins(sheet: Sheet) -> None:
+    """Take what runs up or down beside the text: stamps of libraries and of archives."""
+    upright = [piece for piece in sheet.pieces if piece.is_upright]
+    aside = [piece for piece in sheet.pieces if not piece.is_upright and _is_aside(piece, upright, sheet.width)]
+    if aside and upright:
+        sheet.take(BlockKind.HEADER, aside)
+
+
+def _is_aside(piece: Piece, upright: Sequence[Piece], width: float) -> bool:
+    at_edge = piece.right < MARGIN * width or piece.left > (1 - MARGIN) * width
+    return at_edge and not any(one.left < piece.right and piece.left < one.right for one in upright)
+
+
+# ── over the pages ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _take_common(sheets: Sequence[Sheet]) -> None:
+    """Take what stands at the same place of at least half of the pages, whatever its figures."""
+    counts = Counter(key for sheet in sheets for key in {_key(piece, sheet) for piece in _in_zones(sheet)})
+    needed = max(2, REPEATED_SHARE * len(sheets))
+    common = {key for key, count in counts.items() if count >= needed}
+    for sheet in sheets:
+        found = [piece for piece in _in_zones(sheet) if _key(piece, sheet) in common]
+        for kind, is_top in ((BlockKind.HEADER, True), (BlockKind.FOOTER, False)):
+            sheet.take(kind, [piece for piece in found if (piece.middle < sheet.height / 2) == is_top])
+
+
+def _in_zones(sheet: Sheet) -> list[Piece]:
+    return [
+        piece for piece in sheet.pieces if piece.bottom < ZONE * sheet.height or piece.top > (1 - ZONE) * sheet.height
+    ]
+
+
+def _key(piece: Piece, sheet: Sheet) -> tuple[str, int]:
+    return _DIGITS.sub("#", " ".join(piece.text.casefold().split())), round(20 * piece.middle / sheet.height)
+
+
+# ── on one page ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def take_sure(sheet: Sheet) -> None:
+    """Take out of a page's pieces what its place alone tells to be no part of its text."""
+    upright = [piece for piece in sheet.pieces if piece.is_upright and any(map(str.isalnum, piece.text))]
+    placed: list[Piece | Table] = [*upright, *sheet.tables]
+    rows = rows_of(placed)
+    if len(rows) < ROWS or not upright:
+        return
+    size = max(usual_size(upright), median(row[0].size for row in rows))
+    pitch = usual_pitch(rows)
+    top, bottom = _outer(rows, sheet, size, pitch), _outer(rows[::-1], sheet, size, pitch)
+    if sum(map(len, (*top, *bottom))) < len(upright):
+        sheet.take(BlockKind.HEADER, [piece for row in top for piece in row])
+        sheet.take(BlockKind.FOOTER, [piece for row in bottom for piece in row])
+
+
+def _outer(rows: Sequence[Sequence[Piece | Table]], sheet: Sheet, size: float, usual: float) -> list[list[Piece]]:
+    """Return the rows at one end of a page that are surely no part of its text."""
+    passed: list[list[Piece]] = []
+    found = 0
+    for at in range(min(ROWS, len(rows) - 1)):
+        inner = rows[at + 1]
+        row = [item for item in rows[at] if isinstance(item, Piece)]
+        if len(row) < len(rows[at]) or not _may_be_furniture(row, sheet, size):
+            break
+        passed.append(row)
+        step = abs(_edge(inner, row[0].middle) - row[0].middle)
+        beyond = abs(rows[at + 2][0].middle - inner[0].middle) if at + 2 < len(rows) else usual
+        if step >= _needed(row, inner, sheet) * max(min(usual, beyond), inner[0].size):
+            found = at + 1
+    return passed[:found]
+
+
+def _edge(row: Sequence[Piece | Table], seen_from: float) -> float:
+    """Return where a row begins as seen from another one: its middle, or a table's nearer edge and half a line."""
+    item = row[0]
+    if isinstance(item, Piece):
+        return item.middle
+    return item.top + item.size / 2 if seen_from < item.middle else item.bottom - item.size / 2
+
+
+def _needed(row: Sequence[Piece], inner: Sequence[Piece | Table], sheet: Sheet) -> float:
+    """Return how many usual distances of rows a row must stand apart from the next one."""
+    if len(row) == 1 and is_page_number(row[0].text):
+        is_at_edge = row[0].bottom < SURE_ZONE * sheet.height or row[0].top > (1 - SURE_ZONE) * sheet.height
+        return 0.0 if is_at_edge else SURE_GAP
+    if _is_shared(row) and _is_numbered(row):
+        return 0.0
+    return SHARED_GAP if _is_shared(row) and not _is_shared(inner) else SURE_GAP
+
+
+def _may_be_furniture(row: Sequence[Piece], sheet: Sheet, size: float) -> bool:
+    if any(piece.size > LARGER * size for piece in row):
+        return False
+    if len(row) == 1 and is_page_number(row[0].text):
+        return True
+    top, bottom = min(piece.top for piece in row), max(piece.bottom for piece in row)
+    parts = len(row_runs(row, FAR))
+    if sum(len(piece.edges) // 2 for piece in row) > (WORDS if parts == 1 else SHARED_WORDS):
+        return False
+    is_telling = parts > 1 or all(piece.size <= SMALLER * size for piece in row) or _is_stamp(row)
+    zone = (SURE_ZONE if parts <= 2 else ZONE) if is_telling else EDGE
+    return bottom < zone * sheet.height or top > (1 - zone) * sheet.height
+
+
+def _is_stamp(row: Sequence[Piece]) -> bool:
+    return any(_STAMP.search(piece.text) for piece in row) and not any(piece.line.is_bold for piece in row)
+
+
+def _is_shared(row: Sequence[Piece | Table]) -> bool:
+    """Return whether a row has parts at several places across the page."""
+    return len(row_runs(row, FAR)) > 1
+
+
+def _is_numbered(row: Sequence[Piece]) -> bool:
+    """Return whether the first or the last part of a row, far from the others, is a page's number."""
+    parts = [part for piece in row for part in piece.parts(_gaps(piece))]
+    return is_page_number(parts[0].text) or is_page_number(parts[-1].text)
+
+
+def _gaps(piece: Piece) -> list[float]:
+    runs = list(piece.runs(FAR / 2 * piece.size))
+    return [(one[1] + other[0]) / 2 for one, other in pairwise(runs)]
