@@ -23,7 +23,7 @@ _PICKLE = b"\x80"
 
 
 class Packed(Generic[T]):
-    """A value that is small until it is opened, each time anew. It travels between processes as it is."""
+    """A value that is small until it is unpacked, each time anew. It travels between processes as it is."""
 
     __slots__ = ("_bytes",)
 
@@ -31,7 +31,7 @@ class Packed(Generic[T]):
         packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         self._bytes = packed if len(packed) < WORTH_BYTES else zlib.compress(packed, FAST)
 
-    def open(self) -> T:
+    def unpack(self) -> T:
         """Return the value, with the time and the memory that it takes."""
         is_pickle = self._bytes.startswith(_PICKLE)
         packed = self._bytes if is_pickle else zlib.decompress(self._bytes)
@@ -64,4 +64,4 @@ class PackedPages(Sequence[Page]):
 
     def __getitem__(self, at: int | slice) -> "Page | PackedPages":
         """Open one page; a slice stays packed."""
-        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].open()
+        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].unpack()
