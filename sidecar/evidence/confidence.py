@@ -128,12 +128,19 @@ def joined_certainty(pieces: Iterable[Certainty | None]) -> Certainty | None:
 
 def of_text(text: str) -> Certainty:
     """Judge a text by itself."""
-    return Certainty(Origin.TEXT, sum(map(len, text.split())), 0, fragments(text))
+    return Certainty(Origin.TEXT, len(text) - text.count(" ") - text.count("\n"), 0, fragments(text))
 
 
 def fragments(text: str) -> int:
     """Count the characters in lines that are no text but pieces."""
-    return sum(sum(map(len, pieces)) for pieces in map(str.split, text.split("\n")) if _is_torn(pieces))
+    lines = [line for line in text.split("\n") if _may_be_torn(line)]
+    return sum(sum(map(len, pieces)) for pieces in map(str.split, lines) if _is_torn(pieces))
+
+
+def _may_be_torn(line: str) -> bool:
+    """Return whether a line may be torn, by its length and its spaces alone: nearly all lines are not, at a glance."""
+    spaces = line.count(" ") + line.count("\t")
+    return spaces >= LEAST_PIECES - 1 and len(line) - spaces < FRAGMENT_CHARS * (spaces + 1)
 
 
 def _is_torn(pieces: list[str]) -> bool:

@@ -183,9 +183,9 @@ def _recognise(page: PageImage, way: Way) -> _Reading:
         read, edits = with_numerals(api, page, read, way.languages, order)
         lines = find_lines(page, text, _pieces(api, order), read.text, edits) if way.wants_layout else ()
         figures = boxes_of(page, blocks, BlockKind.PICTURE) if way.wants_layout else ()
+        rules = tuple(page.placement.box(*one) for one in find_rules(page)) if way.wants_layout else ()
         text = compose_sara_am(trim(read.text))
         read = replace(read, text=text, certainty=certainty(_words(api), text))
-        rules = tuple(page.placement.box(*one) for one in find_rules(page)) if way.wants_layout else ()
         doubtful = (read.confidence or 0) < DOUBTFUL_CONFIDENCE or lies_on_its_side(blocks)
         return _Reading(read, doubtful, _sureness(api), tuple(lines), figures, rules)
     except RuntimeError as exc:  # tesserocr raises nothing more specific

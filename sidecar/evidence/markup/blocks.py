@@ -17,6 +17,8 @@ from sidecar.evidence.page import Block, BlockKind
 INDENT = 2
 """Spaces by which an item of a list stands further in than the one that it belongs to."""
 MOST_LEVEL = 9
+MOST_CUTS = 500
+"""How often a page's lines are cut behind an element, since each cut takes as long as the line is."""
 _HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*$")
 _HTML_HEADING = re.compile(r"^\s*<h([1-6])[^<>]{0,200}>(.*)$", re.IGNORECASE)
 _ITEM = re.compile(r"^(\s*)(?:[-*+\u2022]\s+(.*)|((?:\d{1,3}|[\u0e50-\u0e59]{1,3})[.)]\s+.*))$")
@@ -94,6 +96,7 @@ class _Blocks:
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
         self._at = 0
+        self._cuts = 0
 
     def read(self) -> Iterator[Block]:
         """Yield the blocks."""
@@ -151,11 +154,12 @@ class _Blocks:
             line = self._lines[self._at]
             found = line.casefold().find(end, after)
             after = 0
-            if found >= 0:
+            if found >= 0 and self._cuts < MOST_CUTS:
                 taken.append(line[: found + len(end)])
                 rest = line[found + len(end) :]
                 if rest.strip():
                     self._lines[self._at] = rest
+                    self._cuts += 1
                 else:
                     self._at += 1
                 return "\n".join(taken)

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 
 from sidecar.evidence.markup.inline import lines_of
 from sidecar.evidence.page import Block, BlockKind, Cell
 
 MOST_SPAN = 100
 """Rows or columns that one cell covers at most, and what is more is a model's mistake."""
+_TAG = re.compile(r"<(/?)(table|tr|td|th)\b([^<>]{0,500})>", re.IGNORECASE)
+_ROW_SPAN = re.compile(r"rowspan\s*=\s*[\"']?(\d{1,5})", re.IGNORECASE)
+_COLUMN_SPAN = re.compile(r"colspan\s*=\s*[\"']?(\d{1,5})", re.IGNORECASE)
 _RULE = re.compile(r"^\s*\|?\s*:?-{1,}:?\s*(?:\|\s*:?-{1,}:?\s*)*\|?\s*$")
 _BAR = re.compile(r"(?<!\\)\|")
 
@@ -24,52 +26,40 @@ class _Open:
     texts: list[str] = field(default_factory=list)
 
 
-class _Reader(HTMLParser):
-    """Collects the rows of the outermost table; what stands in a table inside it belongs to its cell."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.rows: list[list[_Open]] = []
-        self._cell: _Open | None = None
-        self._depth = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "table":
-            self._depth += 1
-        elif self._depth > 1:
-            return
-        elif tag == "tr":
-            self.rows.append([])
-            self._cell = None
-        elif tag in ("td", "th"):
-            known = dict(attrs)
-            self._cell = _Open(tag == "th", _span(known.get("rowspan")), _span(known.get("colspan")))
-            self.rows = self.rows or [[]]
-            self.rows[-1].append(self._cell)
-        elif tag == "br" and self._cell:
-            self._cell.texts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "table":
-            self._depth -= 1
-        elif tag in ("td", "th", "tr") and self._depth <= 1:
-            self._cell = None
-
-    def handle_data(self, data: str) -> None:
-        if self._cell:
-            self._cell.texts.append(data)
-
-
-def _span(value: str | None) -> int:
-    return min(MOST_SPAN, max(1, int(value))) if value and value.isdecimal() and len(value) < 6 else 1
-
-
 def html_table(text: str) -> Block:
-    """Return a table that is written in HTML."""
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
-    return Block(BlockKind.TABLE, None, cells=tuple(_cells(reader.rows)))
+    """Return a table that is written in HTML; what stands in a table inside it belongs to its cell."""
+    return Block(BlockKind.TABLE, None, cells=tuple(_cells(_rows(text))))
+
+
+def _rows(text: str) -> list[list[_Open]]:
+    """Read the rows by their tags alone: models close few of them, and the library's parser takes quadratic time."""
+    rows: list[list[_Open]] = [[]]
+    cell: _Open | None = None
+    depth = end = 0
+    for tag in _TAG.finditer(text):
+        name, closes = tag[2].casefold(), bool(tag[1])
+        if cell:
+            cell.texts.append(text[end : tag.start()])
+        end = tag.end()
+        if name == "table":
+            depth += -1 if closes else 1
+        elif depth > 1:
+            continue
+        elif name == "tr":
+            rows.append([])
+            cell = None
+        elif closes:
+            cell = None
+        else:
+            cell = _Open(name == "th", _span(_ROW_SPAN.search(tag[3])), _span(_COLUMN_SPAN.search(tag[3])))
+            rows[-1].append(cell)
+    if cell:
+        cell.texts.append(text[end:])
+    return [row for row in rows if row]
+
+
+def _span(found: re.Match[str] | None) -> int:
+    return min(MOST_SPAN, max(1, int(found[1]))) if found else 1
 
 
 def _cells(rows: Sequence[Sequence[_Open]]) -> Iterator[Cell]:
@@ -82,7 +72,7 @@ def _cells(rows: Sequence[Sequence[_Open]]) -> Iterator[Cell]:
                 column += 1
             for covered in range(column, column + cell.column_span):
                 taken[covered] = row + cell.row_span
-            lines = lines_of("".join(cell.texts).split("\n"))
+            lines = lines_of(" ".join(cell.texts).split("\n"))
             yield Cell(row, column, lines, None, cell.row_span, cell.column_span, cell.is_header)
             column += cell.column_span
 

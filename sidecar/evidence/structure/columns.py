@@ -41,7 +41,7 @@ _MARKER = re.compile(
 def in_order(items: Sequence[Item], depth: int = 0) -> list[Column]:
     """Return columns of items in reading order, each from the top to the bottom."""
     rows = rows_of(items)
-    if depth >= DEPTH or len(rows) < 2:
+    if depth >= DEPTH or len(rows) < 2 or _is_one_column(rows):
         return [[item for row in rows for item in row]]
     columns: list[Column] = []
     is_open = False
@@ -58,6 +58,13 @@ def in_order(items: Sequence[Item], depth: int = 0) -> list[Column]:
             columns += found
             is_open = False
     return columns
+
+
+def _is_one_column(rows: Sequence[Column]) -> bool:
+    """Return whether no gutter can part rows: each is one run of words, and all stand over or under one another."""
+    if any(len(row) > 1 for row in rows) or max(row[0].left for row in rows) >= min(row[0].right for row in rows):
+        return False
+    return all(len(row_runs(row)) == 1 for row in rows)
 
 
 def _groups(rows: Sequence[Column]) -> list[list[Column]]:

@@ -355,3 +355,17 @@ async def test_the_memory_of_a_released_model_goes_back_to_the_system(launch, tm
         # the thread that computed last may hold the model a moment longer
         await until(lambda: used - resident_mib(service.process.pid) >= 100)  # noqa: B023 - called before it changes
         await until(lambda: resident_mib(service.process.pid) - without <= 30)  # noqa: B023
+
+
+async def test_sigterm_loses_no_line_of_an_answered_document(launch, tmp_path):
+    one = await launch(OCR_AUDIT_FILE=str(tmp_path / "audit"))
+    content = (DATA / "digital.pdf").read_bytes()
+    answers = await asyncio.gather(*(one.upload(content, **{"X-Request-Id": f"n{n}"}) for n in range(12)))
+    one.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(60):
+        await one.process.wait()
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text(encoding="utf-8").splitlines()]
+    assert [status for status, _ in answers] == [200] * 12
+    assert sorted((line["requestId"], line["page"]) for line in lines) == sorted(
+        (f"n{n}", page) for n in range(12) for page in range(1, 5)
+    )
