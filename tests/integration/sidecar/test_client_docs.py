@@ -35,7 +35,7 @@ async def test_every_block_runs(retrieving, folder, capsys):
     printed = capsys.readouterr().out
     for said in ("fast-path", "paragraph ", "4 pages", "page 4: ", "32 indices=", "422 document_encrypted", " ok\n"):
         assert said in printed
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 def test_every_exception_has_its_line():
