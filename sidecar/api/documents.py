@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from sidecar.api import deliver, files, reading, receive
-from sidecar.api.answer import StreamedAnswer
+from sidecar.api import deliver, reading, receive
+from sidecar.api.answers import files
+from sidecar.api.answers.answer import StreamedAnswer
+from sidecar.api.answers.evidence import BlockWriter
 from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS, WORKERS
-from sidecar.api.evidence import BlockWriter
 from sidecar.api.middleware import error_of
 from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body

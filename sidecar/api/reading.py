@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sidecar.api.answer import Answer
+from sidecar.api.answers.answer import Answer
 from sidecar.api.app_keys import (
     AUDIT,
     DRAIN,

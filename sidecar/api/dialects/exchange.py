@@ -6,7 +6,8 @@ from types import MappingProxyType
 from aiohttp import web
 from pydantic import BaseModel
 
-from sidecar.api import deliver, files, reading
+from sidecar.api import deliver, reading
+from sidecar.api.answers import files
 from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Arrived, Take
 from sidecar.errors import InvalidValueError

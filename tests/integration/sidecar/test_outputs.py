@@ -9,8 +9,8 @@ import pikepdf
 import pytest
 from rapidfuzz.distance import Levenshtein
 
+from sidecar.api.answers.files import KEPT_BYTES
 from sidecar.api.app_keys import SPOOL
-from sidecar.api.files import KEPT_BYTES
 from tests.conftest import until
 from tests.integration.sidecar.documents import PdfMaker, as_png, picture_of_text
 from tests.matrix import first

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from sidecar.api import deliver, receive
-from sidecar.api.answer import Answer
+from sidecar.api.answers.answer import Answer
 from sidecar.api.app_keys import DRAIN, READER, SETTINGS, SPOOL, WORKERS
 from sidecar.api.deliver import SLICE_BYTES, File
 from sidecar.api.reading import Arrived
