@@ -16,7 +16,8 @@ from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import Output
-from sidecar.wire import ocr, outputs
+from sidecar.wire import ocr
+from sidecar.wire.answers import outputs
 from sidecar.wire.common import JSON
 
 

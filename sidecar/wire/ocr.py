@@ -264,7 +264,7 @@ def _explain(problem: ErrorDetails) -> str:
 
 
 EVIDENCE = {"width_pt", "height_pt", "blocks", "image"}
-"""Fields of a page that workers write: see :mod:`sidecar.wire.blocks`."""
+"""Fields of a page that workers write: see :mod:`sidecar.wire.answers.blocks`."""
 
 
 # ── responses ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from sidecar.evidence.packed import PackedPages
 from sidecar.ocr.job import Wanted
 from sidecar.ocr.page_reading import PageResult
 from sidecar.runtime.workers.pool import WorkerPool
-from sidecar.wire.blocks import render_pages
+from sidecar.wire.answers.blocks import render_pages
 
 log = logging.getLogger(__name__)
 

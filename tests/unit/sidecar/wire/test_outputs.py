@@ -4,8 +4,8 @@ import pytest
 
 from sidecar.errors import InvalidValueError
 from sidecar.outputs.formats import MEDIA_TYPES, Output
+from sidecar.wire.answers.outputs import preferred, with_output
 from sidecar.wire.ocr import ReadRequest
-from sidecar.wire.outputs import preferred, with_output
 
 NDJSON = "application/x-ndjson"
 
