@@ -30,7 +30,7 @@ from sidecar.ocr.engine import (
     PageVerdict,
     TryFailedError,
 )
-from sidecar.ocr.receipt import PageReceipt
+from sidecar.ocr.results.receipt import PageReceipt
 from sidecar.ocr.second_opinion import is_better, is_doubtful, visible
 from sidecar.ocr.warning_codes import WarningCode
 

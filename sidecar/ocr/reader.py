@@ -39,8 +39,8 @@ from sidecar.ocr.engine import (
 )
 from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
-from sidecar.ocr.receipt import PageReceipt, receipt_of
-from sidecar.ocr.structuring import structure, to_structure
+from sidecar.ocr.results.receipt import PageReceipt, receipt_of
+from sidecar.ocr.results.structuring import structure, to_structure
 from sidecar.ocr.text import join_pages, trim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission

@@ -20,7 +20,7 @@ from sidecar.documents.searchable.writing import is_signed, searchable
 from sidecar.errors import SignatureError, UnreadableDocumentError
 from sidecar.ocr.job import DocumentResult, Progress
 from sidecar.ocr.page_reading import PageResult
-from sidecar.ocr.pages_written import needs_engine, to_lay, to_write, verbatim
+from sidecar.ocr.results.pages_written import needs_engine, to_lay, to_write, verbatim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import MEDIA_TYPES, Output
 from sidecar.outputs.writing import written

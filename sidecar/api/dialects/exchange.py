@@ -12,7 +12,7 @@ from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Arrived, Take
 from sidecar.errors import InvalidValueError
 from sidecar.ocr.job import DocumentResult
-from sidecar.ocr.pages_written import to_write, verbatim
+from sidecar.ocr.results.pages_written import to_write, verbatim
 from sidecar.outputs import writing
 from sidecar.outputs.writing import Texts
 from sidecar.wire import common

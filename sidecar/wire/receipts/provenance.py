@@ -7,7 +7,7 @@ from pydantic import Field
 from sidecar import __version__
 from sidecar.errors import SidecarError
 from sidecar.ocr.engine import FAST_PATH, OcrEngine, ReadOrder
-from sidecar.ocr.receipt import receipt_of
+from sidecar.ocr.results.receipt import receipt_of
 from sidecar.profiles.payload import Profile
 from sidecar.wire.common import Wire
 

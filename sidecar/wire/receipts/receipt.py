@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sidecar import __version__
 from sidecar.documents.pages import DocumentFacts
-from sidecar.ocr.receipt import PageReceipt
+from sidecar.ocr.results.receipt import PageReceipt
 from sidecar.wire.common import Wire
 
 

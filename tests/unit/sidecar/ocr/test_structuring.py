@@ -13,7 +13,7 @@ from sidecar.evidence.layout import Box, Layout, Line, Source, Word
 from sidecar.evidence.packed import Packed, PackedPages
 from sidecar.ocr.engine import EngineTraits, PageText
 from sidecar.ocr.reader import DocumentReader
-from sidecar.ocr.structuring import structure
+from sidecar.ocr.results.structuring import structure
 from sidecar.runtime.workers.pool import WorkerDiedError
 from tests.unit.sidecar.ocr.test_reader import Engine, Hearsay, ThisProcess, job, reader_with
 

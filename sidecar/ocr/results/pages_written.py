@@ -10,7 +10,7 @@ from sidecar.evidence.unplaced import unplaced
 from sidecar.ocr.engine import FAST_PATH
 from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.page_reading import PageResult
-from sidecar.ocr.structuring import source_of
+from sidecar.ocr.results.structuring import source_of
 
 
 def to_write(result: DocumentResult) -> PackedPages:
