@@ -7,9 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api import deliver, evidence
+from sidecar.api import deliver
 from sidecar.api.app_keys import SETTINGS
-from sidecar.api.evidence import BlockWriter
+from sidecar.api.written import evidence
+from sidecar.api.written.evidence import BlockWriter
 from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
 from sidecar.evidence.packed import PackedPages

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from sidecar.api import deliver, files, reading, receive
+from sidecar.api import deliver, reading, receive
 from sidecar.api.answer import StreamedAnswer
 from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS, WORKERS
-from sidecar.api.evidence import BlockWriter
 from sidecar.api.middleware import error_of
 from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body
+from sidecar.api.written import files
+from sidecar.api.written.evidence import BlockWriter
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
 from sidecar.ocr.warning_codes import WarningCode

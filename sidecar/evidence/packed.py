@@ -31,7 +31,7 @@ class Packed(Generic[T]):
         packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         self._bytes = packed if len(packed) < WORTH_BYTES else zlib.compress(packed, FAST)
 
-    def open(self) -> T:
+    def unpacked(self) -> T:
         """Return the value, with the time and the memory that it takes."""
         is_pickle = self._bytes.startswith(_PICKLE)
         packed = self._bytes if is_pickle else zlib.decompress(self._bytes)
@@ -64,4 +64,4 @@ class PackedPages(Sequence[Page]):
 
     def __getitem__(self, at: int | slice) -> "Page | PackedPages":
         """Open one page; a slice stays packed."""
-        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].open()
+        return PackedPages(self.packed[at]) if isinstance(at, slice) else self.packed[at].unpacked()

@@ -60,7 +60,7 @@ def structure(pages: Sequence[PageToStructure]) -> PackedPages:
 
 def _as_marked(page: Page, told: PageToStructure) -> Page:
     """Return a page that a model read with the blocks that it marked, where another reader saw their words."""
-    witness = scaled(told.witness.open(), told.unit) if told.witness else None
+    witness = scaled(told.witness.unpacked(), told.unit) if told.witness else None
     return replace(page, blocks=placed_blocks(told.text, witness))
 
 
@@ -68,8 +68,8 @@ def _layout(page: PageToStructure) -> Layout:
     """Return what was found on a page; its text without places, where its reader tells none."""
     if page.layout is None:
         lines = unplaced(page.text, page.source)
-        return replace(scaled(page.witness.open(), page.unit), lines=lines) if page.witness else Layout(0, 0, lines)
-    layout = scaled(page.layout.open(), page.unit)
+        return replace(scaled(page.witness.unpacked(), page.unit), lines=lines) if page.witness else Layout(0, 0, lines)
+    layout = scaled(page.layout.unpacked(), page.unit)
     notes = unplaced("\n".join(page.notes), Source.TEXT_LAYER)
     return replace(layout, lines=(*layout.lines, *notes)) if notes else layout
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from aiohttp import web
 from pydantic import BaseModel
 
-from sidecar.api import deliver, files, reading
+from sidecar.api import deliver, reading
 from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Arrived, Take
+from sidecar.api.written import files
 from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.pages_written import to_write, verbatim
 from sidecar.outputs import writing

@@ -51,7 +51,7 @@ class Read:
 
     def opened(self) -> Reading:
         """Return it with its words."""
-        return Reading(_MARK_UP.sub(" ", self.text), self.layout.open() if self.layout else None)
+        return Reading(_MARK_UP.sub(" ", self.text), self.layout.unpacked() if self.layout else None)
 
 
 def compare(mine: Read, other: Read, verify: Verify) -> tuple[tuple[Disagreement, ...], int] | None:

@@ -10,7 +10,7 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 from sidecar.api.app_keys import SPOOL
-from sidecar.api.files import KEPT_BYTES
+from sidecar.api.written.files import KEPT_BYTES
 from tests.conftest import until
 from tests.integration.sidecar.documents import PdfMaker, as_png, picture_of_text
 from tests.matrix import first

@@ -52,7 +52,7 @@ def read(tmp_path: Path, content: bytes, languages: str = "eng") -> tuple[PageTe
     path = tmp_path / "document"
     path.write_bytes(content)
     page = worker.read_page(path, 0, LIMITS, worker.Way(languages, find_tessdata(None), wants_layout=True))
-    layout = page.layout.open()
+    layout = page.layout.unpacked()
     assert " ".join(line.text for line in layout.lines) == " ".join(page.text.split())
     return page, layout
 
@@ -170,7 +170,7 @@ def test_a_fax_has_points_of_its_own_in_each_direction(tmp_path):
 def test_in_thai_a_word_is_what_stands_between_spaces_and_has_the_places_of_all_its_letters(data, tmp_path):
     path = data / "mixed.pdf"
     page = worker.read_page(path, 1, LIMITS, worker.Way("tha+eng", find_tessdata(None), wants_layout=True))
-    words = [word for line in page.layout.open().lines for word in line.words]
+    words = [word for line in page.layout.unpacked().lines for word in line.words]
     assert [word.text for word in words] == page.text.split()
     assert "ผู้รับจ้างได้ส่งรายงานการทดสอบคอนกรีตแล้ว" in [word.text for word in words]
     assert all(word.box and word.source is Source.TESSERACT and 0 <= word.confidence <= 1 for word in words)

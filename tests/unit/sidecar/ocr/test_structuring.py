@@ -85,7 +85,7 @@ async def test_pages_that_are_told_one_by_one_have_their_own_structure_and_nothi
     workers, heard = Workers(), Listener()
     result = await placing(workers).read(replace(three_pages, streams=True), heard)
     assert workers.structured == [[1], [2], [3]]
-    assert [page.structured.open().blocks[0].lines for page in heard.pages] == [LAYOUT.lines] * 3
+    assert [page.structured.unpacked().blocks[0].lines for page in heard.pages] == [LAYOUT.lines] * 3
     assert [(page.layout, page.structured) for page in result.pages] == [(None, None)] * 3
     assert not result.structured
 

@@ -38,7 +38,7 @@ def facts_of(content, folder, *, wants_layout=True):
 
 
 def layout_of(content, folder):
-    return facts_of(content, folder)[0].layout.open()
+    return facts_of(content, folder)[0].layout.unpacked()
 
 
 def is_near(box, left, top, right, bottom):
@@ -129,7 +129,7 @@ def test_a_word_that_goes_on_in_the_next_line_stands_on_both(tmp_path):
         canvas.drawString(60, 486, "sibility is with the office")
 
     (page,) = facts_of(drawn(draw), tmp_path)
-    lines = page.layout.open().lines
+    lines = page.layout.unpacked().lines
     assert page.text == "All of the long respon-sibility is with the office"
     assert [one.text for one in lines] == ["All of the long respon-", "sibility is with the office"]
     assert [round(one.box.bottom) in {100, 101, 102, 103} for one in lines] == [True, False]
@@ -137,7 +137,7 @@ def test_a_word_that_goes_on_in_the_next_line_stands_on_both(tmp_path):
 
 def test_the_words_of_layouts_are_those_of_the_text(data, tmp_path):
     for page in facts_of((data / "digital.pdf").read_bytes(), tmp_path):
-        layout = page.layout.open()
+        layout = page.layout.unpacked()
         assert [one.text for one in layout.lines] == [" ".join(one.split()) for one in page.text.splitlines()]
         assert all(word.box and word.box.width > 0 for one in layout.lines for word in one.words)
 
@@ -152,7 +152,7 @@ def test_what_is_hidden_has_no_place_either(tmp_path):
         canvas.drawText(text)
 
     (page,) = facts_of(drawn(draw), tmp_path)
-    lines = page.layout.open().lines
+    lines = page.layout.unpacked().lines
     assert [one.text for one in lines] == page.text.splitlines()
     assert [round(one.box.bottom) for one in lines] == [pytest.approx(100 + 16 * at, abs=3) for at in range(8)]
 

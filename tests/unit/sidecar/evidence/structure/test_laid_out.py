@@ -21,7 +21,7 @@ def read(content, folder):
     path = folder / "made.pdf"
     path.write_bytes(content)
     facts = inspect(path, LIMITS, Inquiry(PageRequest(), use_text_layer=True, char_threshold=50, wants_layout=True))
-    return [ReadPage(page.index + 1, page.layout.open(), page.text, "tha+eng") for page in facts.pages]
+    return [ReadPage(page.index + 1, page.layout.unpacked(), page.text, "tha+eng") for page in facts.pages]
 
 
 def words_of(pages):
