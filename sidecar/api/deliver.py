@@ -89,7 +89,10 @@ async def _write_all(
     with _whole_or_none(request):
         await response.prepare(request)
         began_s, written = loop.time(), 0
-        while piece := await asyncio.to_thread(next, slices, b"") if in_thread else next(slices, b""):
+        # no turn of the loop after the last byte of a known length: its caller may close the connection then
+        while written != response.content_length and (
+            piece := await asyncio.to_thread(next, slices, b"") if in_thread else next(slices, b"")
+        ):
             left_s = time_for_slice_s(written, loop.time() - began_s, stall_s)
             await in_time(request, response.write(piece), left_s)
             written += len(piece)

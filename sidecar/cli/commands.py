@@ -160,7 +160,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ocr.add_argument("--profile", help="the profile to read with, at --url")
     ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
     ocr.add_argument(
-        "--include", metavar="LIST", help="what the answer holds beside the text: words, blocks, image; needs --json"
+        "--include", metavar="LIST", help="with --json, what the answer holds besides: words, blocks, image, receipt"
     )
     ocr.add_argument("--jobs", type=int, default=4, help="documents that are read at a time (default: 4)")
 

@@ -6,7 +6,7 @@ SUFFIXES_OF: Mapping[str | None, str] = {
     None: ".md",
     "json": ".json",
     "text": ".txt",
-    "markdown": ".md",
+    "markdown": ".markdown.md",
     "html": ".html",
     "hocr": ".hocr",
     "alto": ".alto.xml",

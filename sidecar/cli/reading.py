@@ -61,7 +61,7 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
     A folder without a document counts as one that failed.
     """
     if options.include and _output(options) != JSON:
-        raise SettingsError("--include needs --json: Markdown has no place for it")
+        raise SettingsError("--include needs --json: other formats have no place for it")
     console = Console(stderr=True)
     output = _output(options)
     suffix = SUFFIXES_OF[output]
@@ -73,7 +73,7 @@ def read_documents(options: argparse.Namespace, environ: Mapping[str, str], api_
         _check_targets(documents, options.output)
         if output == "pdf" and options.output is None and len(documents) > 1:
             raise SettingsError("several documents as pdf need --output DIR")
-        todo = [document for document in documents if not (document.target and document.target.exists())]
+        todo = [document for document in documents if not (document.target and document.target.is_file())]
         if skipped := len(documents) - len(todo):
             _say(console, f"{skipped} of {len(documents)} documents are already done")
         failures = asyncio.run(_read(todo, options, environ, api_key, console)) if todo else 0
@@ -125,6 +125,8 @@ def _check_targets(documents: Sequence[Document], output: Path | None) -> None:
     if not os.access(output, os.W_OK):
         raise SettingsError(f"the folder {output} cannot be written to")
     targets = Counter(document.target for document in documents)
+    if folders := [target for target in targets if target and target.is_dir()]:
+        raise SettingsError(f"{folders[0]} is a folder, and would be a document's text")
     if twice := [target for target, count in targets.items() if count > 1]:
         raise SettingsError(f"two documents would be written to {twice[0]}: name the folder that holds them instead")
 
@@ -173,7 +175,10 @@ def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin
 
 
 def _documents_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """List a folder's documents, without what `--format pdf` wrote."""
+    ours = SUFFIXES_OF["pdf"]
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.endswith(ours))
+    return sorted(path for path in found if path.is_file())
 
 
 def _is_empty(name: str) -> bool:

@@ -184,7 +184,8 @@ def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry:
         if layer and reads_well and inquiry.use_text_layer:
             notes = document.undrawn_notes(index)
             text = clean(layer.text)
-            return PageFacts(index, text, repaired=layer.repaired, certainty=of_text(text), notes=notes, layout=layout)
+            certainty = of_text(text, was_read=layer.over_picture)
+            return PageFacts(index, text, repaired=layer.repaired, certainty=certainty, notes=notes, layout=layout)
         document.check_page(index, limits.dpi)
         is_empty = document.is_empty(index)
         notes = document.undrawn_notes(index)

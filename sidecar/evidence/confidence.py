@@ -126,9 +126,10 @@ def joined_certainty(pieces: Iterable[Certainty | None]) -> Certainty | None:
     return functools.reduce(operator.add, told) if told else None
 
 
-def of_text(text: str) -> Certainty:
-    """Judge a text by itself."""
-    return Certainty(Origin.TEXT, len(text) - text.count(" ") - text.count("\n"), 0, fragments(text))
+def of_text(text: str, *, was_read: bool) -> Certainty:
+    """Judge a text layer by itself; only one that an OCR wrote can be torn: code and formulas have short pieces."""
+    torn = fragments(text) if was_read else 0
+    return Certainty(Origin.TEXT, len(text) - text.count(" ") - text.count("\n"), 0, torn)
 
 
 def fragments(text: str) -> int:

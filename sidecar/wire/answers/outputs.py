@@ -10,6 +10,7 @@ from sidecar.wire.ocr import ReadRequest
 
 OFFERED = (NDJSON, *MEDIA_TYPES.values())
 """In the order in which they are taken where a caller wants several alike."""
+ANYTHING = ("*/*", "*")
 MAX_RANGES = 100
 """Most ranges of an Accept that are looked at."""
 
@@ -40,29 +41,16 @@ def wants_stream(accept: str) -> bool:
 
 
 def preferred(accept: str) -> str | None:
-    """Return the media type that a header wants most; None if it names none that is offered.
+    """Return the media type that a header wants most; None where it names nothing that is offered, which means JSON.
 
-    A type that is named counts before one that only a range such as ``*/*`` covers, which means JSON, or plain text.
+    So it is where the header takes anything, as the headers of browsers and of Java's client do: they name types that
+    their callers never thought of. Only a stream is then wanted all the same.
     """
-    named, ranged = list[tuple[float, int, str]](), list[tuple[float, int, str]]()
-    for name, quality in _ranges(accept):
-        if name in OFFERED:
-            named.append((-quality, OFFERED.index(name), name))
-        elif covered := RANGES.get(name):
-            ranged.append((-quality, OFFERED.index(covered), covered))
-    refused = {name for quality, _, name in named if not quality}
-    for found in (named, ranged):
-        wanted = min((one for one in found if one[0] and one[2] not in refused), default=None)
-        if wanted:
-            return wanted[2]
-    return None
-
-
-RANGES = {
-    "*/*": MEDIA_TYPES[Output.JSON],
-    "application/*": MEDIA_TYPES[Output.JSON],
-    "text/*": MEDIA_TYPES[Output.TEXT],
-}
+    ranges = list(_ranges(accept))
+    named = [(-quality, OFFERED.index(name), name) for name, quality in ranges if name in OFFERED and quality]
+    wanted = min(named, default=(0.0, 0, None))[2]
+    takes_anything = any(name in ANYTHING and quality for name, quality in ranges)
+    return None if takes_anything and wanted != NDJSON else wanted
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:

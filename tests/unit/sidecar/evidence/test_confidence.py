@@ -92,5 +92,10 @@ def test_words_that_another_reader_lost_count_against_it():
 
 
 def test_a_text_layer_is_judged_by_its_looks():
-    assert of_text("a page of text") == Certainty(Origin.TEXT, 11, 0, 0)
-    assert of_text(MARKS).share == 0.0
+    assert of_text("a page of text", was_read=True) == Certainty(Origin.TEXT, 11, 0, 0)
+    assert of_text(MARKS, was_read=True).share == 0.0
+
+
+@pytest.mark.parametrize("text", ["if x > 0 :", "E = m c 2", "1) A B C D E", "to be or not to be"])
+def test_short_pieces_of_a_documents_own_text_are_no_doubt(text):
+    assert of_text(text, was_read=False).share == 1.0
