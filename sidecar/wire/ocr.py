@@ -19,6 +19,7 @@ from sidecar.errors import (
     UnknownEngineError,
     UserPromptError,
 )
+from sidecar.evidence.layout import Source
 from sidecar.evidence.page import BlockKind
 from sidecar.ocr.engine import AUTO, RequestedOptions
 from sidecar.ocr.job import Wanted
@@ -319,7 +320,7 @@ class WordBody(Wire):
     text: str
     box: Box | None = Field(description="Null where nobody saw it.")
     confidence: float | None = Field(description="0 to 1; null where its reader tells none.")
-    source: str = Field(description="Who read it: `text-layer`, `tesseract`, `rapidocr`, `model` or `numerals`.")
+    source: str = Field(description=f"Who read it: {', '.join(f'`{one}`' for one in Source)}.")
     joins: bool = Field(description="Whether no white space stands between it and the word before.")
 
 

@@ -20,6 +20,7 @@ from sidecar.errors import PageTooLargeError, UnreadableDocumentError
 
 LIMITS = DocumentLimits(max_page_pixels=150_000_000, max_stream_bytes=32 << 20, dpi=300)
 FONT = ImageFont.load_default(40)
+POINTS = (612, 864)
 
 
 def opened(picture: PagePicture) -> Image.Image:
@@ -182,9 +183,9 @@ def test_an_image_without_colour_is_packed_as_grey(tmp_path, mode, ink, kind):
 @pytest.mark.parametrize("size", [8, 40])
 def test_one_small_stamp_makes_a_page_coloured(stamp, size):
     page = Image.new("RGB", (1273, 1800), (255, 255, 255))
-    assert opened(page_picture(page, 150)).mode == "L"
+    assert opened(page_picture(page, 150, POINTS)).mode == "L"
     page.paste(stamp, (1273 - size, 1800 - size, 1273, 1800))
-    assert opened(page_picture(page, 150)).getpixel((1272, 1799)) == stamp
+    assert opened(page_picture(page, 150, POINTS)).getpixel((1272, 1799)) == stamp
 
 
 def test_what_is_transparent_is_white(tmp_path):
