@@ -113,7 +113,7 @@ class DocumentReader:
         facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
-        with self.admission.admit(to_read + _checks(job, facts), job.order.caller):
+        with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
@@ -323,11 +323,16 @@ def _lacks_images(job: ReadJob, pages: Sequence[PageResult]) -> bool:
     return job.wanted.image and not job.streams and len(pages) > MOST_IMAGES
 
 
-def _checks(job: ReadJob, facts: DocumentFacts) -> int:
-    """Count the readings that checks may take, beside those of the pages themselves."""
-    if job.order.instructions.verify is Verify.NONE and not job.order.wants_layout:
+def _checks(job: ReadJob, facts: DocumentFacts, engine_order: _EngineOrder | None) -> int:
+    """Count the readings that checks may take, beside those of the pages themselves.
+
+    Where only places are wanted, those of pages whose reader tells none, and that have no text layer to ask for them.
+    """
+    if job.order.instructions.verify is not Verify.NONE:
+        return sum(not page.blank and page.error is None for page in facts.pages)
+    if not job.order.wants_layout or engine_order is None or engine_order.engines[0].traits.may_check:
         return 0
-    return sum(not page.blank and page.error is None for page in facts.pages)
+    return sum(_needs_engine(page) and page.layout is None for page in facts.pages)
 
 
 def _needs_engine(page: PageFacts) -> bool:

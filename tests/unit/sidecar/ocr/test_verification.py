@@ -15,6 +15,7 @@ from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.capability import Capability
+from tests.integration.sidecar.documents import PdfMaker
 from tests.unit.sidecar.ocr.test_reader import Engine, Hearsay, Second, job, reader_with
 
 __all__ = ["job"]
@@ -149,3 +150,25 @@ def test_a_request_wins_over_its_profile():
     assert instruct(profile, "m").verify is Verify.ALL
     assert instruct(profile, "m", Overrides(verify=Verify.NONE)).verify is Verify.NONE
     assert instruct(None, "m").verify is Verify.NONE
+
+
+@pytest.mark.parametrize(
+    ("reader", "digital", "readings"),
+    [(CHECKS, False, 1), (CHECKS, True, 0), (EngineTraits("model"), False, 2), (EngineTraits("model"), True, 0)],
+)
+async def test_places_count_as_a_page_more_only_where_another_engine_must_tell_them(job, reader, digital, readings):
+    def made(most: int):
+        of = reader_with(Saying(reader, "sum 1,234"), Saying(replace(CHECKS, name="other"), "sum 1,234"))
+        of.admission = Admission(most)
+        return of
+
+    if digital:
+        job.order.document.write_bytes(PdfMaker().text_page().finish())
+    placed = replace(job, order=replace(job.order, wants_layout=True, page_timeout_s=5))
+    roomy = made(1 + readings)
+    with roomy.admission.admit(1):
+        await roomy.read(placed, Hearsay())
+    full = made(readings)
+    if readings:
+        with full.admission.admit(1), pytest.raises(QueueFullError):
+            await full.read(placed, Hearsay())
