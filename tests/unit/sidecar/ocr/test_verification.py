@@ -172,3 +172,22 @@ async def test_places_count_as_a_page_more_only_where_another_engine_must_tell_t
     if readings:
         with full.admission.admit(1), pytest.raises(QueueFullError):
             await full.read(placed, Hearsay())
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "score"),
+    [
+        ("the sum is due", "the sum 1,284 is due", 0.0),
+        ("the sum is due 2026", "the sum 1,284 is due 2026", 0.0),
+        ("the sum 1,234 is due 2026", "the sum 1,284 is due 2026", 0.5),
+    ],
+)
+async def test_a_page_that_lacks_the_numbers_another_engine_saw_is_low(job, mine, other, score):
+    page, _ = await read(asked(job), Saying(EngineTraits("model"), mine), Saying(CHECKS, other))
+    assert (page.quality.score, page.quality.origin, page.quality.verdict) == (score, "agreement", "low")
+
+
+async def test_of_a_page_without_numbers_nothing_is_known_by_them(job):
+    said = "the sum is due"
+    page, _ = await read(asked(job), Saying(EngineTraits("model"), said), Saying(CHECKS, said))
+    assert (page.verification.outcome, page.quality) == ("agrees", None)
