@@ -104,7 +104,7 @@ class PageResult:
     image: ShownPage | None = None
     """The page for people to look at, where that is wanted and can be drawn."""
     structure_failed: bool = False
-    """Whether that was wanted, and could not be told."""
+    """Whether that was wanted, and could not be told, or only without the places of the text layer."""
 
 
 @dataclass(slots=True)

@@ -113,7 +113,7 @@ class DocumentReader:
         facts = await _due(job, self._inspect(job))
         to_read = sum(_needs_engine(page) for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
-        with self.admission.admit(to_read + _checks(job, facts), job.order.caller):
+        with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
             await progress.document(facts)
             pages: list[PageResult] = []
             unread: list[int] = []
@@ -133,10 +133,11 @@ class DocumentReader:
             return result if job.streams else await self._structured(job, result)
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
+        is_auto, wants_layout = job.engine == AUTO, job.order.wants_layout
         try:
-            if job.engine == AUTO or job.order.wants_layout:
+            for use_text_layer, with_layout in _ways_to_open(use_text_layer=is_auto, wants_layout=wants_layout):
                 with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
-                    return await self._open(job, use_text_layer=job.engine == AUTO, wants_layout=job.order.wants_layout)
+                    return await self._open(job, use_text_layer=use_text_layer, wants_layout=with_layout)
             return await self._open(job, use_text_layer=False, wants_layout=False)
         except WorkerDiedError as exc:
             raise UnreadableDocumentError(
@@ -201,11 +202,7 @@ class DocumentReader:
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if engine_order is None or not _needs_engine(page):
-            text = trim(page.text or "")
-            sure = page.certainty
-            return PageResult(
-                number, text, FAST_PATH, 0, blank=page.blank, repaired=page.repaired, layout=page.layout, certainty=sure
-            )
+            return _of_text_layer(page, wants_layout=job.order.wants_layout)
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
             await page_tries.try_engine(engine, job.order, page.index, reading, self.admission)
@@ -223,7 +220,7 @@ class DocumentReader:
             return page
         structured = await self._structure(job, [page]) if job.order.wants_layout else None
         await progress.page(replace(page, structured=structured.packed[0] if structured else None))
-        failed = job.order.wants_layout and structured is None
+        failed = page.structure_failed or (job.order.wants_layout and structured is None)
         return replace(page, layout=None, witness=None, other_reading=None, image=None, structure_failed=failed)
 
     async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
@@ -243,7 +240,7 @@ class DocumentReader:
             return result
         structured = await self._structure(job, result.pages)
         if structured is None:
-            return replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
+            return replace(result, warnings=tuple(dict.fromkeys((*result.warnings, WarningCode.BLOCKS_MISSING))))
         return replace(result, structured=structured)
 
     async def _structure(self, job: ReadJob, pages: Sequence[PageResult]) -> PackedPages | None:
@@ -323,11 +320,40 @@ def _lacks_images(job: ReadJob, pages: Sequence[PageResult]) -> bool:
     return job.wanted.image and not job.streams and len(pages) > MOST_IMAGES
 
 
-def _checks(job: ReadJob, facts: DocumentFacts) -> int:
-    """Count the readings that checks may take, beside those of the pages themselves."""
-    if job.order.instructions.verify is Verify.NONE and not job.order.wants_layout:
+def _checks(job: ReadJob, facts: DocumentFacts, engine_order: _EngineOrder | None) -> int:
+    """Count the readings that checks may take, beside those of the pages themselves.
+
+    Where only places are wanted, those of pages whose reader tells none, and that have no text layer to ask for them.
+    """
+    if job.order.instructions.verify is not Verify.NONE:
+        return sum(not page.blank and page.error is None for page in facts.pages)
+    if not job.order.wants_layout or engine_order is None or engine_order.engines[0].traits.may_check:
         return 0
-    return sum(not page.blank and page.error is None for page in facts.pages)
+    return sum(_needs_engine(page) and page.layout is None for page in facts.pages)
+
+
+def _ways_to_open(*, use_text_layer: bool, wants_layout: bool) -> dict[tuple[bool, bool], None]:
+    """Return how a document is opened, the text layer used and its places told or not, each if the one before failed.
+
+    The last resort, neither, is not among them.
+    """
+    ways = ((use_text_layer, wants_layout), (use_text_layer, False))
+    return {way: None for way in ways if any(way)}
+
+
+def _of_text_layer(page: PageFacts, *, wants_layout: bool) -> PageResult:
+    """Return a page whose text layer is its text, or that is blank."""
+    return PageResult(
+        page.index + 1,
+        trim(page.text or ""),
+        FAST_PATH,
+        0,
+        blank=page.blank,
+        repaired=page.repaired,
+        layout=page.layout,
+        certainty=page.certainty,
+        structure_failed=wants_layout and bool(page.text) and page.layout is None,
+    )
 
 
 def _needs_engine(page: PageFacts) -> bool:

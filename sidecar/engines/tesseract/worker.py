@@ -3,10 +3,11 @@
 import functools
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.documents import document, raster
 from sidecar.documents.document import DocumentLimits
@@ -32,6 +33,8 @@ from sidecar.ocr.text import trim
 
 if TYPE_CHECKING:
     from tesserocr import PyPageIterator, PyTessBaseAPI
+
+AnyIterator = TypeVar("AnyIterator", bound="PyPageIterator")
 
 THAI = "tha"
 LEAST_CONSONANT = 6.0
@@ -210,13 +213,11 @@ def _sure_text(api: "PyTessBaseAPI") -> str:
 
 def _in_order(api: "PyTessBaseAPI", order: Sequence[int]) -> str:
     """Return the text, its blocks in this order."""
-    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+    from tesserocr import RIL  # noqa: PLC0415 - as above
 
-    parts: list[str] = []
-    for item in iterate_level(api.GetIterator(), RIL.PARA):
-        if item.IsAtBeginningOf(RIL.BLOCK):
-            parts.append("")
-        parts[-1] += item.GetUTF8Text(RIL.PARA)
+    parts: dict[int, str] = defaultdict(str)
+    for at, item in _items(api.GetIterator(), RIL.PARA):
+        parts[at] += item.GetUTF8Text(RIL.PARA)
     return "".join(parts[at] for at in order)
 
 
@@ -238,37 +239,33 @@ def with_numerals(
 
 def _pieces(api: "PyTessBaseAPI", order: Sequence[int]) -> list[Piece]:
     """Return what Tesseract takes for words, each with its line, in the order of the text."""
-    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+    from tesserocr import RIL  # noqa: PLC0415 - as above
 
-    blocks: list[list[Piece]] = []
+    blocks: dict[int, list[Piece]] = defaultdict(list)
     row = Row((0, 0, 0, 0), None, 0)
-    for item in iterate_level(api.GetIterator(), RIL.WORD):
-        if item.IsAtBeginningOf(RIL.BLOCK):
-            blocks.append([])
+    for at, item in _items(api.GetIterator(), RIL.WORD):
         if item.IsAtBeginningOf(RIL.TEXTLINE):
             height = item.RowAttributes()["row_height"]
             row = Row(item.BoundingBox(RIL.TEXTLINE) or (0, 0, 0, 0), item.Baseline(RIL.TEXTLINE), height)
         box = item.BoundingBox(RIL.WORD)
         if box:
-            blocks[-1].append(Piece(item.GetUTF8Text(RIL.WORD), box, item.Confidence(RIL.WORD), row))
+            blocks[at].append(Piece(item.GetUTF8Text(RIL.WORD), box, item.Confidence(RIL.WORD), row))
     return [piece for at in order for piece in blocks[at]]
 
 
 def _symbols(api: "PyTessBaseAPI", order: Sequence[int] = ()) -> list[Symbol]:
     """Return what was read, one or a few characters at a time, each with its line, in the order of the text."""
-    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+    from tesserocr import RIL  # noqa: PLC0415 - as above
 
-    blocks: list[list[Symbol]] = []
+    blocks: dict[int, list[Symbol]] = defaultdict(list)
     line = TextLine(0, 0, 1)
-    for item in iterate_level(api.GetIterator(), RIL.SYMBOL):
-        if item.IsAtBeginningOf(RIL.BLOCK):
-            blocks.append([])
+    for at, item in _items(api.GetIterator(), RIL.SYMBOL):
         if item.IsAtBeginningOf(RIL.TEXTLINE):
             line = _line(item.Baseline(RIL.TEXTLINE), item.RowAttributes())
         box = item.BoundingBox(RIL.SYMBOL)
         if box:
-            blocks[-1].append(Symbol(item.GetUTF8Text(RIL.SYMBOL), box[0], box[2], item.Confidence(RIL.SYMBOL), line))
-    return [symbol for at in (order or range(len(blocks))) for symbol in blocks[at]]
+            blocks[at].append(Symbol(item.GetUTF8Text(RIL.SYMBOL), box[0], box[2], item.Confidence(RIL.SYMBOL), line))
+    return [symbol for at in (order or sorted(blocks)) for symbol in blocks[at]]
 
 
 def _line(baseline: tuple[tuple[int, int], tuple[int, int]], heights: Mapping[str, float]) -> TextLine:
@@ -287,7 +284,7 @@ def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int, *, is_local:
 
 
 def _blocks(found: "PyPageIterator | None") -> Iterator[Block]:
-    from tesserocr import PT, RIL, WritingDirection, iterate_level  # noqa: PLC0415 - as above
+    from tesserocr import PT, RIL, WritingDirection  # noqa: PLC0415 - as above
 
     kinds = {
         PT.FLOWING_TEXT: BlockKind.TEXT,
@@ -299,10 +296,24 @@ def _blocks(found: "PyPageIterator | None") -> Iterator[Block]:
         PT.HEADING_IMAGE: BlockKind.PICTURE,
         PT.PULLOUT_IMAGE: BlockKind.PICTURE,
     }
-    for item in iterate_level(found, RIL.BLOCK) if found else ():
+    for _, item in _items(found, RIL.BLOCK):
         left, top, right, bottom = item.BoundingBox(RIL.BLOCK) or (0, 0, 0, 0)
         on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
         yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
+
+
+def _items(found: "AnyIterator | None", level: int) -> "Iterator[tuple[int, AnyIterator]]":
+    """Yield what an iterator passes at a level, each with the number of its block, whether that has words or not.
+
+    Nothing of a page without any block, of which tesserocr yields the iterator once nevertheless.
+    """
+    from tesserocr import RIL, iterate_level  # noqa: PLC0415 - as above
+
+    block = -1
+    for item in iterate_level(found, level) if found else ():
+        block += bool(item.IsAtBeginningOf(RIL.BLOCK))
+        if block >= 0:
+            yield block, item
 
 
 def _degrees_to_upright(page: PageImage, tessdata_dir: Path) -> int:

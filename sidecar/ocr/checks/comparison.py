@@ -68,5 +68,6 @@ def verification(found: tuple[tuple[Disagreement, ...], int] | None, engine: str
     listed, compared = found
     outcome = Outcome.DIFFERS if listed else Outcome.AGREES
     differing = sum(len((one.mine or one.other or "").split()) for one in listed)
-    disagreed = min(1.0, differing / compared) if compared else None
+    whole = max(compared, differing)  # what only the other one has is compared as well
+    disagreed = differing / whole if whole else None
     return Verification(outcome, engine, duration_ms, listed, disagreed)

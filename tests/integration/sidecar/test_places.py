@@ -195,3 +195,26 @@ def test_a_blank_page_has_its_size_and_no_words(tmp_path):
 
 def test_nothing_is_placed_that_nobody_wants(data):
     assert worker.read_page(data / "mixed.pdf", 1, LIMITS, worker.Way("eng", find_tessdata(None))).layout is None
+
+
+def grey_wedge(size: tuple[int, int]) -> Image.Image:
+    return Image.linear_gradient("L").resize(size)
+
+
+@pytest.mark.parametrize("languages", ["eng", "tha+eng"])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "on-paper"])
+def test_a_page_that_is_only_a_picture_has_no_lines(tmp_path, languages, whole):
+    image = Image.new("L", A4, 255)
+    image.paste(grey_wedge((1200, 900)), (200, 500))
+    page, layout = read(tmp_path, as_picture(grey_wedge((600, 800)) if whole else image), languages)
+    assert (page.text, layout.lines) == ("", ())
+
+
+def test_words_around_a_picture_are_all_found(tmp_path):
+    words = placed(A4, rows=4)
+    below = [(word, (x, y + 1500)) for word, (x, y) in words]
+    image = drawn(A4, words + below)
+    truth = [(word, points(ink(drawn(A4, [(word, at)])))) for word, at in words + below]
+    image.paste(Image.effect_noise((1200, 700), 200), (200, 750))
+    _, layout = read(tmp_path, as_picture(image))
+    assert not misses(layout, truth)

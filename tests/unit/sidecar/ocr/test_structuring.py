@@ -9,12 +9,15 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from sidecar.documents import document
+from sidecar.errors import DeadlineError
 from sidecar.evidence.layout import Box, Layout, Line, Source, Word
 from sidecar.evidence.packed import Packed, PackedPages
 from sidecar.ocr.engine import EngineTraits, PageText
 from sidecar.ocr.reader import DocumentReader
 from sidecar.ocr.results.structuring import structure
 from sidecar.runtime.workers.pool import WorkerDiedError
+from tests.integration.sidecar.documents import PdfMaker
 from tests.unit.sidecar.ocr.test_reader import Engine, Hearsay, ThisProcess, job, reader_with
 
 __all__ = ["job"]
@@ -137,3 +140,42 @@ async def test_a_part_of_the_time_is_kept_for_the_structure_of_the_pages_that_we
 def test_pages_stay_packed_until_each_is_asked_for():
     pages = PackedPages([Packed(number) for number in range(5)])  # type: ignore[arg-type]
     assert (len(pages), pages[1], list(pages[3:]), list(pages)) == (5, 1, [3, 4], [0, 1, 2, 3, 4])
+
+
+class SlowToPlace(Workers):
+    """Opens no document in time whose places are wanted, or whose text layer is, where that is slow, too."""
+
+    def __init__(self, *, layer_is_slow=False, too_slow=None):
+        super().__init__()
+        self.layer_is_slow, self.too_slow = layer_is_slow, too_slow or DeadlineError("too late")
+
+    async def run(self, function, *args, deadline_s):
+        if function is document.inspect and (args[2].wants_layout or (args[2].use_text_layer and self.layer_is_slow)):
+            raise self.too_slow
+        return await super().run(function, *args, deadline_s=deadline_s)
+
+
+@pytest.fixture
+def digital(job):
+    job.order.document.write_bytes(PdfMaker().text_page(1, "Invoice 4711").finish())
+    return replace(job, order=replace(job.order, wants_layout=True))
+
+
+@pytest.mark.parametrize("failure", [DeadlineError("too late"), WorkerDiedError("died")])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_text_layer_whose_places_take_too_long_is_the_text_nevertheless(digital, failure, streams):
+    result = await placing(SlowToPlace(too_slow=failure)).read(replace(digital, streams=streams), Hearsay())
+    assert (result.text, result.engine_used, result.warnings) == ("Invoice 4711", "fast-path", ("blocks-missing",))
+    assert [[word.box for line in page.blocks[0].lines for word in line.words] for page in result.structured] == (
+        [] if streams else [[None, None]]
+    )
+
+
+async def test_a_text_layer_that_takes_too_long_by_itself_is_given_up(digital):
+    result = await placing(SlowToPlace(layer_is_slow=True)).read(digital, Hearsay())
+    assert (result.text, result.engine_used, result.warnings) == ("some", "placing", ())
+
+
+async def test_places_of_a_text_layer_that_is_not_the_text_may_be_missing(digital):
+    result = await placing(SlowToPlace()).read(replace(digital, engine="placing"), Hearsay())
+    assert (result.text, result.engine_used, result.warnings) == ("some", "placing", ())

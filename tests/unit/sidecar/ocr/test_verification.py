@@ -15,6 +15,7 @@ from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.runtime.admission import Admission
 from sidecar.runtime.capability import Capability
+from tests.integration.sidecar.documents import PdfMaker
 from tests.unit.sidecar.ocr.test_reader import Engine, Hearsay, Second, job, reader_with
 
 __all__ = ["job"]
@@ -149,3 +150,44 @@ def test_a_request_wins_over_its_profile():
     assert instruct(profile, "m").verify is Verify.ALL
     assert instruct(profile, "m", Overrides(verify=Verify.NONE)).verify is Verify.NONE
     assert instruct(None, "m").verify is Verify.NONE
+
+
+@pytest.mark.parametrize(
+    ("reader", "digital", "readings"),
+    [(CHECKS, False, 1), (CHECKS, True, 0), (EngineTraits("model"), False, 2), (EngineTraits("model"), True, 0)],
+)
+async def test_places_count_as_a_page_more_only_where_another_engine_must_tell_them(job, reader, digital, readings):
+    def made(most: int):
+        of = reader_with(Saying(reader, "sum 1,234"), Saying(replace(CHECKS, name="other"), "sum 1,234"))
+        of.admission = Admission(most)
+        return of
+
+    if digital:
+        job.order.document.write_bytes(PdfMaker().text_page().finish())
+    placed = replace(job, order=replace(job.order, wants_layout=True, page_timeout_s=5))
+    roomy = made(1 + readings)
+    with roomy.admission.admit(1):
+        await roomy.read(placed, Hearsay())
+    full = made(readings)
+    if readings:
+        with full.admission.admit(1), pytest.raises(QueueFullError):
+            await full.read(placed, Hearsay())
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "score"),
+    [
+        ("the sum is due", "the sum 1,284 is due", 0.0),
+        ("the sum is due 2026", "the sum 1,284 is due 2026", 0.0),
+        ("the sum 1,234 is due 2026", "the sum 1,284 is due 2026", 0.5),
+    ],
+)
+async def test_a_page_that_lacks_the_numbers_another_engine_saw_is_low(job, mine, other, score):
+    page, _ = await read(asked(job), Saying(EngineTraits("model"), mine), Saying(CHECKS, other))
+    assert (page.quality.score, page.quality.origin, page.quality.verdict) == (score, "agreement", "low")
+
+
+async def test_of_a_page_without_numbers_nothing_is_known_by_them(job):
+    said = "the sum is due"
+    page, _ = await read(asked(job), Saying(EngineTraits("model"), said), Saying(CHECKS, said))
+    assert (page.verification.outcome, page.quality) == ("agrees", None)
