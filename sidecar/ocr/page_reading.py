@@ -18,7 +18,6 @@ from sidecar.errors import (
 from sidecar.evidence.confidence import Certainty, Quality
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed, Small
-from sidecar.evidence.page import Page
 from sidecar.ocr.checks.comparison import Outcome, Verification
 from sidecar.ocr.engine import (
     FAST_PATH,
