@@ -6,7 +6,7 @@ Only this service's own workers pack what is opened here.
 import pickle
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar, overload
+from typing import Generic, Protocol, TypeVar, overload
 
 from sidecar.evidence.page import Page
 
@@ -44,12 +44,19 @@ class Packed(Generic[T]):
         return len(self._bytes)
 
 
+class Small(Protocol):
+    """What becomes a page when it is asked for, and is small until then."""
+
+    def unpack(self) -> Page:
+        """Return the page, with the time and the memory that it takes."""
+
+
 class PackedPages(Sequence[Page]):
     """Pages of which each is opened when it is asked for, and not kept: iterate once."""
 
     __slots__ = ("packed",)
 
-    def __init__(self, packed: Iterable[Packed[Page]]) -> None:
+    def __init__(self, packed: Iterable[Small]) -> None:
         self.packed = tuple(packed)
 
     def __len__(self) -> int:

@@ -17,8 +17,7 @@ from sidecar.errors import (
 )
 from sidecar.evidence.confidence import Certainty, Quality
 from sidecar.evidence.layout import Layout
-from sidecar.evidence.packed import Packed
-from sidecar.evidence.page import Page
+from sidecar.evidence.packed import Packed, Small
 from sidecar.ocr.checks.comparison import Outcome, Verification
 from sidecar.ocr.engine import (
     FAST_PATH,
@@ -97,7 +96,7 @@ class PageResult:
     """Of the picture that the text was read from, where a receipt is wanted."""
     receipt: PageReceipt | None = None
     """What the text was read from, and by what, where that is wanted."""
-    structured: Packed[Page] | None = None
+    structured: Small | None = None
     """The page with the blocks that it alone tells, where each page is told by itself."""
     notes: tuple[str, ...] = ()
     """The last lines of the text: what no engine could see."""

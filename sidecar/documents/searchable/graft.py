@@ -2,15 +2,17 @@
 
 Nothing that a page draws is touched: the layer is one more content stream, before the others, and what was there
 stays byte by byte. Where a page had a text layer that was not good enough, its fonts are given maps to nothing: they
-draw as before, and say no more.
+draw as before, and say no more; nor does what its marked content says in their place (/ActualText).
 """
 
 import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 
-from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
+from pikepdf import Array, Dictionary, Name, Object, Pdf, PdfError, Stream, Token, TokenFilter, TokenType
+from pikepdf import Page as PdfPage
 
 from sidecar.documents.searchable import font, layer, placement
 from sidecar.documents.searchable.layer import Frame
@@ -21,6 +23,8 @@ LETTER = (0.0, 0.0, 612.0, 792.0)
 MAX_DEPTH = 16
 """How far up the tree of pages, and down in forms within forms, is looked: real ones are a fifth as deep."""
 INHERITED = ("/Resources", "/MediaBox", "/CropBox", "/Rotate")
+SPOKEN, UNSPOKEN = "/ActualText", "/OcrSidecarSilenced"
+"""What marked content says in place of its letters, and a name that nobody asks for."""
 
 
 class Grafter:
@@ -31,6 +35,13 @@ class Grafter:
         self._codes = font.Codes()
         self._font: Object | None = None
         self._silent: dict[tuple[int, int], Object] = {}
+        """By what they were: pages share fonts, forms, whole dictionaries of them, and each is made once."""
+        self._shared: dict[tuple[int, int], Object] = {}
+        """Resources by the object that states them: their own, or a node of the tree of pages."""
+        self._speaks: dict[tuple[int, int], bool] = {}
+        """Of forms: whether they, or forms within them, have words."""
+        self._unspoken: dict[tuple[tuple[int, int], ...], Object] = {}
+        """What pages draw, silent, by the streams that it was."""
         self.changed: list[Object] = []
 
     def add(self, index: int, page: Page) -> None:
@@ -42,12 +53,8 @@ class Grafter:
         written = layer.content(placement.runs(sized), matrix, self._codes)
         if not written:
             return
-        resources = self._silenced(_own(_inherited(target, "/Resources")), 0)
-        fonts = _own(resources.get("/Font"))
-        fonts["/" + layer.FONT_NAME] = self._layer_font()
-        resources["/Font"] = fonts
-        target["/Resources"] = resources
-        target["/Contents"] = Array([self._stream(written), *_contents(target)])
+        target["/Resources"] = self._resources(target)
+        target["/Contents"] = Array([self._stream(written), *self._silent_contents(index)])
         self.changed.append(target)
 
     def finish(self) -> None:
@@ -101,37 +108,109 @@ class Grafter:
 
     # ── the text that was there ───────────────────────────────────────────────────────────────────────────────────
 
+    def _resources(self, page: Dictionary) -> Object:
+        """Return what a page draws with, silent, with the layer's font; pages that inherit the same share it."""
+        stated_by = _stating(page, "/Resources")
+        found = stated_by.get("/Resources") if stated_by is not None else None
+        owner = found if isinstance(found, Dictionary) and found.is_indirect else stated_by
+        key = owner.objgen if owner is not None else (0, 0)
+        if key not in self._shared:
+            resources = self._silenced(_own(found), 0)
+            if "/Font" not in resources:
+                resources["/Font"] = self._fonts(Dictionary())
+            self._shared[key] = self._pdf.make_indirect(resources)
+        return self._shared[key]
+
     def _silenced(self, resources: Dictionary, depth: int) -> Dictionary:
         """Return resources whose fonts tell no letters; ``resources`` itself is ours to change."""
-        fonts, forms = resources.get("/Font"), resources.get("/XObject")
-        if isinstance(fonts, Dictionary):
-            resources["/Font"] = Dictionary({name: self._silent_font(one) for name, one in fonts.items()})
-        if isinstance(forms, Dictionary) and depth < MAX_DEPTH:
-            resources["/XObject"] = Dictionary({name: self._silent_form(one, depth) for name, one in forms.items()})
+        if isinstance(fonts := resources.get("/Font"), Dictionary):
+            resources["/Font"] = self._fonts(fonts)
+        if isinstance(forms := resources.get("/XObject"), Dictionary) and depth < MAX_DEPTH:
+            resources["/XObject"] = self._entries(forms, lambda one: self._silent_form(one, depth))
+        if isinstance(properties := resources.get("/Properties"), Dictionary):
+            resources["/Properties"] = self._entries(properties, _without_spoken)
         return resources
+
+    def _fonts(self, told: Dictionary) -> Object:
+        """Return fonts that are silent, and the layer's among them."""
+
+        def silenced() -> Dictionary:
+            fonts = Dictionary({name: self._silent_font(one) for name, one in told.items()})
+            fonts["/" + layer.FONT_NAME] = self._layer_font()
+            return fonts
+
+        return self._once(told, silenced)
+
+    def _entries(self, told: Dictionary, silence: Callable[[Object], Object]) -> Object:
+        """Return a dictionary with each entry silenced; the same one where none had to be."""
+
+        def silenced() -> Dictionary:
+            entries = {name: (one, silence(one)) for name, one in told.items()}
+            is_same = all(before is after for before, after in entries.values())
+            return told if is_same else Dictionary({name: after for name, (_, after) in entries.items()})
+
+        return self._once(told, silenced)
+
+    def _once(self, told: Dictionary, silenced: Callable[[], Dictionary]) -> Object:
+        """Silence a dictionary, once if it is an object that others may refer to."""
+        if not told.is_indirect:
+            return silenced()
+        if told.objgen not in self._silent:
+            made = silenced()
+            self._silent[told.objgen] = made if made is told else self._pdf.make_indirect(made)
+        return self._silent[told.objgen]
 
     def _silent_font(self, told: Object) -> Object:
         if not isinstance(told, Dictionary):
             return told
-        if (known := self._silent.get(told.objgen)) and told.is_indirect:
-            return known
-        silent = _own(told)
-        silent["/ToUnicode"] = self._nothing(is_wide=told.get("/Subtype") == Name.Type0)
-        made = self._pdf.make_indirect(silent)
-        if told.is_indirect:
-            self._silent[told.objgen] = made
-        return made
+
+        def silenced() -> Dictionary:
+            silent = _own(told)
+            silent["/ToUnicode"] = self._nothing(is_wide=told.get("/Subtype") == Name.Type0)
+            return silent
+
+        return self._once(told, silenced)
 
     def _silent_form(self, form: Object, depth: int) -> Object:
-        """Return a form whose fonts are silent; one without fonts as it is."""
-        if not isinstance(form, Stream) or form.get("/Subtype") != Name.Form or not _has_fonts(form, depth):
+        """Return a form whose fonts are silent; one that says nothing as it is."""
+        if not _is_form(form) or not self._has_words(form, depth):
             return form
         if known := self._silent.get(form.objgen):
             return known
         silent = self._pdf.make_stream(form.read_raw_bytes(), dict(form.stream_dict.items()))
         self._silent[form.objgen] = silent  # first: a form may hold itself
-        silent["/Resources"] = self._silenced(_own(form.get("/Resources")), depth + 1)
+        if _speaks(form):
+            silent.write(_unspoken(form))
+        if isinstance(resources := form.get("/Resources"), Dictionary):
+            silent["/Resources"] = self._silenced(_own(resources), depth + 1)
         return silent
+
+    def _has_words(self, form: Object, depth: int) -> bool:
+        if form.objgen not in self._speaks:
+            self._speaks[form.objgen] = True  # while it is looked at: a form may hold itself
+            self._speaks[form.objgen] = _speaks(form) or self._have_words(form.get("/Resources"), depth)
+        return self._speaks[form.objgen]
+
+    def _have_words(self, resources: Object | None, depth: int) -> bool:
+        if not isinstance(resources, Dictionary) or depth >= MAX_DEPTH:
+            return False
+        if any(isinstance(resources.get(one), Dictionary) for one in ("/Font", "/Properties")):
+            return True
+        inner = resources.get("/XObject")
+        return isinstance(inner, Dictionary) and any(
+            _is_form(one) and self._has_words(one, depth + 1) for _, one in inner.items()
+        )
+
+    def _silent_contents(self, index: int) -> list[Object]:
+        """Return what a page draws: its streams as they are, or all as one where a word had to be taken out."""
+        page = self._pdf.pages[index]
+        streams = list(_contents(page.obj))
+        if not any(map(_speaks, streams)):
+            return streams
+        key = tuple(one.objgen for one in streams)
+        if key not in self._unspoken:
+            self._unspoken[key] = self._stream(_unspoken(page.obj))
+        return [self._unspoken[key]]
 
     @functools.cache  # noqa: B019 - a grafter lives as long as its file is open
     def _nothing(self, *, is_wide: bool) -> Object:
@@ -145,8 +224,8 @@ def frame_of(page: Dictionary) -> Frame:
     if crop:
         crop = max(crop[0], media[0]), max(crop[1], media[1]), min(crop[2], media[2]), min(crop[3], media[3])
     rotate = _inherited(page, "/Rotate")
-    degrees = int(rotate) if isinstance(rotate, int) else 0
-    return Frame(crop if crop and crop[0] < crop[2] and crop[1] < crop[3] else media, degrees % 360)
+    quarters = int(int(rotate) / 90) if isinstance(rotate, int | Decimal) else 0  # as PDFium: rounded towards zero
+    return Frame(crop if crop and crop[0] < crop[2] and crop[1] < crop[3] else media, quarters % 4 * 90)
 
 
 def _box(found: object) -> tuple[float, float, float, float] | None:
@@ -159,12 +238,18 @@ def _box(found: object) -> tuple[float, float, float, float] | None:
 
 
 def _inherited(page: Dictionary, name: str) -> Object | None:
+    stated_by = _stating(page, name)
+    return None if stated_by is None else stated_by[name]
+
+
+def _stating(page: Dictionary, name: str) -> Dictionary | None:
+    """Return the page, or what it inherits from, that has such an entry."""
     node: object = page
     for _ in range(MAX_DEPTH):
         if not isinstance(node, Dictionary):
             return None
         if name in node:
-            return node[name]
+            return node
         node = node.get("/Parent")
     return None
 
@@ -182,17 +267,44 @@ def _contents(page: Dictionary) -> Iterator[Object]:
         yield from (one for one in found if isinstance(one, Stream))
 
 
-def _has_fonts(form: Stream, depth: int) -> bool:
-    resources = form.get("/Resources")
-    if not isinstance(resources, Dictionary) or depth >= MAX_DEPTH:
+def _is_form(found: Object) -> bool:
+    return isinstance(found, Stream) and found.get("/Subtype") == Name.Form
+
+
+class _Unspoken(TokenFilter):
+    """Renames what marked content says within its dictionaries; every other byte stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def handle_token(self, token: Token) -> Token:
+        if token.type_ == TokenType.dict_open:
+            self._depth += 1
+        elif token.type_ == TokenType.dict_close:
+            self._depth -= 1
+        elif token.type_ == TokenType.name_ and self._depth and token.value == SPOKEN:
+            return Token(TokenType.name_, UNSPOKEN.encode())
+        return token
+
+
+def _speaks(content: Object) -> bool:
+    """Return whether a stream may have marked content that says something; a name may be written by its codes."""
+    try:
+        read = content.read_bytes()
+    except PdfError:
         return False
-    if isinstance(resources.get("/Font"), Dictionary):
-        return True
-    inner = resources.get("/XObject")
-    return isinstance(inner, Dictionary) and any(
-        isinstance(one, Stream) and one.get("/Subtype") == Name.Form and _has_fonts(one, depth + 1)
-        for _, one in inner.items()
-    )
+    return b"<<" in read and (SPOKEN.encode() in read or b"#" in read)
+
+
+def _unspoken(content: Object) -> bytes:
+    return PdfPage(content).get_filtered_contents(_Unspoken())
+
+
+def _without_spoken(told: Object) -> Object:
+    if not isinstance(told, Dictionary) or SPOKEN not in told:
+        return told
+    return Dictionary({name: one for name, one in told.items() if name != SPOKEN})
 
 
 def _map_to_space(*, is_wide: bool) -> bytes:

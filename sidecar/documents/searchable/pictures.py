@@ -22,6 +22,8 @@ from sidecar.documents.searchable.pieces import Piece
 from sidecar.errors import SidecarError
 from sidecar.evidence.page import Page
 
+VERSION = "1.5"
+"""Of PDF: the first that has pictures with 16 bits a component, as PNG files may."""
 DECIMALS = 3
 """Of a point, in the size of a page."""
 Matrix = tuple[float, float, float, float, float, float]
@@ -52,7 +54,7 @@ def as_pdf(path: Path, limits: DocumentLimits, pages: Iterable[Page]) -> list[Pi
                 read = next(ahead, None)
     grafter.finish()
     written = io.BytesIO()
-    pdf.save(written)
+    pdf.save(written, min_version=VERSION)
     return [written.getvalue()]
 
 

@@ -1,12 +1,11 @@
-"""Which pages a document is written from in other formats, and what stands on one whose structure nobody told. Pure."""
+"""Which pages a document is written from in other formats. Pure, and quick: whoever answers others waits for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sidecar.documents.pages import DocumentFacts
 from sidecar.evidence.layout import Source
-from sidecar.evidence.packed import Packed, PackedPages
-from sidecar.evidence.page import Block, BlockKind, Page
-from sidecar.evidence.unplaced import unplaced
+from sidecar.evidence.packed import PackedPages, Small
+from sidecar.evidence.unplaced import UnplacedText
 from sidecar.ocr.engine import FAST_PATH
 from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.page_reading import PageResult
@@ -30,10 +29,12 @@ def verbatim(result: DocumentResult) -> dict[int, str]:
     return {page.page: page.text for page in result.pages if page.engine and source_of(page.engine) is Source.MODEL}
 
 
-def _packed(result: DocumentResult) -> Iterator[tuple[Packed[Page], PageResult]]:
+def _packed(result: DocumentResult) -> Iterator[tuple[Small, PageResult]]:
     structured = result.structured
     is_told = isinstance(structured, PackedPages) and len(structured) == len(result.pages)
-    packed = structured.packed if isinstance(structured, PackedPages) and is_told else map(_unstructured, result.pages)
+    packed: Iterable[Small] = (
+        structured.packed if isinstance(structured, PackedPages) and is_told else map(_unstructured, result.pages)
+    )
     yield from zip(packed, result.pages, strict=True)
 
 
@@ -46,7 +47,5 @@ def _is_by_engine(page: PageResult) -> bool:
     return page.engine not in {None, FAST_PATH} and not page.blank
 
 
-def _unstructured(page: PageResult) -> Packed[Page]:
-    lines = unplaced(page.text, source_of(page.engine))
-    blocks = (Block(BlockKind.PARAGRAPH, None, lines),) if lines else ()
-    return Packed(Page(page.page, 0, 0, blocks))
+def _unstructured(page: PageResult) -> UnplacedText:
+    return UnplacedText(page.page, page.text, source_of(page.engine))

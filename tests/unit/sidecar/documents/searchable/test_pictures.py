@@ -135,3 +135,10 @@ def test_a_jpeg_that_is_cut_off_shows_what_there_is_of_it(tmp_path):
     content = saved(drawn(), "JPEG", quality=90)
     path = made(tmp_path, content[: len(content) * 9 // 10])
     assert differs(shown(path).crop((0, 0, 620, 400)), drawn().crop((0, 0, 620, 400))) < 4
+
+
+def test_the_version_is_one_that_has_the_bits_of_all_pictures(tmp_path):
+    image = drawn("L").convert("I").point(lambda value: value * 257).convert("I;16")
+    with pikepdf.open(made(tmp_path, saved(image, "PNG"))) as pdf:
+        assert pdf.pages[0].obj.Resources.XObject.Picture.BitsPerComponent == 16
+        assert pdf.pdf_version >= "1.5"

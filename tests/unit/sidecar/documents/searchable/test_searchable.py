@@ -5,6 +5,7 @@ import math
 import shutil
 
 import pikepdf
+import pypdfium2 as pdfium
 import pytest
 
 from sidecar.documents import document
@@ -320,6 +321,61 @@ def test_an_old_layer_falls_silent_on_its_page_and_is_drawn_as_before(tmp_path, 
     (tmp_path / "old").write_bytes(source)
     before, after = (document.render(one, 0, LIMITS).pixels for one in (tmp_path / "old", path))
     assert before == after
+
+
+def shared_by_all(count: int) -> bytes:
+    """As many pages as pictures, all of which each page inherits."""
+    held = io.BytesIO()
+    with pikepdf.open(io.BytesIO(empty_pdf(count))) as pdf:
+        pictures = pikepdf.Dictionary()
+        for number in range(count):
+            pictures[f"/Im{number}"] = pdf.make_stream(
+                b"\0", Type=pikepdf.Name.XObject, Subtype=pikepdf.Name.Image, Width=1, Height=1,
+                BitsPerComponent=8, ColorSpace=pikepdf.Name.DeviceGray,
+            )  # fmt: skip
+        for page in pdf.pages:
+            del page.obj["/Resources"]
+        pdf.Root.Pages.Resources = pikepdf.Dictionary(XObject=pictures)
+        pdf.save(held)
+    return held.getvalue()
+
+
+def test_what_all_pages_share_is_written_once(tmp_path):
+    added = []
+    for count in (20, 200):
+        source = shared_by_all(count)
+        pages = [page_with(line_at(60, 100, "word"), number=number) for number in range(1, count + 1)]
+        added.append(made_searchable(tmp_path, source, *pages).stat().st_size - len(source))
+    assert added[1] < added[0] + 180 * 700, "bytes a page"
+
+
+@needs_poppler
+@pytest.mark.parametrize("where", ["page", "form", "properties"])
+def test_what_marked_content_says_falls_silent_too(tmp_path, where):
+    held = io.BytesIO()
+    with pikepdf.open(io.BytesIO(with_old_layer(in_form=where == "form"))) as pdf:
+        drawn = pdf.pages[0].obj
+        of = drawn.Resources.XObject.Fm0 if where == "form" else drawn.Contents
+        mark = b"/MC0" if where == "properties" else b"<</Actual#54ext(Spoken)>>"
+        of.write(b"/Span " + mark + b" BDC " + of.read_bytes() + b" EMC BT /F1 9 Tf 60 600 Td (<</ActualText>>) Tj ET")
+        if where == "properties":
+            drawn.Resources.Properties = pikepdf.Dictionary(MC0=pikepdf.Dictionary(ActualText=b"Spoken"))
+        pdf.save(held)
+    path = made_searchable(tmp_path, held.getvalue(), page_with(line_at(60, 100, "Garbage")))
+    (tmp_path / "old").write_bytes(held.getvalue())
+    assert "Spoken" in poppler_text(tmp_path / "old") + pdfium_text(tmp_path / "old")
+    assert pdfium_text(path).split() == poppler_text(path).split() == ["Garbage"]
+    before, after = (document.render(one, 0, LIMITS).pixels for one in (tmp_path / "old", path))
+    assert before == after
+
+
+@pytest.mark.parametrize("rotate", ["45", "90.0", "135", "-45", "-90", "-135", "450", "269.9"])
+def test_a_page_is_turned_as_pdfium_turns_it(tmp_path, rotate):
+    source = empty_pdf(Rotate=77).replace(b"/Rotate 77", b"/Rotate " + rotate.encode())
+    (tmp_path / "old").write_bytes(source)
+    size = tuple(pdfium.PdfDocument(source)[0].get_size())
+    page = page_with(line_at(60, 100, "Concrete", "ทดสอบ"), size=size)
+    assert_in_place(pdfium_words(made_searchable(tmp_path, source, page)), page)
 
 
 # ── our own fast path ─────────────────────────────────────────────────────────────────────────────────────────────
