@@ -8,9 +8,10 @@ from sidecar.evidence.layout import Box, Layout
 from sidecar.evidence.page import Block, BlockKind, Page
 from sidecar.evidence.structure.blocks import Draft, Usual, drafts_of
 from sidecar.evidence.structure.columns import Item, in_order
-from sidecar.evidence.structure.furniture import Sheet, take_repeated, take_sure
+from sidecar.evidence.structure.furniture import Sheet, take_margins, take_sure
 from sidecar.evidence.structure.levels import with_levels
 from sidecar.evidence.structure.pieces import Piece, pieces_of, turned, upright_size, usual_size
+from sidecar.evidence.structure.repetition import take_repeated
 from sidecar.evidence.structure.ruled import ruled_tables
 from sidecar.evidence.structure.tables import Table
 
@@ -33,8 +34,12 @@ class ReadPage:
 def structured(pages: Sequence[ReadPage]) -> tuple[Page, ...]:
     """Return a document's pages with their blocks, one for each page that was read."""
     layouts = [page.layout or Layout(0, 0, ()) for page in pages]
-    sheets = [Sheet(*upright_size(layout), pieces_of(layout)) for layout in layouts]
+    sheets = [
+        Sheet(*upright_size(layout), pieces_of(layout), number=page.number)
+        for page, layout in zip(pages, layouts, strict=True)
+    ]
     told = [(sheet, layout) for sheet, layout in zip(sheets, layouts, strict=True) if len(sheet.pieces) <= MAX_PIECES]
+    take_margins([sheet for sheet, _ in told])
     take_repeated([sheet for sheet, _ in told])
     for sheet, layout in told:
         rules = [turned(rule, layout) for rule in layout.rules]

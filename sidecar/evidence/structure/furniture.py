@@ -1,10 +1,9 @@
-"""Running headers, footers and page numbers: told by repetition over pages, and where sure by their place. Pure."""
+"""Running headers, footers and page numbers that one page alone tells, by their place. Pure."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import median
 
 from sidecar.evidence.page import BlockKind
@@ -18,10 +17,16 @@ SURE_ZONE = 0.1
 """The same where one page alone tells."""
 ROWS = 3
 """Most rows of a running header or footer."""
+FEW_ROWS = 8
+"""A page with fewer rows tells nothing by their distances: only page numbers are sure there."""
 SURE_GAP, SHARED_GAP = 1.7, 1.4
 """How many usual distances of rows they stand apart from the text at least: if their row is one piece, or several."""
 FAR = 2.5
 """Pieces of a row this far apart, in sizes, stand at the left, in the middle or at the right of the page."""
+NEAR = 4.0
+"""A sum stands at most this many usual distances of rows under its table."""
+TABLE_GAP = 1.0
+"""Parts of a table's row stand this far apart, in sizes, at least."""
 EDGE = 0.05
 """The same for a row of one piece that nothing but its place tells apart: letters begin and end farther in."""
 SMALLER = 0.92
@@ -29,15 +34,14 @@ LARGER = 1.15
 """What is this much larger than the usual text is a title."""
 WORDS, SHARED_WORDS = 16, 24
 """Most words of such a row: if it is one piece, or several."""
-REPEATED_SHARE = 0.5
 MARGIN = 0.08
 """Share of the page's width at its sides in which text that runs up or down is no part of the page's."""
 
 _STAMP = re.compile(r"https?://|www\.|\bdoi\b|©|copyright|download|issn", re.IGNORECASE)
-_DIGITS = re.compile(r"[\d๐-๙]+")
+_ROMAN = r"(?=[ivxlc])c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})"
 _PAGE_NUMBER = re.compile(
-    r"^[\s\-–—|(\[.]*(?:(?:page|p\.|หน้า(?:ที่)?)\s*)?(?:[\d๐-๙]{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|จาก)\s*[\d๐-๙]{1,4})?[\s\-–—|)\].]*$",
-    re.IGNORECASE,
+    rf"^[\s\-–—|(\[.]*(?:(?i:page|p\.|หน้า(?:ที่)?)\s*(?:[\d๐-๙]{{1,5}}|(?i:{_ROMAN}))|[\d๐-๙]{{1,3}}|{_ROMAN}|[\d๐-๙]{{1,4}}(?=\s*(?:/|of|จาก)))"
+    r"(?:\s*(?:/|(?i:of)|จาก)\s*[\d๐-๙]{1,4})?[\s\-–—|)\].]*$"
 )
 
 
@@ -50,6 +54,7 @@ class Sheet:
     pieces: list[Piece]
     tables: list[Table] = field(default_factory=list)
     furniture: list[tuple[BlockKind, Piece]] = field(default_factory=list)
+    number: int = 0
 
     def take(self, kind: BlockKind, pieces: Sequence[Piece]) -> None:
         """Tell pieces apart from the page's text."""
@@ -63,12 +68,10 @@ def is_page_number(text: str) -> bool:
     return bool(_PAGE_NUMBER.match(text))
 
 
-def take_repeated(sheets: Sequence[Sheet]) -> None:
-    """Take out of the pages' pieces what runs along their sides, and what stands on many of them."""
+def take_margins(sheets: Sequence[Sheet]) -> None:
+    """Take out of the pages' pieces what runs along their sides."""
     for sheet in sheets:
         _take_margins(sheet)
-    if len(sheets) > 1:
-        _take_common(sheets)
 
 
 def _take_margins(sheet: Sheet) -> None:
@@ -84,30 +87,6 @@ def _is_aside(piece: Piece, upright: Sequence[Piece], width: float) -> bool:
     return at_edge and not any(one.left < piece.right and piece.left < one.right for one in upright)
 
 
-# ── over the pages ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _take_common(sheets: Sequence[Sheet]) -> None:
-    """Take what stands at the same place of at least half of the pages, whatever its figures."""
-    counts = Counter(key for sheet in sheets for key in {_key(piece, sheet) for piece in _in_zones(sheet)})
-    needed = max(2, REPEATED_SHARE * len(sheets))
-    common = {key for key, count in counts.items() if count >= needed}
-    for sheet in sheets:
-        found = [piece for piece in _in_zones(sheet) if _key(piece, sheet) in common]
-        for kind, is_top in ((BlockKind.HEADER, True), (BlockKind.FOOTER, False)):
-            sheet.take(kind, [piece for piece in found if (piece.middle < sheet.height / 2) == is_top])
-
-
-def _in_zones(sheet: Sheet) -> list[Piece]:
-    return [
-        piece for piece in sheet.pieces if piece.bottom < ZONE * sheet.height or piece.top > (1 - ZONE) * sheet.height
-    ]
-
-
-def _key(piece: Piece, sheet: Sheet) -> tuple[str, int]:
-    return _DIGITS.sub("#", " ".join(piece.text.casefold().split())), round(20 * piece.middle / sheet.height)
-
-
 # ── on one page ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -118,12 +97,23 @@ def take_sure(sheet: Sheet) -> None:
     rows = rows_of(placed)
     if len(rows) < ROWS or not upright:
         return
+    is_short = sum(map(_height_in_rows, rows)) < FEW_ROWS
     size = max(usual_size(upright), median(row[0].size for row in rows))
     pitch = usual_pitch(rows)
     top, bottom = _outer(rows, sheet, size, pitch), _outer(rows[::-1], sheet, size, pitch)
+    if is_short:
+        top, bottom = (list(takewhile(_is_number_alone, end)) for end in (top, bottom))
     if sum(map(len, (*top, *bottom))) < len(upright):
         sheet.take(BlockKind.HEADER, [piece for row in top for piece in row])
         sheet.take(BlockKind.FOOTER, [piece for row in bottom for piece in row])
+
+
+def _height_in_rows(row: Sequence[Piece | Table]) -> int:
+    return max(1 if isinstance(item, Piece) else len({cell.row for cell in item.cells}) for item in row)
+
+
+def _is_number_alone(row: Sequence[Piece | Table]) -> bool:
+    return len(row) == 1 and isinstance(row[0], Piece) and is_page_number(row[0].text)
 
 
 def _outer(rows: Sequence[Sequence[Piece | Table]], sheet: Sheet, size: float, usual: float) -> list[list[Piece]]:
@@ -134,6 +124,10 @@ def _outer(rows: Sequence[Sequence[Piece | Table]], sheet: Sheet, size: float, u
         inner = rows[at + 1]
         row = [item for item in rows[at] if isinstance(item, Piece)]
         if len(row) < len(rows[at]) or not _may_be_furniture(row, sheet, size):
+            break
+        if not (has_page_number(row) or _is_stamp(row) or _is_small(row, size)) and is_table_row(
+            row, inner, NEAR * usual
+        ):
             break
         passed.append(row)
         step = abs(_edge(inner, row[0].middle) - row[0].middle)
@@ -153,26 +147,32 @@ def _edge(row: Sequence[Piece | Table], seen_from: float) -> float:
 
 def _needed(row: Sequence[Piece], inner: Sequence[Piece | Table], sheet: Sheet) -> float:
     """Return how many usual distances of rows a row must stand apart from the next one."""
-    if len(row) == 1 and is_page_number(row[0].text):
+    if _is_number_alone(row):
         is_at_edge = row[0].bottom < SURE_ZONE * sheet.height or row[0].top > (1 - SURE_ZONE) * sheet.height
         return 0.0 if is_at_edge else SURE_GAP
-    if _is_shared(row) and _is_numbered(row):
+    if _is_shared(row) and has_page_number(row):
         return 0.0
     return SHARED_GAP if _is_shared(row) and not _is_shared(inner) else SURE_GAP
 
 
 def _may_be_furniture(row: Sequence[Piece], sheet: Sheet, size: float) -> bool:
-    if any(piece.size > LARGER * size for piece in row):
+    if any(piece.size > LARGER * size or piece.line.is_bold for piece in row):
         return False
-    if len(row) == 1 and is_page_number(row[0].text):
+    if _is_number_alone(row):
         return True
     top, bottom = min(piece.top for piece in row), max(piece.bottom for piece in row)
     parts = len(row_runs(row, FAR))
     if sum(len(piece.edges) // 2 for piece in row) > (WORDS if parts == 1 else SHARED_WORDS):
         return False
-    is_telling = parts > 1 or all(piece.size <= SMALLER * size for piece in row) or _is_stamp(row)
+    is_telling = parts > 2 or _is_small(row, size) or _is_stamp(row)
+    if parts > 1 and not is_telling:
+        return False
     zone = (SURE_ZONE if parts <= 2 else ZONE) if is_telling else EDGE
     return bottom < zone * sheet.height or top > (1 - zone) * sheet.height
+
+
+def _is_small(row: Sequence[Piece], size: float) -> bool:
+    return all(piece.size <= SMALLER * size for piece in row)
 
 
 def _is_stamp(row: Sequence[Piece]) -> bool:
@@ -184,10 +184,22 @@ def _is_shared(row: Sequence[Piece | Table]) -> bool:
     return len(row_runs(row, FAR)) > 1
 
 
-def _is_numbered(row: Sequence[Piece]) -> bool:
+def has_page_number(row: Sequence[Piece]) -> bool:
     """Return whether the first or the last part of a row, far from the others, is a page's number."""
     parts = [part for piece in row for part in piece.parts(_gaps(piece))]
     return is_page_number(parts[0].text) or is_page_number(parts[-1].text)
+
+
+def is_table_row(row: Sequence[Piece | Table], inner: Sequence[Piece | Table], near: float) -> bool:
+    """Return whether a row has parts that begin or end where those of the next row do, nearer than so many points."""
+    if not inner or abs(_edge(inner, row[0].middle) - row[0].middle) >= near:
+        return False
+    ours, theirs = row_runs(row, TABLE_GAP), row_runs(inner, TABLE_GAP)
+    close = row[0].size / 2
+    aligned = sum(
+        any(abs(left - other) < close or abs(right - end) < close for other, end in theirs) for left, right in ours
+    )
+    return min(len(ours), len(theirs), aligned) > 1
 
 
 def _gaps(piece: Piece) -> list[float]:
