@@ -166,7 +166,7 @@ async def test_a_file_that_is_no_profile_keeps_its_last_good_version_and_shows_e
 
     await governed.read()
     assert governed.system_prompts == ["good"]
-    reason = "runtimeParams.temperature is '9', accepted: less than or equal to 2"
+    reason = "runtimeParams.temperature is 9, accepted: less than or equal to 2"
     assert (await governed.ops("readyz"))["profiles"] == {"loaded": 1, "refused": {"ocr-extract.json": reason}}
     assert (await governed.ops("profiles"))["refused"] == [{"file": "ocr-extract.json", "reason": reason}]
     assert await governed.metric("ocr_profile_files_refused") == 1

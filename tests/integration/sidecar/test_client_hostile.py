@@ -235,9 +235,7 @@ async def test_who_hangs_up_before_an_answer_could_not_be_asked(call):
 
 
 @CALLS
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9", "http://no-such-host.invalid", "nonsense", "ftp://127.0.0.1", ""]
-)
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
 async def test_who_is_not_there_cannot_be_reached(call, url):
     async with AsyncClient(url) as client:
         with pytest.raises(UnreachableError, match="cannot be reached"):

@@ -240,6 +240,7 @@ async def test_readiness_tells_each_capability(service):
                 },
                 "sandbox": list(sandbox.available()),
                 "state": {"state": "off", "reason": None},
+                "audit": {"state": "off", "reason": None, "lostLines": 0},
                 "lease": {"phase": "off", "reason": None, "owed": [], "forgiven": [], "awaySeconds": None},
                 "profiles": {"loaded": 0, "refused": {}},
             },
@@ -299,7 +300,7 @@ async def test_callers_cannot_invent_metrics(service):
 async def test_the_description_names_every_route_and_every_field_of_an_answer(service, data):
     async with service.client.get(f"{service.url}/openapi.json") as response:
         description = await response.json()
-    _, answer = await service.upload(data / "digital.pdf")
+    _, answer = await service.upload(data / "digital.pdf", include="receipt")
 
     assert description["openapi"].startswith("3.1")
     spoken = {route.described.path for one in DIALECTS for route in one.routes}
