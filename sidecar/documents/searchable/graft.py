@@ -291,7 +291,7 @@ class _Unspoken(TokenFilter):
 def _speaks(content: Object) -> bool:
     """Return whether a stream may have marked content that says something; a name may be written by its codes."""
     try:
-        read = content.read_bytes()
+        read = bytes(content.get_stream_buffer())
     except PdfError:
         return False
     return b"<<" in read and (SPOKEN.encode() in read or b"#" in read)
