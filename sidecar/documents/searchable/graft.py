@@ -1,30 +1,19 @@
 """Puts text layers on the pages of a PDF by pikepdf. Runs in worker processes only.
 
-Nothing that a page draws is touched: the layer is one more content stream, before the others, and what was there
-stays byte by byte. Where a page had a text layer that was not good enough, its fonts are given maps to nothing: they
-draw as before, and say no more; nor does what its marked content says in their place (/ActualText).
+Nothing that a page draws is touched: the layer is one more content stream, before the others.
 """
 
 import functools
-import zlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
 
-from pikepdf import Array, Dictionary, Name, Object, Pdf, PdfError, Stream, Token, TokenFilter, TokenType
-from pikepdf import Page as PdfPage
+from pikepdf import Array, Dictionary, Name, Object, Pdf
 
 from sidecar.documents.searchable import font, layer, placement
-from sidecar.documents.searchable.layer import Frame
+from sidecar.documents.searchable.objects import frame_of, made_stream, stating
+from sidecar.documents.searchable.silence import Silencer
 from sidecar.evidence.page import Page
-
-LETTER = (0.0, 0.0, 612.0, 792.0)
-"""The page of a file that states no size, as PDFium takes it."""
-MAX_DEPTH = 16
-"""How far up the tree of pages, and down in forms within forms, is looked: real ones are a fifth as deep."""
-INHERITED = ("/Resources", "/MediaBox", "/CropBox", "/Rotate")
-SPOKEN, UNSPOKEN = "/ActualText", "/OcrSidecarSilenced"
-"""What marked content says in place of its letters, and a name that nobody asks for."""
 
 
 class Grafter:
@@ -33,15 +22,6 @@ class Grafter:
     def __init__(self, pdf: Pdf) -> None:
         self._pdf = pdf
         self._codes = font.Codes()
-        self._font: Object | None = None
-        self._silent: dict[tuple[int, int], Object] = {}
-        """By what they were: pages share fonts, forms, whole dictionaries of them, and each is made once."""
-        self._shared: dict[tuple[int, int], Object] = {}
-        """Resources by the object that states them: their own, or a node of the tree of pages."""
-        self._speaks: dict[tuple[int, int], bool] = {}
-        """Of forms: whether they, or forms within them, have words."""
-        self._unspoken: dict[tuple[tuple[int, int], ...], Object] = {}
-        """What pages draw, silent, by the streams that it was."""
         self.changed: list[Object] = []
 
     def add(self, index: int, page: Page) -> None:
@@ -50,35 +30,42 @@ class Grafter:
         frame = frame_of(target)
         sized = page if page.width and page.height else replace(page, width=frame.width, height=frame.height)
         matrix = frame.matrix(sized.width, sized.height)
-        written = layer.content(placement.runs(sized), matrix, self._codes)
+        written = layer.content(placement.runs(sized), matrix, self._codes, self._name)
         if not written:
             return
-        target["/Resources"] = self._resources(target)
-        target["/Contents"] = Array([self._stream(written), *self._silent_contents(index)])
+        target["/Resources"] = self._silencer.resources(target)
+        target["/Contents"] = Array([made_stream(self._pdf, written), *self._silencer.contents(index)])
         self.changed.append(target)
 
     def finish(self) -> None:
         """Complete the font, once all letters are known."""
-        if self._font is not None:
-            self._font.ToUnicode = self._stream(font.to_unicode(self._codes.beyond))
+        if self.changed:
+            self._font.ToUnicode = made_stream(self._pdf, font.to_unicode(self._codes.beyond))
             runs = font.widths(self._codes.used)
             self._font.DescendantFonts[0].W = Array([number for run in runs for number in run])
 
-    def _stream(self, content: bytes, **entries: object) -> Object:
-        return self._pdf.make_stream(zlib.compress(content, 9), Filter=Name.FlateDecode, **entries)
+    @functools.cached_property
+    def _silencer(self) -> Silencer:
+        return Silencer(self._pdf, self._name, self._font)
 
-    def _layer_font(self) -> Object:
-        if self._font is None:
-            self._font = self._pdf.make_indirect(
-                Dictionary(
-                    Type=Name.Font,
-                    Subtype=Name.Type0,
-                    BaseFont=Name("/" + layer.FONT_NAME),
-                    Encoding=Name("/Identity-H"),
-                    DescendantFonts=Array([self._pdf.make_indirect(self._descendant())]),
-                )
+    @functools.cached_property
+    def _name(self) -> str:
+        """What pages call the layer's font: nothing that one of theirs is called, such as that of an earlier layer."""
+        taken = set(_font_names(self._pdf))
+        names = (f"{layer.FONT_NAME}{number or ''}" for number in itertools.count())
+        return next(name for name in names if "/" + name not in taken)
+
+    @functools.cached_property
+    def _font(self) -> Object:
+        return self._pdf.make_indirect(
+            Dictionary(
+                Type=Name.Font,
+                Subtype=Name.Type0,
+                BaseFont=Name("/" + layer.FONT_NAME),
+                Encoding=Name("/Identity-H"),
+                DescendantFonts=Array([self._pdf.make_indirect(self._descendant())]),
             )
-        return self._font
+        )
 
     def _descendant(self) -> Dictionary:
         return Dictionary(
@@ -86,7 +73,7 @@ class Grafter:
             Subtype=Name.CIDFontType2,
             BaseFont=Name("/" + layer.FONT_NAME),
             CIDSystemInfo=Dictionary(Registry=b"Adobe", Ordering=b"Identity", Supplement=0),
-            CIDToGIDMap=self._stream(font.glyph_map()),
+            CIDToGIDMap=made_stream(self._pdf, font.glyph_map()),
             DW=font.WIDTH,
             FontDescriptor=self._pdf.make_indirect(self._descriptor()),
         )
@@ -103,220 +90,19 @@ class Grafter:
             Descent=font.DESCENT,
             CapHeight=font.ASCENT,
             StemV=80,
-            FontFile2=self._stream(file, Length1=len(file)),
+            FontFile2=made_stream(self._pdf, file, Length1=len(file)),
         )
 
-    # ── the text that was there ───────────────────────────────────────────────────────────────────────────────────
 
-    def _resources(self, page: Dictionary) -> Object:
-        """Return what a page draws with, silent, with the layer's font; pages that inherit the same share it."""
-        stated_by = _stating(page, "/Resources")
-        found = stated_by.get("/Resources") if stated_by is not None else None
-        owner = found if isinstance(found, Dictionary) and found.is_indirect else stated_by
-        key = owner.objgen if owner is not None else (0, 0)
-        if key not in self._shared:
-            resources = self._silenced(_own(found), 0)
-            if "/Font" not in resources:
-                resources["/Font"] = self._fonts(Dictionary())
-            self._shared[key] = self._pdf.make_indirect(resources)
-        return self._shared[key]
-
-    def _silenced(self, resources: Dictionary, depth: int) -> Dictionary:
-        """Return resources whose fonts tell no letters; ``resources`` itself is ours to change."""
-        if isinstance(fonts := resources.get("/Font"), Dictionary):
-            resources["/Font"] = self._fonts(fonts)
-        if isinstance(forms := resources.get("/XObject"), Dictionary) and depth < MAX_DEPTH:
-            resources["/XObject"] = self._entries(forms, lambda one: self._silent_form(one, depth))
-        if isinstance(properties := resources.get("/Properties"), Dictionary):
-            resources["/Properties"] = self._entries(properties, _without_spoken)
-        return resources
-
-    def _fonts(self, told: Dictionary) -> Object:
-        """Return fonts that are silent, and the layer's among them."""
-
-        def silenced() -> Dictionary:
-            fonts = Dictionary({name: self._silent_font(one) for name, one in told.items()})
-            fonts["/" + layer.FONT_NAME] = self._layer_font()
-            return fonts
-
-        return self._once(told, silenced)
-
-    def _entries(self, told: Dictionary, silence: Callable[[Object], Object]) -> Object:
-        """Return a dictionary with each entry silenced; the same one where none had to be."""
-
-        def silenced() -> Dictionary:
-            entries = {name: (one, silence(one)) for name, one in told.items()}
-            is_same = all(before is after for before, after in entries.values())
-            return told if is_same else Dictionary({name: after for name, (_, after) in entries.items()})
-
-        return self._once(told, silenced)
-
-    def _once(self, told: Dictionary, silenced: Callable[[], Dictionary]) -> Object:
-        """Silence a dictionary, once if it is an object that others may refer to."""
-        if not told.is_indirect:
-            return silenced()
-        if told.objgen not in self._silent:
-            made = silenced()
-            self._silent[told.objgen] = made if made is told else self._pdf.make_indirect(made)
-        return self._silent[told.objgen]
-
-    def _silent_font(self, told: Object) -> Object:
-        if not isinstance(told, Dictionary):
-            return told
-
-        def silenced() -> Dictionary:
-            silent = _own(told)
-            silent["/ToUnicode"] = self._nothing(is_wide=told.get("/Subtype") == Name.Type0)
-            return silent
-
-        return self._once(told, silenced)
-
-    def _silent_form(self, form: Object, depth: int) -> Object:
-        """Return a form whose fonts are silent; one that says nothing as it is."""
-        if not _is_form(form) or not self._has_words(form, depth):
-            return form
-        if known := self._silent.get(form.objgen):
-            return known
-        silent = self._pdf.make_stream(form.read_raw_bytes(), dict(form.stream_dict.items()))
-        self._silent[form.objgen] = silent  # first: a form may hold itself
-        if _speaks(form):
-            silent.write(_unspoken(form))
-        if isinstance(resources := form.get("/Resources"), Dictionary):
-            silent["/Resources"] = self._silenced(_own(resources), depth + 1)
-        return silent
-
-    def _has_words(self, form: Object, depth: int) -> bool:
-        if form.objgen not in self._speaks:
-            self._speaks[form.objgen] = True  # while it is looked at: a form may hold itself
-            self._speaks[form.objgen] = _speaks(form) or self._have_words(form.get("/Resources"), depth)
-        return self._speaks[form.objgen]
-
-    def _have_words(self, resources: Object | None, depth: int) -> bool:
-        if not isinstance(resources, Dictionary) or depth >= MAX_DEPTH:
-            return False
-        if any(isinstance(resources.get(one), Dictionary) for one in ("/Font", "/Properties")):
-            return True
-        inner = resources.get("/XObject")
-        return isinstance(inner, Dictionary) and any(
-            _is_form(one) and self._has_words(one, depth + 1) for _, one in inner.items()
-        )
-
-    def _silent_contents(self, index: int) -> list[Object]:
-        """Return what a page draws: its streams as they are, or all as one where a word had to be taken out."""
-        page = self._pdf.pages[index]
-        streams = list(_contents(page.obj))
-        if not any(map(_speaks, streams)):
-            return streams
-        key = tuple(one.objgen for one in streams)
-        if key not in self._unspoken:
-            self._unspoken[key] = self._stream(_unspoken(page.obj))
-        return [self._unspoken[key]]
-
-    @functools.cache  # noqa: B019 - a grafter lives as long as its file is open
-    def _nothing(self, *, is_wide: bool) -> Object:
-        return self._stream(_map_to_space(is_wide=is_wide))
-
-
-def frame_of(page: Dictionary) -> Frame:
-    """Return the box of a page that viewers show, and how they turn it: the crop box within the media box."""
-    media = _box(_inherited(page, "/MediaBox")) or LETTER
-    crop = _box(_inherited(page, "/CropBox"))
-    if crop:
-        crop = max(crop[0], media[0]), max(crop[1], media[1]), min(crop[2], media[2]), min(crop[3], media[3])
-    rotate = _inherited(page, "/Rotate")
-    quarters = int(int(rotate) / 90) if isinstance(rotate, int | Decimal) else 0  # as PDFium: rounded towards zero
-    return Frame(crop if crop and crop[0] < crop[2] and crop[1] < crop[3] else media, quarters % 4 * 90)
-
-
-def _box(found: object) -> tuple[float, float, float, float] | None:
-    try:
-        x0, y0, x1, y1 = (float(one) for one in found)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        return None
-    box = min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-    return box if box[0] < box[2] and box[1] < box[3] else None
-
-
-def _inherited(page: Dictionary, name: str) -> Object | None:
-    stated_by = _stating(page, name)
-    return None if stated_by is None else stated_by[name]
-
-
-def _stating(page: Dictionary, name: str) -> Dictionary | None:
-    """Return the page, or what it inherits from, that has such an entry."""
-    node: object = page
-    for _ in range(MAX_DEPTH):
-        if not isinstance(node, Dictionary):
-            return None
-        if name in node:
-            return node
-        node = node.get("/Parent")
-    return None
-
-
-def _own(found: object) -> Dictionary:
-    """Return a copy of a dictionary that belongs to nobody else; an empty one in place of anything else."""
-    return Dictionary(dict(found.items())) if isinstance(found, Dictionary) else Dictionary()
-
-
-def _contents(page: Dictionary) -> Iterator[Object]:
-    found = page.get("/Contents")
-    if isinstance(found, Stream):
-        yield found
-    elif isinstance(found, Array):
-        yield from (one for one in found if isinstance(one, Stream))
-
-
-def _is_form(found: Object) -> bool:
-    return isinstance(found, Stream) and found.get("/Subtype") == Name.Form
-
-
-class _Unspoken(TokenFilter):
-    """Renames what marked content says within its dictionaries; every other byte stays as it is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._depth = 0
-
-    def handle_token(self, token: Token) -> Token:
-        if token.type_ == TokenType.dict_open:
-            self._depth += 1
-        elif token.type_ == TokenType.dict_close:
-            self._depth -= 1
-        elif token.type_ == TokenType.name_ and self._depth and token.value == SPOKEN:
-            return Token(TokenType.name_, UNSPOKEN.encode())
-        return token
-
-
-def _speaks(content: Object) -> bool:
-    """Return whether a stream may have marked content that says something; a name may be written by its codes."""
-    try:
-        read = bytes(content.get_stream_buffer())
-    except PdfError:
-        return False
-    return b"<<" in read and (SPOKEN.encode() in read or b"#" in read)
-
-
-def _unspoken(content: Object) -> bytes:
-    return PdfPage(content).get_filtered_contents(_Unspoken())
-
-
-def _without_spoken(told: Object) -> Object:
-    if not isinstance(told, Dictionary) or SPOKEN not in told:
-        return told
-    return Dictionary({name: one for name, one in told.items() if name != SPOKEN})
-
-
-def _map_to_space(*, is_wide: bool) -> bytes:
-    """Return a CMap by which every code is a space: no map at all would leave readers to guess."""
-    digits, spaces = (4, " ".join(["<0020>"] * 256)) if is_wide else (2, " ".join(["<0020>"] * 256))
-    highs = range(256) if is_wide else range(1)
-    ranges = [f"<{(high << 8):0{digits}X}> <{(high << 8) + 255:0{digits}X}> [{spaces}]" for high in highs]
-    blocks = [line for at in range(0, len(ranges), 100) for line in _range_block(ranges[at : at + 100])]
-    head = "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n/CMapType 2 def\n1 begincodespacerange"
-    space = f"<{0:0{digits}X}> <{256 ** (digits // 2) - 1:0{digits}X}>\nendcodespacerange"
-    return "\n".join([head, space, *blocks, "endcmap\nend\nend"]).encode()
-
-
-def _range_block(ranges: list[str]) -> list[str]:
-    return [f"{len(ranges)} beginbfrange", *ranges, "endbfrange"]
+def _font_names(pdf: Pdf) -> Iterator[str]:
+    """Yield what the pages call their fonts; those that share their resources are looked at once."""
+    seen = set()
+    for page in pdf.pages:
+        owner = stating(page.obj, "/Resources")
+        resources = owner["/Resources"] if owner is not None else None
+        fonts = resources.get("/Font") if isinstance(resources, Dictionary) else None
+        held = [one for one in (fonts, resources, owner) if isinstance(one, Dictionary)]
+        key = next((one.objgen for one in held if one.is_indirect), None)
+        if isinstance(fonts, Dictionary) and key not in seen:
+            seen.add(key)
+            yield from fonts.keys()

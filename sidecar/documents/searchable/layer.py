@@ -46,20 +46,20 @@ class Frame:
         return x, 0, 0, -y, left, top
 
 
-def content(runs: Iterable[Run], matrix: Matrix, codes: font.Codes) -> bytes:
-    """Write runs of words; the matrix maps their places to the page's own units."""
-    lines = [line for run in runs for line in _run(run, matrix, codes)]
+def content(runs: Iterable[Run], matrix: Matrix, codes: font.Codes, name: str = FONT_NAME) -> bytes:
+    """Write runs of words in the font of this name; the matrix maps their places to the page's own units."""
+    lines = [line for run in runs for line in _run(run, matrix, codes, name)]
     return "\n".join(["q", "BT", f"{INVISIBLE} Tr", *lines, "ET", "Q\n"]).encode() if lines else b""
 
 
-def _run(run: Run, matrix: Matrix, codes: font.Codes) -> Iterator[str]:
+def _run(run: Run, matrix: Matrix, codes: font.Codes, name: str) -> Iterator[str]:
     a, b, c, d, e, f = matrix
     size = round(run.size, 1)
     (x, y), (dx, dy) = run.start, run.direction
     ux, uy = a * dx + c * dy, b * dx + d * dy  # along the line
     vx, vy = a * dy - c * dx, b * dy - d * dx  # up from it
     placed = (ux, uy, vx, vy, a * x + c * y + e, b * x + d * y + f)
-    yield f"/{FONT_NAME} {_number(size, 1)} Tf"
+    yield f"/{name} {_number(size, 1)} Tf"
     yield " ".join([*(_number(one, 4) for one in placed[:4]), *(_number(one, 2) for one in placed[4:])]) + " Tm"
     for piece in run.pieces:
         natural = font.width(piece.text) / font.UNITS_PER_EM * size

@@ -323,6 +323,13 @@ def test_an_old_layer_falls_silent_on_its_page_and_is_drawn_as_before(tmp_path, 
     assert before == after
 
 
+@needs_poppler
+def test_a_layer_of_ours_falls_silent_when_the_document_gets_another_one(tmp_path):
+    once = made_searchable(tmp_path, empty_pdf(), page_with(line_at(60, 100, "Concrete", "test"))).read_bytes()
+    path = made_searchable(tmp_path, once, page_with(line_at(60, 100, "Steel", "bars")))
+    assert pdfium_text(path).split() == poppler_text(path).split() == ["Steel", "bars"]
+
+
 def shared_by_all(count: int) -> bytes:
     """As many pages as pictures, all of which each page inherits."""
     held = io.BytesIO()
