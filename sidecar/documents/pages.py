@@ -70,6 +70,11 @@ class PageFacts:
     layout: Packed[Layout] | None = None
     """The words of the text layer with their places, where they were wanted; also where ``text`` is not used."""
 
+    @property
+    def needs_engine(self) -> bool:
+        """Return whether an engine must read the page."""
+        return self.text is None and not self.blank and self.error is None
+
 
 @dataclass(frozen=True)
 class DocumentFacts:

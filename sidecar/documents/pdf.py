@@ -119,7 +119,8 @@ class Pdf:
                     if not sight.is_accounted_for(found, is_short=short):
                         return None
                     hidden = sight.hidden() if found.may_hide_text else hidden
-                reading = pdf_text.read(page, text_page, text, hidden, found.text_objects, self._evidence)
+                layer = pdf_text.OpenLayer(page, text_page, hidden, found.text_objects, self._evidence)
+                reading = pdf_text.read(layer, text)
                 return TextLayer(
                     reading.text,
                     pdf_glyphs.mapped_share(text_page.raw, text),

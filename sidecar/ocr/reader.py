@@ -111,7 +111,7 @@ class DocumentReader:
             DeadlineError: not one page was read by the job's end.
         """
         facts = await _due(job, self._inspect(job))
-        to_read = sum(_needs_engine(page) for page in facts.pages)
+        to_read = sum(page.needs_engine for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
             await progress.document(facts)
@@ -201,7 +201,7 @@ class DocumentReader:
         number = page.index + 1
         if page.error:
             return PageResult(number, "", None, 0, error=page.error, is_answer=False)
-        if engine_order is None or not _needs_engine(page):
+        if engine_order is None or not page.needs_engine:
             return _of_text_layer(page, wants_layout=job.order.wants_layout)
         reading = PageReading(number, engine_order.wanted)
         for engine in engine_order.engines:
@@ -329,7 +329,7 @@ def _checks(job: ReadJob, facts: DocumentFacts, engine_order: _EngineOrder | Non
         return sum(not page.blank and page.error is None for page in facts.pages)
     if not job.order.wants_layout or engine_order is None or engine_order.engines[0].traits.may_check:
         return 0
-    return sum(_needs_engine(page) and page.layout is None for page in facts.pages)
+    return sum(page.needs_engine and page.layout is None for page in facts.pages)
 
 
 def _ways_to_open(*, use_text_layer: bool, wants_layout: bool) -> dict[tuple[bool, bool], None]:
@@ -354,10 +354,6 @@ def _of_text_layer(page: PageFacts, *, wants_layout: bool) -> PageResult:
         certainty=page.certainty,
         structure_failed=wants_layout and bool(page.text) and page.layout is None,
     )
-
-
-def _needs_engine(page: PageFacts) -> bool:
-    return page.text is None and not page.blank and page.error is None
 
 
 def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:

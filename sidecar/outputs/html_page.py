@@ -10,6 +10,8 @@ from sidecar.outputs.markup import attributes, escaped, language
 from sidecar.outputs.text import rows, runs_on
 
 DEEPEST_HEADING = 6
+UNTITLED = "Document"
+"""HTML wants every page to have a title."""
 BREAK = "<wbr>"
 """Where a line ended in a script without spaces: no space, but a place where a line may end again."""
 STYLE = (
@@ -19,11 +21,17 @@ STYLE = (
 
 
 def html(pages: Sequence[Page], title: str = "") -> str:
-    """Write pages as sections of one HTML page; ``title`` is the document's name."""
+    """Write pages as sections of one HTML page; ``title`` is the document's name, else its first heading is."""
     lang = attributes(lang=language(pages[0].languages) if pages else None)
-    head = f'<meta charset="utf-8">\n<title>{escaped(title)}</title>\n<style>{STYLE}</style>'
+    head = f'<meta charset="utf-8">\n<title>{escaped(title or _first_heading(pages))}</title>\n<style>{STYLE}</style>'
     body = "\n".join(map(_section, pages))
     return f"<!DOCTYPE html>\n<html{lang}>\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+
+
+def _first_heading(pages: Iterable[Page]) -> str:
+    headings = (block for page in pages for block in page.blocks if block.kind is BlockKind.HEADING)
+    texts = (" ".join(line.text for line in block.lines) for block in headings)
+    return next(filter(None, texts), UNTITLED)
 
 
 def _section(page: Page) -> str:

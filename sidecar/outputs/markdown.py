@@ -12,9 +12,11 @@ from sidecar.outputs.joining import joined
 MAX_LEVEL = 6
 INDENT = "  "
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>]|~(?=~)|(?<=~)~|&(?=#?\w{1,31};))")
 _INNER_UNDERSCORE = re.compile(r"(?<=\w)\\_(?=\w)")
-_START = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[-+*](?=\s)|\d{1,9}[.)](?=\s)|>|={3,}$|-{3,}$|~{3,}|\|)")
+_START = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[-+](?=\s|$)|\d{1,9}[.)](?=\s)|={3,}$|-{3,}$|\|)")
+_CLOSING = re.compile(r"(?<=\s)(#+)$")
+"""What would end a heading, and be left out."""
 _NUMBERED = re.compile(r"^\d{1,9}[.)]$")
 
 
@@ -47,7 +49,7 @@ def _block(block: Block) -> str:
         return table(block.cells)
     text = _escaped(joined(block.lines))
     if block.kind is BlockKind.HEADING and text:
-        return f"{'#' * min(MAX_LEVEL, block.level or 1)} {text}"
+        return f"{'#' * min(MAX_LEVEL, block.level or 1)} " + _CLOSING.sub(r"\\\1", text)
     return _not_markup(text)
 
 

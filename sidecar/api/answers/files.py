@@ -18,9 +18,10 @@ from sidecar.documents.pages import DocumentFacts
 from sidecar.documents.searchable.pieces import Piece, Stretch
 from sidecar.documents.searchable.writing import is_signed, searchable
 from sidecar.errors import SignatureError, UnreadableDocumentError
+from sidecar.evidence.confidence import Verdict
 from sidecar.ocr.job import DocumentResult, Progress
 from sidecar.ocr.page_reading import PageResult
-from sidecar.ocr.results.pages_written import needs_engine, to_lay, to_write, verbatim
+from sidecar.ocr.results.pages_written import to_lay, to_write, verbatim
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import MEDIA_TYPES, Output
 from sidecar.outputs.writing import written
@@ -74,7 +75,7 @@ class _KeepsSignature:
         self._answer = answer
 
     async def document(self, facts: DocumentFacts) -> None:
-        if needs_engine(facts):
+        if any(page.needs_engine for page in facts.pages):
             raise SignatureError("the document is signed, and adding a text layer would break its signature")
         await self._answer.document(facts)
 
@@ -149,6 +150,7 @@ async def by_worker(request: web.Request, function: Callable[..., T], *args: Any
 def headers_of(told: Answer, result: DocumentResult) -> Mapping[str, str]:
     """Return what an answer in JSON would say, as headers; those that would be empty are left out."""
     failed = [str(page.page) for page in result.pages if page.error]
+    low = [str(page.page) for page in result.pages if page.quality and page.quality.verdict is Verdict.LOW]
     headers = {
         WARNINGS_HEADER: ", ".join(told.warnings(result)),
         IGNORED_HEADER: names_in_header(told.ignored_fields),
@@ -157,5 +159,6 @@ def headers_of(told: Answer, result: DocumentResult) -> Mapping[str, str]:
         "X-Ocr-Pages": f"{len(result.pages)}/{result.facts.page_count}",
         "X-Ocr-Failed-Pages": names_in_header(failed),
         "X-Ocr-Unread-Pages": names_in_header(map(str, result.unread)),
+        "X-Ocr-Low-Pages": names_in_header(low),
     }
     return {name: value for name, value in headers.items() if value}

@@ -65,36 +65,35 @@ def _clockwise_degrees(text_page: Any) -> int:  # noqa: ANN401 - pypdfium2 ships
     return directions.most_common(1)[0][0] if directions else 0
 
 
-def read(  # noqa: PLR0913, PLR0917 - what a page, and the document it is of, tell
-    page: pdfium.PdfPage,
-    text_page: Any,  # noqa: ANN401 - pypdfium2 ships no types
-    text: str,
-    hidden: Hidden,
-    text_objects: int,
-    evidence: MarkEvidence,
-) -> Reading:
-    """Return the text of a page's layer with its Thai corrected, without what is ``hidden``.
+@dataclass(frozen=True, slots=True)
+class OpenLayer:
+    """A page's text that is open. ``text_objects`` is the number of its objects; what is ``hidden`` is not seen.
 
-    ``text`` is PDFium's; a page without Thai costs only one scan of it. ``text_objects`` is their number; ``evidence``
-    is what the document's pages prove about its marks.
+    ``evidence`` is what the document's pages prove about its marks.
     """
-    kept: list[int] | None = None
-    if hidden.boxes:
-        text, kept = _seen_text(text_page, hidden)
-    reading = _corrected(
-        page, text_page, _in_whole_characters(text) if kept is not None else text, hidden, text_objects, evidence
-    )
+
+    page: pdfium.PdfPage
+    text_page: Any
+    hidden: Hidden
+    text_objects: int
+    evidence: MarkEvidence
+
+
+def read(layer: OpenLayer, text: str) -> Reading:
+    """Return the text of a page's layer, which is PDFium's, with its Thai corrected, without what is hidden.
+
+    A page without Thai costs only one scan of it.
+    """
+    if not layer.hidden.boxes:
+        reading, kept = _corrected(layer, text), None
+    else:
+        text, kept = _seen_text(layer.text_page, layer.hidden)
+        reading = _corrected(layer, _in_whole_characters(text))
     return reading if reading.rebuilt is not None else replace(reading, seen=text, kept=kept)
 
 
-def _corrected(  # noqa: PLR0913, PLR0917 - as above
-    page: pdfium.PdfPage,
-    text_page: Any,  # noqa: ANN401 - pypdfium2 ships no types
-    text: str,
-    hidden: Hidden,
-    text_objects: int,
-    evidence: MarkEvidence,
-) -> Reading:
+def _corrected(layer: OpenLayer, text: str) -> Reading:
+    text_page, hidden, evidence = layer.text_page, layer.hidden, layer.evidence
     has_thai = thai_text.has_thai(text)
     decoder = None if has_thai else thai_text.decoder_for(text)
     if decoder:
@@ -102,7 +101,9 @@ def _corrected(  # noqa: PLR0913, PLR0917 - as above
     if not has_thai:
         return Reading(text)
     spelt, repairs = thai_text.repair(text)
-    if not hidden.boxes and (text_objects <= text.count("\n") + 1 or _is_in_content_order(page, text_page, text)):
+    if not hidden.boxes and (
+        layer.text_objects <= text.count("\n") + 1 or _is_in_content_order(layer.page, text_page, text)
+    ):
         # no line consists of several objects, or they are in content order
         if not thai_text.looks_disordered(spelt):
             return Reading(spelt, repairs)

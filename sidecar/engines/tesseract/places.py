@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sidecar.documents.layers.thai_text import compose_sara_am
+from sidecar.documents.layers.thai_text import compose_sara_am, has_thai
 from sidecar.documents.pages import PageImage
 from sidecar.documents.pictures.ink import fit_to_ink
 from sidecar.engines.tesseract.layout import Block, BlockKind
@@ -10,8 +10,8 @@ from sidecar.engines.tesseract.words import Piece, PlacedWord, Rectangle, Row, p
 from sidecar.evidence.edits import Edit
 from sidecar.evidence.layout import Box, Line, Source, Word
 
-ROW_OF_SIZE = 0.93
-"""Height of a row, from descenders to ascenders, as a share of the size of its letters."""
+X_OF_SIZE, CONSONANT_OF_SIZE = 0.52, 0.57
+"""Height of a letter without ascender, Latin or Thai, as a share of the size."""
 SURENESS_DIGITS = 3
 
 
@@ -34,7 +34,8 @@ def _line(page: PageImage, words: Sequence[PlacedWord]) -> Line:
     if row is None:
         return Line(placed, box)
     baseline = tuple(page.placement.point(*end) for end in row.baseline) if row.baseline else None
-    return Line(placed, box, baseline, page.placement.length(row.height / ROW_OF_SIZE))  # type: ignore[arg-type]
+    share = CONSONANT_OF_SIZE if any(has_thai(word.text) for word in words) else X_OF_SIZE
+    return Line(placed, box, baseline, page.placement.length(row.height / share))  # type: ignore[arg-type]
 
 
 def _word(page: PageImage, word: PlacedWord, boxes: Sequence[Rectangle]) -> Word:

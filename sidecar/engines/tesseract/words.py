@@ -22,7 +22,8 @@ _RUN = re.compile(r"\S+")
 class Row:
     """A line of text as Tesseract found it, in pixels: its box, its baseline's ends, and its height.
 
-    The height is that of Tesseract's row: from the descenders to the ascenders.
+    The height is that of a letter without ascender or descender, of Thai that of a consonant: what stands above and
+    below differs from line to line.
     """
 
     box: Rectangle

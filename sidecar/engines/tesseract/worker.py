@@ -245,7 +245,7 @@ def _pieces(api: "PyTessBaseAPI", order: Sequence[int]) -> list[Piece]:
     row = Row((0, 0, 0, 0), None, 0)
     for at, item in _items(api.GetIterator(), RIL.WORD):
         if item.IsAtBeginningOf(RIL.TEXTLINE):
-            height = item.RowAttributes()["row_height"]
+            height = _letter_height(item.RowAttributes())
             row = Row(item.BoundingBox(RIL.TEXTLINE) or (0, 0, 0, 0), item.Baseline(RIL.TEXTLINE), height)
         box = item.BoundingBox(RIL.WORD)
         if box:
@@ -271,8 +271,12 @@ def _symbols(api: "PyTessBaseAPI", order: Sequence[int] = ()) -> list[Symbol]:
 def _line(baseline: tuple[tuple[int, int], tuple[int, int]], heights: Mapping[str, float]) -> TextLine:
     (left, start), (right, end) = baseline
     slope = (end - start) / max(1, right - left)
-    consonant = heights["row_height"] - heights["ascenders"] + heights["descenders"]  # descenders are negative
-    return TextLine(start - slope * left, slope, max(LEAST_CONSONANT, consonant))
+    return TextLine(start - slope * left, slope, _letter_height(heights))
+
+
+def _letter_height(heights: Mapping[str, float]) -> float:
+    """Return the height of a line's letters without ascenders and descenders, which are negative."""
+    return max(LEAST_CONSONANT, heights["row_height"] - heights["ascenders"] + heights["descenders"])
 
 
 def _show(api: "PyTessBaseAPI", page: PageImage, segmentation: int, *, is_local: bool = False) -> None:

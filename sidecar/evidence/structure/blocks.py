@@ -49,7 +49,7 @@ class Usual:
 
 def drafts_of(column: Sequence[Piece], usual: Usual) -> list[Draft]:
     """Return a column's blocks from the top to the bottom."""
-    rows = [_joined(row) for row in rows_of(column)]
+    rows = rows_of(column)
     if not rows:
         return []
     return [_draft(part, usual) for part in _paragraphs(rows)]
@@ -62,10 +62,6 @@ def item_mark(text: str) -> str | None:
 
 
 Row = list[Piece]
-
-
-def _joined(row: Row) -> Row:
-    return row
 
 
 def _paragraphs(rows: Sequence[Row]) -> Iterator[list[Row]]:

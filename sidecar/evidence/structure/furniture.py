@@ -15,6 +15,8 @@ ZONE = 0.12
 """Share of the page's height, at its top and bottom, in which running headers and footers stand."""
 SURE_ZONE = 0.1
 """The same where one page alone tells."""
+EDGE = 0.05
+"""The same for a row of one piece that nothing but its place tells apart: letters begin and end farther in."""
 ROWS = 3
 """Most rows of a running header or footer."""
 FEW_ROWS = 8
@@ -27,8 +29,6 @@ NEAR = 4.0
 """A sum stands at most this many usual distances of rows under its table."""
 TABLE_GAP = 1.0
 """Parts of a table's row stand this far apart, in sizes, at least."""
-EDGE = 0.05
-"""The same for a row of one piece that nothing but its place tells apart: letters begin and end farther in."""
 SMALLER = 0.92
 LARGER = 1.15
 """What is this much larger than the usual text is a title."""

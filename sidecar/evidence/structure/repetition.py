@@ -32,7 +32,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Usual:
+class _Usual:
     """The usual size of a page's words and distance of its rows, points."""
 
     size: float
@@ -87,7 +87,7 @@ def _keys(piece: Piece, sheet: Sheet) -> Iterator[Key]:
 def _taken(sheet: Sheet, counts: Mapping[Key, int], *, is_top: bool) -> list[Piece]:
     """Return what repeats at one end of a page, from its edge inwards as far as it surely is no part of the text."""
     rows = rows_of(sheet.pieces)
-    usual = Usual(usual_size(sheet.pieces), usual_pitch(rows))
+    usual = _Usual(usual_size(sheet.pieces), usual_pitch(rows))
     if not is_top:
         rows.reverse()
     passed: list[Piece] = []
@@ -108,13 +108,13 @@ def _pages_of(piece: Piece, sheet: Sheet, counts: Mapping[Key, int]) -> int:
     return max(counts.get(key, 0) for key in _keys(piece, sheet))
 
 
-def _may_be_taken(piece: Piece, sheet: Sheet, usual: Usual) -> bool:
+def _may_be_taken(piece: Piece, sheet: Sheet, usual: _Usual) -> bool:
     """Return whether a piece lies near the page's edge and is no title."""
     is_outer = piece.bottom < ZONE * sheet.height or piece.top > (1 - ZONE) * sheet.height
     return is_outer and not piece.line.is_bold and piece.size <= LARGER * usual.size
 
 
-def _is_sure(piece: Piece, sheet: Sheet, counts: Mapping[Key, int], usual: Usual) -> bool:
+def _is_sure(piece: Piece, sheet: Sheet, counts: Mapping[Key, int], usual: _Usual) -> bool:
     """Return whether a piece needs not stand apart: it repeats often, is small, or a page's number."""
     is_small = piece.size <= SMALLER * usual.size
     return is_small or is_page_number(piece.text) or _pages_of(piece, sheet, counts) >= MANY

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 
-from sidecar.documents.pages import DocumentFacts
 from sidecar.evidence.layout import Source
 from sidecar.evidence.packed import PackedPages, Small
 from sidecar.evidence.unplaced import UnplacedText
@@ -36,11 +35,6 @@ def _packed(result: DocumentResult) -> Iterator[tuple[Small, PageResult]]:
         structured.packed if isinstance(structured, PackedPages) and is_told else map(_unstructured, result.pages)
     )
     yield from zip(packed, result.pages, strict=True)
-
-
-def needs_engine(facts: DocumentFacts) -> bool:
-    """Return whether an engine must read a page of a document that was opened."""
-    return any(page.text is None and not page.blank and page.error is None for page in facts.pages)
 
 
 def _is_by_engine(page: PageResult) -> bool:

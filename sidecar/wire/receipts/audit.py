@@ -10,6 +10,7 @@ from sidecar.ocr.job import DocumentResult
 from sidecar.ocr.page_reading import PageResult
 from sidecar.wire.common import Wire, render
 from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody, page_receipt_body, receipt_body
+from sidecar.wire.receipts.sureness import QualityBody, VerificationBody, quality_body, verification_body
 
 
 class AuditAttempt(Wire):
@@ -39,6 +40,8 @@ class AuditLine(Wire):
     done_reason: str | None
     blank: bool
     confidence: int | None
+    quality: QualityBody | None
+    verification: VerificationBody | None
     char_count: int
     error: str | None
 
@@ -71,6 +74,8 @@ def _page(page: PageResult) -> dict[str, Any]:
         "done_reason": page.done_reason,
         "blank": page.blank,
         "confidence": page.confidence,
+        "quality": quality_body(page.quality),
+        "verification": verification_body(page.verification),
         "char_count": len(page.text),
         "error": page.error.code if page.error else None,
     }

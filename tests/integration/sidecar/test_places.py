@@ -186,6 +186,14 @@ def test_a_line_tells_its_baseline_and_the_size_of_its_letters(tmp_path):
     assert line.size == pytest.approx(34 * 72 / DPI, rel=0.25)
 
 
+def test_letters_of_one_size_have_one_size_with_and_without_marks_of_thai(data):
+    """Tesseract's rows are higher where marks stand above and below, which made headings of them."""
+    way = worker.Way("tha+eng", find_tessdata(None), wants_layout=True)
+    read = worker.read_page(data / "scan-thai-english.pdf", 0, LIMITS, way)
+    sizes = [line.size for line in read.layout.unpack().lines if len(line.text) > 12]
+    assert max(sizes) <= 1.12 * min(sizes)
+
+
 def test_a_blank_page_has_its_size_and_no_words(tmp_path):
     page, layout = read(tmp_path, as_png(Image.new("L", (600, 800), 255)))
     assert page.blank

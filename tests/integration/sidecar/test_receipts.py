@@ -96,6 +96,7 @@ async def test_each_page_that_was_answered_has_a_line_in_the_audit_file(start, d
         "good",
         body["pages"][0]["charCount"],
     )
+    assert (first["quality"], first["verification"]) == (body["pages"][0]["quality"], None)
     assert "receipt" not in body, "the answer has none unless it is asked for"
     written = path.read_text(encoding="utf-8")
     assert "upload.pdf" not in written

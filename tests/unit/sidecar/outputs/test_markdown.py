@@ -43,6 +43,10 @@ def test_furniture_and_figures_are_left_out():
     assert markdown([shown, page(number=2)]) == "The text."
 
 
+def test_a_heading_keeps_the_signs_at_its_end():
+    assert markdown([page(block(BlockKind.HEADING, "Part of C #", level=2))]) == "## Part of C \\#"
+
+
 def test_headings_lists_captions_and_pages():
     first = page(
         block(BlockKind.HEADING, "Scope", "of it", level=1),
@@ -68,6 +72,9 @@ def test_headings_lists_captions_and_pages():
         ("[no](link)", "\\[no\\](link)"),
         ("<b>no</b> markup", "\\<b\\>no\\</b\\> markup"),
         ("`no code`", "\\`no code\\`"),
+        ("&copy; &#38; A & B", "\\&copy; \\&#38; A & B"),
+        ("~~kept~~ about ~5", "\\~\\~kept\\~\\~ about ~5"),
+        ("-", "\\-"),
         ("a_name_of_it and _this_", "a_name_of_it and \\_this\\_"),
         ("| no | table |", "\\| no | table |"),
         ("---", "\\---"),

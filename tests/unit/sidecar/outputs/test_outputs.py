@@ -106,6 +106,7 @@ def test_html_names_its_document_and_its_language():
     written = html(EVERYTHING, "<a>.pdf")
     assert '<html lang="th">' in written
     assert "<title>&lt;a&gt;.pdf</title>" in written
+    assert "<title></title>" not in html(EVERYTHING) + html([])
 
 
 @pytest.mark.parametrize("levels", [[1, 2, 3, 1], [3, 1, 2], [None, 5, 5, 2], [2, 2, 1, 1]])

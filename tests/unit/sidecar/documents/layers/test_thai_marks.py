@@ -5,6 +5,7 @@ import pytest
 
 from sidecar.documents.layers import pdf_text, thai_marks
 from sidecar.documents.layers.pdf_glyphs import NOTHING_HIDDEN, read_glyphs
+from sidecar.documents.layers.pdf_text import OpenLayer
 from sidecar.documents.layers.thai_layer import rebuild
 from sidecar.documents.layers.thai_marks import MarkEvidence
 
@@ -63,7 +64,7 @@ def test_looking_at_marks_alone_gives_what_rebuilding_the_lines_gives(data, degr
             text_page = page.get_textpage()
             text = text_page.get_text_range()
             alone = pdf_text._with_marks_identified(text_page, text, seen)
-            read = pdf_text.read(page, text_page, text, NOTHING_HIDDEN, text.count("\n") + 1, seen)
+            read = pdf_text.read(OpenLayer(page, text_page, NOTHING_HIDDEN, text.count("\n") + 1, seen), text)
             expected, _ = rebuild(read_glyphs(text_page, {}), rebuilt)
             assert read.text.split() == expected.split()
             assert "marks-identified" in read.repairs

@@ -13,6 +13,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from sidecar.documents.layers import pdf_text
 from sidecar.documents.layers.pdf_glyphs import NOTHING_HIDDEN
+from sidecar.documents.layers.pdf_text import OpenLayer
 from sidecar.documents.layers.thai_marks import MarkEvidence
 
 FONTS = Path("/usr/share/fonts/truetype/tlwg")
@@ -65,7 +66,7 @@ def read_both(content: bytes):
         page = document[0]
         text_page = pdf_text.open_upright(page)
         text = text_page.get_text_range()
-        read = pdf_text.read(page, text_page, text, NOTHING_HIDDEN, len(LINES), MarkEvidence())
+        read = pdf_text.read(OpenLayer(page, text_page, NOTHING_HIDDEN, len(LINES), MarkEvidence()), text)
         rebuilt = pdf_text._rebuilt(text_page, {}, NOTHING_HIDDEN, set(), MarkEvidence())
         alone = pdf_text._with_marks_identified(text_page, text, MarkEvidence())
         text_page.close()
