@@ -732,6 +732,14 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _quality_has_three_verdicts(self) -> Self:
+        if self.quality_low > self.quality_high:
+            raise ValueError(
+                f"OCR_QUALITY_LOW is {self.quality_low:g}, which is above OCR_QUALITY_HIGH, {self.quality_high:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         if self.port == self.ops_port != 0:
             raise ValueError(f"OCR_PORT and OCR_OPS_PORT are both {self.port}: they must differ")

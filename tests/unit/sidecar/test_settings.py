@@ -393,6 +393,11 @@ def test_a_link_in_the_place_of_a_port_says_what_happened(name, service):
     assert "enableServiceLinks: false" in text
 
 
+def test_a_page_cannot_be_low_and_high():
+    with pytest.raises(SettingsError, match="OCR_QUALITY_LOW is 0.97, which is above OCR_QUALITY_HIGH, 0.95"):
+        parse_settings({"OCR_QUALITY_LOW": "0.97", "OCR_AUTH_MODE": "network"})
+
+
 @pytest.mark.parametrize("port", ["8765", "9090"])
 def test_equal_ports_are_refused(port):
     assert str(refusal({"OCR_PORT": port, "OCR_OPS_PORT": port})) == (
