@@ -92,7 +92,7 @@ async def _read(
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             async with _client(options, environ, api_key) as client:
-                reading = _Reading(client, _fields(options), progress, console, _output(options))
+                reading = BatchReader(client, _fields(options), progress, console, _output(options))
                 try:
                     return await reading.read_all(todo, max(1, options.jobs))
                 finally:
@@ -189,7 +189,7 @@ def _say(console: Console, text: str, style: str | None = None) -> None:
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-class _Reading:
+class BatchReader:
     """Reads a few documents at a time; one that fails is reported and does not affect the others."""
 
     def __init__(
@@ -204,16 +204,23 @@ class _Reading:
         """Documents whose text is written."""
 
     async def read_all(self, documents: Sequence[Document], jobs: int) -> int:
-        """Read all; return the number of failed ones. Standard output gets them in order."""
+        """Read all; return the number of failed ones.
+
+        Each is written as soon as it is read, so that no other one keeps it in memory; standard output gets them in
+        order.
+        """
         slots = asyncio.Semaphore(jobs)
         total = self._progress.add_task("documents", total=len(documents))
-        tasks = [asyncio.create_task(self._read(document, slots)) for document in documents]
+        tasks = [asyncio.create_task(self._document(document, slots)) for document in documents]
         failures = 0
         try:
             for document, task in zip(documents, tasks, strict=True):
                 try:
-                    self._write(document, await task)
-                    self.done += 1
+                    content = await task
+                    if document.target is None:
+                        sys.stdout.buffer.write(content)
+                        sys.stdout.buffer.flush()
+                        self.done += 1
                 except ClientError as exc:
                     failures += 1
                     _say(self._console, f"{document.shown}: {exc}", "red")
@@ -224,19 +231,31 @@ class _Reading:
             await asyncio.gather(*tasks, return_exceptions=True)  # all are awaited: no exception is left
         return failures
 
-    async def _read(self, document: Document, slots: asyncio.Semaphore) -> Reading | WrittenDocument:
+    async def _document(self, document: Document, slots: asyncio.Semaphore) -> bytes:
+        """Read a document, and write it if it has a target; else return what is to be written."""
         async with slots:
-            bar = self._progress.add_task(document.name, total=None)
-            try:
-                if self._wants_structure:
-                    return await self._whole(document)
-                if self._output in {None, JSON}:
-                    return await self._events(document, bar)
-                return await self._client.read_as(document.path, **self._fields)
-            except OSError as exc:
-                raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
-            finally:
-                self._progress.remove_task(bar)
+            reading = await self._read(document)
+            for warning in reading.warnings:
+                _say(self._console, f"{document.shown}: {warning}", "yellow")
+            content = self._content(document, reading)
+            if document.target is None:
+                return content
+            _write(document.target, content)
+            self.done += 1
+            return b""
+
+    async def _read(self, document: Document) -> Reading | WrittenDocument:
+        bar = self._progress.add_task(document.name, total=None)
+        try:
+            if self._wants_structure:
+                return await self._whole(document)
+            if self._output in {None, JSON}:
+                return await self._events(document, bar)
+            return await self._client.read_as(document.path, **self._fields)
+        except OSError as exc:
+            raise ClientError(f"the file cannot be read: {exc.strerror or exc}") from exc
+        finally:
+            self._progress.remove_task(bar)
 
     @property
     def _wants_structure(self) -> bool:
@@ -261,25 +280,27 @@ class _Reading:
                         return Reading(pages, event)
         raise AssertionError("a stream ends with its summary, or with an error")
 
-    def _write(self, document: Document, reading: Reading | WrittenDocument) -> None:
-        for warning in reading.warnings:
-            _say(self._console, f"{document.shown}: {warning}", "yellow")
-        content = self._content(document, reading)
-        if document.target is None:
-            sys.stdout.buffer.write(content)
-            sys.stdout.buffer.flush()
-            return
-        document.target.parent.mkdir(parents=True, exist_ok=True)
-        partial = document.target.with_name(document.target.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(document.target)  # atomic: a file that exists is complete
-
     def _content(self, document: Document, reading: Reading | WrittenDocument) -> bytes:
         if isinstance(reading, WrittenDocument):
             is_open = reading.media_type in {"text/plain", "text/markdown"} and not reading.content.endswith(b"\n")
             return reading.content + (b"\n" if is_open else b"")
         render = render_json if self._output == JSON else render_markdown
         return (render(document, reading) + "\n").encode("utf-8", "surrogateescape")
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write a file that is complete if it exists.
+
+    Raises:
+        ClientError: it cannot be written.
+    """
+    partial = target.with_name(target.name + ".partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(target)
+    except OSError as exc:
+        raise ClientError(f"{target} cannot be written: {exc.strerror or exc}") from exc
 
 
 def render_markdown(document: Document, reading: Reading) -> str:

@@ -6,7 +6,7 @@ Pure.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import median
 
 from sidecar.evidence.layout import Box
@@ -213,21 +213,27 @@ def _filled(
     inside: Sequence[Piece],
 ) -> Table:
     cells: list[Cell] = []
-    added = 0
-    for row in range(grid.rows):
-        spans = sorted({span for (at, _), span in owners.items() if at == row and span[0] == row})
-        bands = _sub_rows([held.get(span[:2], []) for span in spans]) if all(span[2] == 1 for span in spans) else None
-        for span in spans:
-            texts = rows_of(held.get(span[:2], []))
-            parts = [[piece for line in texts for piece in line]] if bands is None else _shared(texts, bands)
-            box = Box(grid.xs[span[1]], grid.ys[row], grid.xs[span[1] + span[3]], grid.ys[row + span[2]])
-            for number, part in enumerate(parts):
-                lines = tuple(piece.line for piece in part)
-                cells.append(Cell(row + added + number, span[1], lines, box, span[2], span[3], is_header=row == 0))
-        added += len(bands) - 1 if bands else 0
+    spans = sorted(set(owners.values()))
+    bands = [_bands([span for span in spans if span[0] == row], held) for row in range(grid.rows)]
+    starts = list(accumulate((len(one or (0,)) for one in bands), initial=0))
+    for span in spans:
+        row, column, high, wide = span
+        texts, within = rows_of(held.get(span[:2], [])), bands[row] if high == 1 else None
+        parts = [[piece for line in texts for piece in line]] if within is None else _shared(texts, within)
+        box = Box(grid.xs[column], grid.ys[row], grid.xs[column + wide], grid.ys[row + high])
+        height = starts[row + high] - starts[row] if within is None else 1
+        for number, part in enumerate(parts):
+            lines = tuple(piece.line for piece in part)
+            cells.append(Cell(starts[row] + number, column, lines, box, height, wide, is_header=row == 0))
     size = median(piece.size for piece in inside)
     cells.sort(key=lambda cell: (cell.row, cell.column))
     return Table(tuple(cells), grid.xs[0], grid.ys[0], grid.xs[-1], grid.ys[-1], size, list(inside))
+
+
+def _bands(spans: Sequence[Span], held: dict[tuple[int, int], list[Piece]]) -> list[float] | None:
+    """Return the middles of the rows that the cells of one row of the grid consist of; None if it is one."""
+    low = [span for span in spans if span[2] == 1]
+    return _sub_rows([held.get(span[:2], []) for span in low])
 
 
 def _sub_rows(cells: Sequence[list[Piece]]) -> list[float] | None:

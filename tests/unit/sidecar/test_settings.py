@@ -394,7 +394,7 @@ def test_a_link_in_the_place_of_a_port_says_what_happened(name, service):
 
 
 def test_a_page_cannot_be_low_and_high():
-    with pytest.raises(SettingsError, match="OCR_QUALITY_LOW is 0.97, which is above OCR_QUALITY_HIGH, 0.95"):
+    with pytest.raises(SettingsError, match=r"OCR_QUALITY_LOW is 0\.97, which is above OCR_QUALITY_HIGH, 0\.95"):
         parse_settings({"OCR_QUALITY_LOW": "0.97", "OCR_AUTH_MODE": "network"})
 
 

@@ -158,6 +158,19 @@ def test_rows_between_two_level_rules_of_a_grid_are_rows():
     assert [cell.lines[0].text for cell in table.cells] == ["Copper", "1", "Iron", "1", "Iron", "2", "Iron", "3"]
 
 
+def test_a_cell_beside_rows_without_lines_between_them_spans_all_of_them():
+    xs, ys = [100, 200, 300, 400], [100, 118, 190]
+    rules = [box for box in grid_of(xs, ys) if (box.left, box.top) != (100, 118)]
+    rules += [Box(200, 118, 400, 119)]
+    rows = [line("Group", 110, 112), line("Name", 210, 112), line("Sum", 310, 112)]
+    rows += [line(f"{text}{at}", x, 132 + 14 * at) for at in range(4) for text, x in (("name", 210), ("9", 310))]
+    (table,) = structured([page(rows, rules=rules)])[0].blocks
+    group = next(cell for cell in table.cells if cell.lines and cell.lines[0].text == "Group")
+    assert (group.row, group.row_span) == (0, 5)
+    places = [(cell.row + down, cell.column) for cell in table.cells for down in range(cell.row_span)]
+    assert sorted(places) == [(row, column) for row in range(5) for column in range(3)]
+
+
 def test_a_slope_of_a_scan_turns_nothing():
     rows = [line(f"{name} {at}1 {at}2", 60, 130 + 15 * at, places={1: 205, 2: 265})
             for at, name in enumerate(("Copper", "Iron", "Zinc", "Tin"), 1)]  # fmt: skip
