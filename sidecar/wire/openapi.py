@@ -150,12 +150,12 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 def _upload_body() -> dict[str, Any]:
     """A form: the fields of the JSON body, objects as JSON text, and the file."""
     fields: dict[str, Any] = {"type": "object", "required": ["file"], "properties": {}}
-    for name, field in ocr.ReadRequest.model_json_schema(by_alias=True)["properties"].items():
+    for name, field in ocr.ReadRequest.model_json_schema(by_alias=True, ref_template=REF)["properties"].items():
         is_json = name in ("dmsTags", "runtimeParams")
         fields["properties"][name] = (
             {"type": "string", "contentMediaType": "application/json", "description": field.get("description", "")}
             if is_json
-            else {key: value for key, value in field.items() if key != "$ref"}
+            else field
         )
     fields["properties"]["file"] = {"type": "string", "contentMediaType": "application/octet-stream"}
     return {"multipart/form-data": {"schema": fields}}
