@@ -38,7 +38,7 @@ from sidecar.profiles.payload import (
     fold_user_prompt,
 )
 from sidecar.validation import explain_all, explain_value
-from sidecar.wire.common import SHOWN_VALUE_CHARS, ErrorBody, Wire, fold_names, refuse_keep_alive
+from sidecar.wire.common import SHOWN_VALUE_CHARS, Box, ErrorBody, Wire, fold_names, refuse_keep_alive
 from sidecar.wire.json_text import parse_json, parse_object
 from sidecar.wire.receipts.receipt import PageReceiptBody, ReceiptBody
 from sidecar.wire.receipts.sureness import DisagreementBody, QualityBody, VerificationBody
@@ -308,10 +308,6 @@ class CorrectionBody(Wire):
 
     read: str = Field(description="As the engine first read it.")
     corrected: str = Field(description="As it stands in the text.")
-
-
-Box = Annotated[list[float], Field(min_length=4, max_length=4)]
-"""Left, top, right and bottom edge in points, from the top left corner of the page as it is shown."""
 
 
 class WordBody(Wire):

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
+from sidecar.evidence import layout
 from sidecar.evidence.confidence import Quality
-from sidecar.evidence.layout import Box
 from sidecar.ocr.checks.comparison import Verification
-from sidecar.wire.common import Wire
+from sidecar.wire.common import Box, Wire
 
 
 class DisagreementBody(Wire):
@@ -13,7 +13,7 @@ class DisagreementBody(Wire):
 
     mine: str | None = Field(description="As it stands in the text.")
     other: str | None = Field(description="As the other engine read it.")
-    box: tuple[float, float, float, float] | None = Field(
+    box: Box | None = Field(
         description="Left, top, right and bottom edge in points from the page's top left corner, if known."
     )
 
@@ -57,6 +57,5 @@ def disagreement_bodies(check: Verification | None) -> list[DisagreementBody]:
     ]
 
 
-def _corners(box: Box) -> tuple[float, float, float, float]:
-    left, top, right, bottom = (round(edge, 2) for edge in (box.left, box.top, box.right, box.bottom))
-    return left, top, right, bottom
+def _corners(box: layout.Box) -> list[float]:
+    return [round(edge, 2) for edge in (box.left, box.top, box.right, box.bottom)]
