@@ -144,7 +144,8 @@ class Disagreement(Answer):
 
     mine: str | None = None
     other: str | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: list[float] | None = None
+    """Left, top, right and bottom edge in points."""
 
 
 class Verification(Answer):
