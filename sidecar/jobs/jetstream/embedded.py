@@ -158,7 +158,9 @@ class EmbeddedServer:
                 with contextlib.suppress(ValueError, KeyError, IndexError):
                     return int(json.loads(told.read_text())["nats"][0].rpartition(":")[2])
             await asyncio.sleep(POLL_S)
-        raise EmbeddedServerError(f"nats-server ended at its start with {process.returncode}; is OCR_JOBS_DIR writable?")
+        raise EmbeddedServerError(
+            f"nats-server ended at its start with {process.returncode}; is OCR_JOBS_DIR writable?"
+        )
 
 
 def _end_with_parent() -> None:
