@@ -20,7 +20,7 @@ from sidecar.errors import (
     QueueFullError,
 )
 from sidecar.jobs.codec import error_from
-from sidecar.jobs.jetstream.blobs import BlobMissingError
+from sidecar.jobs.jetstream.blobs import BlobMissingError, Target
 from sidecar.jobs.jetstream.connection import listening, told
 from sidecar.jobs.jetstream.records import Records
 from sidecar.jobs.queue import CANCELS, DOCUMENT, FILE, Queue
@@ -67,15 +67,12 @@ class Finished:
 class Jobs:
     """The jobs of all pods."""
 
-    def __init__(
-        self, queue: Queue, steps: Steps, slices: SliceReader, seams: JobSeams, max_jobs: int, slice_pages: int
-    ) -> None:
+    def __init__(self, queue: Queue, steps: Steps, slices: SliceReader, seams: JobSeams, max_jobs: int) -> None:
         self._queue = queue
         self._steps = steps
         self._slices = slices
         self._seams = seams
         self._max_jobs = max_jobs
-        self._slice_pages = slice_pages
 
     @property
     def failure(self) -> str | None:
@@ -95,7 +92,7 @@ class Jobs:
             QueueFullError: as many jobs wait as may.
             JobsUnavailableError: it cannot be stored now.
         """
-        digest = await asyncio.to_thread(_digest, document)
+        size_bytes, digest = await asyncio.to_thread(_measured, document)
         if await self._queue.turns.count() >= self._max_jobs:
             raise QueueFullError(f"{self._max_jobs} jobs wait, which is the limit", retry_after_s=RETRY_AFTER_S)
         ref = Ref(owner=draft.owner, id=f"{time.time_ns() // 1_000_000:012x}{token_hex(16)}")
@@ -104,11 +101,11 @@ class Jobs:
             ref = Ref(owner=draft.owner, id=await self._queue.records.claim(name, ref.id))
             with suppress(JobNotFoundError):  # claimed by one who did not come to its end: go on for it
                 return await self._known(ref, draft, digest, name)
-        order = _order(draft, ref, document.stat().st_size, digest)
+        order = _order(draft, ref, size_bytes, digest)
         await self._queue.ends.add(ref, order.accepted_at + timedelta(seconds=ARRIVES_S), "arrival")
         await self._queue.blobs.put_file(ref.id, DOCUMENT, document)
         place = await self._queue.turns.put(Turn(step=Step.OPEN, ref=ref, order=order), order.lane)
-        await self._queue.records.create(Record(order=order, place=place, slice_pages=self._slice_pages))
+        await self._queue.records.create(Record(order=order, place=place))
         return await self.view(ref)
 
     async def _known(self, ref: Ref, draft: Draft, digest: str, name: str) -> JobView:
@@ -193,7 +190,7 @@ class Jobs:
             raise JobExpiredError("the job has expired; its result is no longer kept") from exc
         return Finished(self._seams.make_job(record.order, NOWHERE), record.order, result)
 
-    async def file(self, ref: Ref, target: Any) -> None:  # noqa: ANN401 - whatever has `write`
+    async def file(self, ref: Ref, target: Target) -> None:
         """Write the file that was ordered with the job.
 
         Raises:
@@ -242,6 +239,6 @@ def _order(draft: Draft, ref: Ref, size_bytes: int, digest: str) -> Order:
     )
 
 
-def _digest(document: Path) -> str:
+def _measured(document: Path) -> tuple[int, str]:
     with document.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return document.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()

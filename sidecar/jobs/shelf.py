@@ -1,4 +1,4 @@
-"""Documents of jobs that are read here: fetched once each, and kept a while, since their next slice often comes soon."""
+"""Documents of jobs that are read here: fetched once each, and kept a while, since the next slice often comes soon."""
 
 import asyncio
 import time

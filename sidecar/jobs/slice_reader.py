@@ -42,7 +42,7 @@ class SliceReader:
         self._progress = progress
 
     async def read(self, turn: SliceTurn, job: ReadJob) -> SliceRecord | float:
-        """Read what is left of a slice; return its record or, where some of it may go better later, the wait in seconds.
+        """Read what is left of a slice; return its record or, where some of it may go better later, the wait in s.
 
         Raises:
             JobsUnavailableError: the queue does not answer; nothing that is stored is read again.

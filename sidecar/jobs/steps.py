@@ -41,13 +41,20 @@ class Steps:
     """Takes the steps of jobs; each may be taken twice, or broken off anywhere, and taken again."""
 
     def __init__(
-        self, queue: Queue, reader: DocumentReader, shelf: DocumentShelf, slices: SliceReader, seams: JobSeams
+        self,
+        queue: Queue,
+        reader: DocumentReader,
+        shelf: DocumentShelf,
+        slices: SliceReader,
+        seams: JobSeams,
+        slice_pages: int,
     ) -> None:
         self._queue = queue
         self._reader = reader
         self._shelf = shelf
         self._slices = slices
         self._seams = seams
+        self._slice_pages = slice_pages
 
     async def take(self, taken: TakenTurn) -> float | None:
         """Take a step; return None once it is done, else after how many seconds it is to be taken again.
@@ -63,17 +70,17 @@ class Steps:
             if known.record.state.is_end:
                 return DONE
             steps = {Step.OPEN: self._open, Step.READ: self._read, Step.END: self._end}
-            return await steps[turn.step](taken, known)
+            return await steps[turn.step](known, taken)
         except (JobNotFoundError, JobExpiredError):
             return DONE  # cancelled, and deleted since
         except (BlobMissingError, ChangedError):
             return AT_ONCE  # it was cancelled just now, or somebody else had the same turn: look again
 
-    async def _open(self, taken: TakenTurn, known: Versioned) -> float | None:
+    async def _open(self, known: Versioned, taken: TakenTurn) -> float | None:
         order = known.record.order
         if known.record.pages is None:
             try:
-                known = await self._opened(taken, known)
+                known = await self._opened(known, taken)
             except SidecarError as error:
                 if error.retryable and taken.delivery < attempts.MOST_OPENINGS:
                     return attempts.retry_after_s(taken.delivery)
@@ -83,7 +90,7 @@ class Steps:
         await self._queue.turns.put(Turn(step=Step.READ, ref=order.ref), order.lane)
         return DONE
 
-    async def _opened(self, taken: TakenTurn, known: Versioned) -> Versioned:
+    async def _opened(self, known: Versioned, taken: TakenTurn) -> Versioned:
         if taken.delivery > attempts.MOST_OPENINGS:
             raise PageQuarantinedError("whoever opened the document did not come back; it is not opened again")
         order = known.record.order
@@ -98,10 +105,11 @@ class Steps:
             "document_pages": facts.page_count,
             "kind": facts.kind,
             "limited": facts.limited,
+            "slice_pages": self._slice_pages,
         }
         return await self._queue.records.change(known, known.record.model_copy(update=told))
 
-    async def _read(self, taken: TakenTurn, known: Versioned) -> float | None:
+    async def _read(self, known: Versioned, taken: TakenTurn) -> float | None:
         record, number = known.record, taken.turn.slice
         ref = record.order.ref
         if number + 1 < len(record.slices):  # first: whatever becomes of this slice, the job's turn goes on
@@ -128,7 +136,7 @@ class Steps:
                 raise
             return float(error.retry_after_s or attempts.retry_after_s(1))
 
-    async def _end(self, taken: TakenTurn, known: Versioned) -> float | None:
+    async def _end(self, known: Versioned, _: TakenTurn) -> float | None:
         record = known.record
         ref = record.order.ref
         turns = [SliceTurn(record, number, 1) for number in range(len(record.slices))]
