@@ -62,9 +62,7 @@ class Workers(ThisProcess):
 
 
 def placing(workers: Workers) -> DocumentReader:
-    reader = reader_with(Placing(EngineTraits("placing")))
-    reader._workers = workers
-    return reader
+    return reader_with(Placing(EngineTraits("placing")), workers=workers)
 
 
 @pytest.fixture
@@ -127,8 +125,7 @@ async def test_a_part_of_the_time_is_kept_for_the_structure_of_the_pages_that_we
                 await asyncio.Event().wait()
             return await super().read(order, page, attempt, deadline_s)
 
-    reader = reader_with(Slow(EngineTraits("slow")))
-    reader._workers = Workers()
+    reader = reader_with(Slow(EngineTraits("slow")), workers=Workers())
     order = replace(three_pages.order, page_timeout_s=60)
     job = replace(three_pages, ends_s=time.monotonic() + 3, order=order)
     async with asyncio.timeout(20):
