@@ -46,7 +46,7 @@ class Judged:
 def run(*, quick: bool) -> list[Figure]:
     if not find_fonts(("Norasi", "DejaVuSans")):
         return [Figure("graded pages", "no fonts: make numeral-fonts", "", reached=False)]
-    parts = (Part.HELD_BACK,) if quick else (Part.FIT, Part.HELD_BACK)
+    parts = (Part.HELD_BACK,) if quick else (Part.HELD_BACK, Part.FIT)
     with running_service() as service:
         return [one for part in parts for one in _part(service.port, part, QUICK_PAGES if quick else PAGES)]
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.documents import document, raster
@@ -175,8 +176,9 @@ def _recognise(page: PageImage, way: Way) -> _Reading:
     api = _model(way.languages, way.tessdata_dir)
     try:
         _show(api, page, PSM.AUTO, is_local=way.is_local)
-        blocks = tuple(_blocks(api.AnalyseLayout()))
-        if is_broken_single_column(blocks, page.width, page.dpi):
+        found = api.AnalyseLayout()
+        blocks = tuple(_blocks(found))
+        if is_broken_single_column(blocks, page.width, page.dpi, _line_height(found)):
             _show(api, page, PSM.SINGLE_COLUMN, is_local=way.is_local)
         text = api.GetUTF8Text()
         order = reading_order(tuple(_blocks(api.GetIterator())))
@@ -304,6 +306,17 @@ def _blocks(found: "PyPageIterator | None") -> Iterator[Block]:
         left, top, right, bottom = item.BoundingBox(RIL.BLOCK) or (0, 0, 0, 0)
         on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
         yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
+
+
+def _line_height(found: "PyPageIterator | None") -> float:
+    """Return the usual height of a line, in pixels; 0 if there is none."""
+    from tesserocr import RIL  # noqa: PLC0415 - as above
+
+    if found:
+        found.Begin()
+    boxes = [item.BoundingBox(RIL.TEXTLINE) for _, item in _items(found, RIL.TEXTLINE)]
+    heights = [box[3] - box[1] for box in boxes if box]
+    return median(heights) if heights else 0.0
 
 
 def _items(found: "AnyIterator | None", level: int) -> "Iterator[tuple[int, AnyIterator]]":
