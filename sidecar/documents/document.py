@@ -52,6 +52,8 @@ class Inquiry:
     """Whether the places of a text layer's words are wanted, too."""
     wants_digest: bool = False
     """Whether the file's SHA-256 is wanted, too."""
+    wants_units: bool = False
+    """Whether it is wanted what a unit of each page is, though no layout is."""
 
 
 class Document(Protocol):
@@ -162,7 +164,11 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
                 for one in pages
             ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
-        units = user_units(path, selection.indices) if kind == "pdf" and inquiry.wants_layout else {}
+        units = (
+            user_units(path, selection.indices)
+            if kind == "pdf" and (inquiry.wants_layout or inquiry.wants_units)
+            else {}
+        )
         pages = [replace(one, unit=units[one.index]) if one.index in units else one for one in pages]
         return DocumentFacts(
             kind,

@@ -59,7 +59,9 @@ class Opener:
 
     async def _open(self, job: ReadJob, *, uses_layer: bool, wants_layout: bool) -> Opened:
         order, run, deadline_s = job.order, self._workers.run, self._policy.open_timeout_s
-        inquiry = Inquiry(job.pages, uses_layer, self._policy.char_threshold, wants_layout, order.wants_receipt)
+        checks = order.instructions.verify is not Verify.NONE
+        threshold = self._policy.char_threshold
+        inquiry = Inquiry(job.pages, uses_layer, threshold, wants_layout, order.wants_receipt, wants_units=checks)
         asked = order.document, self._limits, inquiry
         async with self._turns.take(order.document, order.caller):
             if job.writer and uses_layer and wants_layout and _may_write(job):

@@ -55,6 +55,8 @@ T = TypeVar("T")
 
 STRUCTURE_SHARE, STRUCTURE_S = 0.1, 5.0
 """The share of a document's time, and the seconds, that are kept for its structure at most: 3,000 pages take less."""
+STRUCTURE_PAGE_S = 0.1
+"""What structure may take for each page of a long document, in seconds: full ones take a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +227,9 @@ class DocumentReader:
     async def _structure(self, job: ReadJob, pages: Sequence[PageResult]) -> PackedPages | None:
         """Have a worker tell the structure of pages, until the job's end; None if it cannot: the text is the answer."""
         work = to_structure(pages, job.order.languages)
+        deadline_s = max(self.policy.open_timeout_s, STRUCTURE_PAGE_S * len(work))
         try:
-            return await _due(job, self._workers.run(structure, work, deadline_s=self.policy.open_timeout_s))
+            return await _due(job, self._workers.run(structure, work, deadline_s=deadline_s))
         except Exception as exc:
             is_bug = not isinstance(exc, DeadlineError | WorkerDiedError)
             log.warning("the structure of a document could not be told", exc_info=exc if is_bug else None)

@@ -19,7 +19,7 @@ from sidecar.documents.pictures.pieces import pieces
 from sidecar.documents.pictures.rules import find_rules
 from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
-from sidecar.engines.tesseract.installation import ORIENTATION_DATA
+from sidecar.engines.tesseract.installation import ORIENTATION_DATA, data_digest
 from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side, reading_order
 from sidecar.engines.tesseract.places import boxes_of, find_lines
 from sidecar.engines.tesseract.words import Piece, Row
@@ -72,7 +72,12 @@ def read_page(path: Path, index: int, limits: DocumentLimits, way: "Way") -> Pag
     read = joined([one.text for one in found])
     if way.wants_layout:
         read = replace(read, layout=_layout(page, found, read.rotation))
-    return replace(read, picture_sha256=hashlib.sha256(page.pixels).hexdigest()) if way.wants_digest else read
+    return _with_digests(read, page, way) if way.wants_digest else read
+
+
+def _with_digests(read: PageText, page: PageImage, way: "Way") -> PageText:
+    data = data_digest(way.tessdata_dir, way.languages)
+    return replace(read, picture_sha256=hashlib.sha256(page.pixels).hexdigest(), data_sha256=data)
 
 
 def _layout(page: PageImage, found: "Sequence[_Reading]", rotation: float) -> Packed[Layout]:
@@ -110,7 +115,7 @@ def thai_first(languages: str) -> str:
 class Way:
     """How a picture is read: languages, the folder of their data, and how ink is distinguished from paper.
 
-    ``wants_layout``: the words' places are wanted, too; ``wants_digest``: the picture's SHA-256.
+    ``wants_layout``: the words' places are wanted, too; ``wants_digest``: the SHA-256 of the picture and of the data.
 
     ``is_local``: ink is distinguished by a threshold for each spot
     (Sauvola's) instead of one for all; the picture's resolution is then estimated.
