@@ -1,6 +1,8 @@
 """Documents over HTTP, `/ocr-upload` and `/ocr`: receive, parse, call the use case, answer."""
 
 from dataclasses import replace
+from functools import partial
+from typing import cast
 
 from aiohttp import web
 
@@ -14,10 +16,12 @@ from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
+from sidecar.evidence.packed import Packed
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import Output
 from sidecar.wire import ocr
 from sidecar.wire.answers import outputs
+from sidecar.wire.answers.blocks import render_pages
 from sidecar.wire.common import JSON
 
 
@@ -56,9 +60,10 @@ async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
         return await files.answer(request, one, one.asked.output)
     if outputs.wants_stream(_accept(request)):
         return await _stream(request, one)
-    result = await reading.read(request, one)
+    result = await reading.read(request, one, partial(render_pages, with_words=one.job.wanted.words))
     async with request.app[DRAIN].answering():
-        written = await _writer(request).write(result.structured, one.job.wanted)
+        at_once = cast(list[Packed[bytes]] | None, result.written)
+        written = at_once or await _writer(request).write(result.structured, one.job.wanted)
         if one.job.wanted.layout and written is None and WarningCode.BLOCKS_MISSING not in result.warnings:
             result = replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
         parts, stall_s = one.answer.whole(result, written), request.app[SETTINGS].receive_timeout_s

@@ -6,7 +6,7 @@ Every route that reads documents goes through here, so that keys, limits, quota,
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import web
@@ -31,7 +31,7 @@ from sidecar.documents.spool import SpoolFile
 from sidecar.errors import UnknownProfileError
 from sidecar.evidence.agreement import Verify
 from sidecar.ocr.engine import ReadOrder
-from sidecar.ocr.job import DocumentResult, ReadJob
+from sidecar.ocr.job import DocumentResult, PagesWriter, ReadJob
 from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.profiles.store import Profiles
@@ -86,10 +86,10 @@ async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
         yield Arrived(job, answer, held, order.asked)
 
 
-async def read(request: web.Request, one: Arrived) -> DocumentResult:
-    """Read a document that is here to its end, and count it."""
+async def read(request: web.Request, one: Arrived, writer: PagesWriter | None = None) -> DocumentResult:
+    """Read a document that is here to its end, and count it; ``writer`` writes it at once, where that can be."""
     async with request.app[DRAIN].document():
-        result = await request.app[READER].read(one.job, one.answer)
+        result = await request.app[READER].read(replace(one.job, writer=writer), one.answer)
     one.held.close()  # at once, so that its caller can send the next
     one.answer.count(result)
     return result

@@ -106,7 +106,7 @@ class Steps:
         async with self._shelf.document(order.ref.id) as path:
             job = self._seams.make_job(order, path)
             order_alone = replace(job.order, wants_layout=False, wants_receipt=False)
-            facts = await self._reader.inspect(replace(job, order=order_alone))
+            facts = (await self._reader.open(replace(job, order=order_alone, writer=None))).facts
         told = {
             "state": State.RUNNING,
             "started_at": datetime.now(UTC),

@@ -4,8 +4,9 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiohttp import web
 
@@ -38,7 +39,8 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
     """Read a document, and answer with it in another format; its file stays until the answer is sent."""
     app, stall_s = request.app, request.app[SETTINGS].receive_timeout_s
     async with app[DRAIN].document():
-        result = await app[READER].read(one.job, await _progress(request, one, output))
+        writer = None if output is Output.PDF else partial(written, output=output, verbatim={})
+        result = await app[READER].read(replace(one.job, writer=writer), await _progress(request, one, output))
     async with app[DRAIN].answering():
         if output is not Output.PDF:
             one.held.close()  # at once, so that its caller can send the next
@@ -52,7 +54,10 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
 
 
 async def _text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
-    size, packed = await by_worker(request, written, to_write(result), output, verbatim(result))
+    at_once = cast(tuple[int, bytes] | None, result.written)
+    if at_once is None:
+        at_once = await by_worker(request, written, to_write(result), output, verbatim(result))
+    size, packed = at_once
     return File(_inflated(packed), size, MEDIA_TYPES[output], headers_of(told, result))
 
 

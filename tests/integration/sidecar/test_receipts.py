@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from sidecar import __version__
+from sidecar.engines.tesseract.installation import find_tessdata
 from sidecar.wire.common import NDJSON
 
 HEX_DIGITS = 64
@@ -19,6 +20,21 @@ def audit_lines(path) -> list[dict]:
 async def readyz(service) -> dict:
     async with service.client.get(f"{service.ops}/readyz") as response:
         return await response.json()
+
+
+def digest_of(*languages: str) -> str:
+    """Do as ``sha256sum eng.traineddata tha.traineddata | sha256sum`` does."""
+    lines = []
+    for language in languages:
+        path = find_tessdata(None) / f"{language}.traineddata"
+        lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+async def test_the_data_of_the_languages_that_were_read_is_told(start, data):
+    service = await start()
+    _, body = await service.upload(data / "photo.png", include="receipt", languages="eng", engine="tesseract")
+    assert body["pages"][0]["receipt"]["modelDigest"] == digest_of("eng")
 
 
 async def test_an_answer_has_a_receipt_where_it_is_asked_for(start, data):
@@ -34,6 +50,7 @@ async def test_an_answer_has_a_receipt_where_it_is_asked_for(start, data):
     assert (receipt["documentBytes"], receipt["service"]) == (len(content), __version__)
     scan, _, layer = (page["receipt"] for page in body["pages"])
     assert scan["model"].startswith("tesseract-")
+    assert scan["modelDigest"] == digest_of("eng", "tha")
     assert len(scan["pictureSha256"]) == HEX_DIGITS
     assert scan["parameters"] == {"languages": "tha+eng", "dpi": 300}
     assert layer["model"].startswith("pypdfium2-")
