@@ -5,8 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModel, AutoTokenizer
 
 from sidecar.api.app_keys import EMBEDDERS, RERANKERS
 from sidecar.retrieval.bge import openvino_runtime
@@ -57,6 +55,9 @@ async def several(start, models, named):
 
 def expected(folder, pooling):
     """Compute the vectors with transformers alone, each text by itself."""
+    import torch  # noqa: PLC0415 - seconds, in each process that collects tests
+    from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - likewise
+
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     found = []
     for text in TEXTS:

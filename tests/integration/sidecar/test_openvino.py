@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sidecar.api.app_keys import EMBEDDER, RERANKER
 from sidecar.retrieval.bge import openvino_runtime
@@ -255,14 +254,15 @@ def test_what_fails_half_way_leaves_nothing(copied, means):
     assert not (copied.embedder / FOLDER).exists()
 
 
-class Odd(torch.nn.Module):
-    """An encoder with something that OpenVINO has no word for."""
-
-    def forward(self, ids, attention_mask):  # noqa: ARG002 - as encoders are called
-        return (torch.linalg.eigvals(ids.float() @ ids.float().T).real,)
-
-
 def test_a_model_that_it_cannot_take_is_told():
+    import torch  # noqa: PLC0415 - seconds, in each process that collects tests
+
+    class Odd(torch.nn.Module):
+        """An encoder with something that OpenVINO has no word for."""
+
+        def forward(self, ids, attention_mask):  # noqa: ARG002 - as encoders are called
+            return (torch.linalg.eigvals(ids.float() @ ids.float().T).real,)
+
     with pytest.raises(openvino_runtime.OpenVinoError):
         openvino_runtime.convert(Odd(), "float32")
 
