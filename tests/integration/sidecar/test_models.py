@@ -16,6 +16,7 @@ from sidecar.retrieval.model import ModelLoadError
 from tests.conftest import start_service, until
 from tests.integration.sidecar.retrieving import Models, post, readyz
 from tests.integration.sidecar.test_embedding import cosine
+from tests.matrix import first
 from tools.fakes import model_texts, tiny_models
 
 TEXTS = [*model_texts.texts(6, 1, 60), model_texts.THAI, "a"]
@@ -187,7 +188,7 @@ async def test_the_first_is_loaded_at_the_start_the_others_by_their_first_call(s
     assert not any(one.keeper.model for one in embedders.values())
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("backend", first(1, ["torch", "openvino"]))
 async def test_each_reads_what_it_can_up_to_the_limit_and_leaves_by_itself(start, models, named, tmp_path, backend):
     if backend == "openvino" and not openvino_runtime.is_installed():
         pytest.skip("the extra openvino is not installed")
