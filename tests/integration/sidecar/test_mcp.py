@@ -130,7 +130,7 @@ async def test_what_a_model_says_of_the_reading_reaches_the_service(service, sha
         assert "LCBP3-RFA-2025-5932-7" in text_of(picture)
 
 
-@BOTH
+@pytest.mark.parametrize("kind", first(1, ["stdio", "http"]))
 async def test_texts_are_ranked_and_embedded(retrieving, tmp_path, kind):
     async with transport(kind, retrieving.url, tmp_path) as client:
         assert len((await client.call_tool("describe_service", {})).structured_content["retrieval_models"]) == 2
