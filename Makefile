@@ -51,6 +51,8 @@ MINUTES ?= 20
 SHAPE ?= small
 # A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
 PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+# The files of tests that measure time: to collect all the others takes ten seconds.
+ALONE = $$(grep -rl --include='test_*.py' 'pytest\.mark\.alone' tests)
 # pip compiles with one core; all of them do it below.
 PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 # A test starts processes by the dozen: each would compile this project anew.
@@ -124,9 +126,10 @@ check: packages  ## Lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 # Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
+# In a process of pytest-xdist even then: workers of OCR import the main module again, and pytest's takes half a second.
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
 	$(BIN)/pytest $(PARALLEL) -m 'not alone and not matrix and not realmodel'
-	$(BIN)/pytest -m 'alone and not matrix'
+	$(BIN)/pytest --numprocesses 1 -m 'alone and not matrix' $(ALONE)
 
 test-matrix: packages  ## Run what `make test` leaves out: further members of families, and what takes half a minute
 	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'
@@ -150,7 +153,7 @@ test-real-model: packages  ## Run the tests with a real model server, which is b
 coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PARALLEL) -m 'not alone and not realmodel'
-	$(BIN)/coverage run -m pytest -m alone
+	$(BIN)/coverage run -m pytest -m alone $(ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 
