@@ -135,7 +135,7 @@ FROM runtime AS sidecar
 COPY --from=tessdata /data/usr/share/tesseract-ocr /usr/share/tesseract-ocr
 COPY --from=sidecar-packages /opt/venv /opt/venv
 # Where the volumes of compose.yaml are mounted; a fresh Docker volume takes its owner from here.
-RUN install -d -o 65532 -g 65532 /models /profiles /spool /state /jobs
+RUN install -d -o 65532 -g 65532 /models /profiles /spool /state
 COPY --from=sidecar-code /app /app
 ENV OCR_HOST=0.0.0.0 \
     HF_HOME=/models/huggingface

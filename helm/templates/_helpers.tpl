@@ -88,8 +88,8 @@ annotations:
 {{- if .Values.ollama.inPod.enabled }}http://127.0.0.1:11434{{ else }}{{ .Values.ollama.url }}{{ end }}
 {{- end }}
 
-{{/* A rule for each server. Argument: what "ocr.modelOutside" or "ocr.jobsOutside" gives. Servers that are given as peers
-     share one. */}}
+{{/* A rule for each server. Argument: what "ocr.modelOutside" and its like give. Servers that are given as peers share
+     one. */}}
 {{- define "ocr.serverRules" -}}
 {{- $ports := list -}}
 {{- range .urls }}{{ $ports = append $ports (include "ocr.portOf" (list . $.policy.port)) }}{{ end -}}
@@ -118,7 +118,7 @@ annotations:
 {{- index . 1 | default $said | default (get (dict "https" "443" "http" "80") $parsed.scheme) | default "4222" -}}
 {{- end }}
 
-{{/* The address in a URL, as a peer. Argument: (list url what "ocr.modelOutside" or "ocr.jobsOutside" gives) */}}
+{{/* The address in a URL, as a peer. Argument: (list url what "ocr.modelOutside" and its like give) */}}
 {{- define "ocr.addressOf" -}}
 {{- $host := regexReplaceAll ":[0-9]+$" (urlParse (index . 0)).host "" -}}
 {{- $outside := index . 1 -}}

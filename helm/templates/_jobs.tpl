@@ -12,18 +12,15 @@
 {{- end -}}
 {{- end }}
 
-{{/* A rule for those who are told that a job has ended. */}}
-{{- define "ocr.callbackRules" -}}
-{{- $policy := .Values.networkPolicy.callbacks -}}
-{{- $about := dict "names" "callbacks" "value" "jobs.callbacks.hosts" "pods" "the pods that take the callbacks, or a proxy" -}}
-{{- $hosts := ternary .Values.jobs.callbacks.hosts list (ne .Values.jobs.url "") -}}
-{{- $peers := ternary $policy.to list (gt (len $hosts) 0) -}}
-{{- if not $peers }}
-{{- range $hosts }}
-{{- $peers = concat $peers (include "ocr.addressOf" (list (printf "https://%s" .) $about) | fromYamlArray) }}
-{{- end }}
-{{- end }}
-{{- include "ocr.rule" (list "to" $peers $policy.ports) }}
+{{/* Likewise, those who are told that a job has ended. A host is https's, unless it says otherwise. */}}
+{{- define "ocr.callbacksOutside" -}}
+{{- $urls := list -}}
+{{- if .Values.jobs.url -}}
+{{- range .Values.jobs.callbacks.hosts }}{{ $urls = append $urls (ternary . (printf "https://%s" .) (contains "://" .)) }}{{ end -}}
+{{- end -}}
+{{- with $urls -}}
+{{ dict "urls" . "policy" $.Values.networkPolicy.callbacks "names" "callbacks" "value" "jobs.callbacks.hosts" "pods" "the pods that take the callbacks, or a proxy" | toYaml }}
+{{- end -}}
 {{- end }}
 
 {{/* How long documents and slices in work may continue after SIGTERM: one slice is read to its end. */}}
@@ -63,7 +60,7 @@
 - name: OCR_JOBS_SLICES
   value: {{ $jobs.slices | quote }}
 - name: OCR_SYNC_OVER_JOBS
-  value: {{ $jobs.sync | quote }}
+  value: {{ ternary "on" "off" $jobs.sync | quote }}
 {{- with $jobs.callbacks.hosts }}
 - name: OCR_JOBS_CALLBACK_HOSTS
   value: {{ join "," . | quote }}

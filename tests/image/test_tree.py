@@ -102,9 +102,7 @@ def test_nothing_is_writable_that_should_not_be(image):
             anyones.add(name)
         if found.st_mode & (stat.S_ISUID | stat.S_ISGID) and stat.S_ISREG(found.st_mode):
             privileged.add(name)
-    assert mine == (
-        {"/models", "/profiles", "/spool", "/state", "/jobs"} if image.target == "sidecar" else {"/profiles"}
-    )
+    assert mine == ({"/models", "/profiles", "/spool", "/state"} if image.target == "sidecar" else {"/profiles"})
     assert anyones <= {"/tmp", "/var/tmp", "/run/lock"}
     assert privileged == set()
 

@@ -69,15 +69,15 @@ CASES: dict[str, Values] = {
             "url": "tls://nats-0.nats.svc:4222,tls://nats-1.nats.svc",
             "credentials": {"existingSecret": "nats-credentials"},
             "ca": {"existingSecret": "nats-ca"},
-            "callbacks": {"hosts": ["backend.example.org", "dms.example.org"], "existingSecret": "callbacks"},
+            "callbacks": {"hosts": [".example.org", "dms.example.com:8443"], "existingSecret": "callbacks"},
             "sliceSeconds": 300,
         },
-        "networkPolicy": {"jobs": {"to": [NATS]}, "callbacks": {"to": [PEER], "ports": [443, 8443]}},
+        "networkPolicy": {"jobs": {"to": [NATS]}, "callbacks": {"to": [PEER]}},
     },
     "jobs and callbacks at addresses": {
         "jobs": {
             "url": "nats://10.1.2.3,nats://[fd00::7]:4223",
-            "callbacks": {"hosts": ["10.9.8.7", "[fd00::9]"], "existingSecret": "callbacks"},
+            "callbacks": {"hosts": ["10.9.8.7", "http://[fd00::9]"], "existingSecret": "callbacks"},
         }
     },
     "jobs beside a model elsewhere": {

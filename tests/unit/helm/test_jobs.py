@@ -40,7 +40,7 @@ def test_what_is_said_of_jobs_reaches_the_pods():
         "OCR_JOBS_REPLICAS": "3",
         "OCR_JOBS_SLICE_PAGES": "4",
         "OCR_JOBS_SLICES": "1",
-        "OCR_SYNC_OVER_JOBS": "true",
+        "OCR_SYNC_OVER_JOBS": "on",
     }
 
 
@@ -127,18 +127,18 @@ def test_servers_and_hosts_at_addresses_are_reached_there_and_nowhere_else():
     assert rules == [
         {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 4222}]},
         {"to": [{"ipBlock": {"cidr": "fd00::7/128"}}], "ports": [{"protocol": "TCP", "port": 4223}]},
-        {
-            "to": [{"ipBlock": {"cidr": "10.9.8.7/32"}}, {"ipBlock": {"cidr": "fd00::9/128"}}],
-            "ports": [{"protocol": "TCP", "port": 443}],
-        },
+        {"to": [{"ipBlock": {"cidr": "10.9.8.7/32"}}], "ports": [{"protocol": "TCP", "port": 443}]},
+        {"to": [{"ipBlock": {"cidr": "fd00::9/128"}}], "ports": [{"protocol": "TCP", "port": 80}]},
     ]
 
 
-def test_callbacks_go_to_the_peers_that_are_named_and_to_their_ports():
+def test_callbacks_go_to_the_peers_that_are_named_and_to_the_ports_of_the_hosts():
     spec = policy(CASES["jobs with everything"])
     assert ports(spec) == [53, 53, 4222, 443, 8443]
     assert peers_of(spec["egress"], 443) == peers_of(spec["egress"], 8443) == [PEER]
     assert peers_of(spec["egress"], 4222) == [NATS]
+    moved = merge(CASES["jobs with everything"], {"networkPolicy": {"callbacks": {"port": 9443}}})
+    assert ports(policy(moved)) == [53, 53, 4222, 9443]
 
 
 def test_without_hosts_nobody_is_called_whatever_peers_there_are():

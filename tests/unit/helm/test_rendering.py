@@ -369,6 +369,7 @@ def test_names_follow_no_release():
             },
             "each would keep jobs of its own",
         ),
+        ({"jobs": {"url": "nats://10.1.1.1", "ca": {"existingSecret": "a"}}}, "only a server of tls:// shows"),
         ({"jobs": {"url": "embedded", "replicas": 3}}, "a single server cannot keep copies"),
         ({"jobs": {"url": "embedded", "ca": {"existingSecret": "a"}}}, "asks for nothing"),
         ({"jobs": {"url": "embedded", "credentials": {"existingSecret": "a"}}}, "asks for nothing"),
