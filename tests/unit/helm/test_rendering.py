@@ -482,6 +482,9 @@ def test_the_notes_say_what_to_do_next():
     assert "X-API-Key" in notes(CASES["api-key"])
     assert "kubectl apply --server-side" in notes(is_upgrade=True, is_install=False)
     assert "the database decides" in notes(CASES["the mirror"])
+    assert "they lie on nats://nats.nats.svc:4222 until" in notes(CASES["jobs"])
+    assert "they lie on the pod's volume until" in notes(CASES["jobs in the pod"])
+    assert "/v1/jobs" not in said
     assert "label pod POD" not in notes({"networkPolicy": {"callers": [PEER]}})
 
 
