@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +22,8 @@ import yaml
 from kubernetes_validate.utils import all_versions
 from nats.js.api import AckPolicy
 
-from tests.conftest import until
+from bench.harness.service import free_ports
+from tests.conftest import PATIENCE_S, until
 from tools.charts import pod_security
 from tools.charts.cases import CASES
 from tools.charts.helm import Chart
@@ -57,6 +59,11 @@ class Server:
         self.process.terminate()
         await self.process.wait()
 
+    async def is_in_a_cluster(self, servers: int) -> bool:
+        """Whether so many have chosen who leads them."""
+        meta = (await self.ask("/jsz")).get("meta_cluster", {})
+        return bool(meta.get("leader")) and meta.get("cluster_size") == servers
+
     async def ask(self, path: str, **query: str) -> dict[str, Any]:
         async with (
             aiohttp.ClientSession() as session,
@@ -80,22 +87,62 @@ async def lag(server: Server, said: dict[str, str]) -> int:
     return consumer["num_pending"] + consumer["num_ack_pending"]
 
 
+async def leader(servers: Mapping[str, Server], said: dict[str, str]) -> Server:
+    """The server that leads the consumer, which KEDA looks for: the others' numbers lag behind, or never fall."""
+    client = await nats.connect([one.nats for one in servers.values()])
+    about = await client.jetstream().consumer_info(said["stream"], said["consumer"])
+    await client.close()
+    return servers[about.cluster.leader] if about.cluster and about.cluster.leader else next(iter(servers.values()))
+
+
+async def becomes(number: int, server: Server, said: dict[str, str]) -> None:
+    """The consumer's leader may be another than the stream's, and hears a moment later."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await lag(server, said) != number:
+            await asyncio.sleep(0.05)
+
+
+async def counts(servers: Mapping[str, Server]) -> None:
+    """Slices become due and are done; what KEDA is told follows."""
+    (trigger,) = find(objects(CASES["jobs scaled by KEDA"]), "ScaledObject", "ocr-sidecar")["spec"]["triggers"]
+    said = trigger["metadata"]
+    client = await nats.connect([one.nats for one in servers.values()])
+    js = client.jetstream()
+    await js.add_stream(name=said["stream"], subjects=["ocr.due.>"], num_replicas=len(servers))
+    await js.add_consumer(said["stream"], durable_name=said["consumer"], ack_policy=AckPolicy.EXPLICIT)
+    leading = await leader(servers, said)
+    await becomes(0, leading, said)
+    for lane in ("batch", "realtime"):
+        for number in range(2):
+            await js.publish(f"ocr.due.{lane}.job.{number}", b"8")
+    await becomes(4, leading, said)
+    await js.purge_stream(said["stream"], subject="ocr.due.*.job.1")
+    await becomes(2, leading, said)
+    await js.purge_stream(said["stream"], subject="ocr.due.*.job.>")
+    await becomes(0, leading, said)
+    await client.close()
+
+
 @with_server
 async def test_keda_counts_the_slices_that_are_due(server):
     """Those that are being read count, too: their messages go when they are done."""
-    (trigger,) = find(objects(CASES["jobs scaled by KEDA"]), "ScaledObject", "ocr-sidecar")["spec"]["triggers"]
-    said = trigger["metadata"]
-    client = await nats.connect(server.nats)
-    stream = client.jetstream()
-    await stream.add_stream(name=said["stream"], subjects=["ocr.due.>"])
-    await stream.add_consumer(said["stream"], durable_name=said["consumer"], ack_policy=AckPolicy.NONE)
-    assert await lag(server, said) == 0
-    published = [await stream.publish(f"ocr.due.{lane}.job.{n}", b"") for lane in ("batch", "realtime") for n in (0, 1)]
-    assert await lag(server, said) == 4
-    for one in published[:3]:
-        await stream.delete_msg(said["stream"], one.seq)
-    assert await lag(server, said) == 1
-    await client.close()
+    await counts({"alone": server})
+
+
+@with_server
+async def test_keda_counts_them_on_three_servers(tmp_path):
+    routes = [f"nats://127.0.0.1:{port}" for port in free_ports(3)]
+    async with AsyncExitStack() as stack:
+        servers = {}
+        for number, route in enumerate(routes):
+            (folder := tmp_path / str(number)).mkdir()
+            words = ["-js", "-sd", str(folder / "store"), "-n", f"nats-{number}", "--cluster_name", "nats"]
+            one = Server(folder, *words, "--cluster", route, "--routes", ",".join(routes), "--no_advertise")
+            servers[f"nats-{number}"] = await stack.enter_async_context(one)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await one.is_in_a_cluster(len(servers)):
+                await asyncio.sleep(0.05)
+        await counts(servers)
 
 
 # ── the example's values and ours ─────────────────────────────────────────────────────────────────────────────────
