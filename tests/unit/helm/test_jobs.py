@@ -141,6 +141,12 @@ def test_callbacks_go_to_the_peers_that_are_named_and_to_the_ports_of_the_hosts(
     assert ports(policy(moved)) == [53, 53, 4222, 9443]
 
 
+def test_the_server_in_the_pod_can_have_callbacks_made():
+    callbacks = {"hosts": ["backend.example.org"], "existingSecret": "callbacks"}
+    values = {"jobs": {"url": "embedded", "callbacks": callbacks}, "networkPolicy": {"callbacks": {"to": [PEER]}}}
+    assert ports(policy(values)) == [53, 53, 443]
+
+
 def test_without_hosts_nobody_is_called_whatever_peers_there_are():
     values = merge(CASES["jobs"], {"networkPolicy": {"callbacks": {"to": [PEER]}}})
     assert ports(policy(values)) == [53, 53, 4222]
