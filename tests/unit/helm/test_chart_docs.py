@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.unit.helm.test_values import LEAVES, SCHEMA, VALUES, at, with_value
-from tests.unit.test_docs import DEPLOY, PAGES, code_of, rows
+from tests.unit.test_docs import DEPLOY, OPERATIONS, PAGES, code_of, rows
 from tools.charts.rendering import CHART, ROOT, chart, find, objects
 
 TOP = "|".join(set(SCHEMA["properties"]) - {"tests"})  # "tests.…" is a module, too
@@ -58,6 +58,13 @@ def test_the_table_of_ports_is_that_of_the_policies():
         for rule in find(rendered, "NetworkPolicy", name)["spec"]["ingress"]
     }
     assert sorted(told) == sorted(ports)
+
+
+def test_every_alert_has_its_line():
+    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+    told = rows(OPERATIONS, "## Alerts")
+    assert [row[0] for row in told] == [one["alert"] for one in alerts]
+    assert all(len(row) == 3 and row[2] for row in told), "what it means, and what to do"
 
 
 def test_every_way_to_a_gpu_has_its_line():
