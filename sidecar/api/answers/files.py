@@ -43,7 +43,7 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
         if output is not Output.PDF:
             one.held.close()  # at once, so that its caller can send the next
             one.answer.count(result)
-            return await deliver.deliver_file(request, await _text_file(request, one.answer, result, output), stall_s)
+            return await deliver.deliver_file(request, await text_file(request, one.answer, result, output), stall_s)
         async with _pdf(request, one, result) as file:
             return await deliver.deliver_file(request, file, stall_s)
 
@@ -51,7 +51,8 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
 # ── what is text ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
+async def text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
+    """Have a document written in a format that is text."""
     size, packed = await by_worker(request, written, to_write(result), output, verbatim(result))
     return File(_inflated(packed), size, MEDIA_TYPES[output], headers_of(told, result))
 
@@ -111,24 +112,25 @@ async def _pdf(request: web.Request, one: Arrived, result: DocumentResult) -> As
             await writer.take(part)
         writer.end()
         del made
-        yield File(_stretch(spooled.path, Stretch(0, size)), size, MEDIA_TYPES[Output.PDF], headers)
+        yield File(stretch(spooled.path, Stretch(0, size)), size, MEDIA_TYPES[Output.PDF], headers)
 
 
 def _parts(pieces: Sequence[Piece], document: Path) -> Iterator[bytes]:
     for piece in pieces:
         if isinstance(piece, Stretch):
-            yield from _stretch(document, piece)
+            yield from stretch(document, piece)
         else:
             yield from (piece[at : at + SLICE_BYTES] for at in range(0, len(piece), SLICE_BYTES))
 
 
-def _stretch(path: Path, stretch: Stretch) -> Iterator[bytes]:
+def stretch(path: Path, part: Stretch) -> Iterator[bytes]:
+    """Read a part of a file."""
     with path.open("rb") as file:
-        file.seek(stretch.start)
-        left = stretch.length
-        while left > 0 and (part := file.read(min(left, SLICE_BYTES))):
-            left -= len(part)
-            yield part
+        file.seek(part.start)
+        left = part.length
+        while left > 0 and (piece := file.read(min(left, SLICE_BYTES))):
+            left -= len(piece)
+            yield piece
 
 
 # ── both ──────────────────────────────────────────────────────────────────────────────────────────────────────────
