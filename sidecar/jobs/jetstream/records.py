@@ -7,6 +7,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from sidecar.errors import JobExpiredError, JobNotFoundError
+from sidecar.jobs.calls_log import CallsLog
 from sidecar.jobs.jetstream.connection import Connection, told
 from sidecar.jobs.jetstream.streams import GONE, RECORDS
 from sidecar.jobs.record import Record, Ref, SliceRecord
@@ -113,6 +114,20 @@ class Records:
         """Note how many began to read a page alone and have not come back."""
         with told():
             await (await self._bucket()).put(f"{ref.key}.mark.{page}", str(count).encode())
+
+    async def calls_log(self, ref: Ref) -> CallsLog | None:
+        """Return what became of the calls to a job's owner; None before the first."""
+        with told():
+            try:
+                entry = await (await self._bucket()).get(f"{ref.key}.calls")
+            except KeyNotFoundError:
+                return None
+        return CallsLog.unpacked(entry.value or b"")
+
+    async def put_calls_log(self, ref: Ref, log: CallsLog) -> None:
+        """Record what became of the calls to a job's owner."""
+        with told():
+            await (await self._bucket()).put(f"{ref.key}.calls", log.packed())
 
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of an owner's jobs, the oldest first."""
