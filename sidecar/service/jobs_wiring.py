@@ -4,7 +4,7 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -39,6 +39,8 @@ from sidecar.wire import jobs as wire
 log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
+CONNECT_S = 5.0
+"""How long the start of the service waits for the queue, in seconds: what comes first should find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ async def _jobs_life(parts: _Parts, app: web.Application) -> AsyncIterator[None]
         if parts.embedded:
             await running.enter_async_context(_serving(parts.embedded, parts.connection))
         await running.enter_async_context(beside(parts.connection.keep()))
+        with suppress(TimeoutError):  # the embedded server is there at once; another one need not be
+            await asyncio.wait_for(parts.connection.ready.wait(), CONNECT_S)
         await running.enter_async_context(beside(parts.state.keep_looking()))
         if parts.callbacks:
             await running.enter_async_context(beside(_supervised(app, parts.callbacks.run)))
