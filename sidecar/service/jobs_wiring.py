@@ -16,8 +16,9 @@ from sidecar.api.answers import files
 from sidecar.api.answers.answer import Answer
 from sidecar.api.app_keys import AUDIT, CALLS_LOGS, DRAIN, JOBS, JOBS_STATE, METRICS, READER, SPOOL
 from sidecar.api.jobs import orders
+from sidecar.api.jobs.state import JobsState
 from sidecar.errors import JobNotFoundError
-from sidecar.jobs.callbacks import Callbacks
+from sidecar.jobs.calling.callbacks import Callbacks
 from sidecar.jobs.jetstream.connection import Connection, ServerAccess
 from sidecar.jobs.jetstream.embedded import EmbeddedServer, EmbeddedServerError
 from sidecar.jobs.jobs import Jobs
@@ -25,7 +26,6 @@ from sidecar.jobs.queue import Queue
 from sidecar.jobs.record import Order, Ref, State
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader
-from sidecar.jobs.state import JobsState
 from sidecar.jobs.steps import JobSeams, Steps
 from sidecar.jobs.worker import Worker
 from sidecar.ocr.job import DocumentResult, ReadJob

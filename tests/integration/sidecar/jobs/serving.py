@@ -22,7 +22,7 @@ class Caller:
         return f"{self._service.url}/v1/jobs{path}"
 
     async def submit(self, document: Path | bytes = DIGITAL, headers: dict[str, str] | None = None, **fields: str):
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(quote_fields=False)
         for name, value in fields.items():
             form.add_field(name, io.BytesIO(value.encode()))
         content = document if isinstance(document, bytes) else document.read_bytes()
