@@ -60,7 +60,7 @@ _WORD = re.compile(r"\S+")
 _AROUND = ".,;:()[]{}<>\"'!?-/|_*#`…"
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"\s+")
-MAX_TOKENS = 3000
+MOST_TOKENS = 3000
 """Of a page, on either side: a newspaper's has fewer. What has more is not compared."""
 MAX_STRAYS = 100
 """Strays on either side that may stand for one another; readings with more have little in common."""
@@ -84,7 +84,7 @@ def disagreements(mine: Reading, other: Reading, verify: Verify) -> tuple[Disagr
     if is_blind(mine.text, other.text):
         return None
     ours, theirs = _tokens(mine, verify), _tokens(other, verify)
-    if max(len(ours), len(theirs)) > MAX_TOKENS:
+    if max(len(ours), len(theirs)) > MOST_TOKENS:
         return None
     found = _Comparison(ours, theirs, _squeezed(mine.text), _squeezed(other.text)).found()
     return tuple(one for one in found if one.mine or one.other)[:MAX_LISTED]
