@@ -25,6 +25,7 @@ from tools.numerals.fonts import find_fonts
 PAGES, QUICK_PAGES = 120, 5
 BAD, GOOD = 0.1, 0.02
 """Character error rates above and below which a page counts as bad, and as good."""
+BLANK = "blank"
 TARGET_CAUGHT, TARGET_MARKED = 0.9, 0.05
 
 
@@ -67,10 +68,12 @@ def _verdicts(name: str, rated: Sequence[tuple[float, Judged]]) -> list[Figure]:
     """Hold the verdicts on pages against how wrong their texts are."""
     bad = [page for rate, page in rated if rate > BAD]
     good = [page for rate, page in rated if rate < GOOD]
+    blank = [page for page in bad if page.verdict == BLANK]
     high, missed = [page for page in bad if page.verdict == "high"], [page for page in bad if page.verdict != "low"]
     return [
         _share(f"{name}: bad pages that are low", _low(bad), len(bad), f">= {TARGET_CAUGHT:g}", TARGET_CAUGHT),
         _share(f"{name}: good pages that are low", _low(good), len(good), f"<= {TARGET_MARKED:g}", -TARGET_MARKED),
+        Figure(f"{name}: bad pages that are called blank, and have no verdict", f"{len(blank)} of {len(bad)}"),
         Figure(f"{name}: bad pages that are high", f"{len(high)} of {len(bad)}"),
         Figure(f"{name}: bad pages that are not low", ", ".join(map(_told, missed))),
     ]
@@ -79,7 +82,7 @@ def _verdicts(name: str, rated: Sequence[tuple[float, Judged]]) -> list[Figure]:
 def _judged(port: int, part: Part, number: int) -> Judged:
     page = make_graded(part, number)
     read = _read(port, page)
-    text, quality = read["text"], read["quality"] or {"score": 1.0, "verdict": "none"}
+    text, quality = read["text"], read["quality"] or {"score": 1.0, "verdict": BLANK}
     true = Reading(page.text)
     found = disagreements(true, Reading(text), Verify.NUMBERS) or ()
     numbers = count_tokens(true, Verify.NUMBERS)
