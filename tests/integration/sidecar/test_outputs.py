@@ -36,7 +36,7 @@ SCANS = ("digital.pdf", "photo.png", "scan-thai-english.pdf", "scan-noisy-skewed
 
 @pytest.fixture(scope="module")
 def page() -> bytes:
-    return as_png(picture_of_text(4))
+    return as_png(picture_of_text(1, (1654, 300)))
 
 
 async def asked(service, content: bytes, accept: str | None = None, **fields: str):
