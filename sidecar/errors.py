@@ -14,6 +14,10 @@
     ├── UnauthorizedError             401 unauthorized
     ├── PathForbiddenError            403 path_forbidden
     ├── UploadNotFoundError           404 file_not_found
+    ├── JobNotFoundError              404 job_not_found
+    ├── JobRunningError               409 job_running           (retryable)
+    ├── JobConflictError              409 job_conflict
+    ├── JobExpiredError               410 job_expired
     ├── ReceiveTimeoutError           408 receive_timeout       (retryable)
     ├── TooLargeError                 413 too_large
     │   ├── FieldTooLargeError        413 field_too_large
@@ -30,13 +34,15 @@
     │   ├── EmptyDocumentError        422 document_empty
     │   ├── ExpansionBombError        422 decompression_bomb
     │   ├── NoTextError               422 no_text
-    │   └── PageUnreadableError       422 page_unreadable
+    │   ├── PageUnreadableError       422 page_unreadable
+    │   └── PageQuarantinedError      422 page_quarantined
     ├── QueueFullError                429 queue_full            (retryable)
     │   └── QuotaExhaustedError       429 quota_exhausted       (retryable)
     ├── EngineFailedError             502 engine_failed         (retryable)
     │   ├── EngineRefusedError        502 engine_refused
     │   └── GpuOutOfMemoryError       502 gpu_out_of_memory     (retryable)
     ├── StorageError                  503 storage_unavailable   (retryable)
+    ├── JobsUnavailableError          503 jobs_unavailable      (retryable)
     ├── EngineUnavailableError        503 engine_unavailable    (retryable)
     │   ├── GpuPressureError          503 gpu_pressure          (retryable)
     │   ├── ModelMissingError         503 model_missing         (retryable)
@@ -159,6 +165,35 @@ class UploadNotFoundError(SidecarError):
     code = "file_not_found"
 
 
+class JobNotFoundError(SidecarError):
+    """No such job, or not one of this caller's."""
+
+    status = 404
+    code = "job_not_found"
+
+
+class JobRunningError(SidecarError):
+    """What is asked for is there once the job has ended."""
+
+    status = 409
+    code = "job_running"
+    retryable = True
+
+
+class JobConflictError(SidecarError):
+    """A job's key is used for another document or other fields, or its state does not allow what is asked."""
+
+    status = 409
+    code = "job_conflict"
+
+
+class JobExpiredError(SidecarError):
+    """A job whose result was kept as long as results are."""
+
+    status = 410
+    code = "job_expired"
+
+
 class ReceiveTimeoutError(SidecarError):
     """The body did not arrive in time."""
 
@@ -267,6 +302,12 @@ class PageUnreadableError(UnreadableDocumentError):
     code = "page_unreadable"
 
 
+class PageQuarantinedError(UnreadableDocumentError):
+    """A page of a job that is not read again: twice whoever read it alone did not come back."""
+
+    code = "page_quarantined"
+
+
 class QueueFullError(SidecarError):
     """More work is waiting than the queue may hold."""
 
@@ -309,6 +350,14 @@ class StorageError(SidecarError):
 
     status = 503
     code = "storage_unavailable"
+    retryable = True
+
+
+class JobsUnavailableError(SidecarError):
+    """The queue of jobs does not answer, or has no room."""
+
+    status = 503
+    code = "jobs_unavailable"
     retryable = True
 
 

@@ -37,7 +37,7 @@ from sidecar.ocr.engine import (
     OcrEngine,
     SecondReader,
 )
-from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
+from sidecar.ocr.job import DocumentResult, PagesRead, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
 from sidecar.ocr.results.receipt import PageReceipt, receipt_of
 from sidecar.ocr.results.structuring import structure, to_structure
@@ -103,14 +103,22 @@ class DocumentReader:
         if first := next(takers, None):
             first.check_languages(languages)
 
-    async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
-        """Read a document. Cancelling the call stops all of its work.
+    async def read(self, job: ReadJob, progress: Progress, facts: DocumentFacts | None = None) -> DocumentResult:
+        """Read a document. Cancelling the call stops all of its work. ``facts`` are given where it was inspected.
 
         Raises:
             SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
             DeadlineError: not one page was read by the job's end.
         """
-        facts = await _due(job, self._inspect(job))
+        return await self.conclude(job, await self.read_pages(job, progress, facts))
+
+    async def read_pages(self, job: ReadJob, progress: Progress, facts: DocumentFacts | None = None) -> PagesRead:
+        """Read the pages of a document, whatever becomes of each.
+
+        Raises:
+            SidecarError: the document cannot be opened, or is refused.
+        """
+        facts = facts or await self.inspect(job)
         to_read = sum(page.needs_engine for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
@@ -127,10 +135,27 @@ class DocumentReader:
                     else:
                         page_result = self._with_receipt(job, facts, await task)
                         page_result = await self._shown(job, page_result, is_limited=len(pages) >= MOST_IMAGES)
-                        pages.append(await self._told(job, page_result, progress))
-            page_reading.raise_if_none_worked(pages, is_complete=not unread)
-            result = self._result(job, facts, tuple(pages), tuple(unread))
-            return result if job.streams else await self._structured(job, result)
+                        pages.append(await self.tell(job, page_result, progress))
+            return PagesRead(facts, tuple(pages), tuple(unread))
+
+    async def conclude(self, job: ReadJob, read: PagesRead) -> DocumentResult:
+        """Put together what was read of a document, at a time or in portions.
+
+        Raises:
+            SidecarError: not one page of it could be read.
+        """
+        page_reading.raise_if_none_worked(read.pages, is_complete=not read.unread)
+        result = self._result(job, read.facts, read.pages, read.unread)
+        return result if job.streams else await self._structured(job, result)
+
+    async def inspect(self, job: ReadJob) -> DocumentFacts:
+        """Open a document, and tell of the pages that are to be read.
+
+        Raises:
+            SidecarError: it cannot be opened, or is refused.
+            DeadlineError: it was not open by the job's end.
+        """
+        return await _due(job, self._inspect(job))
 
     async def _inspect(self, job: ReadJob) -> DocumentFacts:
         is_auto, wants_layout = job.engine == AUTO, job.order.wants_layout
@@ -213,15 +238,23 @@ class DocumentReader:
                 await page_tries.give_second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
 
-    async def _told(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
-        """Tell of a page; where each is told by itself, tell what it alone says of its structure, and keep no word."""
+    async def tell(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
+        """Tell of a page, and return what is kept of it.
+
+        Where each page is told by itself, tell what it alone says of its structure, and keep no word.
+        """
         if not job.streams:
             await progress.page(page)
             return page
-        structured = await self._structure(job, [page]) if job.order.wants_layout else None
-        await progress.page(replace(page, structured=structured.packed[0] if structured else None))
-        failed = page.structure_failed or (job.order.wants_layout and structured is None)
+        told = await self.structured_alone(job, page) if job.order.wants_layout else page
+        await progress.page(told)
+        failed = page.structure_failed or (job.order.wants_layout and told.structured is None)
         return replace(page, layout=None, witness=None, other_reading=None, image=None, structure_failed=failed)
+
+    async def structured_alone(self, job: ReadJob, page: PageResult) -> PageResult:
+        """Add what a page alone tells of its structure; where that cannot be told, it has none."""
+        structured = await self._structure(job, [page])
+        return replace(page, structured=structured.packed[0] if structured else None)
 
     async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
         """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""
