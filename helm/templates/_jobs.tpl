@@ -23,7 +23,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* How long documents and slices in work may continue after SIGTERM: one slice is read to its end. */}}
+{{/* How long documents and slices in work may continue after SIGTERM: the time of a slice, or longer. */}}
 {{- define "ocr.shutdownSeconds" -}}
 {{- max (int .Values.sidecar.shutdownSeconds) (ternary (int .Values.jobs.sliceSeconds) 0 (ne .Values.jobs.url "")) -}}
 {{- end }}

@@ -20,9 +20,9 @@ import nats
 import pytest
 import yaml
 from kubernetes_validate.utils import all_versions
-from nats.js.api import AckPolicy
 
 from bench.harness.service import free_ports
+from sidecar.jobs.jetstream import streams
 from tests.conftest import PATIENCE_S, until
 from tools.charts import pod_security
 from tools.charts.cases import CASES
@@ -107,9 +107,8 @@ async def counts(servers: Mapping[str, Server]) -> None:
     (trigger,) = find(objects(CASES["jobs scaled by KEDA"]), "ScaledObject", "ocr-sidecar")["spec"]["triggers"]
     said = trigger["metadata"]
     client = await nats.connect([one.nats for one in servers.values()])
-    js = client.jetstream()
-    await js.add_stream(name=said["stream"], subjects=["ocr.due.>"], num_replicas=len(servers))
-    await js.add_consumer(said["stream"], durable_name=said["consumer"], ack_policy=AckPolicy.EXPLICIT)
+    js = client.jetstream(timeout=PATIENCE_S)
+    await streams.ensure(js, len(servers))
     leading = await leader(servers, said)
     await becomes(0, leading, said)
     for lane in ("batch", "realtime"):

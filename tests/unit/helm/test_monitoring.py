@@ -24,7 +24,8 @@ OF_PROMETHEUS = {"namespace", "le"}
 def metrics() -> dict[str, set[str]]:
     """Every name that Prometheus gets, with its labels."""
     environ = {"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}
-    settings = parse_settings(environ | {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere"})
+    environ |= {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere", "OCR_JOBS": "embedded"}
+    settings = parse_settings(environ)
     controller = ControllerMetrics()
     controller.watch_mirror(lambda: None)
     controller.watch_ages(dict)
