@@ -84,6 +84,14 @@ class Blobs:
         if digest.hexdigest() != manifest.sha256:
             raise BlobMissingError(name)
 
+    async def has(self, job: str, name: str) -> bool:
+        """Return whether there is such a content."""
+        try:
+            await self._manifest(job, name)
+        except BlobMissingError:
+            return False
+        return True
+
     async def delete(self, job: str, name: str | None = None) -> None:
         """Delete a content, or all of a job's."""
         subject = f"ocr.blob.{job}.>" if name is None else f"ocr.blob.{job}.{name}.>"
