@@ -14,6 +14,7 @@ from sidecar.errors import (
     PageQuarantinedError,
     SidecarError,
     StorageError,
+    UnreadableDocumentError,
 )
 from sidecar.jobs import attempts
 from sidecar.jobs.jetstream.blobs import BlobMissingError
@@ -106,9 +107,11 @@ class Steps:
                 raise
             except SidecarError as error:
                 return await self._again_or_failed(order.ref, error, taken)
+        if not known.record.pages:
+            await self._fail(order.ref, UnreadableDocumentError("the document has no page that is to be read"))
+            return DONE
         await self._queue.due.add(known.record, await self._queue.records.slices_done(order.ref))
-        step = Step.READ if known.record.slices else Step.END
-        await self._queue.turns.put(Turn(step=step, ref=order.ref), order.lane)
+        await self._queue.turns.put(Turn(step=Step.READ, ref=order.ref), order.lane)
         return DONE
 
     async def _again_or_failed(self, ref: Ref, error: SidecarError, taken: TakenTurn) -> float | None:

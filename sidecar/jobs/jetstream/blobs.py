@@ -7,12 +7,14 @@ ever, and small contents take six round trips. Here all of a job goes by one cal
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Protocol
 
 from pydantic import BaseModel
 
+from sidecar.errors import JobsUnavailableError
 from sidecar.jobs.jetstream.connection import Connection, last_message, told
 from sidecar.jobs.jetstream.streams import BLOB_BYTES, BLOBS
 
@@ -99,7 +101,16 @@ class Blobs:
             await self._connection.js.purge_stream(BLOBS, subject=subject)
 
     async def _put(self, job: str, name: str, pieces: AsyncIterator[bytes]) -> None:
-        js, token, digest = self._connection.js, token_hex(6), hashlib.sha256()
+        token = token_hex(6)
+        try:
+            await self._put_as(job, name, token, pieces)
+        except BaseException:  # where there is no room, what was written of it would keep the room from all others
+            with suppress(JobsUnavailableError):
+                await self.delete(job, f"{name}.{token}")
+            raise
+
+    async def _put_as(self, job: str, name: str, token: str, pieces: AsyncIterator[bytes]) -> None:
+        js, digest = self._connection.js, hashlib.sha256()
         size = count = 0
         with told():
             async for piece in pieces:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from nats.js.errors import NotFoundError, ServerError
+from nats.js.errors import APIError, NotFoundError
 
 from sidecar.jobs.jetstream.connection import Connection, about, told
 from sidecar.jobs.jetstream.streams import ENDED
 from sidecar.jobs.record import Ref, Stored
 
-GONE = 10057
-"""Error code of JetStream for a message that cannot be deleted, since somebody else did."""
+GONE = frozenset({10037, 10043, 10057})
+"""Error codes of JetStream for a message that cannot be deleted, since somebody else did."""
 
 
 class Reason(StrEnum):
@@ -83,8 +83,6 @@ class Ends:
         with told():
             try:
                 await self._connection.js.delete_msg(ENDED, end.number)
-            except NotFoundError:
-                return
-            except ServerError as exc:
-                if exc.err_code != GONE:
+            except APIError as exc:
+                if exc.err_code not in GONE:
                     raise
