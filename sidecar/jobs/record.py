@@ -75,6 +75,11 @@ class Ref(Stored):
         """The place of all that is recorded of the job."""
         return f"job.{self.owner}.{self.id}"
 
+    @property
+    def made_at_s(self) -> float:
+        """When its id was made, in seconds since 1970, by the clock of the pod that made it."""
+        return int(self.id[:12], 16) / 1000
+
 
 class Failure(Stored):
     """Why a job failed: an error's code and its text, as a caller would have got them."""
