@@ -37,6 +37,7 @@ from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.blocking import Client
 from sidecar.client.failures import (
     BadAnswerError,
+    BrokenAnswerError,
     BusyError,
     ClientError,
     NotConfiguredError,
@@ -46,12 +47,14 @@ from sidecar.client.failures import (
     UnreachableError,
 )
 from sidecar.client.fields import ReadFields
+from sidecar.client.jobs import Job, JobEvent, JobFailure
 
 __all__ = [
     "AsyncClient",
     "Attempt",
     "BadAnswerError",
     "Block",
+    "BrokenAnswerError",
     "BusyError",
     "Cell",
     "Client",
@@ -63,6 +66,9 @@ __all__ = [
     "Embeddings",
     "Health",
     "Image",
+    "Job",
+    "JobEvent",
+    "JobFailure",
     "Line",
     "NotConfiguredError",
     "Opened",

@@ -49,12 +49,12 @@ class Upload:
                 raise self.failure from exc
             raise
 
-    def form(self, fields: dict[str, str]) -> aiohttp.MultipartWriter:
-        """Return the body of one request."""
+    def form(self, fields: dict[str, str], filename: str = "document") -> aiohttp.MultipartWriter:
+        """Return the body of one request; ``filename`` is told and never opened."""
         form = aiohttp.MultipartWriter("form-data")
         for name, value in fields.items():
             form.append(value).set_content_disposition("form-data", name=name)
-        form.append_payload(_FilePart(self)).set_content_disposition("form-data", name="file", filename="document")
+        form.append_payload(_FilePart(self)).set_content_disposition("form-data", name="file", filename=filename)
         return form
 
     def read(self, place: int) -> bytes:

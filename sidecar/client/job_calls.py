@@ -1,0 +1,199 @@
+"""Calls about jobs: documents that are handed over, and read wherever there is room, whoever ends meanwhile."""
+
+import random
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+from pathlib import Path
+from typing import Unpack
+from urllib.parse import quote, urlencode
+
+from sidecar.client import answers
+from sidecar.client.answers import Document, WrittenDocument
+from sidecar.client.caller import STREAM_HEADERS, Caller
+from sidecar.client.exchange import Request
+from sidecar.client.failures import BrokenAnswerError, ClientError
+from sidecar.client.fields import ReadFields, render_fields, render_json_fields, render_other_fields
+from sidecar.client.jobs import Job, JobEvent, JobList, parse_job_line
+from sidecar.client.retries import Patience, is_lost
+from sidecar.client.upload import Source, open_upload
+
+TAKEN = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
+
+
+class JobCalls(Caller):
+    """The calls; whoever made a job may ask for it, with the same key."""
+
+    async def submit_job(  # noqa: PLR0913 - each is a field of the request
+        self,
+        document: Source,
+        *,
+        priority: str | None = None,
+        label: str | None = None,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        filename: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Unpack[ReadFields],
+    ) -> Job:
+        """Hand a document over: a path, its bytes, or a file that is open for reading bytes, which stays open.
+
+        Args:
+            document: what is to be read.
+            priority: ``realtime``, or ``batch``, which is the service's default.
+            label: finds the jobs that belong together again.
+            callback_url: called when the job has ended, if the service allows it.
+            idempotency_key: the same key with the same document and fields is the same job, however often it is
+                handed over; without one, each call makes a job.
+            filename: what the service calls the document; else a path's last part.
+            timeout_s: see :class:`sidecar.client.AsyncClient`.
+            fields: how it is to be read, as in :meth:`AsyncClient.read`. ``output="pdf"`` if that is to be fetched.
+
+        Raises:
+            ServiceError: the service refused it.
+            ClientError: another of its kinds.
+            OSError: the file cannot be read.
+            TypeError: a field that does not exist.
+        """
+        told = {"priority": priority, "label": label, "callbackUrl": callback_url}
+        form = render_fields(fields) | {name: value for name, value in told.items() if value is not None}
+        headers = (("Idempotency-Key", idempotency_key or secrets.token_hex(16)),)
+        name = _printable(filename or _name_of(document))
+        async with open_upload(document) as upload:
+            with upload.failing():
+                request = Request("POST", "/v1/jobs", lambda: upload.form(form, name), headers, TAKEN)
+                return await self._ask(Job, request, self._deadline_s(timeout_s))
+
+    async def job(self, job_id: str, wait_s: float = 0, *, timeout_s: float | None = None) -> Job:
+        """Return a job as it stands; with ``wait_s``, once something of it changes, and then at the latest.
+
+        Raises:
+            ServiceError: there is no such job (404), or not any more (410).
+            ClientError: another of its kinds.
+        """
+        query = f"?wait={wait_s:g}" if wait_s > 0 else ""
+        return await self._ask(Job, Request("GET", f"{_path(job_id)}{query}"), self._deadline_s(timeout_s))
+
+    async def jobs(
+        self, *, label: str | None = None, state: str | None = None, timeout_s: float | None = None
+    ) -> AsyncGenerator[Job, None]:
+        """Yield the jobs that were made with this key, the oldest first, as many at a time as the service gives.
+
+        ``timeout_s`` holds for each such part.
+
+        Raises:
+            ClientError: any of its kinds.
+        """
+        asked = {name: value for name, value in (("label", label), ("state", state)) if value}
+        after: str | None = None
+        while True:
+            query = urlencode(asked | ({"after": after} if after else {}))
+            path = f"/v1/jobs?{query}" if query else "/v1/jobs"
+            some = await self._ask(JobList, Request("GET", path), self._deadline_s(timeout_s))
+            for job in some.jobs:
+                yield job
+            if not some.next or some.next == after:
+                return
+            after = some.next
+
+    async def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[JobEvent, None]:
+        """Yield the job whenever it changes, and each page once it is read; end when the job has ended.
+
+        A connection that is lost is made again, for as long as the client's patience lasts without any event. What
+        the job was meanwhile is not told, no page is left out, and none is told twice.
+
+        Raises:
+            ServiceError: there is no such job (404), or not any more (410).
+            ClientError: another of its kinds.
+        """
+        deadline_s = self._deadline_s(timeout_s)
+        told: set[int] = set()
+        patience = Patience(self._patience_s)
+        while True:
+            try:
+                async with aclosing(self._job_events(job_id, deadline_s)) as events:
+                    async for event in events:
+                        patience.answered()
+                        if _is_new(event, told):
+                            yield event
+                        if isinstance(event, Job) and event.has_ended:
+                            return
+            except ClientError as error:
+                pause_s = patience.next_pause_s(random.random())  # noqa: S311 - it spreads callers, and hides nothing
+                if not is_lost(error) or pause_s is None:
+                    raise
+                await self._exchange().pause(pause_s)
+
+    async def job_result(
+        self, job_id: str, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> Document:
+        """Return what was read of a job that has ended.
+
+        Raises:
+            ServiceError: there is no such job (404), it still runs (409), its result is not kept any more (410), or
+                why it failed.
+            ClientError: another of its kinds.
+            TypeError: a field that does not exist.
+        """
+        path = _result_path(job_id, render_json_fields(fields))
+        return await self._ask(Document, Request("GET", path), self._deadline_s(timeout_s))
+
+    async def job_result_as(
+        self, job_id: str, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> WrittenDocument:
+        """Return what was read, in another format than JSON: the one that ``output`` names.
+
+        Raises:
+            ServiceError, ClientError: as :meth:`job_result`.
+            TypeError: a field that does not exist, or no ``output``.
+        """
+        request = Request("GET", _result_path(job_id, render_other_fields(fields)))
+        content, headers = await self._exchange().file(request, self._deadline_s(timeout_s))
+        return answers.written_document(content, headers)
+
+    async def cancel_job(self, job_id: str, *, timeout_s: float | None = None) -> Job:
+        """Stop a job, wherever it is read; one that has ended stays as it is.
+
+        Raises:
+            ServiceError: there is no such job (404), or not any more (410).
+            ClientError: another of its kinds.
+        """
+        request = Request("DELETE", _path(job_id), accepted=TAKEN)
+        return await self._ask(Job, request, self._deadline_s(timeout_s))
+
+    async def _job_events(self, job_id: str, deadline_s: float | None) -> AsyncGenerator[JobEvent, None]:
+        request = Request("GET", _path(job_id), headers=STREAM_HEADERS)
+        async with aclosing(self._exchange().lines(request, deadline_s)) as lines:
+            async for line in lines:
+                event = self._parsed(parse_job_line, line)
+                if event is not None:
+                    yield event
+        raise BrokenAnswerError(f"the answer of {self.url} is incomplete")
+
+
+def _is_new(event: JobEvent, told: set[int]) -> bool:
+    """Tell whether it was not told before a connection was lost, and keep in mind that it is now."""
+    if isinstance(event, Job):
+        return True
+    if event.page in told:
+        return False
+    told.add(event.page)
+    return True
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def _result_path(job_id: str, asked: dict[str, str]) -> str:
+    return f"{_path(job_id)}/result" + (f"?{urlencode(asked)}" if asked else "")
+
+
+def _name_of(document: Source) -> str:
+    return Path(document).name if isinstance(document, str | Path) else "document"
+
+
+def _printable(name: str) -> str:
+    """Return a name as a header can have it."""
+    return "".join(char if char.isprintable() else "?" for char in name)

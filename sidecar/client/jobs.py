@@ -1,0 +1,88 @@
+"""Jobs as the service tells of them, as values. Pure."""
+
+import json
+from datetime import datetime
+
+from pydantic import Field, ValidationError
+
+from sidecar.client.answers import Answer, NotOursError, Page
+from sidecar.client.failures import parse_error
+
+ENDED = frozenset({"done", "partial", "failed", "cancelled"})
+"""The states after which nothing more happens to a job."""
+READ = frozenset({"done", "partial"})
+"""Those that leave a result."""
+
+
+class JobFailure(Answer):
+    """Why a job failed: an error's code and its text."""
+
+    code: str = ""
+    detail: str = ""
+
+
+class Job(Answer):
+    """A document that was handed over; it is read wherever there is room for it."""
+
+    id: str
+    state: str
+    """``queued``, ``running``, ``done``, ``partial``, ``failed`` or ``cancelled``."""
+    priority: str = ""
+    label: str = ""
+    filename: str = ""
+    position: int | None = None
+    """How much is before it in the queue; None once it has begun."""
+    pages: int | None = None
+    """How many it has to be read; None until the document was opened."""
+    pages_done: int = 0
+    pages_failed: int = 0
+    quarantined: list[int] = Field(default_factory=list)
+    """Pages that are not tried again, since they ended two who read them."""
+    redeliveries: int = 0
+    seconds_left: float | None = None
+    accepted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When its result is deleted."""
+    error: JobFailure | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether nothing more happens to it."""
+        return self.state in ENDED
+
+    @property
+    def has_result(self) -> bool:
+        """Tell whether there is something to fetch."""
+        return self.state in READ
+
+
+class JobList(Answer):
+    """Some jobs, the oldest first; ``next`` leads to those after them."""
+
+    jobs: list[Job]
+    next: str | None = None
+
+
+JobEvent = Job | Page
+"""What is told while a job is followed: the job whenever it changes, and each page once."""
+_EVENTS: dict[str, type[JobEvent]] = {"job": Job, "page": Page}
+
+
+def parse_job_line(line: bytes) -> JobEvent | None:
+    """Parse one line of what is told of a job; None: an event that this version does not know.
+
+    Raises:
+        NotOursError: it is no event.
+        ServiceError: it says why nothing more is told.
+    """
+    try:
+        values = json.loads(line)
+        name = values.pop("event")
+        if name == "error":
+            raise parse_error(int(values["status"]), line)
+        return _EVENTS[name].model_validate(values) if name in _EVENTS else None
+    except (ValidationError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise NotOursError from exc
