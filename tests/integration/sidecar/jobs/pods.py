@@ -62,12 +62,12 @@ class Hearsay:
 
 
 class Engine:
-    """Reads page n as "page n", after so many seconds; ``does`` may do something else first, or raise."""
+    """Reads page n as "page n", after so many seconds; ``does`` may say another time for a page, or raise."""
 
     traits = TRAITS
     capability = None
 
-    def __init__(self, page_s: float = 0.0, does: Callable[[int], None] = lambda _: None, slots: int = 4):
+    def __init__(self, page_s: float = 0.0, does: Callable[[int], float | None] = lambda _: None, slots: int = 4):
         self.page_s = page_s
         self.does = does
         self.read_slots, self.prepare_slots = FairSlots(slots), FairSlots(2 * slots)
@@ -91,9 +91,9 @@ class Engine:
 
     async def read(self, order, page, attempt, deadline_s):
         self.began.append(page.index + 1)
-        self.does(page.index + 1)
+        page_s = self.does(page.index + 1)
         try:
-            await asyncio.sleep(self.page_s)
+            await asyncio.sleep(self.page_s if page_s is None else page_s)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -125,12 +125,12 @@ class Pod:
         policy = ReadPolicy(
             "stand-in", None, refuse_on_pressure=False, char_threshold=1, open_timeout_s=30, second_engine=None
         )
-        reader = DocumentReader(
+        reader = self.reader = DocumentReader(
             ThisProcess(), {"stand-in": self.engine}, Admission(10_000), DocumentLimits(10**8, 10**8, 72), policy
         )
         self.spool = Spool(folder)
         self.shelf = DocumentShelf(self.queue.blobs, self.spool, 10**9)
-        seams = JobSeams(make_job, no_file, lambda order, result: self.told.append(order.ref.id),
+        seams = JobSeams(make_job, no_file, lambda order, _: self.told.append(order.ref.id),
                          limits.get("slice_pages", 8))  # fmt: skip
         slice_reader = SliceReader(self.queue, reader, self.progress)
         steps = Steps(self.queue, reader, self.shelf, slice_reader, seams)
