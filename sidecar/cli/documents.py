@@ -30,10 +30,12 @@ class Document:
         return "standard input" if self.name == STDIN_NAME and self.path.name == STDIN_NAME else str(self.path)
 
 
-def find_documents(names: Iterable[str], output: Path | None, suffix: str, stdin: Path) -> Iterator[Document]:
+def find_documents(
+    names: Iterable[str], output: Path | None, suffix: str, stdin: Path | None = None
+) -> Iterator[Document]:
     """List the documents: files as named, in folders those with a supported suffix, ``-`` as ``stdin``."""
     for name in names:
-        base = stdin if name == STANDARD_INPUT else Path(name)
+        base = stdin if stdin and name == STANDARD_INPUT else Path(name)
         for path in _documents_in(base) if base.is_dir() else [base]:
             shown = str(path.relative_to(base)) if path != base else path.name
             yield Document(path, shown, output / f"{shown}{suffix}" if output else None)

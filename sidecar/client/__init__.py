@@ -47,7 +47,7 @@ from sidecar.client.failures import (
     UnreachableError,
 )
 from sidecar.client.fields import ReadFields
-from sidecar.client.jobs import Job, JobEvent, JobFailure
+from sidecar.client.jobs import Job, JobEvent, JobFailure, JobList
 
 __all__ = [
     "AsyncClient",
@@ -69,6 +69,7 @@ __all__ = [
     "Job",
     "JobEvent",
     "JobFailure",
+    "JobList",
     "Line",
     "NotConfiguredError",
     "Opened",

@@ -8,7 +8,7 @@ from sidecar.client.answers import Document, Embeddings, Event, Health, Provenan
 from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.caller import PATIENCE_S, TIMEOUT_S
 from sidecar.client.fields import ReadFields
-from sidecar.client.jobs import Job, JobEvent
+from sidecar.client.jobs import Job, JobEvent, JobList
 from sidecar.client.loop_thread import LoopThread
 from sidecar.client.upload import Source
 
@@ -133,6 +133,20 @@ class Client:
     ) -> Generator[Job, None, None]:
         """Yield jobs, the oldest first; see :meth:`AsyncClient.jobs`."""
         return self._follow(self._client.jobs(label=label, state=state, timeout_s=timeout_s))
+
+    def some_jobs(
+        self,
+        *,
+        label: str | None = None,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> JobList:
+        """Return some jobs; see :meth:`AsyncClient.some_jobs`."""
+        return self._loop.run(
+            self._client.some_jobs(label=label, state=state, after=after, limit=limit, timeout_s=timeout_s)
+        )
 
     def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> Generator[JobEvent, None, None]:
         """Yield what happens to a job; see :meth:`AsyncClient.follow_job`."""

@@ -85,17 +85,33 @@ class JobCalls(Caller):
         Raises:
             ClientError: any of its kinds.
         """
-        asked = {name: value for name, value in (("label", label), ("state", state)) if value}
         after: str | None = None
         while True:
-            query = urlencode(asked | ({"after": after} if after else {}))
-            path = f"/v1/jobs?{query}" if query else "/v1/jobs"
-            some = await self._ask(JobList, Request("GET", path), self._deadline_s(timeout_s))
+            some = await self.some_jobs(label=label, state=state, after=after, timeout_s=timeout_s)
             for job in some.jobs:
                 yield job
             if not some.next or some.next == after:
                 return
             after = some.next
+
+    async def some_jobs(
+        self,
+        *,
+        label: str | None = None,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> JobList:
+        """Return some jobs, the oldest first: those after the ones whose ``next`` is ``after``.
+
+        Raises:
+            ClientError: any of its kinds.
+        """
+        asked = {"label": label, "state": state, "after": after, "limit": limit}
+        query = urlencode({name: value for name, value in asked.items() if value})
+        path = f"/v1/jobs?{query}" if query else "/v1/jobs"
+        return await self._ask(JobList, Request("GET", path), self._deadline_s(timeout_s))
 
     async def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[JobEvent, None]:
         """Yield the job whenever it changes, and each page once it is read; end when the job has ended.
