@@ -59,7 +59,7 @@ class JobCalls(Caller):
         told = {"priority": priority, "label": label, "callbackUrl": callback_url}
         form = render_fields(fields) | {name: value for name, value in told.items() if value is not None}
         headers = (("Idempotency-Key", idempotency_key or secrets.token_hex(16)),)
-        name = _printable(filename or _name_of(document))
+        name = filename or _name_of(document)
         async with open_upload(document) as upload:
             with upload.failing():
                 request = Request("POST", "/v1/jobs", lambda: upload.form(form, name), headers, TAKEN)
@@ -208,8 +208,3 @@ def _result_path(job_id: str, asked: dict[str, str]) -> str:
 
 def _name_of(document: Source) -> str:
     return Path(document).name if isinstance(document, str | Path) else "document"
-
-
-def _printable(name: str) -> str:
-    """Return a name as a header can have it."""
-    return "".join(char if char.isprintable() else "?" for char in name)
