@@ -47,7 +47,7 @@ from sidecar.client.failures import (
     UnreachableError,
 )
 from sidecar.client.fields import ReadFields
-from sidecar.client.jobs import Job, JobEvent, JobFailure, JobList
+from sidecar.client.jobs import Call, Callback, Job, JobEvent, JobFailure, JobList
 
 __all__ = [
     "AsyncClient",
@@ -56,6 +56,8 @@ __all__ = [
     "Block",
     "BrokenAnswerError",
     "BusyError",
+    "Call",
+    "Callback",
     "Cell",
     "Client",
     "ClientError",

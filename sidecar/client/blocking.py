@@ -124,9 +124,9 @@ class Client:
             )
         )
 
-    def job(self, job_id: str, wait_s: float = 0, *, timeout_s: float | None = None) -> Job:
+    def job(self, job_id: str, wait_s: float = 0, *, known: str | None = None, timeout_s: float | None = None) -> Job:
         """Return a job as it stands; see :meth:`AsyncClient.job`."""
-        return self._loop.run(self._client.job(job_id, wait_s, timeout_s=timeout_s))
+        return self._loop.run(self._client.job(job_id, wait_s, known=known, timeout_s=timeout_s))
 
     def jobs(
         self, *, label: str | None = None, state: str | None = None, timeout_s: float | None = None

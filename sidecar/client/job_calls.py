@@ -2,10 +2,11 @@
 
 import random
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Unpack
 from urllib.parse import quote, urlencode
 
@@ -14,11 +15,13 @@ from sidecar.client.answers import Document, WrittenDocument
 from sidecar.client.caller import STREAM_HEADERS, Caller
 from sidecar.client.exchange import Request
 from sidecar.client.failures import BrokenAnswerError, ClientError
-from sidecar.client.fields import ReadFields, render_fields, render_json_fields, render_other_fields
+from sidecar.client.fields import JSON, ReadFields, render_fields, render_json_fields, render_other_fields
 from sidecar.client.jobs import Job, JobEvent, JobList, parse_job_line
 from sidecar.client.retries import Patience, is_lost
 from sidecar.client.upload import Source, open_upload
 
+LISTED = 100
+"""Jobs that are asked for at a time."""
 TAKEN = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
 
 
@@ -65,20 +68,24 @@ class JobCalls(Caller):
                 request = Request("POST", "/v1/jobs", lambda: upload.form(form, name), headers, TAKEN)
                 return await self._ask(Job, request, self._deadline_s(timeout_s))
 
-    async def job(self, job_id: str, wait_s: float = 0, *, timeout_s: float | None = None) -> Job:
-        """Return a job as it stands; with ``wait_s``, once something of it changes, and then at the latest.
+    async def job(
+        self, job_id: str, wait_s: float = 0, *, known: str | None = None, timeout_s: float | None = None
+    ) -> Job:
+        """Return a job as it stands; with ``wait_s``, once it has got on or ended, and then at the latest.
+
+        ``known`` is the ``version`` that the caller has: any other one is told at once.
 
         Raises:
             ServiceError: there is no such job (404), or not any more (410).
             ClientError: another of its kinds.
         """
-        query = f"?wait={wait_s:g}" if wait_s > 0 else ""
-        return await self._ask(Job, Request("GET", f"{_path(job_id)}{query}"), self._deadline_s(timeout_s))
+        asked = {"wait": f"{wait_s:g}"} | ({"known": known} if known else {}) if wait_s > 0 else {}
+        return await self._ask(Job, Request("GET", _path(job_id, asked)), self._deadline_s(timeout_s))
 
     async def jobs(
         self, *, label: str | None = None, state: str | None = None, timeout_s: float | None = None
     ) -> AsyncGenerator[Job, None]:
-        """Yield the jobs that were made with this key, the oldest first, as many at a time as the service gives.
+        """Yield the jobs that were made with this key, the oldest first, some at a time.
 
         ``timeout_s`` holds for each such part.
 
@@ -87,7 +94,7 @@ class JobCalls(Caller):
         """
         after: str | None = None
         while True:
-            some = await self.some_jobs(label=label, state=state, after=after, timeout_s=timeout_s)
+            some = await self.some_jobs(label=label, state=state, after=after, limit=LISTED, timeout_s=timeout_s)
             for job in some.jobs:
                 yield job
             if not some.next or some.next == after:
@@ -152,7 +159,7 @@ class JobCalls(Caller):
             ClientError: another of its kinds.
             TypeError: a field that does not exist.
         """
-        path = _result_path(job_id, render_json_fields(fields))
+        path = _path(job_id, {"output": JSON} | render_json_fields(fields), "/result")
         return await self._ask(Document, Request("GET", path), self._deadline_s(timeout_s))
 
     async def job_result_as(
@@ -164,7 +171,7 @@ class JobCalls(Caller):
             ServiceError, ClientError: as :meth:`job_result`.
             TypeError: a field that does not exist, or no ``output``.
         """
-        request = Request("GET", _result_path(job_id, render_other_fields(fields)))
+        request = Request("GET", _path(job_id, render_other_fields(fields), "/result"))
         content, headers = await self._exchange().file(request, self._deadline_s(timeout_s))
         return answers.written_document(content, headers)
 
@@ -198,12 +205,8 @@ def _is_new(event: JobEvent, told: set[int]) -> bool:
     return True
 
 
-def _path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _result_path(job_id: str, asked: dict[str, str]) -> str:
-    return f"{_path(job_id)}/result" + (f"?{urlencode(asked)}" if asked else "")
+def _path(job_id: str, asked: Mapping[str, str] = MappingProxyType({}), part: str = "") -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}{part}" + (f"?{urlencode(asked)}" if asked else "")
 
 
 def _name_of(document: Source) -> str:

@@ -21,6 +21,21 @@ class JobFailure(Answer):
     detail: str = ""
 
 
+class Call(Answer):
+    """One try at calling ``callback_url``; ``error`` says why nothing was answered."""
+
+    at: datetime | None = None
+    status: int | None = None
+    error: str | None = None
+
+
+class Callback(Answer):
+    """What became of the calls; ``state`` is ``waiting`` (for the end), ``pending``, ``delivered`` or ``failed``."""
+
+    state: str = ""
+    attempts: list[Call] = Field(default_factory=list)
+
+
 class Job(Answer):
     """A document that was handed over; it is read wherever there is room for it."""
 
@@ -34,7 +49,9 @@ class Job(Answer):
     """How much is before it in the queue; None once it has begun."""
     pages: int | None = None
     """How many it has to be read; None until the document was opened."""
+    document_pages: int | None = None
     pages_done: int = 0
+    """Pages that are behind it, read or not."""
     pages_failed: int = 0
     quarantined: list[int] = Field(default_factory=list)
     """Pages that are not tried again, since they ended two who read them."""
@@ -47,6 +64,11 @@ class Job(Answer):
     """When its result is deleted."""
     error: JobFailure | None = None
     warnings: list[str] = Field(default_factory=list)
+    ignored_fields: list[str] = Field(default_factory=list)
+    callback: Callback | None = None
+    version: str = ""
+    """Another one whenever the job has got on."""
+    request_id: str = ""
 
     @property
     def has_ended(self) -> bool:

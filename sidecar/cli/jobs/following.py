@@ -30,7 +30,10 @@ async def until_ended(fleet: Fleet, job: Job, report: Report) -> Job:
         if job.has_ended:
             return job
         next_s = loop.time() + pace_s
-        job = await fleet.ask(lambda client: client.job(job_id, WAIT_S, timeout_s=WAIT_S + GRACE_S))
+        known = job.version
+        job = await fleet.ask(
+            lambda client: client.job(job_id, WAIT_S, known=known, timeout_s=WAIT_S + GRACE_S)  # noqa: B023
+        )
         if not job.has_ended:
             await asyncio.sleep(next_s - loop.time())
             pace_s = min(pace_s * 1.5, LONGEST_PACE_S)

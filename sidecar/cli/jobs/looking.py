@@ -14,6 +14,7 @@ from sidecar.client import ClientError, Job
 from sidecar.client.failures import printable
 
 CALL_S = 60.0
+LISTED = 100
 AT_A_TIME = 16
 
 Named = Job | str
@@ -99,7 +100,7 @@ async def labelled(fleet: Fleet, label: str | None, state: str | None = None) ->
     while True:
         since = after
         some = await fleet.ask(
-            lambda client: client.some_jobs(label=label, state=state, after=since, timeout_s=CALL_S)  # noqa: B023
+            lambda client: client.some_jobs(label=label, state=state, after=since, limit=LISTED, timeout_s=CALL_S)  # noqa: B023
         )
         for job in some.jobs:
             yield job

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -28,7 +28,7 @@ class Queue:
         self.most_unended = 0
         self.go = asyncio.Event()
         self._ids = itertools.count(1)
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._reading: set[asyncio.Task[None]] = set()
 
     async def submit(self, key: str | None, form: dict[str, str], filename: str, content: bytes) -> dict[str, Any]:
@@ -36,7 +36,15 @@ class Queue:
         if key and key in self.keys:
             return self.jobs[self.keys[key]]
         job_id = f"{next(self._ids):08}"
-        job = {"id": job_id, "state": "queued", "filename": filename, "position": 0, "pages": None, "pagesDone": 0}
+        job = {
+            "id": job_id,
+            "state": "queued",
+            "filename": filename,
+            "position": 0,
+            "pages": None,
+            "pagesDone": 0,
+            "version": "",
+        }
         job |= {"priority": form.get("priority", "batch"), "label": form.get("label", "")}
         job |= {"acceptedAt": "2026-11-28T20:00:00Z", "quarantined": [], "warnings": []}
         self.jobs[job_id] = job
@@ -50,18 +58,16 @@ class Queue:
         task.add_done_callback(self._reading.discard)
         return job
 
-    async def change(self, job: dict[str, Any], **values: Any) -> None:
+    def change(self, job: dict[str, Any], **values: Any) -> None:
         if job["state"] not in ENDED:
             job |= values
-        async with self._changed:
-            self._changed.notify_all()
+            job["version"] = f"{job['state']}-{job['pagesDone']}"
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
 
     async def close(self) -> None:
         for task in self._reading:
@@ -69,15 +75,15 @@ class Queue:
         await asyncio.gather(*self._reading, return_exceptions=True)
 
     async def _read(self, job: dict[str, Any], lines: list[str]) -> None:
-        await self.change(job, state="running", pages=len(lines), position=None)
+        self.change(job, state="running", pages=len(lines), position=None)
         if lines and lines[0].startswith("slow"):
             await self.go.wait()
         if lines and lines[0].startswith("broken"):
             error = {"code": "document_unreadable", "detail": "the document is damaged"}
-            return await self.change(job, state="failed", error=error)
+            self.change(job, state="failed", error=error)
         for number in range(1, len(lines) + 1):
-            await self.change(job, pagesDone=number)
-        return await self.change(job, state="done", endedAt="2026-11-28T20:00:01Z")
+            self.change(job, pagesDone=number)
+        self.change(job, state="done", endedAt="2026-11-28T20:00:01Z")
 
 
 class Sidecar:
@@ -145,7 +151,7 @@ class Sidecar:
             and asked.get("state", job["state"]) == job["state"]
             and job_id > asked.get("after", "")
         ]
-        some = jobs[: int(asked.get("limit", "3"))]
+        some = jobs[: min(int(asked.get("limit", "3")), 3)]
         return web.json_response({"jobs": some, "next": some[-1]["id"] if len(some) < len(jobs) else None})
 
     async def _job(self, request: web.Request) -> web.StreamResponse:
@@ -154,7 +160,8 @@ class Sidecar:
             return refused(404, "job_not_found")
         if request.headers.get("Accept") == "application/x-ndjson":
             return await self._follow(request, job)
-        if (wait_s := float(request.query.get("wait", "0"))) and job["state"] not in ENDED:
+        wait_s = float(request.query.get("wait", "0"))
+        if wait_s and job["state"] not in ENDED and request.query.get("known") in {None, job["version"]}:
             await self.queue.wait(wait_s)
         return web.json_response(job)
 
@@ -196,7 +203,7 @@ class Sidecar:
         job = self.queue.jobs.get(request.match_info["id"])
         if job is None:
             return refused(404, "job_not_found")
-        await self.queue.change(job, state="cancelled")
+        self.queue.change(job, state="cancelled")
         return web.json_response(job, status=202)
 
 
