@@ -13,7 +13,8 @@ import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import APIError, NotFoundError
 
 from sidecar.errors import JobsUnavailableError
 from sidecar.jobs.jetstream import streams
@@ -23,7 +24,10 @@ log = logging.getLogger(__name__)
 RECONNECT_S = 1.0
 REQUEST_S = 5.0
 """How long an answer of the server is waited for, in seconds."""
+FLUSH_S = 2
 PING_S = 5.0
+NO_MESSAGE = 10037
+"""Error code of JetStream for a stream that is there and has no such message."""
 PINGS_LOST = 2
 FULL = frozenset({10023, 10047, 10077, 10122, 10123})
 """Error codes of JetStream for "no room": resources, storage, a stream's limits."""
@@ -50,6 +54,7 @@ class Connection:
         self._client: Client | None = None
         self._js: JetStreamContext | None = None
         self.ready = asyncio.Event()
+        self._changed = asyncio.Event()
         self.failure: str | None = "not connected yet"
         """Why it cannot be used; None while it can."""
 
@@ -76,25 +81,25 @@ class Connection:
         return self._js
 
     async def keep(self) -> None:
-        """Connect, and stay connected until cancelled."""
+        """Connect, and stay connected until cancelled; whatever is missing on the server is made each time."""
         try:
             while True:
-                with suppress(NatsError, OSError, TimeoutError, ValueError):
+                self._changed.clear()
+                try:
                     await self._connect()
-                    return await asyncio.Event().wait() and None
-                await asyncio.sleep(RECONNECT_S)
+                except (NatsError, OSError, TimeoutError, ValueError) as exc:
+                    self.failure = f"the queue of jobs cannot be used: {type(exc).__name__}"
+                    await asyncio.sleep(RECONNECT_S)
+                else:
+                    await self._changed.wait()
         finally:
             await self._close()
 
     async def _connect(self) -> None:
-        try:
-            if self._client is None:
-                self._client = await nats.connect(**self._options())
-            js = self._client.jetstream(timeout=REQUEST_S)
-            await streams.ensure(js, self._access.replicas)
-        except Exception as exc:
-            self.failure = f"the queue of jobs cannot be used: {type(exc).__name__}"
-            raise
+        if self._client is None or self._client.is_closed:
+            self._client = await nats.connect(**self._options())
+        js = self._client.jetstream(timeout=REQUEST_S)
+        await streams.ensure(js, self._access.replicas)
         self._js, self.failure = js, None
         self.ready.set()
         log.info("connected to the queue of jobs")
@@ -102,6 +107,8 @@ class Connection:
     async def _close(self) -> None:
         self.ready.clear()
         if self._client is not None:
+            with suppress(NatsError, OSError, TimeoutError, ValueError):
+                await self._client.flush(FLUSH_S)  # turns that were given back must be on their way
             with suppress(NatsError, OSError, TimeoutError):
                 await self._client.close()
 
@@ -118,7 +125,7 @@ class Connection:
             "error_cb": self._on_error,
             "disconnected_cb": self._on_lost,
             "reconnected_cb": self._on_back,
-            "closed_cb": self._on_lost,
+            "closed_cb": self._on_closed,
         }
         if access.user is not None:
             options |= {"user": access.user, "password": access.password}
@@ -136,9 +143,11 @@ class Connection:
         self.failure = "the connection to the queue of jobs is lost"
 
     async def _on_back(self) -> None:
-        if self._js is not None:
-            self.failure = None
-            self.ready.set()
+        self._changed.set()
+
+    async def _on_closed(self) -> None:
+        await self._on_lost()
+        self._changed.set()
 
 
 def unavailable(detail: str = "the queue of jobs does not answer now") -> JobsUnavailableError:
@@ -161,6 +170,21 @@ def told() -> Iterator[None]:
         raise unavailable() from exc
     except (NatsError, OSError, TimeoutError) as exc:
         raise unavailable() from exc
+
+
+async def last_message(connection: Connection, stream: str, subject: str) -> RawStreamMsg | None:
+    """Return the last message of a subject; None if there is none.
+
+    Raises:
+        JobsUnavailableError: the server does not answer, or has not found its streams yet: it has just started.
+    """
+    with told():
+        try:
+            return await connection.js.get_last_msg(stream, subject)
+        except NotFoundError as exc:
+            if exc.err_code == NO_MESSAGE:
+                return None
+            raise
 
 
 @asynccontextmanager
