@@ -47,7 +47,7 @@ from sidecar.client.failures import (
     UnreachableError,
 )
 from sidecar.client.fields import ReadFields
-from sidecar.client.jobs import Call, Callback, Job, JobEvent, JobFailure, JobList
+from sidecar.client.jobs import Call, Callback, Job, JobFailure, JobList
 
 __all__ = [
     "AsyncClient",
@@ -69,7 +69,6 @@ __all__ = [
     "Health",
     "Image",
     "Job",
-    "JobEvent",
     "JobFailure",
     "JobList",
     "Line",

@@ -8,7 +8,7 @@ from sidecar.client.answers import Document, Embeddings, Event, Health, Provenan
 from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.caller import PATIENCE_S, TIMEOUT_S
 from sidecar.client.fields import ReadFields
-from sidecar.client.jobs import Job, JobEvent, JobList
+from sidecar.client.jobs import Job, JobList
 from sidecar.client.loop_thread import LoopThread
 from sidecar.client.upload import Source
 
@@ -148,7 +148,7 @@ class Client:
             self._client.some_jobs(label=label, state=state, after=after, limit=limit, timeout_s=timeout_s)
         )
 
-    def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> Generator[JobEvent, None, None]:
+    def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> Generator[Event, None, None]:
         """Yield what happens to a job; see :meth:`AsyncClient.follow_job`."""
         return self._follow(self._client.follow_job(job_id, timeout_s=timeout_s))
 

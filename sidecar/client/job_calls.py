@@ -11,15 +11,16 @@ from typing import Unpack
 from urllib.parse import quote, urlencode
 
 from sidecar.client import answers
-from sidecar.client.answers import Document, WrittenDocument
+from sidecar.client.answers import Document, Event, Summary, WrittenDocument
 from sidecar.client.caller import STREAM_HEADERS, Caller
 from sidecar.client.exchange import Request
-from sidecar.client.failures import BrokenAnswerError, ClientError
+from sidecar.client.failures import BrokenAnswerError, ClientError, ServiceError
 from sidecar.client.fields import JSON, ReadFields, render_fields, render_json_fields, render_other_fields
-from sidecar.client.jobs import Job, JobEvent, JobList, parse_job_line
+from sidecar.client.jobs import Job, JobList
 from sidecar.client.retries import Patience, is_lost
 from sidecar.client.upload import Source, open_upload
 
+NO_QUEUE = "jobs_unavailable"
 LISTED = 100
 """Jobs that are asked for at a time."""
 TAKEN = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
@@ -120,31 +121,31 @@ class JobCalls(Caller):
         path = f"/v1/jobs?{query}" if query else "/v1/jobs"
         return await self._ask(JobList, Request("GET", path), self._deadline_s(timeout_s))
 
-    async def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[JobEvent, None]:
-        """Yield the job whenever it changes, and each page once it is read; end when the job has ended.
+    async def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Event, None]:
+        """Yield what :meth:`AsyncClient.stream` yields: one ``Opened``, each ``Page`` once it is read, the ``Summary``.
 
-        A connection that is lost is made again, for as long as the client's patience lasts without any event. What
-        the job was meanwhile is not told, no page is left out, and none is told twice.
+        A connection that is lost is made again, for as long as the client's patience lasts without any event; no page
+        is left out, and none is told twice. The job is read whether it is followed or not.
 
         Raises:
-            ServiceError: there is no such job (404), or not any more (410).
+            ServiceError: there is no such job (404), or not any more (410); it was cancelled (409); why it failed.
             ClientError: another of its kinds.
         """
         deadline_s = self._deadline_s(timeout_s)
-        told: set[int] = set()
-        patience = Patience(self._patience_s)
+        patience, last = Patience(self._patience_s), -1
         while True:
             try:
-                async with aclosing(self._job_events(job_id, deadline_s)) as events:
-                    async for event in events:
+                async with aclosing(self._job_events(job_id, last, deadline_s)) as events:
+                    async for number, event in events:
                         patience.answered()
-                        if _is_new(event, told):
+                        last = number
+                        if event is not None:
                             yield event
-                        if isinstance(event, Job) and event.has_ended:
+                        if isinstance(event, Summary):
                             return
             except ClientError as error:
                 pause_s = patience.next_pause_s(random.random())  # noqa: S311 - it spreads callers, and hides nothing
-                if not is_lost(error) or pause_s is None:
+                if not _may_come_back(error) or pause_s is None:
                     raise
                 await self._exchange().pause(pause_s)
 
@@ -185,24 +186,22 @@ class JobCalls(Caller):
         request = Request("DELETE", _path(job_id), accepted=TAKEN)
         return await self._ask(Job, request, self._deadline_s(timeout_s))
 
-    async def _job_events(self, job_id: str, deadline_s: float | None) -> AsyncGenerator[JobEvent, None]:
-        request = Request("GET", _path(job_id), headers=STREAM_HEADERS)
+    async def _job_events(
+        self, job_id: str, last: int, deadline_s: float | None
+    ) -> AsyncGenerator[tuple[int, Event | None], None]:
+        """Yield the events after the one with the number ``last``, with their numbers."""
+        headers = (*STREAM_HEADERS, ("Last-Event-ID", str(last))) if last >= 0 else STREAM_HEADERS
+        request = Request("GET", _path(job_id), headers=headers)
         async with aclosing(self._exchange().lines(request, deadline_s)) as lines:
             async for line in lines:
-                event = self._parsed(parse_job_line, line)
-                if event is not None:
-                    yield event
+                last += 1
+                yield last, self._parsed(answers.parse_line, line)
         raise BrokenAnswerError(f"the answer of {self.url} is incomplete")
 
 
-def _is_new(event: JobEvent, told: set[int]) -> bool:
-    """Tell whether it was not told before a connection was lost, and keep in mind that it is now."""
-    if isinstance(event, Job):
-        return True
-    if event.page in told:
-        return False
-    told.add(event.page)
-    return True
+def _may_come_back(error: ClientError) -> bool:
+    """Tell whether the job may still be told of: only the service, or its queue, was lost."""
+    return is_lost(error) or (isinstance(error, ServiceError) and error.code == NO_QUEUE)
 
 
 def _path(job_id: str, asked: Mapping[str, str] = MappingProxyType({}), part: str = "") -> str:

@@ -1,12 +1,10 @@
 """Jobs as the service tells of them, as values. Pure."""
 
-import json
 from datetime import datetime
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from sidecar.client.answers import Answer, NotOursError, Page
-from sidecar.client.failures import parse_error
+from sidecar.client.answers import Answer
 
 ENDED = frozenset({"done", "partial", "failed", "cancelled"})
 """The states after which nothing more happens to a job."""
@@ -86,25 +84,3 @@ class JobList(Answer):
 
     jobs: list[Job]
     next: str | None = None
-
-
-JobEvent = Job | Page
-"""What is told while a job is followed: the job whenever it changes, and each page once."""
-_EVENTS: dict[str, type[JobEvent]] = {"job": Job, "page": Page}
-
-
-def parse_job_line(line: bytes) -> JobEvent | None:
-    """Parse one line of what is told of a job; None: an event that this version does not know.
-
-    Raises:
-        NotOursError: it is no event.
-        ServiceError: it says why nothing more is told.
-    """
-    try:
-        values = json.loads(line)
-        name = values.pop("event")
-        if name == "error":
-            raise parse_error(int(values["status"]), line)
-        return _EVENTS[name].model_validate(values) if name in _EVENTS else None
-    except (ValidationError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
-        raise NotOursError from exc

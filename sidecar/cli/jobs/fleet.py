@@ -29,6 +29,8 @@ LONGEST_PAUSE_S = 60.0
 MAX_STUCK = 5
 """How often a call may be lost on every service while they answer others: it may be what ends them."""
 TOO_MANY = 429
+NOBODYS = "0" * 44
+"""No job has this id: a service that has jobs says so."""
 
 T = TypeVar("T")
 
@@ -94,18 +96,14 @@ class Fleet:
             SettingsError: none has.
             LostError: none answers.
         """
-        errors: list[ClientError] = []
-        for place in self._places:
-            try:
-                await place.client.some_jobs(limit=1, timeout_s=PROBE_S)
-            except ClientError as exc:
-                errors.append(exc)
-            else:
-                return
-        for error in errors:
+        errors = [await _refusal(place.client) for place in self._places]
+        found = [error for error in errors if error]
+        if len(found) < len(errors):
+            return
+        for error in found:
             if not is_passing(error):
-                raise SettingsError(f"no jobs are taken: {error}") from error
-        raise LostError(str(errors[-1]))
+                raise SettingsError(f"no jobs are taken: {error}; OCR_JOBS lets a service take them") from error
+        raise LostError(str(found[-1]))
 
     def _in_turn(self) -> Sequence[Place]:
         """Begin with another one each time; those that rest come last."""
@@ -137,6 +135,15 @@ class Fleet:
             self._is_told = True
             self._tell(f"{error}; it is tried again")
         await asyncio.sleep(next_pause_s(error, rounds, random.random()))  # noqa: S311 - it spreads callers
+
+
+async def _refusal(client: AsyncClient) -> ClientError | None:
+    """Return why a service would not take jobs; None: it would."""
+    try:
+        await client.job(NOBODYS, timeout_s=PROBE_S)
+    except ClientError as exc:
+        return None if isinstance(exc, ServiceError) and exc.code == "job_not_found" else exc
+    return None
 
 
 def is_gone(error: ClientError) -> bool:

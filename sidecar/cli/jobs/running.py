@@ -15,6 +15,7 @@ from sidecar.cli.jobs.report import Report
 from sidecar.cli.jobs.submitting import Order, Submitter
 from sidecar.cli.requests import fields_of, output_of
 from sidecar.cli.telling import say
+from sidecar.client import ClientError
 from sidecar.settings import SettingsError
 
 Command = Callable[[Fleet, argparse.Namespace, Report], Awaitable[None]]
@@ -70,6 +71,9 @@ def _run(  # noqa: PLR0913, PLR0917 - the outer edge: everything meets here
             asyncio.run(_connected(command, options, api_key, report))
         except LostError as exc:
             report.warn(f"{exc}; run it again to continue")
+            return False
+        except ClientError as exc:
+            report.warn(str(exc))
             return False
         except KeyboardInterrupt:
             report.tell(f"interrupted: {report.done} are {outcome}; run it again to continue")

@@ -169,23 +169,26 @@ class Sidecar:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         breaks = self.breaks.pop(0) if self.breaks else None
-        told = 0
-        while True:
-            events = [{"event": "job", **job}]
-            pages = self.queue.texts[job["id"]][: job["pagesDone"]]
-            events[:0] = [
-                {"event": "page", "page": at + 1, "text": text} for at, text in enumerate(pages) if at >= told
-            ]
-            told = len(pages)
-            for event in events:
+        last = int(request.headers.get("Last-Event-ID", "-1"))
+        for number, event in enumerate(await self._events(job)):
+            if number > last:
                 if breaks == 0:
                     request.transport.abort()
-                    return response
+                    break
                 breaks = breaks and breaks - 1
                 await response.write(json.dumps(event).encode() + b"\n")
-            if job["state"] in ENDED:
-                return response
+        return response
+
+    async def _events(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        """What is told once the job has ended."""
+        while job["state"] not in ENDED:
             await self.queue.wait(5)
+        lines = self.queue.texts[job["id"]]
+        pages = [{"event": "page", "page": at, "text": text} for at, text in enumerate(lines, 1)]
+        last = {"event": "done", "text": "\n".join(lines), "pageCount": len(lines)}
+        if job["state"] != "done":
+            last = {"event": "error", "status": 409, **problem("job_conflict")}
+        return [{"event": "document", "pageCount": len(lines)}, *pages, last]
 
     async def _result(self, request: web.Request) -> web.Response:
         job = self.queue.jobs.get(request.match_info["id"])
@@ -208,7 +211,11 @@ class Sidecar:
 
 
 def refused(status: int, code: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.json_response({"detail": code, "code": code, "requestId": "r"}, status=status, headers=headers)
+    return web.json_response(problem(code), status=status, headers=headers)
+
+
+def problem(code: str) -> dict[str, str]:
+    return {"detail": code, "code": code, "requestId": "r"}
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from sidecar.client import AsyncClient, Client, Job, Page, ServiceError, UnreachableError
+from sidecar.client import AsyncClient, Client, Opened, Page, ServiceError, Summary, UnreachableError
 from tests.integration.sidecar.job_service import sidecars
 
 
@@ -53,6 +53,9 @@ async def test_a_job_is_cancelled(service):
     async with AsyncClient(service.url) as client:
         job = await client.submit_job(b"slow\nx")
         assert (await client.cancel_job(job.id)).state == "cancelled"
+        with pytest.raises(ServiceError) as raised:
+            await last(client.follow_job(job.id))
+        assert raised.value.code == "job_conflict"
 
 
 @pytest.mark.parametrize("breaks", [[], [1, 2, 0, 3]])
@@ -63,8 +66,8 @@ async def test_a_job_is_followed_through_lost_connections_and_no_page_is_told_tw
         service.queue.go.set()
         events = [event async for event in client.follow_job(job.id)]
     assert [event.page for event in events if isinstance(event, Page)] == [1, 2, 3, 4]
-    assert isinstance(events[-1], Job)
-    assert (events[-1].state, service.breaks) == ("done", [])
+    assert [type(event) for event in events if not isinstance(event, Page)] == [Opened, Summary]
+    assert (events[-1].text, service.breaks) == ("slow\nb\nc\nd", [])
 
 
 async def test_a_service_that_comes_back_is_followed_on_and_one_that_does_not_is_given_up(service):
@@ -77,7 +80,7 @@ async def test_a_service_that_comes_back_is_followed_on_and_one_that_does_not_is
             await second
         service.queue.go.set()
         await service.start()
-        assert (await first).state == "done"
+        assert (await first).text == "slow\nb"
 
 
 async def last(events):
@@ -89,6 +92,6 @@ async def test_without_asyncio_it_is_the_same(service):
         with Client(service.url) as client:
             job = client.submit_job(b"one", label="b")
             *_, ended = client.follow_job(job.id)
-            return ended.state, client.job(job.id).id == job.id, len(list(client.jobs(label="b")))
+            return ended.text, client.job(job.id).id == job.id, len(list(client.jobs(label="b")))
 
-    assert await asyncio.to_thread(run) == ("done", True, 1)
+    assert await asyncio.to_thread(run) == ("one", True, 1)
