@@ -396,6 +396,12 @@ def test_every_option_of_ocr_has_its_line():
     assert columns(COMMANDS, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
 
 
+def test_every_option_of_jobs_submit_has_its_line():
+    (kinds,) = (one.choices for one in commands()["jobs"]._actions if isinstance(one, argparse._SubParsersAction))
+    known = {name for action in kinds["submit"]._actions for name in action.option_strings}
+    assert columns(COMMANDS, "### Options of `jobs submit`") == sorted((name,) for name in known - {"-h", "--help"})
+
+
 def test_every_option_and_tool_of_mcp_has_its_line():
     known = {name for action in commands()["mcp"]._actions for name in action.option_strings}
     assert columns(MCP, "## Options") == sorted((name,) for name in known - {"-h", "--help"})
