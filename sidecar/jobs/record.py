@@ -124,16 +124,30 @@ class Record(Stored):
     expires_at: AwareDatetime | None = None
     failure: Failure | None = None
     pages_done: int = 0
-    """Once it has ended: pages with a text, or without one since there is none."""
+    """Once it has ended: pages that are behind it, read or not; the next three likewise."""
+    pages_failed: int = 0
+    quarantined: tuple[int, ...] = ()
+    redeliveries: int = 0
 
     @property
     def slices(self) -> Sequence[tuple[int, ...]]:
         """The pages in the portions in which they are read."""
         return cut(self.pages or (), self.slice_pages)
 
-    def ended(self, state: State, now: datetime, *, kept_until: datetime, done: int, failure: Failure | None) -> Self:
+    def ended(
+        self, state: State, at: datetime, kept_until: datetime, slices: Sequence["SliceRecord"], failure: Failure | None
+    ) -> Self:
         """Return it as it is once nothing more happens to it."""
-        told = {"state": state, "ended_at": now, "expires_at": kept_until, "pages_done": done, "failure": failure}
+        told = {
+            "state": state,
+            "ended_at": at,
+            "expires_at": kept_until,
+            "failure": failure,
+            "pages_done": sum(len(one.pages) for one in slices),
+            "pages_failed": sum(len(one.failed) for one in slices),
+            "quarantined": tuple(page for one in slices for page in one.quarantined),
+            "redeliveries": sum(one.deliveries - 1 for one in slices),
+        }
         return self.model_copy(update=told)
 
 

@@ -21,22 +21,22 @@ class JobView:
     @property
     def pages_done(self) -> int:
         """Pages that are behind it, read or not."""
-        return sum(len(one.pages) for one in self.slices)
+        return self.record.pages_done or sum(len(one.pages) for one in self.slices)
 
     @property
     def pages_failed(self) -> int:
         """Pages that nobody could read."""
-        return sum(len(one.failed) for one in self.slices)
+        return self.record.pages_failed or sum(len(one.failed) for one in self.slices)
 
     @property
     def quarantined(self) -> tuple[int, ...]:
         """Pages that are not tried again, since they ended two who read them."""
-        return tuple(page for one in self.slices for page in one.quarantined)
+        return self.record.quarantined or tuple(page for one in self.slices for page in one.quarantined)
 
     @property
-    def deliveries(self) -> int:
-        """Slices that were handed out once more, since who had them did not come back."""
-        return sum(one.deliveries - 1 for one in self.slices)
+    def redeliveries(self) -> int:
+        """How often slices were handed out once more, since who had them did not come back or could not read them."""
+        return self.record.redeliveries or sum(one.deliveries - 1 for one in self.slices)
 
     def seconds_left(self, now: datetime) -> float | None:
         """Estimate from the pace so far; None before the first slice is done, and once the job has ended."""

@@ -52,6 +52,15 @@ class ReadJob:
 
 
 @dataclass(frozen=True, slots=True)
+class PagesRead:
+    """What was read of a document, or of a portion of it. ``unread``: pages that the job's end left unread."""
+
+    facts: DocumentFacts
+    pages: tuple[PageResult, ...]
+    unread: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentResult:
     """The result of a document. ``profile`` is None if no page was to go to an engine that follows profiles."""
 

@@ -37,7 +37,7 @@ from sidecar.ocr.engine import (
     OcrEngine,
     SecondReader,
 )
-from sidecar.ocr.job import DocumentResult, Progress, ReadJob, ReadPolicy
+from sidecar.ocr.job import DocumentResult, PagesRead, Progress, ReadJob, ReadPolicy
 from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
 from sidecar.ocr.results.receipt import PageReceipt, receipt_of
 from sidecar.ocr.results.structuring import structure, to_structure
@@ -110,7 +110,15 @@ class DocumentReader:
             SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
             DeadlineError: not one page was read by the job's end.
         """
-        facts = await _due(job, self._inspect(job))
+        return await self.conclude(job, await self.read_pages(job, progress))
+
+    async def read_pages(self, job: ReadJob, progress: Progress) -> PagesRead:
+        """Read the pages of a document, whatever becomes of each.
+
+        Raises:
+            SidecarError: the document cannot be opened, or is refused.
+        """
+        facts = await _due(job, self.inspect(job))
         to_read = sum(page.needs_engine for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
@@ -128,11 +136,24 @@ class DocumentReader:
                         page_result = self._with_receipt(job, facts, await task)
                         page_result = await self._shown(job, page_result, is_limited=len(pages) >= MOST_IMAGES)
                         pages.append(await self._told(job, page_result, progress))
-            page_reading.raise_if_none_worked(pages, is_complete=not unread)
-            result = self._result(job, facts, tuple(pages), tuple(unread))
-            return result if job.streams else await self._structured(job, result)
+            return PagesRead(facts, tuple(pages), tuple(unread))
 
-    async def _inspect(self, job: ReadJob) -> DocumentFacts:
+    async def conclude(self, job: ReadJob, read: PagesRead) -> DocumentResult:
+        """Put together what was read of a document, at a time or in portions.
+
+        Raises:
+            SidecarError: not one page of it could be read.
+        """
+        page_reading.raise_if_none_worked(read.pages, is_complete=not read.unread)
+        result = self._result(job, read.facts, read.pages, read.unread)
+        return result if job.streams else await self._structured(job, result)
+
+    async def inspect(self, job: ReadJob) -> DocumentFacts:
+        """Open a document, and tell of the pages that are to be read.
+
+        Raises:
+            SidecarError: it cannot be opened, or is refused.
+        """
         is_auto, wants_layout = job.engine == AUTO, job.order.wants_layout
         try:
             for use_text_layer, with_layout in _ways_to_open(use_text_layer=is_auto, wants_layout=wants_layout):

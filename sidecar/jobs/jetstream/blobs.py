@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from secrets import token_hex
-from typing import IO
+from typing import IO, Protocol
 
 from nats.js.errors import NotFoundError
 from pydantic import BaseModel
@@ -21,6 +21,13 @@ AT_ONCE = 4
 """Pieces that are on their way at a time."""
 TRIES = 3
 """A content that is replaced while it is fetched is fetched again."""
+
+
+class Target(Protocol):
+    """What a content is written into."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append."""
 
 
 class BlobMissingError(Exception):
@@ -68,7 +75,7 @@ class Blobs:
                 return content
         raise BlobMissingError(name)
 
-    async def get_file(self, job: str, name: str, file: IO[bytes]) -> None:
+    async def get_file(self, job: str, name: str, file: Target) -> None:
         """Write a content into a file; see :meth:`get`."""
         manifest = await self._manifest(job, name)
         digest = hashlib.sha256()

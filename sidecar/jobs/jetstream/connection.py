@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nats
 from nats.aio.client import Client
@@ -104,9 +105,9 @@ class Connection:
             with suppress(NatsError, OSError, TimeoutError):
                 await self._client.close()
 
-    def _options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, Any]:
         access = self._access
-        options: dict[str, object] = {
+        options: dict[str, Any] = {
             "servers": list(access.servers),
             "name": "ocr-sidecar",
             "max_reconnect_attempts": -1,

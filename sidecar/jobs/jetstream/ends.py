@@ -38,7 +38,8 @@ class Ends:
 
     async def due(self) -> list[DueEnd]:
         """Return what may be deleted now: of all that is remembered, in the order in which it came, up to the first
-        that may not. Jobs are kept equally long, so that those that come later are due later."""
+        that may not. Jobs are kept equally long, so that those that come later are due later.
+        """
         js, found = self._connection.js, list[DueEnd]()
         with told():
             about = (await js.stream_info(ENDED)).state

@@ -1,5 +1,6 @@
 """What is known of jobs, in a bucket of keys and values; each change says which version it was made from."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
@@ -99,6 +100,19 @@ class Records:
         """Return the numbers of the slices that are done, in their order."""
         keys = await self._keys(f"{ref.key}.slice.*")
         return sorted(int(key.rpartition(".")[2]) for key in keys)
+
+    async def deaths(self, ref: Ref) -> dict[int, int]:
+        """Return by page how many began to read it alone and have not come back."""
+        found = {}
+        for key in await self._keys(f"{ref.key}.mark.*"):
+            with told(), suppress(KeyNotFoundError):
+                found[int(key.rpartition(".")[2])] = int((await (await self._bucket()).get(key)).value or b"0")
+        return found
+
+    async def mark(self, ref: Ref, page: int, count: int) -> None:
+        """Note how many began to read a page alone and have not come back."""
+        with told():
+            await (await self._bucket()).put(f"{ref.key}.mark.{page}", str(count).encode())
 
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of an owner's jobs, the oldest first."""

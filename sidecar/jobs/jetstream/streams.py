@@ -40,8 +40,8 @@ def turns_consumer(lane: Lane) -> str:
     return f"turns-{lane}"
 
 
-def turns_subject(lane: Lane) -> str:
-    """Return the subject of a queue."""
+def turns_subject(lane: str) -> str:
+    """Return the subject of a queue; of all where it is ``*``."""
     return f"ocr.turn.{lane}"
 
 

@@ -50,13 +50,14 @@ class Turns:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def put(self, turn: Turn, lane: Lane) -> int:
-        """Put a turn at the end of a queue, once in two minutes; return its number.
+    async def put(self, turn: Turn, lane: Lane, *, is_again: bool = False) -> int:
+        """Put a turn at the end of a queue, once in two minutes but where ``is_again``; return its number.
 
         Raises:
             JobsUnavailableError: it cannot be stored now.
         """
-        headers = {"Nats-Msg-Id": turn.name, SCHEMA_HEADER: str(turn.schema_version), LANE_HEADER: lane}
+        name = {} if is_again else {"Nats-Msg-Id": turn.name}
+        headers = name | {SCHEMA_HEADER: str(turn.schema_version), LANE_HEADER: lane}
         with told():
             kept = await self._connection.js.publish(turns_subject(lane), turn.packed(), headers=headers)
         return kept.seq
@@ -105,9 +106,14 @@ class Turns:
             for _ in range((about.state.subjects or {}).get(subject, 0)):
                 message = await js.get_msg(PARKED, seq=about.state.first_seq, subject=subject, next=True)
                 turn = Turn.unpacked(message.data or b"")
-                await self.put(turn, Lane((message.headers or {}).get(LANE_HEADER, Lane.BATCH)))
+                await self.put(turn, Lane((message.headers or {}).get(LANE_HEADER, Lane.BATCH)), is_again=True)
                 await js.delete_msg(PARKED, message.seq or 0)
             return sum((about.state.subjects or {}).values()) - (about.state.subjects or {}).get(subject, 0)
+
+    async def count(self) -> int:
+        """Return how many turns wait or are held: about as many jobs have not ended."""
+        with told():
+            return (await self._connection.js.stream_info(TURNS)).state.messages
 
     async def ahead(self, lane: Lane, place: int) -> int:
         """Return how many turns of the queue, at most, are handed out before the one of that number."""
