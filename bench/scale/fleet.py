@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from bench.scale.clock import Clock
@@ -35,6 +36,7 @@ class Fleet:
         self.scenario, self.clock, self.account = scenario, clock, account
         self.queue: Queue
         self._at_once = scenario.slices if design is Design.TURNS else scenario.documents_a_pod
+        self._grace_s = 0.0 if design is Design.TURNS else scenario.grace_s
         self._chance = random.Random(scenario.seed + 1)
         ledger = Ledger(lambda d, p: account.started(d, p, clock.now_s), account.read, scenario.costs.page_s)
         most = scenario.scaling.most if scenario.scaling else scenario.pods
@@ -51,10 +53,14 @@ class Fleet:
             pass
 
     def offer(self) -> None:
-        """Let every pod with a free hand ask for work, which it does within its polling time."""
+        """Let every pod with a free hand ask for work, as it hears of some."""
         if not self._is_offering:
             self._is_offering = True
-            self.clock.after(self.scenario.costs.poll_s * self._chance.random(), self._give)
+            self.clock.after(self.scenario.costs.hear_s, self._give)
+
+    def offer_again(self) -> None:
+        """Let them find what is handed out again, when they look for it."""
+        self.clock.after(self.scenario.costs.look_s * self._chance.random(), self.offer)
 
     def _give(self) -> None:
         self._is_offering = False
@@ -90,15 +96,14 @@ class Fleet:
     def _drain(self, pod: Pod, for_s: float) -> None:
         """End a pod as Kubernetes does: it has its grace for what it holds, and gives the rest back at once."""
         pod.is_leaving = True
-        ends_s = self.clock.now_s + self.scenario.grace_s
         self.clock.after(for_s, lambda: self._return(pod))
-        self._leave(pod, ends_s, pod.life)
+        self._leave(pod, self.clock.now_s + self._grace_s, pod.life)
 
     def _leave(self, pod: Pod, ends_s: float, life: int) -> None:
         if pod.life != life or not pod.is_leaving:
             return
         if pod.held and self.clock.now_s < ends_s:
-            self.clock.after(self.scenario.costs.poll_s, lambda: self._leave(pod, ends_s, life))
+            self.clock.after(self.scenario.costs.look_s, lambda: self._leave(pod, ends_s, life))
             return
         pod.end()
         self.queue.lost(pod, 0.0)
@@ -130,7 +135,7 @@ class Fleet:
         fewer_since_s = (fewer_since_s or self.clock.now_s) if wanted < len(paid) else None
         for pod in [pod for pod in self.pods if not pod.is_paid][: max(0, wanted - len(paid))]:
             pod.pay()
-            self.clock.after(scaling.start_s, lambda p=pod: self._return(p))  # type: ignore[misc]
+            self.clock.after(scaling.start_s, partial(self._return, pod))
         if fewer_since_s is not None and self.clock.now_s - fewer_since_s >= scaling.cool_s:
             for pod in paid[wanted:]:
                 self._retire(pod)
@@ -138,4 +143,4 @@ class Fleet:
 
     def _retire(self, pod: Pod) -> None:
         pod.is_leaving = pod.is_retired = True
-        self._leave(pod, self.clock.now_s + self.scenario.grace_s, pod.life)
+        self._leave(pod, self.clock.now_s + self._grace_s, pod.life)

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from bench.scale.scenario import Document
 from sidecar.jobs.record import Lane
@@ -19,10 +20,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long the model reads a page: the mean in seconds, and the standard deviation's share of it."""
+    """How long the model reads a page: the mean in seconds, the standard deviation's share of it, and which chance."""
 
     mean_s: float = 0.5
     spread: float = 0.0
+    seed: int = 1
 
 
 ISSUE = (Kind(65, 2), Kind(12, 10), Kind(3, 150))
@@ -52,9 +54,9 @@ def office(documents: int) -> tuple[Kind, ...]:
     return tuple(kind for kind in (first, *counts) if kind.count)
 
 
-def at_once(heap: Sequence[Kind], pace: Pace, seed: int) -> tuple[Document, ...]:
+def at_once(heap: Sequence[Kind], pace: Pace) -> tuple[Document, ...]:
     """Return documents that are all there at the beginning, in an order by chance."""
-    return arriving(heap, pace, seed, (0.0 for _ in range(sum(kind.count for kind in heap))))
+    return arriving(heap, pace, repeat(0.0))
 
 
 def poisson(a_second: float, seed: int, begin_s: float = 0.0) -> Iterator[float]:
@@ -68,14 +70,13 @@ def poisson(a_second: float, seed: int, begin_s: float = 0.0) -> Iterator[float]
 def arriving(
     heap: Sequence[Kind],
     pace: Pace,
-    seed: int,
     times_s: Iterator[float],
     *,
     lane: Lane = Lane.BATCH,
     first: int = 0,
 ) -> tuple[Document, ...]:
     """Return documents in an order by chance, each at the next of ``times_s``; numbered from ``first`` on."""
-    chance = random.Random(seed)
+    chance = random.Random(pace.seed)
     sizes = [kind.pages for kind in heap for _ in range(kind.count)]
     chance.shuffle(sizes)
     return tuple(

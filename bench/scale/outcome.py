@@ -1,30 +1,29 @@
 """What came of a simulation, page by page, and the figures that are made of it."""
 
 import math
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.scale.scenario import Document, Scenario
 from sidecar.jobs.record import Lane
 
 
-@dataclass(slots=True)
 class Account:
-    """Filled while a simulation runs."""
+    """Filled while a simulation runs.
 
-    scenario: Scenario
-    reads: list[list[int]] = field(init=False)
-    """How often each page of each document was read to its end."""
-    waits_s: list[float] = field(default_factory=list)
-    """From a realtime document's arrival to the beginning of each of its pages."""
-    ended: dict[int, float] = field(default_factory=dict)
-    """When each document was all read, and its result there."""
-    lost_pages: int = 0
-    refused: int = 0
-    _begun: set[tuple[int, int]] = field(default_factory=set)
+    ``reads``: how often each page of each document was read to its end. ``waits_s``: from a realtime document's arrival
+    to the beginning of each of its pages. ``ended``: when each document's result was there.
+    """
 
-    def __post_init__(self) -> None:
-        self.reads = [[0] * len(one.pages_s) for one in self.scenario.documents]
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.reads = {one.number: [0] * len(one.pages_s) for one in scenario.documents}
+        self.waits_s: list[float] = []
+        self.ended: dict[int, float] = {}
+        self.lost_pages = 0
+        self.refused = 0
+        self._begun: set[tuple[int, int]] = set()
 
     def started(self, document: Document, page: int, now_s: float) -> None:
         """Note that a page's reading begins; only the first time counts as the end of its wait."""
@@ -58,6 +57,8 @@ class Outcome:
     wait_p50_s: float | None
     wait_p95_s: float | None
     """Of realtime pages; None if there were none."""
+    done_p50_s: float
+    """When half of the documents were done, each from its own arrival."""
     unread_pages: int
     """Pages of documents that are done, and were not read: there must be none."""
     lost_pages: int
@@ -85,9 +86,10 @@ def outcome(account: Account, busy_s: float, paid_s: float) -> Outcome:
         idle_share=1 - busy_s / slots_s,
         wait_p50_s=percentile(account.waits_s, 0.50),
         wait_p95_s=percentile(account.waits_s, 0.95),
-        unread_pages=sum(times == 0 for pages in account.reads for times in pages),
+        done_p50_s=statistics.median(account.ended[one.number] - one.arrives_s for one in scenario.documents),
+        unread_pages=sum(times == 0 for pages in account.reads.values() for times in pages),
         lost_pages=account.lost_pages,
-        doubled_pages=sum(times - 1 for pages in account.reads for times in pages if times > 1),
+        doubled_pages=sum(times - 1 for pages in account.reads.values() for times in pages if times > 1),
         refused=account.refused,
         gpu_hours=paid_s / 3600,
         cost=paid_s / 3600 * scenario.price_an_hour,

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from bench.scale.clock import Clock
 from bench.scale.scenario import Document
@@ -18,12 +19,24 @@ class Portion:
     done: Callable[[], None]
     """Called by the pod once all pages are read."""
     is_careful: bool = False
-    left: deque[int] = field(default_factory=deque)
-    unread: int = 0
+    begun: int = 0
+    """Pages whose reading has begun, in their order."""
+    read: int = 0
 
-    def __post_init__(self) -> None:
-        self.left.extend(self.pages)
-        self.unread = len(self.pages)
+    @property
+    def is_begun(self) -> bool:
+        """Whether no page waits for a slot."""
+        return self.begun == len(self.pages)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all pages are read."""
+        return self.read == len(self.pages)
+
+    def next(self) -> int:
+        """Take out the next page."""
+        self.begun += 1
+        return self.pages[self.begun - 1]
 
 
 @dataclass(eq=False, slots=True)
@@ -109,29 +122,26 @@ class Pod:
             self._free -= 1
             self._ledger.started(portion.document, page)
             took_s = portion.document.pages_s[page] + self._ledger.cost_s
-            began_s, life = self._clock.now_s, self.life
-            self._clock.after(took_s, lambda p=portion, n=page: self._page_ends(p, n, began_s, life))  # type: ignore[misc]
+            self.later(took_s, partial(self._page_ends, portion, page, took_s))
 
     def _next_page(self) -> tuple[Portion, int]:
         """Take the next page out; its document goes to the end of the round."""
         number, line = self._lines.popitem(last=False)
         portion = line[0]
-        page = portion.left.popleft()
-        if not portion.left or portion.is_careful:
+        page = portion.next()
+        if portion.is_begun or portion.is_careful:
             line.popleft()
         if line:
             self._lines[number] = line
         return portion, page
 
-    def _page_ends(self, portion: Portion, page: int, began_s: float, life: int) -> None:
-        if life != self.life:
-            return
-        self.busy_s += self._clock.now_s - began_s
+    def _page_ends(self, portion: Portion, page: int, took_s: float) -> None:
+        self.busy_s += took_s
         self._free += 1
         self._ledger.read(portion.document, page)
-        portion.unread -= 1
-        if portion.is_careful and portion.left:
+        portion.read += 1
+        if portion.is_careful and not portion.is_begun:
             self._lines.setdefault(portion.document.number, deque()).append(portion)
         self._fill()
-        if not portion.unread:
+        if portion.is_read:
             portion.done()

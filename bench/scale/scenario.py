@@ -75,8 +75,10 @@ class Costs:
     """A step of a job, beyond its pages: its turn is taken, what was read is stored."""
     end_s: float = 0.03
     """To put the results together."""
-    poll_s: float = 0.05
-    """A pod with nothing to do asks so often."""
+    hear_s: float = 0.005
+    """Until a pod that has nothing to do has taken what was put into the queue."""
+    look_s: float = 1.0
+    """How often such a pod looks for what is handed out again, which nobody tells it."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,11 @@ class Scenario:
     documents_a_pod: int = 8
     """Whole documents that a pod takes from a queue at a time."""
     queued_pages: int = 1000
-    """Pages that a pod without a queue accepts: OCR_MAX_QUEUED_PAGES. The next document gets 429, unless it is alone."""
+    """Pages that a pod without a queue accepts, OCR_MAX_QUEUED_PAGES: the next document gets 429."""
     retry_s: float = 5.0
     """When a caller comes again who got 429, or whose connection broke."""
     grace_s: float = 25.0
-    """What a pod that is to end has for its work."""
+    """What a pod that is to end has for whole documents; slices it gives back at once."""
     redelivery_s: float = 20.0
     sign_s: float = 5.0
     """A pod gives a sign so often; without one for ``redelivery_s`` its work is handed out again."""

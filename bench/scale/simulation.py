@@ -1,5 +1,7 @@
 """Runs a scenario through to its last document."""
 
+from functools import partial
+
 from bench.scale.clock import Clock
 from bench.scale.fleet import Fleet, Queue
 from bench.scale.outcome import Account, Outcome, outcome
@@ -26,7 +28,7 @@ def simulate(scenario: Scenario, design: Design = Design.TURNS) -> Outcome:
     queue: Queue = QUEUES[design](fleet)
     fleet.queue = queue
     for document in scenario.documents:
-        clock.after(document.arrives_s, lambda d=document: queue.arrive(d))  # type: ignore[misc]
+        clock.after(document.arrives_s, partial(queue.arrive, document))
     for fault in scenario.faults:
         fleet.plan(fault)
     if scenario.scaling:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 from bench.scale.fleet import Fleet
 from bench.scale.pod import Pod, Portion
@@ -19,6 +20,16 @@ class Turn:
     step: Step
     slice: int = 0
     delivery: int = 0
+    portion: Portion | None = None
+    """What its holder reads of it."""
+    stored: int = 0
+    """Pages that need not be read again."""
+
+    def lost(self) -> None:
+        """Keep what was stored: who reads page by page stores each, others only the whole slice."""
+        if self.portion and self.portion.is_careful:
+            self.stored += self.portion.read
+        self.portion = None
 
 
 class Turns:
@@ -47,7 +58,8 @@ class Turns:
             while self._lanes[lane]:
                 turn = self._lanes[lane].popleft()
                 if not self._is_done(turn):
-                    pod.lanes.took(lane)
+                    if turn.step is Step.READ:
+                        pod.lanes.took(lane)
                     self._begin(pod, turn)
                     return True
         return False
@@ -56,13 +68,14 @@ class Turns:
         """Hand out again what a pod held, after so long."""
         turns, self._held[pod] = self._held[pod], set()
         for turn in sorted(turns, key=lambda one: (one.document.number, one.slice)):
-            self._fleet.clock.after(delay_s, lambda t=turn: self._again(t))  # type: ignore[misc]
+            turn.lost()
+            self._fleet.clock.after(delay_s, partial(self._again, turn))
 
     def _again(self, turn: Turn) -> None:
         """Put it before all others, as JetStream does, unless it was done meanwhile."""
         if not self._is_done(turn):
             self._lanes[turn.document.lane].appendleft(turn)
-            self._fleet.offer()
+            self._fleet.offer_again()
 
     def _put(self, turn: Turn) -> None:
         self._lanes[turn.document.lane].append(turn)
@@ -97,9 +110,11 @@ class Turns:
                 pod.later(costs.end_s, lambda: self._finish(pod, turn))
 
     def _read(self, pod: Pod, turn: Turn) -> None:
-        pages = self._slices(turn.document)[turn.slice]
+        pages = self._slices(turn.document)[turn.slice][turn.stored :]
         careful = turn.delivery >= CAREFUL_FROM
-        pod.read(Portion(turn.document, pages, lambda: self._finish(pod, turn), is_careful=careful))
+        portion = Portion(turn.document, pages, lambda: self._finish(pod, turn), is_careful=careful)
+        turn.portion = portion
+        pod.read(portion)
 
     def _finish(self, pod: Pod, turn: Turn) -> None:
         """Report a step, now or once the pod is heard again; what another pod did first stays."""

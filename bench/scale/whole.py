@@ -1,6 +1,7 @@
 """One shared queue of whole documents, to compare with: what is handed out again is read from its first page."""
 
 from collections import deque
+from functools import partial
 
 from bench.scale.fleet import Fleet
 from bench.scale.pod import Pod, Portion
@@ -41,12 +42,12 @@ class Whole:
         """Hand out again what a pod held, after so long."""
         documents, self._held[pod] = self._held[pod], []
         for document in documents:
-            self._fleet.clock.after(delay_s, lambda d=document: self._again(d))  # type: ignore[misc]
+            self._fleet.clock.after(delay_s, partial(self._again, document))
 
     def _again(self, document: Document) -> None:
         if document.number not in self._fleet.account.ended:
             self._lanes[document.lane].appendleft(document)
-            self._fleet.offer()
+            self._fleet.offer_again()
 
     def _begin(self, pod: Pod, document: Document) -> None:
         pod.held += 1
