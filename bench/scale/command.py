@@ -39,7 +39,7 @@ def _add_heap(command: argparse.ArgumentParser) -> None:
         type=_kinds,
         default=heap.ISSUE,
         metavar="LIST",
-        help="65x2,12x10,3x150 (default) or office:20000",
+        help="65x2,12x10,3x150 (default), office:20000",
     )
     add("--page", type=float, default=0.5, metavar="S", help="seconds a page (0.5)")
     add("--spread", type=float, default=0.0, metavar="SHARE", help="standard deviation of that, of the mean (0)")
