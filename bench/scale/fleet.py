@@ -131,7 +131,7 @@ class Fleet:
     def scale(self, scaling: Scaling, fewer_since_s: float | None = None) -> None:
         """Decide how many pods there are, now and from time to time."""
         paid = [pod for pod in self.pods if pod.is_paid and not pod.is_leaving]
-        wanted = min(scaling.most, max(scaling.least, math.ceil(self.queue.due / scaling.slices_a_pod)))
+        wanted = max(scaling.least, math.ceil(self.queue.due / scaling.slices_a_pod))
         fewer_since_s = (fewer_since_s or self.clock.now_s) if wanted < len(paid) else None
         for pod in [pod for pod in self.pods if not pod.is_paid][: max(0, wanted - len(paid))]:
             pod.pay()

@@ -92,12 +92,10 @@ def test_a_realtime_page_waits_for_less_than_a_slice():
 
 
 def test_batch_goes_on_beside_an_endless_stream_of_realtime():
-    urgent = heap.arriving((Kind(400, 8),), Pace(), repeat(0.0), lane=Lane.REALTIME)
-    batch = one_document(80, number=400)
-    outcome = simulate(Scenario((*urgent, batch), pods=1))
-    alone = simulate(Scenario((batch,), pods=1))
-    assert outcome.makespan_s == pytest.approx((400 * 8 + 80) / 4 * 0.5, rel=0.1)
-    assert alone.makespan_s < outcome.makespan_s / 10
+    urgent = heap.arriving((Kind(5, 640),), Pace(), repeat(0.0), lane=Lane.REALTIME)
+    batch = heap.arriving((Kind(7, 8),), Pace(), repeat(0.0), first=len(urgent))
+    outcome = simulate(Scenario(urgent + batch, pods=1))
+    assert outcome.done_p50_s < outcome.makespan_s / 4  # the median of these is one of batch
 
 
 def test_short_documents_need_as_many_slices_at_a_time_as_there_are_slots():
@@ -139,26 +137,23 @@ def test_a_killed_pod_without_a_queue_loses_what_it_had():
     assert outcome.doubled_pages > 0
 
 
-def test_what_a_killed_pod_held_waits_for_its_signs_to_fail():
-    alone = Scenario(
-        (one_document(8),),
-        pods=2,
-        costs=FREE,
-        faults=(Fault(FaultKind.KILL, 0, 0.2, 900), Fault(FaultKind.KILL, 1, 0.2, 1)),
-    )
-    took_s = simulate(alone).makespan_s
-    assert 15.2 <= took_s <= 20.2 + 8 * 0.5  # careful: page by page
+def test_what_a_killed_pod_held_waits_for_its_signs_to_fail_and_is_read_page_by_page():
+    faults = (Fault(FaultKind.KILL, 0, 0.2, 900), Fault(FaultKind.KILL, 1, 0.2, 1))
+    alone = Scenario((one_document(8),), pods=2, costs=FREE, faults=faults, sign_s=0)
+    assert simulate(alone).makespan_s == pytest.approx(0.2 + 20 + 8 * 0.5)
 
 
 def test_a_drained_pod_gives_its_slices_back_at_once():
-    (killed, drained) = (
-        happens(kind, Design.TURNS, documents=13).makespan_s for kind in (FaultKind.KILL, FaultKind.DRAIN)
-    )
-    assert drained < killed - 10
+    killed, drained = (happens(kind, Design.TURNS, documents=13) for kind in (FaultKind.KILL, FaultKind.DRAIN))
+    assert drained.makespan_s < killed.makespan_s - 10
+    assert any(happens(FaultKind.DRAIN, Design.TURNS, at_s=at_s).doubled_pages for at_s in (8.0, 9.0, 11.0))
 
 
 def test_a_pod_that_nobody_hears_for_long_has_its_work_done_twice_and_counted_once():
-    assert happens(FaultKind.PARTITION, Design.TURNS, for_s=5.0).doubled_pages == 0
+    faults = tuple(Fault(FaultKind.PARTITION, pod, 1.0, 5.0) for pod in range(3))
+    slow = simulate(Scenario((Document(0, 0.0, (40.0,)), Document(1, 0.0, (100.0,))), faults=faults))
+    assert slow.doubled_pages == 0
+    assert slow.makespan_s < 101
     assert 0 < happens(FaultKind.PARTITION, Design.TURNS, for_s=60.0).doubled_pages <= 2 * 8
 
 
