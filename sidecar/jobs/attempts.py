@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CAREFUL_FROM = 2
-"""From this delivery on a slice is read page by page: the pod that had it did not come back, and one page may be why."""
+"""From this delivery on a slice is read page by page: the pod that had it did not come back; one page may be why."""
 DEADLY = 2
 """A page during whose reading so many pods went away, each reading it alone, is not read again."""
 TRIES = {503: 30}

@@ -30,31 +30,26 @@ class JobSeams:
 
     ``make_job`` turns an order and its document into the use case's terms, or raises a SidecarError. ``write_file``
     makes the file that was ordered with the job, if one was, and returns where it is. ``told`` is told of each result.
+    ``slice_pages``: how many pages a slice has at most.
     """
 
     make_job: Callable[[Order, Path], ReadJob]
     write_file: Callable[[Order, ReadJob, DocumentResult], Awaitable[Path | None]]
     told: Callable[[Order, DocumentResult], None]
+    slice_pages: int = 8
 
 
 class Steps:
     """Takes the steps of jobs; each may be taken twice, or broken off anywhere, and taken again."""
 
     def __init__(
-        self,
-        queue: Queue,
-        reader: DocumentReader,
-        shelf: DocumentShelf,
-        slices: SliceReader,
-        seams: JobSeams,
-        slice_pages: int,
+        self, queue: Queue, reader: DocumentReader, shelf: DocumentShelf, slices: SliceReader, seams: JobSeams
     ) -> None:
         self._queue = queue
         self._reader = reader
         self._shelf = shelf
         self._slices = slices
         self._seams = seams
-        self._slice_pages = slice_pages
 
     async def take(self, taken: TakenTurn) -> float | None:
         """Take a step; return None once it is done, else after how many seconds it is to be taken again.
@@ -105,7 +100,7 @@ class Steps:
             "document_pages": facts.page_count,
             "kind": facts.kind,
             "limited": facts.limited,
-            "slice_pages": self._slice_pages,
+            "slice_pages": self._seams.slice_pages,
         }
         return await self._queue.records.change(known, known.record.model_copy(update=told))
 

@@ -103,22 +103,22 @@ class DocumentReader:
         if first := next(takers, None):
             first.check_languages(languages)
 
-    async def read(self, job: ReadJob, progress: Progress) -> DocumentResult:
-        """Read a document. Cancelling the call stops all of its work.
+    async def read(self, job: ReadJob, progress: Progress, facts: DocumentFacts | None = None) -> DocumentResult:
+        """Read a document. Cancelling the call stops all of its work. ``facts`` are given where it was inspected.
 
         Raises:
             SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
             DeadlineError: not one page was read by the job's end.
         """
-        return await self.conclude(job, await self.read_pages(job, progress))
+        return await self.conclude(job, await self.read_pages(job, progress, facts))
 
-    async def read_pages(self, job: ReadJob, progress: Progress) -> PagesRead:
+    async def read_pages(self, job: ReadJob, progress: Progress, facts: DocumentFacts | None = None) -> PagesRead:
         """Read the pages of a document, whatever becomes of each.
 
         Raises:
             SidecarError: the document cannot be opened, or is refused.
         """
-        facts = await _due(job, self.inspect(job))
+        facts = facts or await self.inspect(job)
         to_read = sum(page.needs_engine for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
@@ -135,7 +135,7 @@ class DocumentReader:
                     else:
                         page_result = self._with_receipt(job, facts, await task)
                         page_result = await self._shown(job, page_result, is_limited=len(pages) >= MOST_IMAGES)
-                        pages.append(await self._told(job, page_result, progress))
+                        pages.append(await self.tell(job, page_result, progress))
             return PagesRead(facts, tuple(pages), tuple(unread))
 
     async def conclude(self, job: ReadJob, read: PagesRead) -> DocumentResult:
@@ -153,7 +153,11 @@ class DocumentReader:
 
         Raises:
             SidecarError: it cannot be opened, or is refused.
+            DeadlineError: it was not open by the job's end.
         """
+        return await _due(job, self._inspect(job))
+
+    async def _inspect(self, job: ReadJob) -> DocumentFacts:
         is_auto, wants_layout = job.engine == AUTO, job.order.wants_layout
         try:
             for use_text_layer, with_layout in _ways_to_open(use_text_layer=is_auto, wants_layout=wants_layout):
@@ -234,8 +238,11 @@ class DocumentReader:
                 await page_tries.give_second_opinion(engine_order.second, job.order, page.index, reading)
         return reading.result()
 
-    async def _told(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
-        """Tell of a page; where each is told by itself, tell what it alone says of its structure, and keep no word."""
+    async def tell(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
+        """Tell of a page, and return what is kept of it.
+
+        Where each page is told by itself, tell what it alone says of its structure, and keep no word.
+        """
         if not job.streams:
             await progress.page(page)
             return page

