@@ -1,10 +1,11 @@
 """The command line: one scenario, the tables of docs/scale.md, or a real run beside its simulation."""
 
 import argparse
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import repeat
 
-from bench.scale import heap, tables
+from bench.scale import heap, real, tables
 from bench.scale.heap import Kind, Pace
 from bench.scale.scenario import Design, Document, Fault, FaultKind, Scaling, Scenario
 from bench.scale.simulation import simulate
@@ -28,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_simulate)
     _add_heap(one)
     _add_fleet(one)
+    real_run = commands.add_parser("real", help="real sidecars here, beside their simulation")
+    real_run.set_defaults(run=_real)
+    real_run.add_argument("what", choices=list(REAL), help="what is measured")
+    real_run.add_argument("--sidecars", type=_positive, default=3)
+    real_run.add_argument("--count", type=_positive, default=20_000, help="jobs that wait, of `full-queue` (20000)")
+    real_run.add_argument("--slices", type=_positive, default=2, help="OCR_JOBS_SLICES, of `heap` (2)")
+    real_run.add_argument("--seed", type=int, default=1)
     commands.add_parser("tables", help="the tables of docs/scale.md; minutes").set_defaults(run=_tables)
     return whole
 
@@ -73,6 +81,19 @@ def _tables(_: argparse.Namespace) -> int:
     for heading, made in tables.all_tables():
         print(f"{heading}\n\n{made}\n", flush=True)
     return 0
+
+
+def _real(options: argparse.Namespace) -> int:
+    print(asyncio.run(REAL[options.what](options)), flush=True)
+    return 0
+
+
+REAL: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, str]]] = {
+    "heap": lambda told: real.heap_run(heap.ISSUE, told.sidecars, told.seed, OCR_JOBS_SLICES=str(told.slices)),
+    "overhead": lambda _: real.overhead(pages=80, rounds=5),
+    "full-queue": lambda told: real.full_queue(told.count, measured=500),
+    "realtime": lambda told: real.beside(told.sidecars, asked=60, every_s=1.0),
+}
 
 
 def _scenario(options: argparse.Namespace) -> Scenario:

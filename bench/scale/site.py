@@ -1,0 +1,107 @@
+"""A real fleet on this machine: NATS' own server, sidecars, and for each a stand-in for its model server."""
+
+import asyncio
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.harness.service import Service, running_service
+from sidecar.jobs.jetstream.embedded import find_server
+from tools.fakes.ollama import FakeOllama
+
+START_S, POLL_S = 15.0, 0.02
+CHEAP_PICTURES = {"OCR_IMAGE_LONGEST_SIDE": "256", "OCR_WORKERS": "1"}
+"""The pictures' size and drawing are not what is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running fleet."""
+
+    sidecars: Sequence[Service]
+    models: Sequence[FakeOllama]
+    server: subprocess.Popen[bytes]
+    store: Path
+
+    def cpu_s(self) -> dict[str, float]:
+        """Return the processor time taken so far by each part; the driver's has that of the stand-ins."""
+        taken = {
+            "driver and stand-ins": _cpu_s(psutil.Process()),
+            "nats-server": _cpu_s(psutil.Process(self.server.pid)),
+        }
+        for number, sidecar in enumerate(self.sidecars):
+            of_all = [psutil.Process(sidecar.pid), *psutil.Process(sidecar.pid).children(recursive=True)]
+            taken[f"sidecar {number}"] = sum(_cpu_s(one) for one in of_all)
+        return taken
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the server has on its disk."""
+        return sum(one.stat().st_size for one in self.store.rglob("*") if one.is_file())
+
+    def memory_mib(self) -> Mapping[str, float]:
+        """Return the memory of the server and of the first sidecar's serving process."""
+        named = {"nats-server": self.server.pid, "sidecar 0": self.sidecars[0].pid}
+        return {name: psutil.Process(pid).memory_info().rss / 2**20 for name, pid in named.items()}
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@asynccontextmanager
+async def running_site(sidecars: int, *, page_s: float, slots: int, **settings: str) -> AsyncIterator[Site]:
+    """Run a fleet during the block; ``settings`` are further ones of every sidecar."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ocr-scale-", ignore_cleanup_errors=True)))
+        server, url = await stack.enter_async_context(_running_nats(folder))
+        models = [
+            await stack.enter_async_context(FakeOllama(latency_s=page_s, parallel=slots)) for _ in range(sidecars)
+        ]
+        common = {"OCR_JOBS": url, "OCR_PARALLEL_PAGES": str(slots)} | CHEAP_PICTURES | settings
+        services = [running_service(**common, **model.environment) for model in models]
+        started = await asyncio.gather(*(asyncio.to_thread(one.__enter__) for one in services))
+        try:
+            yield Site(started, models, server, folder / "store")
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(one.__exit__, None, None, None) for one in services))
+
+
+@asynccontextmanager
+async def _running_nats(folder: Path) -> AsyncIterator[tuple[subprocess.Popen[bytes], str]]:
+    config = {
+        "listen": "127.0.0.1:-1",
+        "ports_file_dir": str(folder),
+        "jetstream": {"store_dir": str(folder / "store")},
+    }
+    (folder / "nats.conf").write_text(json.dumps(config))
+    command = [find_server(), "--config", str(folder / "nats.conf")]
+    process = await asyncio.to_thread(_start, command)
+    try:
+        yield process, await asyncio.to_thread(_url, folder)
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, START_S)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _url(folder: Path) -> str:
+    """Wait until the server has told its port."""
+    ends_s = time.monotonic() + START_S
+    while time.monotonic() < ends_s:
+        for told in folder.glob("*.ports"):
+            if content := told.read_text():
+                return str(json.loads(content)["nats"][0])
+        time.sleep(POLL_S)
+    raise TimeoutError("nats-server does not start")
