@@ -71,7 +71,7 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,jobs,controller,dev]'
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
@@ -105,7 +105,7 @@ demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and pri
 	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf
 
 run: packages  ## Run the service on this machine; docs/configuration.md lists what the environment may set
-	@$(BIN)/python -m sidecar serve
+	@[ -n "$$OCR_JOBS" ] || export OCR_JOBS=embedded OCR_JOBS_DIR="$${OCR_JOBS_DIR:-.jobs}"; exec $(BIN)/python -m sidecar serve
 
 # The one that ends first ends the other; Ctrl-C ends both.
 run-fake: packages  ## Run the service beside a stand-in for Ollama; FAKE="--latency 0.5" and the like are its arguments
@@ -304,7 +304,7 @@ propose-lock: lock  ## Resolve anew, and open a pull request if that changed any
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,jobs,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build
