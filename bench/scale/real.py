@@ -141,7 +141,7 @@ async def full_queue(queued: int, measured: int) -> str:
             times_s = [one.took_s for one in posted]
             shown = [f"{(percentile(times_s, share) or 0) * 1000:.1f} ms" for share in (0.5, 0.95, 0.99)]
             memory = [f"{value:.0f} MiB" for value in site.memory_mib().values()]
-            lines.append([f"{goal}", *shown, *memory, f"{site.stored_bytes / 2**20:.0f} MiB"])
+            lines.append([f"{goal}", *shown, *memory, f"{sum(site.nats.stored_bytes().values()) / 2**20:.0f} MiB"])
     return table(["queued", "POST p50", "p95", "p99", "nats-server", "sidecar", "store"], lines)
 
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,33 +23,43 @@ CHEAP_PICTURES = {"OCR_IMAGE_LONGEST_SIDE": "256", "OCR_WORKERS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
+class Nats:
+    """A running server of NATS: where it answers, and where its monitoring does."""
+
+    pid: int
+    url: str
+    monitoring: str
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Return what each stream holds."""
+        with urllib.request.urlopen(f"{self.monitoring}/jsz?streams=1", timeout=START_S) as answer:
+            told = json.load(answer)
+        streams = [one for account in told.get("account_details", []) for one in account.get("stream_detail", [])]
+        return {one["name"]: one["state"]["bytes"] for one in streams}
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A running fleet."""
 
     sidecars: Sequence[Service]
     models: Sequence[FakeOllama]
-    server: subprocess.Popen[bytes]
-    store: Path
+    nats: Nats
 
     def cpu_s(self) -> dict[str, float]:
         """Return the processor time taken so far by each part; the driver's has that of the stand-ins."""
         taken = {
             "driver and stand-ins": _cpu_s(psutil.Process()),
-            "nats-server": _cpu_s(psutil.Process(self.server.pid)),
+            "nats-server": _cpu_s(psutil.Process(self.nats.pid)),
         }
         for number, sidecar in enumerate(self.sidecars):
             of_all = [psutil.Process(sidecar.pid), *psutil.Process(sidecar.pid).children(recursive=True)]
             taken[f"sidecar {number}"] = sum(_cpu_s(one) for one in of_all)
         return taken
 
-    @property
-    def stored_bytes(self) -> int:
-        """What the server has on its disk."""
-        return sum(one.stat().st_size for one in self.store.rglob("*") if one.is_file())
-
     def memory_mib(self) -> Mapping[str, float]:
         """Return the memory of the server and of the first sidecar's serving process."""
-        named = {"nats-server": self.server.pid, "sidecar 0": self.sidecars[0].pid}
+        named = {"nats-server": self.nats.pid, "sidecar 0": self.sidecars[0].pid}
         return {name: psutil.Process(pid).memory_info().rss / 2**20 for name, pid in named.items()}
 
 
@@ -62,31 +73,32 @@ async def running_site(sidecars: int, *, page_s: float, slots: int, **settings: 
     """Run a fleet during the block; ``settings`` are further ones of every sidecar."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ocr-scale-", ignore_cleanup_errors=True)))
-        server, url = await stack.enter_async_context(_running_nats(folder))
+        nats = await stack.enter_async_context(_running_nats(folder))
         models = [
             await stack.enter_async_context(FakeOllama(latency_s=page_s, parallel=slots)) for _ in range(sidecars)
         ]
-        common = {"OCR_JOBS": url, "OCR_PARALLEL_PAGES": str(slots)} | CHEAP_PICTURES | settings
+        common = {"OCR_JOBS": nats.url, "OCR_PARALLEL_PAGES": str(slots)} | CHEAP_PICTURES | settings
         services = [running_service(**common, **model.environment) for model in models]
         started = await asyncio.gather(*(asyncio.to_thread(one.__enter__) for one in services))
         try:
-            yield Site(started, models, server, folder / "store")
+            yield Site(started, models, nats)
         finally:
             await asyncio.gather(*(asyncio.to_thread(one.__exit__, None, None, None) for one in services))
 
 
 @asynccontextmanager
-async def _running_nats(folder: Path) -> AsyncIterator[tuple[subprocess.Popen[bytes], str]]:
+async def _running_nats(folder: Path) -> AsyncIterator[Nats]:
     config = {
         "listen": "127.0.0.1:-1",
+        "http": "127.0.0.1:-1",
         "ports_file_dir": str(folder),
         "jetstream": {"store_dir": str(folder / "store")},
     }
     (folder / "nats.conf").write_text(json.dumps(config))
-    command = [find_server(), "--config", str(folder / "nats.conf")]
-    process = await asyncio.to_thread(_start, command)
+    process = await asyncio.to_thread(_start, [find_server(), "--config", str(folder / "nats.conf")])
     try:
-        yield process, await asyncio.to_thread(_url, folder)
+        told = await asyncio.to_thread(_ports, folder)
+        yield Nats(process.pid, told["nats"][0], told["monitoring"][0])
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, START_S)
@@ -96,12 +108,13 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _url(folder: Path) -> str:
-    """Wait until the server has told its port."""
+def _ports(folder: Path) -> dict[str, list[str]]:
+    """Wait until the server has told its ports."""
     ends_s = time.monotonic() + START_S
     while time.monotonic() < ends_s:
-        for told in folder.glob("*.ports"):
-            if content := told.read_text():
-                return str(json.loads(content)["nats"][0])
+        for file in folder.glob("*.ports"):
+            if content := file.read_text():
+                told: dict[str, list[str]] = json.loads(content)
+                return told
         time.sleep(POLL_S)
     raise TimeoutError("nats-server does not start")
