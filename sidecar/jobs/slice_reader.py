@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sidecar.documents.page_selection import PageRequest
-from sidecar.errors import DeadlineError, PageQuarantinedError, SidecarError
+from sidecar.documents.pages import DocumentFacts, PageFacts
+from sidecar.errors import DeadlineError, JobsUnavailableError, PageQuarantinedError, SidecarError
 from sidecar.jobs import attempts, codec
 from sidecar.jobs.codec import SlicePages
 from sidecar.jobs.jetstream.blobs import BlobMissingError
@@ -53,8 +55,13 @@ class SliceReader:
         deaths = await self._queue.records.deaths(ref) if lost > 0 else {}
         plan = attempts.portions(_left(turn.pages, stored), lost, deaths)
         stored = stored.with_pages([_quarantined(page) for page in plan.quarantined])
-        for portion in plan.portions:
-            stored = await self._portion(turn, job, stored, portion, deaths if lost > 0 else None)
+        try:
+            for portion in plan.portions:
+                stored = await self._portion(turn, job, stored, portion, deaths if lost > 0 else None)
+        except asyncio.CancelledError:  # this pod stops: nobody was lost
+            with suppress(SidecarError):
+                await self.store(turn, replace(stored, given_back=stored.given_back + 1))
+            raise
         again = [page for page in stored.pages if _is_tried_again(page, stored)]
         if again:
             stored = replace(stored, given_back=stored.given_back + 1)
@@ -92,7 +99,8 @@ class SliceReader:
         try:
             stored = await self._read(job, stored, pages)
         finally:  # whatever happened, this pod is still here
-            await self._queue.records.mark(ref, page, deaths.get(page, 0))
+            with suppress(JobsUnavailableError):
+                await self._queue.records.mark(ref, page, deaths.get(page, 0))
         await self.store(turn, stored)
         return stored
 
@@ -111,11 +119,14 @@ class SliceReader:
         return stored.adding(read)
 
 
-def together(slices: Sequence[SlicePages]) -> PagesRead:
+def together(record: Record, slices: Sequence[SlicePages]) -> PagesRead:
     """Put the slices of a document together."""
-    facts = codec.joined([one.facts for one in slices if one.facts])
+    told = [one.facts for one in slices if one.facts]
+    unseen = tuple(PageFacts(page - 1, text="") for page in record.pages or ())
+    facts = codec.joined(told or [DocumentFacts(record.kind, record.document_pages or 0, unseen, record.limited)])
     pages = tuple(page for one in slices for page in one.pages)
-    return PagesRead(facts, pages, tuple(sorted(page for one in slices for page in one.unread)))
+    unread = tuple(sorted(page for one in slices for page in one.unread))
+    return PagesRead(replace(facts, limited=record.limited), pages, unread)
 
 
 def _left(pages: Sequence[int], stored: SlicePages) -> list[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sidecar.errors import JobExpiredError, JobNotFoundError, PageQuarantinedError, SidecarError
+from sidecar.errors import JobExpiredError, JobNotFoundError, PageQuarantinedError, SidecarError, StorageError
 from sidecar.jobs import attempts
 from sidecar.jobs.jetstream.blobs import BlobMissingError
 from sidecar.jobs.jetstream.records import ChangedError, Versioned
@@ -20,6 +20,8 @@ from sidecar.ocr.job import DocumentResult, ReadJob
 from sidecar.ocr.reader import DocumentReader
 
 DONE, AT_ONCE = None, 0.5
+MOST_LOOKS = 5
+"""How often a turn is handed out whose document or pages are missing: they are not, but for a moment."""
 NOWHERE = Path(os.devnull)
 """Stands for a document where only what was read of it is needed."""
 
@@ -57,19 +59,31 @@ class Steps:
         Raises:
             JobsUnavailableError: the queue does not answer.
         """
-        turn = taken.turn
-        if turn.order is not None:
-            await self._queue.records.create(Record(order=turn.order))
         try:
-            known = await self._queue.records.get(turn.ref)
+            known = await self._known(taken.turn)
             if known.record.state.is_end:
                 return DONE
             steps = {Step.OPEN: self._open, Step.READ: self._read, Step.END: self._end}
-            return await steps[turn.step](known, taken)
+            return await steps[taken.turn.step](known, taken)
         except (JobNotFoundError, JobExpiredError):
             return DONE  # cancelled, and deleted since
-        except (BlobMissingError, ChangedError):
+        except ChangedError:
             return AT_ONCE  # it was cancelled just now, or somebody else had the same turn: look again
+        except BlobMissingError:
+            if taken.delivery < MOST_LOOKS:
+                return AT_ONCE
+            await self._fail(taken.turn.ref, StorageError("what is stored of the job is lost"))
+            return DONE
+
+    async def _known(self, turn: Turn) -> Versioned:
+        """Return a job's record; the first turn makes it, where the one who took the job in did not get so far."""
+        try:
+            return await self._queue.records.get(turn.ref)
+        except JobNotFoundError:
+            if turn.order is None:
+                raise
+            await self._queue.records.create(Record(order=turn.order))
+            return await self._queue.records.get(turn.ref)
 
     async def _open(self, known: Versioned, taken: TakenTurn) -> float | None:
         order = known.record.order
@@ -107,9 +121,9 @@ class Steps:
     async def _read(self, known: Versioned, taken: TakenTurn) -> float | None:
         record, number = known.record, taken.turn.slice
         ref = record.order.ref
-        if number + 1 < len(record.slices):  # first: whatever becomes of this slice, the job's turn goes on
-            await self._queue.turns.put(Turn(step=Step.READ, ref=ref, slice=number + 1), record.order.lane)
         if await self._queue.records.slice(ref, number) is None:
+            if number + 1 < len(record.slices):  # first: whatever becomes of this slice, the job's turn goes on
+                await self._queue.turns.put(Turn(step=Step.READ, ref=ref, slice=number + 1), record.order.lane)
             read = await self._read_slice(SliceTurn(record, number, taken.delivery))
             if not isinstance(read, SliceRecord):
                 return read
@@ -162,10 +176,9 @@ class Steps:
             BlobMissingError: it was deleted.
         """
         turns = [SliceTurn(record, number, 1) for number in range(len(record.slices))]
-        read = together([await self._slices.stored(turn) for turn in turns])
+        read = together(record, [await self._slices.stored(turn) for turn in turns])
         job = self._seams.make_job(record.order, NOWHERE)
-        facts = replace(read.facts, limited=record.limited)
-        return await self._reader.conclude(replace(job, ends_s=None), replace(read, facts=facts))
+        return await self._reader.conclude(replace(job, ends_s=None), read)
 
     async def _fail(self, ref: Ref, error: SidecarError, slices: list[SliceRecord] | None = None) -> None:
         failure = Failure(code=error.code, detail=error.detail, status=error.status)

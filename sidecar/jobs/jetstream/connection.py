@@ -50,6 +50,7 @@ class Connection:
         self._client: Client | None = None
         self._js: JetStreamContext | None = None
         self.ready = asyncio.Event()
+        self._changed = asyncio.Event()
         self.failure: str | None = "not connected yet"
         """Why it cannot be used; None while it can."""
 
@@ -76,25 +77,25 @@ class Connection:
         return self._js
 
     async def keep(self) -> None:
-        """Connect, and stay connected until cancelled."""
+        """Connect, and stay connected until cancelled; whatever is missing on the server is made each time."""
         try:
             while True:
-                with suppress(NatsError, OSError, TimeoutError, ValueError):
+                self._changed.clear()
+                try:
                     await self._connect()
-                    return await asyncio.Event().wait() and None
-                await asyncio.sleep(RECONNECT_S)
+                except (NatsError, OSError, TimeoutError, ValueError) as exc:
+                    self.failure = f"the queue of jobs cannot be used: {type(exc).__name__}"
+                    await asyncio.sleep(RECONNECT_S)
+                else:
+                    await self._changed.wait()
         finally:
             await self._close()
 
     async def _connect(self) -> None:
-        try:
-            if self._client is None:
-                self._client = await nats.connect(**self._options())
-            js = self._client.jetstream(timeout=REQUEST_S)
-            await streams.ensure(js, self._access.replicas)
-        except Exception as exc:
-            self.failure = f"the queue of jobs cannot be used: {type(exc).__name__}"
-            raise
+        if self._client is None or self._client.is_closed:
+            self._client = await nats.connect(**self._options())
+        js = self._client.jetstream(timeout=REQUEST_S)
+        await streams.ensure(js, self._access.replicas)
         self._js, self.failure = js, None
         self.ready.set()
         log.info("connected to the queue of jobs")
@@ -118,7 +119,7 @@ class Connection:
             "error_cb": self._on_error,
             "disconnected_cb": self._on_lost,
             "reconnected_cb": self._on_back,
-            "closed_cb": self._on_lost,
+            "closed_cb": self._on_closed,
         }
         if access.user is not None:
             options |= {"user": access.user, "password": access.password}
@@ -136,9 +137,11 @@ class Connection:
         self.failure = "the connection to the queue of jobs is lost"
 
     async def _on_back(self) -> None:
-        if self._js is not None:
-            self.failure = None
-            self.ready.set()
+        self._changed.set()
+
+    async def _on_closed(self) -> None:
+        await self._on_lost()
+        self._changed.set()
 
 
 def unavailable(detail: str = "the queue of jobs does not answer now") -> JobsUnavailableError:

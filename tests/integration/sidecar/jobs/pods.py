@@ -132,7 +132,8 @@ class Pod:
         self.shelf = DocumentShelf(self.queue.blobs, self.spool, 10**9)
         seams = JobSeams(make_job, no_file, lambda order, _: self.told.append(order.ref.id),
                          limits.get("slice_pages", 8))  # fmt: skip
-        slice_reader = SliceReader(self.queue, reader, self.progress)
+        self.make_job = make_job
+        slice_reader = self.slice_reader = SliceReader(self.queue, reader, self.progress)
         steps = Steps(self.queue, reader, self.shelf, slice_reader, seams)
         self.worker = Worker(self.queue, steps, self.shelf, slices)
         self.jobs = Jobs(self.queue, steps, slice_reader, seams, limits.get("max_jobs", 100_000))
