@@ -74,12 +74,15 @@ class Turns:
     def _again(self, turn: Turn) -> None:
         """Put it before all others, as JetStream does, unless it was done meanwhile."""
         if not self._is_done(turn):
-            self._lanes[turn.document.lane].appendleft(turn)
+            self._lane(turn).appendleft(turn)
             self._fleet.offer_again()
 
     def _put(self, turn: Turn) -> None:
-        self._lanes[turn.document.lane].append(turn)
+        self._lane(turn).append(turn)
         self._fleet.offer()
+
+    def _lane(self, turn: Turn) -> deque[Turn]:
+        return self._lanes[Lane.REALTIME if turn.step is Step.END else turn.document.lane]
 
     def _is_done(self, turn: Turn) -> bool:
         done = self._done.get(turn.document.number)

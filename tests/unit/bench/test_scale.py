@@ -98,6 +98,11 @@ def test_batch_goes_on_beside_an_endless_stream_of_realtime():
     assert outcome.done_p50_s < outcome.makespan_s / 4  # the median of these is one of batch
 
 
+def test_what_is_read_ends_before_more_of_others_is_read():
+    outcome = simulate(Scenario(heap.at_once((Kind(60, 1), Kind(40, 80)), Pace()), pods=1))
+    assert outcome.done_p50_s < 0.2 * outcome.makespan_s
+
+
 def test_short_documents_need_as_many_slices_at_a_time_as_there_are_slots():
     documents = heap.at_once((Kind(400, 1),), Pace())
     few, enough = (simulate(Scenario(documents, pods=1, slices=slices)).of_ideal for slices in (2, 6))
