@@ -91,6 +91,7 @@ def scaled() -> str:
     """A working day: some documents all the time, and a heap of them at two."""
     times = {
         "10 all day": None,
+        "1 to 10, one for 4 slices": Scaling(1, 10, 4),
         "1 to 10, one for 20 slices": Scaling(1, 10, 20),
         "1 to 10, one for 100 slices": Scaling(1, 10, 100),
     }
