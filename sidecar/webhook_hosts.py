@@ -71,6 +71,7 @@ def _split(url: str) -> SplitResult | None:
     """Split a URL; None where its port or its brackets make no sense."""
     try:
         parts = urlsplit(url)
-        return parts if parts.port != 0 else None
+        is_port = parts.port != 0
     except ValueError:
         return None
+    return parts if is_port else None

@@ -14,6 +14,9 @@ from sidecar.documents.upload_folder import UploadFolder
 from sidecar.gpu.call_gate import CallGate
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.jobs.jetstream.records import Records
+from sidecar.jobs.jobs import Jobs
+from sidecar.jobs.state import JobsState
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.recipe import RecipeBook
@@ -69,6 +72,12 @@ RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
 RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
 TEXT_QUOTA = web.AppKey("TEXT_QUOTA", Quota)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
+JOBS = web.AppKey("JOBS", Jobs)
+"""Only where OCR_JOBS is not off."""
+JOBS_STATE = web.AppKey("JOBS_STATE", JobsState)
+"""Likewise."""
+CALLS_LOGS = web.AppKey("CALLS_LOGS", Records)
+"""Likewise: what became of the calls to jobs' owners."""
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)

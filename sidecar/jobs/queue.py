@@ -1,6 +1,6 @@
 """All that jobs live in, put together; what several of its parts must do to a job at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sidecar.errors import JobExpiredError, JobNotFoundError
@@ -29,7 +29,9 @@ def slice_name(number: int) -> str:
 class Queue:
     """The parts of the queue."""
 
-    def __init__(self, connection: Connection, kept_for_s: float) -> None:
+    def __init__(
+        self, connection: Connection, kept_for_s: float, on_end: Callable[[State], None] = lambda _: None
+    ) -> None:
         self.connection = connection
         self.records = Records(connection)
         self.turns = Turns(connection)
@@ -38,6 +40,7 @@ class Queue:
         self.ends = Ends(connection)
         self.calls = Calls(connection)
         self._kept_for = timedelta(seconds=kept_for_s)
+        self._on_end = on_end
 
     async def finish(
         self, ref: Ref, state: State, slices: Sequence[SliceRecord] = (), failure: Failure | None = None
@@ -57,6 +60,7 @@ class Queue:
                     old = await self.records.change(old, new)
                 except ChangedError:
                     continue
+                self._on_end(state)
             await self._clear(old, now, until)
             return not has_ended
         raise ChangedError

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,15 +25,16 @@ class SharedReader:
         self._jobs = jobs
         self._slice_pages = slice_pages
 
-    async def read(self, job: ReadJob, progress: Progress, draft: Callable[[], Draft]) -> DocumentResult:
+    async def read(self, job: ReadJob, progress: Progress, draft: Callable[[Sequence[int]], Draft]) -> DocumentResult:
         """Read a document; see :meth:`sidecar.ocr.reader.DocumentReader.read`. Cancelling it stops the work everywhere.
 
-        Where the queue cannot be used it is read here. ``draft`` makes what is handed in as a job.
+        Where the queue cannot be used it is read here. ``draft`` makes the job to hand in, of pages counted from 1.
         """
         facts = await self._reader.inspect(job)
         if sum(page.needs_engine for page in facts.pages) > self._slice_pages and self._jobs.failure is None:
             with suppress(JobsUnavailableError):
-                view = await self._jobs.submit(draft(), job.order.document)
+                pages = [page.index + 1 for page in facts.pages]
+                view = await self._jobs.submit(draft(pages), job.order.document)
                 return await self._shared(job, progress, facts, view.record.order.ref)
         return await self._reader.read(job, progress, facts)
 

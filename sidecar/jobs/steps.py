@@ -39,6 +39,8 @@ class JobSeams:
     write_file: Callable[[Order, ReadJob, DocumentResult], Awaitable[Path | None]]
     told: Callable[[Order, DocumentResult], None]
     slice_pages: int = 8
+    on_slice: Callable[[str], None] = lambda _: None
+    """Is told what came of each slice: `done`, or `again`."""
 
 
 class Steps:
@@ -125,6 +127,7 @@ class Steps:
             if number + 1 < len(record.slices):  # first: whatever becomes of this slice, the job's turn goes on
                 await self._queue.turns.put(Turn(step=Step.READ, ref=ref, slice=number + 1), record.order.lane)
             read = await self._read_slice(SliceTurn(record, number, taken.delivery))
+            self._seams.on_slice("done" if isinstance(read, SliceRecord) else "again")
             if not isinstance(read, SliceRecord):
                 return read
             await self._queue.records.add_slice(ref, read)

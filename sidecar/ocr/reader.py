@@ -246,10 +246,15 @@ class DocumentReader:
         if not job.streams:
             await progress.page(page)
             return page
-        structured = await self._structure(job, [page]) if job.order.wants_layout else None
-        await progress.page(replace(page, structured=structured.packed[0] if structured else None))
-        failed = page.structure_failed or (job.order.wants_layout and structured is None)
+        told = await self.structured_alone(job, page) if job.order.wants_layout else page
+        await progress.page(told)
+        failed = page.structure_failed or (job.order.wants_layout and told.structured is None)
         return replace(page, layout=None, witness=None, other_reading=None, image=None, structure_failed=failed)
+
+    async def structured_alone(self, job: ReadJob, page: PageResult) -> PageResult:
+        """Add what a page alone tells of its structure; where that cannot be told, it has none."""
+        structured = await self._structure(job, [page])
+        return replace(page, structured=structured.packed[0] if structured else None)
 
     async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
         """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""

@@ -11,10 +11,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import IO, Protocol
 
-from nats.js.errors import NotFoundError
 from pydantic import BaseModel
 
-from sidecar.jobs.jetstream.connection import Connection, told
+from sidecar.jobs.jetstream.connection import Connection, last_message, told
 from sidecar.jobs.jetstream.streams import BLOB_BYTES, BLOBS
 
 AT_ONCE = 4
@@ -113,11 +112,9 @@ class Blobs:
                 yield piece
 
     async def _piece(self, subject: str) -> bytes:
-        with told():
-            try:
-                message = await self._connection.js.get_last_msg(BLOBS, subject)
-            except NotFoundError as exc:
-                raise BlobMissingError(subject) from exc
+        message = await last_message(self._connection, BLOBS, subject)
+        if message is None:
+            raise BlobMissingError(subject)
         return message.data or b""
 
 

@@ -13,7 +13,8 @@ import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import APIError, NotFoundError
 
 from sidecar.errors import JobsUnavailableError
 from sidecar.jobs.jetstream import streams
@@ -23,7 +24,10 @@ log = logging.getLogger(__name__)
 RECONNECT_S = 1.0
 REQUEST_S = 5.0
 """How long an answer of the server is waited for, in seconds."""
+FLUSH_S = 2
 PING_S = 5.0
+NO_MESSAGE = 10037
+"""Error code of JetStream for a stream that is there and has no such message."""
 PINGS_LOST = 2
 FULL = frozenset({10023, 10047, 10077, 10122, 10123})
 """Error codes of JetStream for "no room": resources, storage, a stream's limits."""
@@ -53,6 +57,10 @@ class Connection:
         self._changed = asyncio.Event()
         self.failure: str | None = "not connected yet"
         """Why it cannot be used; None while it can."""
+
+    def use(self, access: ServerAccess) -> None:
+        """Say where the server is, before it is connected to: an embedded one has no port until it runs."""
+        self._access = access
 
     @property
     def client(self) -> Client:
@@ -103,6 +111,8 @@ class Connection:
     async def _close(self) -> None:
         self.ready.clear()
         if self._client is not None:
+            with suppress(NatsError, OSError, TimeoutError, ValueError):
+                await self._client.flush(FLUSH_S)  # turns that were given back must be on their way
             with suppress(NatsError, OSError, TimeoutError):
                 await self._client.close()
 
@@ -164,6 +174,21 @@ def told() -> Iterator[None]:
         raise unavailable() from exc
     except (NatsError, OSError, TimeoutError) as exc:
         raise unavailable() from exc
+
+
+async def last_message(connection: Connection, stream: str, subject: str) -> RawStreamMsg | None:
+    """Return the last message of a subject; None if there is none.
+
+    Raises:
+        JobsUnavailableError: the server does not answer, or has not found its streams yet: it has just started.
+    """
+    with told():
+        try:
+            return await connection.js.get_last_msg(stream, subject)
+        except NotFoundError as exc:
+            if exc.err_code == NO_MESSAGE:
+                return None
+            raise
 
 
 @asynccontextmanager

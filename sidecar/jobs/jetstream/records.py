@@ -1,13 +1,14 @@
 """What is known of jobs, in a bucket of keys and values; each change says which version it was made from."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
-from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from sidecar.errors import JobExpiredError, JobNotFoundError
-from sidecar.jobs.jetstream.connection import Connection, told
+from sidecar.jobs.calls_log import CallsLog
+from sidecar.jobs.jetstream.connection import Connection, last_message, told
 from sidecar.jobs.jetstream.streams import GONE, RECORDS
 from sidecar.jobs.record import Record, Ref, SliceRecord
 
@@ -53,14 +54,12 @@ class Records:
             JobNotFoundError: there is none.
             JobExpiredError: there was one.
         """
-        with told():
-            try:
-                entry = await (await self._bucket()).get(f"{ref.key}.record")
-            except KeyNotFoundError:
-                if await self._is_gone(ref):
-                    raise JobExpiredError("the job has expired; its result is no longer kept") from None
-                raise JobNotFoundError("there is no such job") from None
-        return Versioned(Record.unpacked(entry.value or b""), entry.revision or 0)
+        kept = await self._get(f"{ref.key}.record")
+        if kept is not None:
+            return Versioned(Record.unpacked(kept.data or b""), kept.seq or 0)
+        if await last_message(self._connection, f"KV_{GONE}", f"$KV.{GONE}.{ref.key}"):
+            raise JobExpiredError("the job has expired; its result is no longer kept")
+        raise JobNotFoundError("there is no such job")
 
     async def change(self, old: Versioned, new: Record) -> Versioned:
         """Replace a record.
@@ -89,12 +88,8 @@ class Records:
 
     async def slice(self, ref: Ref, number: int) -> SliceRecord | None:
         """Return what is recorded of a slice; None if it is not done."""
-        with told():
-            try:
-                entry = await (await self._bucket()).get(f"{ref.key}.slice.{number}")
-            except KeyNotFoundError:
-                return None
-        return SliceRecord.unpacked(entry.value or b"")
+        kept = await self._get(f"{ref.key}.slice.{number}")
+        return SliceRecord.unpacked(kept.data or b"") if kept else None
 
     async def slices_done(self, ref: Ref) -> list[int]:
         """Return the numbers of the slices that are done, in their order."""
@@ -105,14 +100,24 @@ class Records:
         """Return by page how many began to read it alone and have not come back."""
         found = {}
         for key in await self._keys(f"{ref.key}.mark.*"):
-            with told(), suppress(KeyNotFoundError):
-                found[int(key.rpartition(".")[2])] = int((await (await self._bucket()).get(key)).value or b"0")
+            if kept := await self._get(key):
+                found[int(key.rpartition(".")[2])] = int(kept.data or b"0")
         return found
 
     async def mark(self, ref: Ref, page: int, count: int) -> None:
         """Note how many began to read a page alone and have not come back."""
         with told():
             await (await self._bucket()).put(f"{ref.key}.mark.{page}", str(count).encode())
+
+    async def calls_log(self, ref: Ref) -> CallsLog | None:
+        """Return what became of the calls to a job's owner; None before the first."""
+        kept = await self._get(f"{ref.key}.calls")
+        return CallsLog.unpacked(kept.data or b"") if kept else None
+
+    async def put_calls_log(self, ref: Ref, log: CallsLog) -> None:
+        """Record what became of the calls to a job's owner."""
+        with told():
+            await (await self._bucket()).put(f"{ref.key}.calls", log.packed())
 
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of an owner's jobs, the oldest first."""
@@ -122,11 +127,11 @@ class Records:
     async def claim(self, name: str, job: str) -> str:
         """Give a name to a job, unless it belongs to one already; return whose it is."""
         with told():
-            bucket = await self._bucket()
             try:
-                await bucket.create(f"name.{name}", job.encode())
+                await (await self._bucket()).create(f"name.{name}", job.encode())
             except KeyWrongLastSequenceError:
-                return ((await bucket.get(f"name.{name}")).value or b"").decode()
+                kept = await self._get(f"name.{name}")
+                return (kept.data or b"").decode() if kept else await self.claim(name, job)
         return job
 
     async def release(self, name: str) -> None:
@@ -142,9 +147,5 @@ class Records:
             about = await self._connection.js.stream_info(STREAM, subjects_filter=f"{PREFIX}{pattern}")
         return [subject.removeprefix(PREFIX) for subject in about.state.subjects or {}]
 
-    async def _is_gone(self, ref: Ref) -> bool:
-        try:
-            await (await self._connection.js.key_value(GONE)).get(ref.key)
-        except KeyNotFoundError:
-            return False
-        return True
+    async def _get(self, key: str) -> RawStreamMsg | None:
+        return await last_message(self._connection, STREAM, f"{PREFIX}{key}")

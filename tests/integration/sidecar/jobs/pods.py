@@ -18,7 +18,7 @@ from reportlab.pdfgen.canvas import Canvas
 from sidecar.documents.document import DocumentLimits
 from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.spool import Spool
-from sidecar.errors import SidecarError
+from sidecar.errors import JobsUnavailableError, SidecarError
 from sidecar.jobs.jetstream.connection import Connection, ServerAccess
 from sidecar.jobs.jobs import Draft, Jobs
 from sidecar.jobs.queue import Queue
@@ -215,11 +215,16 @@ def draft(lane: Lane = Lane.BATCH, owner: str = "ab12", **fields) -> Draft:
 
 
 async def ended(jobs: Jobs, ref, within_s: float = 60):
-    """The job once it has ended."""
+    """The job once it has ended; a caller asks again where the queue does not answer."""
     async with asyncio.timeout(within_s):
-        async for view in jobs.watch(ref):
-            last = view
-    return last
+        while True:
+            try:
+                async for view in jobs.watch(ref):
+                    last = view
+            except JobsUnavailableError:
+                await asyncio.sleep(0.1)
+            else:
+                return last
 
 
 async def until(condition, within_s: float = 30):

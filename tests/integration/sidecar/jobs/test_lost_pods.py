@@ -31,6 +31,7 @@ async def test_a_server_that_is_killed_costs_nothing(server, tmp_path):
             server.kill(signal.SIGKILL)
             server.start()
         last = await ended(pod.jobs, ref)
+        await pod.connection.ready.wait()
         assert last.record.state is State.DONE
         texts = [page.text for page in (await pod.jobs.result(ref)).result.pages]
     assert texts == [f"page {number}" for number in range(1, 61)]

@@ -21,7 +21,7 @@ def read_job(path, **fields):
     return ReadJob("stand-in", PageRequest((), 0, 0, 5000), order, RequestedOptions(), **fields)
 
 
-def waiting():
+def waiting(_):
     return draft(Lane.REALTIME, is_kept=False)
 
 
