@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     real_run.add_argument("--sidecars", type=_positive, default=3)
     real_run.add_argument("--count", type=_positive, default=20_000, help="jobs that wait, of `full-queue` (20000)")
     real_run.add_argument("--slices", type=_positive, default=2, help="OCR_JOBS_SLICES, of `heap` (2)")
+    real_run.add_argument("--places", action="store_true", help="Tesseract reads each page too, for its words' places")
     real_run.add_argument("--seed", type=int, default=1)
     commands.add_parser("tables", help="the tables of docs/scale.md; minutes").set_defaults(run=_tables)
     return whole
@@ -89,7 +90,7 @@ def _real(options: argparse.Namespace) -> int:
 
 
 REAL: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, str]]] = {
-    "heap": lambda told: real.heap_run(heap.ISSUE, told.sidecars, told.seed, OCR_JOBS_SLICES=str(told.slices)),
+    "heap": lambda told: real.heap_run(heap.ISSUE, told.sidecars, told.seed, told.slices, places=told.places),
     "overhead": lambda _: real.overhead(pages=80, rounds=5),
     "full-queue": lambda told: real.full_queue(told.count, measured=500),
     "realtime": lambda told: real.beside(told.sidecars, asked=60, every_s=1.0),

@@ -42,12 +42,12 @@ async def _calling(papers: Sequence[tuple[int, int]]) -> AsyncIterator[tuple[Cal
 # ── a heap of documents ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def heap_run(kinds: Sequence[Kind], sidecars: int, seed: int = 1, **settings: str) -> str:
+async def heap_run(kinds: Sequence[Kind], sidecars: int, seed: int, slices: int, *, places: bool) -> str:
     """Have a heap read by so many sidecars; return a line: real, simulated, processor time."""
     sizes = [kind.pages for kind in kinds for _ in range(kind.count)]
     random.Random(seed).shuffle(sizes)
     async with (
-        running_site(sidecars, page_s=PAGE_S, slots=SLOTS, **settings) as site,
+        running_site(sidecars, page_s=PAGE_S, slots=SLOTS, places=places, OCR_JOBS_SLICES=str(slices)) as site,
         _calling([(pages, number) for number, pages in enumerate(sizes)]) as (caller, papers),
     ):
         await _warm(site, caller, papers[sizes.index(min(sizes))])
@@ -58,7 +58,7 @@ async def heap_run(kinds: Sequence[Kind], sidecars: int, seed: int = 1, **settin
         took_s = time.perf_counter() - began_s
         cpu_s = {name: after_s - cpu_s[name] for name, after_s in site.cpu_s().items()}
         arrived = [job.began_s + job.took_s - began_s for job in jobs]
-        simulated = simulate(_same(sizes, arrived, sidecars, settings))
+        simulated = simulate(_same(sizes, arrived, sidecars, slices))
         read = _calls(site) - calls
     took = sum(cpu_s.values())
     parts = ", ".join(f"{name} {value:.1f}" for name, value in cpu_s.items())
@@ -70,13 +70,12 @@ async def heap_run(kinds: Sequence[Kind], sidecars: int, seed: int = 1, **settin
     )
 
 
-def _same(sizes: Sequence[int], arrived: Sequence[float], sidecars: int, settings: dict[str, str]) -> Scenario:
+def _same(sizes: Sequence[int], arrived: Sequence[float], sidecars: int, slices: int) -> Scenario:
     """Return the scenario of what really happened; its documents come when the real ones were accepted."""
     documents = tuple(
         Document(number, at_s, (PAGE_S,) * pages)
         for number, (pages, at_s) in enumerate(zip(sizes, arrived, strict=True))
     )
-    slices = int(settings.get("OCR_JOBS_SLICES", "2"))
     return Scenario(documents, pods=sidecars, slots=SLOTS, slices=slices)
 
 
