@@ -7,7 +7,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,11 +91,22 @@ async def running_site(
             settings |= {"TESSDATA_PREFIX": str(folder / "no-languages"), "OCR_FALLBACK_ENGINE": "none"}
         common = {"OCR_JOBS": nats.url, "OCR_PARALLEL_PAGES": str(slots)} | CHEAP_PICTURES | settings
         services = [running_service(**common, **model.environment) for model in models]
-        started = await asyncio.gather(*(asyncio.to_thread(one.__enter__) for one in services))
-        try:
+        async with _all_of(services) as started:
             yield Site(started, models, nats)
-        finally:
-            await asyncio.gather(*(asyncio.to_thread(one.__exit__, None, None, None) for one in services))
+
+
+@asynccontextmanager
+async def _all_of(services: Sequence[AbstractContextManager[Service]]) -> AsyncIterator[list[Service]]:
+    """Run all of them at once during the block; where one does not start, none is left running."""
+    started = await asyncio.gather(*(asyncio.to_thread(one.__enter__) for one in services), return_exceptions=True)
+    running = [one for one, told in zip(services, started, strict=True) if not isinstance(told, BaseException)]
+    try:
+        for told in started:
+            if isinstance(told, BaseException):
+                raise told
+        yield [told for told in started if isinstance(told, Service)]
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(one.__exit__, None, None, None) for one in running))
 
 
 @asynccontextmanager
