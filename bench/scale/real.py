@@ -105,22 +105,29 @@ async def _hand_in(site: Site, caller: Caller, papers: Sequence[Path], lane: Lan
 
 
 async def overhead(pages: int, rounds: int) -> str:
-    """Have the same document read on the line and by the queue, in turn; return the difference a page."""
+    """Have documents read on the line and by the queue, in turn; return the difference a page, and of one alone."""
     async with (
         running_site(1, page_s=0.05, slots=SLOTS) as site,
-        _calling([(pages, seed) for seed in range(rounds)]) as (caller, papers),
+        _calling([(size, seed) for size in (pages, 1) for seed in range(rounds)]) as (caller, papers),
     ):
         url = site.sidecars[0].url
         await _warm(site, caller, papers[0])
-        on_line, queued = [], []
-        for paper in papers:
-            on_line.append(await caller.read_now(url, paper))
-            job = await caller.post(url, paper)
-            await caller.wait(job)
-            queued.append(time.perf_counter() - job.began_s)
-    each = [f"{(late - soon) / pages * 1000:.1f}" for soon, late in zip(on_line, queued, strict=True)]
-    mean_ms = sorted((late - soon) / pages * 1000 for soon, late in zip(on_line, queued, strict=True))[rounds // 2]
-    return f"overhead a page of the queue, {pages} pages, median of {rounds}: {mean_ms:.1f} ms ({', '.join(each)})"
+        more_s = [await _more_by_queue(caller, url, paper) for paper in papers]
+    long_ms = sorted(one / pages * 1000 for one in more_s[:rounds])
+    short_ms = sorted(one * 1000 for one in more_s[rounds:])
+    return (
+        f"more than on the line, medians of {rounds}: {long_ms[rounds // 2]:.1f} ms a page of {pages} "
+        f"({long_ms[0]:.1f} to {long_ms[-1]:.1f}), {short_ms[rounds // 2]:.0f} ms for a document of one page "
+        f"({short_ms[0]:.0f} to {short_ms[-1]:.0f})"
+    )
+
+
+async def _more_by_queue(caller: Caller, url: str, paper: Path) -> float:
+    """Return how much longer, in seconds, a document takes by the queue."""
+    on_line_s = await caller.read_now(url, paper)
+    job = await caller.post(url, paper)
+    await caller.wait(job)
+    return time.perf_counter() - job.began_s - on_line_s
 
 
 # ── a full queue ──────────────────────────────────────────────────────────────────────────────────────────────────
