@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from aiohttp import web
 
 from sidecar.api.connections import Connections
+from sidecar.api.jobs.state import JobsState
 from sidecar.api.key_file import KeyFile
 from sidecar.api.key_ring import Caller
 from sidecar.api.lingering import Lingering
@@ -16,7 +17,6 @@ from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.jobs.jetstream.records import Records
 from sidecar.jobs.jobs import Jobs
-from sidecar.jobs.state import JobsState
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.recipe import RecipeBook

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,8 +16,9 @@ from sidecar.api.answers import files
 from sidecar.api.answers.answer import Answer
 from sidecar.api.app_keys import AUDIT, CALLS_LOGS, DRAIN, JOBS, JOBS_STATE, METRICS, READER, SPOOL
 from sidecar.api.jobs import orders
+from sidecar.api.jobs.state import JobsState
 from sidecar.errors import JobNotFoundError
-from sidecar.jobs.callbacks import Callbacks
+from sidecar.jobs.calling.callbacks import Callbacks
 from sidecar.jobs.jetstream.connection import Connection, ServerAccess
 from sidecar.jobs.jetstream.embedded import EmbeddedServer, EmbeddedServerError
 from sidecar.jobs.jobs import Jobs
@@ -25,7 +26,6 @@ from sidecar.jobs.queue import Queue
 from sidecar.jobs.record import Order, Ref, State
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader
-from sidecar.jobs.state import JobsState
 from sidecar.jobs.steps import JobSeams, Steps
 from sidecar.jobs.worker import Worker
 from sidecar.ocr.job import DocumentResult, ReadJob
@@ -39,6 +39,8 @@ from sidecar.wire import jobs as wire
 log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
+CONNECT_S = 5.0
+"""How long the start of the service waits for the queue, in seconds: what comes first should find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ async def _jobs_life(parts: _Parts, app: web.Application) -> AsyncIterator[None]
         if parts.embedded:
             await running.enter_async_context(_serving(parts.embedded, parts.connection))
         await running.enter_async_context(beside(parts.connection.keep()))
+        with suppress(TimeoutError):  # the embedded server is there at once; another one need not be
+            await asyncio.wait_for(parts.connection.ready.wait(), CONNECT_S)
         await running.enter_async_context(beside(parts.state.keep_looking()))
         if parts.callbacks:
             await running.enter_async_context(beside(_supervised(app, parts.callbacks.run)))

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from sidecar.errors import InvalidValueError, JobNotFoundError
-from sidecar.jobs.calls_log import CallsLog
+from sidecar.jobs.calling.calls_log import CallsLog
 from sidecar.jobs.record import Lane, State
 from sidecar.jobs.view import JobView
 from sidecar.ocr.warning_codes import WarningCode

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from aiohttp import web
 
@@ -27,8 +26,7 @@ async def get_result(request: web.Request) -> web.StreamResponse:
     output = wire.output_of(request.query, ",".join(request.headers.getall("Accept", ())), asked)
     async with app[DRAIN].request():
         done = await app[JOBS].result(ref)
-        wanted = replace(done.job.wanted, receipt=asked.wanted.receipt) if output is Output.JSON else done.job.wanted
-        told = orders.answer_of(app, view.record, wanted)
+        told = orders.answer_of(app, view.record, asked.model_copy(update={"output": output}).wanted)
         return await _deliver(request, ref, told, done, output)
 
 

@@ -7,7 +7,7 @@ from nats.js.errors import KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from sidecar.errors import JobExpiredError, JobNotFoundError
-from sidecar.jobs.calls_log import CallsLog
+from sidecar.jobs.calling.calls_log import CallsLog
 from sidecar.jobs.jetstream.connection import Connection, last_message, told
 from sidecar.jobs.jetstream.streams import GONE, RECORDS
 from sidecar.jobs.record import Record, Ref, SliceRecord

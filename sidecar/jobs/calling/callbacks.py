@@ -16,11 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 
 from sidecar.errors import JobExpiredError, JobNotFoundError, JobsUnavailableError
-from sidecar.jobs.calls_log import Attempt, CallsLog, CallState, failed
+from sidecar.jobs.calling.calls_log import Attempt, CallsLog, CallState, failed
+from sidecar.jobs.calling.signing import HEADER, signature
 from sidecar.jobs.jetstream.calls import DueCall
 from sidecar.jobs.queue import Queue
 from sidecar.jobs.record import Ref
-from sidecar.jobs.signing import HEADER, signature
 from sidecar.webhook_hosts import AllowedHost, check_callback_url
 
 log = logging.getLogger(__name__)
