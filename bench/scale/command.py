@@ -91,7 +91,7 @@ def _real(options: argparse.Namespace) -> int:
 
 REAL: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, str]]] = {
     "heap": lambda told: real.heap_run(heap.ISSUE, told.sidecars, told.seed, told.slices, places=told.places),
-    "overhead": lambda _: real.overhead(pages=80, rounds=5),
+    "overhead": lambda _: real.overhead(pages=64, rounds=5),
     "full-queue": lambda told: real.full_queue(told.count, measured=500),
     "realtime": lambda told: real.beside(told.sidecars, asked=60, every_s=1.0),
 }

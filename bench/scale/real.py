@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -105,29 +106,33 @@ async def _hand_in(site: Site, caller: Caller, papers: Sequence[Path], lane: Lan
 
 
 async def overhead(pages: int, rounds: int) -> str:
-    """Have documents read on the line and by the queue, in turn; return the difference a page, and of one alone."""
+    """Have documents read on the line and by the queue, in turn; return what each takes, and the difference a page."""
     async with (
-        running_site(1, page_s=0.05, slots=SLOTS) as site,
+        running_site(1, page_s=PAGE_S, slots=SLOTS) as site,
         _calling([(size, seed) for size in (pages, 1) for seed in range(rounds)]) as (caller, papers),
     ):
         url = site.sidecars[0].url
         await _warm(site, caller, papers[0])
-        more_s = [await _more_by_queue(caller, url, paper) for paper in papers]
-    long_ms = sorted(one / pages * 1000 for one in more_s[:rounds])
-    short_ms = sorted(one * 1000 for one in more_s[rounds:])
-    return (
-        f"more than on the line, medians of {rounds}: {long_ms[rounds // 2]:.1f} ms a page of {pages} "
-        f"({long_ms[0]:.1f} to {long_ms[-1]:.1f}), {short_ms[rounds // 2]:.0f} ms for a document of one page "
-        f"({short_ms[0]:.0f} to {short_ms[-1]:.0f})"
-    )
+        long = [await _both_ways(caller, url, paper) for paper in papers[:rounds]]
+        short = [await _both_ways(caller, url, paper) for paper in papers[rounds:]]
+    return "\n".join([_compared(pages, long, pages / SLOTS * PAGE_S), _compared(1, short, PAGE_S)])
 
 
-async def _more_by_queue(caller: Caller, url: str, paper: Path) -> float:
-    """Return how much longer, in seconds, a document takes by the queue."""
+async def _both_ways(caller: Caller, url: str, paper: Path) -> tuple[float, float]:
+    """Return how long, in seconds, a document takes on the line and by the queue."""
     on_line_s = await caller.read_now(url, paper)
     job = await caller.post(url, paper)
     await caller.wait(job)
-    return time.perf_counter() - job.began_s - on_line_s
+    return on_line_s, time.perf_counter() - job.began_s
+
+
+def _compared(pages: int, took: Sequence[tuple[float, float]], ideal_s: float) -> str:
+    on_line_s, queued_s = (statistics.median(one) for one in zip(*took, strict=True))
+    more_ms = sorted((late_s - soon_s) / pages * 1000 for soon_s, late_s in took)
+    return (
+        f"{pages} pages, medians of {len(took)}: ideal {ideal_s:.2f} s, on the line {on_line_s:.2f} s, by the queue "
+        f"{queued_s:.2f} s: {statistics.median(more_ms):.1f} ms more a page ({more_ms[0]:.1f} to {more_ms[-1]:.1f})"
+    )
 
 
 # ── a full queue ──────────────────────────────────────────────────────────────────────────────────────────────────
