@@ -7,7 +7,7 @@ from itertools import repeat
 
 from bench.scale import heap, real, tables
 from bench.scale.heap import Kind, Pace
-from bench.scale.scenario import Design, Document, Fault, FaultKind, Scaling, Scenario
+from bench.scale.scenario import Costs, Design, Document, Fault, FaultKind, Scaling, Scenario
 from bench.scale.simulation import simulate
 from bench.scale.table import columns, table
 from sidecar.jobs.record import Lane
@@ -51,6 +51,7 @@ def _add_heap(command: argparse.ArgumentParser) -> None:
         help="65x2,12x10,3x150 (default), office:20000",
     )
     add("--page", type=float, default=0.5, metavar="S", help="seconds a page (0.5)")
+    add("--page-cost", type=float, default=Costs().page_s, metavar="S", help="and beyond the model (0.005)")
     add("--spread", type=float, default=0.0, metavar="SHARE", help="standard deviation of that, of the mean (0)")
     add("--a-second", type=float, metavar="N", help="documents that come each second on average; else all at once")
     add("--realtime", type=_realtime, metavar="N:S", help="N more of one page, one in S s, that somebody waits for")
@@ -108,6 +109,7 @@ def _scenario(options: argparse.Namespace) -> Scenario:
         faults=tuple(options.fault),
         price_an_hour=options.price,
         seed=options.seed,
+        costs=Costs(page_s=options.page_cost),
     )
 
 

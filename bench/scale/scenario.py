@@ -65,15 +65,15 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Times besides the model's, in seconds; the defaults are fitted to one of docs/scale.md's real runs."""
+    """Times besides the model's, in seconds; docs/scale.md holds them against real runs."""
 
-    open_s: float = 0.1
+    open_s: float = 0.03
     """To fetch a document and count its pages."""
-    page_s: float = 0.01
-    """A page, beyond the model: it is drawn, and its slot is given to the next."""
-    step_s: float = 0.1
+    page_s: float = 0.005
+    """A page, beyond the model: docs/performance.md has 3.4 to 6.9 ms."""
+    step_s: float = 0.02
     """A step of a job, beyond its pages: its turn is taken, what was read is stored."""
-    end_s: float = 0.1
+    end_s: float = 0.03
     """To put the results together."""
     hear_s: float = 0.005
     """Until a pod that has nothing to do has taken what was put into the queue."""
