@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-browser test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-browser test-real-model coverage test-clients bench bench-scale bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
   manifests helm-programs keep-rendering k3d-up k3d-test k3d-down kind-up kind-test kind-upgrade kind-down release-check previous-release previous-images \
   kind-upgrade-from-previous image-push image-sign chart-push release-notes propose-lock lock hashes sbom soak clean
 
@@ -161,6 +161,9 @@ coverage: packages  ## Run all tests and print the branch coverage, of processes
 
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
+
+bench-scale: packages  ## Print the tables of docs/scale.md, by the simulator: two minutes
+	@$(BIN)/python -m bench.scale tables
 
 # Fonts to learn from and to be measured on, all free. Debian's with Thai, and PyPI's.
 numeral-fonts: packages

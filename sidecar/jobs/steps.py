@@ -21,7 +21,7 @@ from sidecar.jobs.jetstream.blobs import BlobMissingError
 from sidecar.jobs.jetstream.records import ChangedError, Versioned
 from sidecar.jobs.jetstream.turns import TakenTurn
 from sidecar.jobs.queue import FILE, Queue
-from sidecar.jobs.record import Failure, Order, Record, Ref, SliceRecord, State
+from sidecar.jobs.record import Failure, Lane, Order, Record, Ref, SliceRecord, State
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader, SliceTurn, together
 from sidecar.jobs.turn import Step, Turn
@@ -176,7 +176,8 @@ class Steps:
             await self._queue.records.add_slice(ref, read)
         await self._queue.due.remove(ref, number)
         if len(await self._queue.records.slices_done(ref)) >= len(record.slices):
-            await self._queue.turns.put(Turn(step=Step.END, ref=ref), record.order.lane)
+            # Before all slices of batch: it is short, makes room in the store, and somebody may want the result.
+            await self._queue.turns.put(Turn(step=Step.END, ref=ref), Lane.REALTIME)
         return DONE
 
     async def _read_slice(self, turn: SliceTurn, taken: TakenTurn) -> SliceRecord | float | None:
