@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test test-matrix test-browser test-real-model coverage test-clients bench bench-scale bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix chaos test-browser test-real-model coverage test-clients bench bench-scale bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
   manifests helm-programs keep-rendering k3d-up k3d-test k3d-down kind-up kind-test kind-upgrade kind-down release-check previous-release previous-images \
   kind-upgrade-from-previous image-push image-sign chart-push release-notes propose-lock lock hashes sbom soak clean
 
@@ -132,6 +132,9 @@ check: packages  ## Lint, types, layers
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
 	$(BIN)/pytest $(PARALLEL) -m 'not alone and not matrix and not realmodel'
 	$(BIN)/pytest --numprocesses 1 -m 'alone and not matrix' $(ALONE)
+
+chaos: packages  ## Kill pods and servers of jobs at random and count the pages, on one server and on a cluster of three
+	$(BIN)/pytest -n0 -s tests/integration/sidecar/jobs/test_chaos.py tests/integration/sidecar/jobs/test_chaos_counting.py tests/integration/sidecar/jobs/test_broken_off.py
 
 test-matrix: packages  ## Run what `make test` leaves out: further members of families, and what takes half a minute
 	$(BIN)/pytest $(PARALLEL) -m 'matrix and not alone'

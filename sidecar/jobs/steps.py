@@ -21,7 +21,7 @@ from sidecar.jobs.jetstream.blobs import BlobMissingError
 from sidecar.jobs.jetstream.records import ChangedError, Versioned
 from sidecar.jobs.jetstream.turns import TakenTurn
 from sidecar.jobs.queue import FILE, Queue
-from sidecar.jobs.record import Failure, Lane, Order, Record, Ref, SliceRecord, State
+from sidecar.jobs.record import Failure, Lane, Order, Record, Ref, SliceOutcome, SliceRecord, State
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader, SliceTurn, together
 from sidecar.jobs.turn import Step, Turn
@@ -51,8 +51,12 @@ class JobSeams:
     write_file: Callable[[Order, ReadJob, DocumentResult], Awaitable[Path | None]]
     told: Callable[[Order, DocumentResult], None]
     slice_pages: int = 8
-    on_slice: Callable[[str], None] = lambda _: None
-    """Is told what came of each slice: `done`, or `again`."""
+    on_slice: Callable[[SliceOutcome], None] = lambda _: None
+    """Is told what came of each slice."""
+
+
+def _outcome(read: SliceRecord | float | None) -> SliceOutcome:
+    return read.outcome if isinstance(read, SliceRecord) else SliceOutcome.AGAIN
 
 
 class Steps:
@@ -169,8 +173,10 @@ class Steps:
             if number + 1 < len(record.slices) and not await self._slices.was_given_back(turn):
                 # first: whatever becomes of this slice, the job's turn goes on; but it goes on once
                 await self._queue.turns.put(Turn(step=Step.READ, ref=ref, slice=number + 1), record.order.lane)
+            if taken.delivery > 1:
+                self._seams.on_slice(SliceOutcome.REDELIVERED)
             read = await self._read_slice(turn, taken)
-            self._seams.on_slice("done" if isinstance(read, SliceRecord) else "again")
+            self._seams.on_slice(_outcome(read))
             if not isinstance(read, SliceRecord):
                 return read
             await self._queue.records.add_slice(ref, read)

@@ -275,6 +275,11 @@ async def ended(jobs: Jobs, ref, within_s: float = 60):
                 return last
 
 
+def figure(text: str) -> None:
+    """Tell what was measured; seen with -s."""
+    sys.stderr.write(f"FIGURE {text}\n")
+
+
 async def until(condition, within_s: float = 30):
     async with asyncio.timeout(within_s):
         while True:

@@ -10,9 +10,19 @@ import pytest
 
 from sidecar.errors import JobsUnavailableError
 from sidecar.jobs.record import State
-from tests.integration.sidecar.jobs.pods import Cluster, Pod, PodProcess, draft, ended, pdf, running, server_access
+from tests.integration.sidecar.jobs.pods import (
+    Cluster,
+    Pod,
+    PodProcess,
+    draft,
+    ended,
+    figure,
+    pdf,
+    running,
+    server_access,
+)
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.timeout(3600)]
 
 PAGES, JOBS = 500, 100
 EACH_S = (3.0, 8.0)
@@ -48,7 +58,7 @@ async def _counted(pod, ref):
         await asyncio.sleep(0.5)
 
 
-async def test_each_page_of_many_jobs_is_there_once(server, tmp_path, record_property):
+async def test_each_page_of_many_jobs_is_there_once(server, tmp_path):
     access = server_access(server.port)
     pods = [PodProcess(access, tmp_path / f"pod-{n}") for n in range(3)]
     kills, began = Counter(), time.monotonic()
@@ -68,7 +78,7 @@ async def test_each_page_of_many_jobs_is_there_once(server, tmp_path, record_pro
     took_s = time.monotonic() - began
     lost = sum(PAGES - len(pages) for _, pages, _ in told)
     doubled = sum(count - 1 for _, pages, _ in told for count in pages.values())
-    record_property("told", f"{JOBS * PAGES} pages, {took_s:.0f} s, {JOBS * PAGES / took_s:.0f} pages/s, {kills},"
+    figure(f"{JOBS * PAGES} pages, {took_s:.0f} s, {JOBS * PAGES / took_s:.0f} pages/s, {kills},"
                     f" redeliveries {sum(one[2] for one in told)}, lost {lost}, doubled {doubled}")  # fmt: skip
     assert len(set(refs)) == JOBS
     assert (lost, doubled) == (0, 0)
