@@ -47,15 +47,16 @@ async def test_what_a_service_holds_when_it_stops_is_read_by_the_next_one(serve)
 async def test_those_who_follow_a_job_are_let_go_when_the_service_stops(serve):
     service, caller = await serve(OCR_JOBS_SLICES="0")  # nobody works here: the job waits
     _, job = await caller.submit()
-    polling = asyncio.create_task(caller.get(f"/{job['id']}", wait="60"))
-    following = asyncio.create_task(caller.events(job["id"]))
-    async with asyncio.timeout(30):
+    follow = service.client.get(caller.url(f"/{job['id']}"), headers={"Accept": "text/event-stream"})
+    async with asyncio.timeout(30), follow as following:  # its head is here
+        polling = asyncio.create_task(caller.get(f"/{job['id']}", wait="60"))
         while service.service.api[CONNECTIONS].open < 2:
             await asyncio.sleep(0.05)
-        await service.service.stop(10)
+        stopping = asyncio.create_task(service.service.stop(10))
         status, told = await polling
         assert (status, told["state"]) == (200, "queued")
-        assert await following == []
+        assert await following.read() == b""
+        await stopping
     await service.client.close()
 
 
