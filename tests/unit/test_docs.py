@@ -128,6 +128,7 @@ OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLA
 OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
 """Settings of the model server, named where ours have to fit them."""
 STREAMS = {(OPERATIONS.name, f"OCR_{name}") for name in ("TURNS", "DUE", "BLOBS", "ENDED", "CALLBACKS", "PARKED")}
+STREAMS |= {("scale.md", "OCR_DUE")}
 """Where jobs lie in NATS."""
 SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in ("OCR_API_URL", "OCR_LANG")}
 """The backend's own setting, and some of the service that ours replaces."""
