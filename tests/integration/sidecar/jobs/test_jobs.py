@@ -139,13 +139,8 @@ async def test_a_result_expires_and_it_is_known_that_it_was_there(server, tmp_pa
 
 
 async def _expired(pod, ref):
-    await pod.queue.ends.due()
-    if (await pod.jobs.view(ref)).record.state.is_end:
-        # what arrived an hour ago at most comes first: forget it, as an hour would
-        for number in (1, 2):
-            await pod.connection.js.delete_msg("OCR_ENDED", number) if number == 1 else None
-        await pod.queue.expire()
-        await pod.jobs.view(ref)
+    await pod.queue.expire()
+    await pod.jobs.view(ref)
 
 
 async def test_the_same_key_is_the_same_job_and_only_for_the_same_document(pod, tmp_path):
