@@ -182,6 +182,8 @@ class ReadOrder:
     """Whose document it is, where callers have keys: pages are read in turn between callers."""
     wants_layout: bool = False
     """Whether the words' places are wanted, too, from engines that can tell them."""
+    seeks_places: bool = True
+    """Whether another engine is asked for places that a page's reader does not tell: where they are wanted now."""
     wants_receipt: bool = False
     """Whether it must be told what each page was read from, and by what."""
 

@@ -200,7 +200,8 @@ class DocumentReader:
         read = await self._page_itself(job, page, engine_order)
         if job.order.wants_layout and read.text and read.layout is None and read.engine != FAST_PATH:
             read = replace(read, witness=page.layout)
-            read = read if page.layout else await self._checker.witness(read, job.order)
+            if not page.layout and job.order.seeks_places:
+                read = await self._checker.witness(read, job.order)
         if to_check(read, job.order.instructions.verify):
             read = await self._checker.check(read, job.order)
         return judged(read, self.policy.quality)
@@ -341,7 +342,8 @@ def _checks(job: ReadJob, facts: DocumentFacts, engine_order: _EngineOrder | Non
     """
     if job.order.instructions.verify is not Verify.NONE:
         return sum(not page.blank and page.error is None for page in facts.pages)
-    if not job.order.wants_layout or engine_order is None or engine_order.engines[0].traits.may_check:
+    seeks_places = job.order.wants_layout and job.order.seeks_places
+    if not seeks_places or engine_order is None or engine_order.engines[0].traits.may_check:
         return 0
     return sum(page.needs_engine and page.layout is None for page in facts.pages)
 

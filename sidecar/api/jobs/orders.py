@@ -28,13 +28,16 @@ def check(app: web.Application, asked: ReadRequest, profile: Profile | None) -> 
 def make_job(app: web.Application, order: Order, path: Path) -> ReadJob:
     """Make a reading of an order. Its layout is kept, whatever was asked: the result may be wanted in any format.
 
+    Only where places were asked for are pages read once more whose reader tells none, as a vision model.
+
     Raises:
         InvalidValueError: this pod has not the languages that the job needs.
     """
     asked = asked_of(order)
     profile = Profile.model_validate(order.profile) if order.profile else None
     job = reading.read_job(app, asked, profile, path, reading.pages_of(asked, app[SETTINGS]))
-    return replace(job, order=replace(job.order, wants_layout=True), ends_s=_ends_s(order, job))
+    kept = replace(job.order, wants_layout=True, seeks_places=job.order.wants_layout)
+    return replace(job, order=kept, ends_s=_ends_s(order, job))
 
 
 def asked_of(order: Order) -> ReadRequest:

@@ -301,3 +301,15 @@ async def test_documents_are_opened_in_turn_between_callers(job):
     await asyncio.gather(*reading)
 
     assert workers.opened == ["a1", "a2", "b1", "a3"]
+
+
+@pytest.mark.parametrize(("seeks", "asked"), [(True, 2), (False, 1)])
+async def test_another_engine_is_asked_for_places_only_where_they_are_wanted_now(job, seeks, asked):
+    model, other = Engine(EngineTraits("model", takes_prompt=True)), Engine(EngineTraits("other", may_check=True))
+    for one in (model, other):
+        one.capability = Capability("ready")
+    order = replace(job.order, wants_layout=True, seeks_places=seeks, page_timeout_s=9)
+    result = await reader_with(model, other).read(replace(job, order=order), Hearsay())
+    assert len(result.pages[0].attempts) == asked
+    assert result.pages[0].engine == "model"
+    assert len(result.structured) == 1
