@@ -17,6 +17,7 @@ from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
 from sidecar.jobs.jetstream.records import Records
 from sidecar.jobs.jobs import Jobs
+from sidecar.jobs.shared_reading import SharedReader
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.recipe import RecipeBook
@@ -53,6 +54,8 @@ ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS"
 """The traits of all engines, including those that are not configured."""
 RECIPES = web.AppKey("RECIPES", RecipeBook)
 READER = web.AppKey("READER", DocumentReader)
+SHARED_READER = web.AppKey("SHARED_READER", SharedReader)
+"""Only where OCR_SYNC_OVER_JOBS is on."""
 DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
 """The routes of the dialects that are on."""
 CALL_GATE = web.AppKey("CALL_GATE", CallGate)

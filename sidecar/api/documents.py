@@ -1,13 +1,14 @@
 """Documents over HTTP, `/ocr-upload` and `/ocr`: receive, parse, call the use case, answer."""
 
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import web
 
 from sidecar.api import reading, receive
 from sidecar.api.answers import bodies, files
 from sidecar.api.answers.answer import StreamedAnswer
-from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS
+from sidecar.api.app_keys import DRAIN, SETTINGS, UPLOADS
 from sidecar.api.middleware import error_of
 from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body
@@ -16,6 +17,7 @@ from sidecar.errors import SidecarError
 from sidecar.outputs.formats import Output
 from sidecar.wire import ocr
 from sidecar.wire.answers import outputs
+from sidecar.wire.answers.blocks import render_pages
 
 
 async def ocr_upload(request: web.Request) -> web.StreamResponse:
@@ -53,7 +55,7 @@ async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
         return await files.answer(request, one, one.asked.output)
     if outputs.wants_stream(_accept(request)):
         return await _stream(request, one)
-    result = await reading.read(request, one)
+    result = await reading.read(request, one, partial(render_pages, with_words=one.job.wanted.words))
     async with request.app[DRAIN].answering():
         return await bodies.deliver_json(request, one.answer, result)
 
@@ -67,7 +69,7 @@ async def _stream(request: web.Request, one: Arrived) -> web.StreamResponse:
     streamed = StreamedAnswer(request, one.answer, bodies.writer_of(request.app))
     try:
         async with request.app[DRAIN].document():
-            result = await request.app[READER].read(replace(one.job, streams=True), streamed)
+            result = await reading.result_of(request, one, replace(one.job, streams=True), streamed)
             one.held.close()
             one.answer.count(result)
             await streamed.done(result)

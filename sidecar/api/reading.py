@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -23,15 +24,18 @@ from sidecar.api.app_keys import (
     RECIPES,
     REQUEST_ID,
     SETTINGS,
+    SHARED_READER,
     SPOOL,
     caller_of,
 )
-from sidecar.documents.page_selection import PageRequest, parse_pages
+from sidecar.documents.page_selection import PageRequest, listed, parse_pages
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import UnknownProfileError
 from sidecar.evidence.agreement import Verify
+from sidecar.jobs.jobs import Draft
+from sidecar.jobs.record import Lane
 from sidecar.ocr.engine import ReadOrder
-from sidecar.ocr.job import DocumentResult, ReadJob
+from sidecar.ocr.job import DocumentResult, PagesWriter, Progress, ReadJob
 from sidecar.profiles.payload import Profile
 from sidecar.profiles.precedence import Overrides, instruct
 from sidecar.profiles.store import Profiles
@@ -53,6 +57,9 @@ class Order:
     counts_from: int = 1
     received_s: float = field(default_factory=time.monotonic)
 
+
+WAITING = "waiting"
+"""Owns the jobs of callers who wait for the answer: no key's digest is a word."""
 
 Take = Callable[[SpoolFile], Awaitable[Order]]
 """Receives a request's body: the document into the file, and what is asked of it."""
@@ -86,13 +93,34 @@ async def arriving(request: web.Request, take: Take) -> AsyncIterator[Arrived]:
         yield Arrived(job, answer, held, order.asked)
 
 
-async def read(request: web.Request, one: Arrived) -> DocumentResult:
-    """Read a document that is here to its end, and count it."""
+async def read(request: web.Request, one: Arrived, writer: PagesWriter | None = None) -> DocumentResult:
+    """Read a document that is here to its end, and count it; ``writer`` writes it at once, where that can be."""
     async with request.app[DRAIN].document():
-        result = await request.app[READER].read(one.job, one.answer)
+        result = await result_of(request, one, replace(one.job, writer=writer), one.answer)
     one.held.close()  # at once, so that its caller can send the next
     one.answer.count(result)
     return result
+
+
+async def result_of(request: web.Request, one: Arrived, job: ReadJob, progress: Progress) -> DocumentResult:
+    """Read a document that is here, or have all pods read it where it is long, and that is how the service is set."""
+    if SHARED_READER not in request.app:
+        return await request.app[READER].read(job, progress)
+    return await request.app[SHARED_READER].read(job, progress, partial(_draft, one, request[REQUEST_ID]))
+
+
+def _draft(one: Arrived, request_id: str, pages: Sequence[int]) -> Draft:
+    """Return the job that other pods are given; nobody else can ask for it."""
+    asked = one.asked.model_copy(update={"pages": listed(pages), "max_pages": None})
+    profile = one.job.order.instructions.profile
+    return Draft(
+        owner=WAITING,
+        lane=Lane.REALTIME,
+        request=asked.model_dump(mode="json", exclude_unset=True),
+        profile=profile.model_dump(mode="json") if profile else None,
+        request_id=request_id,
+        is_kept=False,
+    )
 
 
 def accepted(app: web.Application) -> ocr.Accepted:

@@ -12,8 +12,10 @@ TRIES = {503: 30}
 OTHER_TRIES = 2
 RETRY_S = (2.0, 5.0, 15.0, 60.0, 120.0)
 """How long a slice waits before the next try, in seconds."""
-MOST_OPENINGS = 5
-"""A document that was handed out so often, and that nobody told to be opened, ends those who open it."""
+OPENING = 0
+"""Stands for a page: the opening of the document."""
+MOST_DELIVERIES = 30
+"""A turn that was handed out so often, and whose step fails for a reason that nobody foresaw, is given up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -21,9 +21,10 @@ from sidecar.errors import (
 )
 from sidecar.jobs.codec import error_from
 from sidecar.jobs.jetstream.blobs import BlobMissingError, Target
-from sidecar.jobs.jetstream.connection import listening, told
+from sidecar.jobs.jetstream.connection import listening, told, unavailable
+from sidecar.jobs.jetstream.ends import Reason
 from sidecar.jobs.jetstream.records import Records
-from sidecar.jobs.queue import CANCELS, DOCUMENT, FILE, Queue
+from sidecar.jobs.queue import CANCELS, FILE, Queue, document_name
 from sidecar.jobs.record import Lane, Order, Record, Ref, SliceRecord, State
 from sidecar.jobs.slice_reader import SliceReader, SliceTurn
 from sidecar.jobs.steps import NOWHERE, JobSeams, Steps
@@ -37,6 +38,8 @@ ARRIVES_S = 3600.0
 LOOK_S = 2.0
 """A change is heard; one that was missed is found by looking so often."""
 RETRY_AFTER_S = 30
+CLAIMS = 5
+"""Somebody else may take over a key in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +101,35 @@ class Jobs:
         ref = Ref(owner=draft.owner, id=f"{time.time_ns() // 1_000_000:012x}{token_hex(16)}")
         name = key and hashlib.sha256(f"{draft.owner} {key}".encode("utf-8", "surrogatepass")).hexdigest()
         if name:
-            ref = Ref(owner=draft.owner, id=await self._queue.records.claim(name, ref.id))
-            with suppress(JobNotFoundError):  # claimed by one who did not come to its end: go on for it
-                return await self._known(ref, draft, digest, name)
+            ref, view = await self._claimed(name, ref)
+            if view is not None:
+                return _the_same(view, draft, digest)
         order = _order(draft, ref, size_bytes, digest)
-        await self._queue.ends.add(ref, order.accepted_at + timedelta(seconds=ARRIVES_S), "arrival")
-        await self._queue.blobs.put_file(ref.id, DOCUMENT, document)
+        await self._queue.ends.add(ref, ARRIVES_S, Reason.ARRIVAL)
+        await self._queue.blobs.put_file(ref.id, document_name(order), document)
         place = await self._queue.turns.put(Turn(step=Step.OPEN, ref=ref, order=order), order.lane)
         await self._queue.records.create(Record(order=order, place=place))
-        return await self.view(ref)
+        return _the_same(await self.view(ref), draft, digest)
 
-    async def _known(self, ref: Ref, draft: Draft, digest: str, name: str) -> JobView:
-        try:
-            view = await self.view(ref)
-        except JobExpiredError:
-            await self._queue.records.release(name)
-            raise JobNotFoundError from None
-        order = view.record.order
-        if (order.request, order.document_sha256) != (draft.request, digest):
-            raise JobConflictError("the Idempotency-Key belongs to a job for another document, or with other fields")
-        return view
+    async def _claimed(self, name: str, mine: Ref) -> tuple[Ref, JobView | None]:
+        """Return the job that a key belongs to, and how it is; None where it is not there yet, and this call makes it.
+
+        Whoever claimed the key may not have come to its end: this call goes on for it, but not under the id of a job
+        that has expired, or whose document is soon deleted as one that nobody waits for.
+        """
+        ref = Ref(owner=mine.owner, id=await self._queue.records.claim(name, mine.id))
+        for _ in range(CLAIMS):
+            if ref == mine:
+                return mine, None
+            try:
+                return ref, await self.view(ref)
+            except JobNotFoundError:
+                if time.time() - ref.made_at_s < ARRIVES_S / 2:
+                    return ref, None
+            except JobExpiredError:
+                pass
+            ref = Ref(owner=mine.owner, id=await self._queue.records.reclaim(name, ref.id, mine.id))
+        raise unavailable()
 
     async def view(self, ref: Ref) -> JobView:
         """Return a job as it is now.
@@ -219,6 +231,13 @@ class Jobs:
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of an owner's jobs, the oldest first."""
         return await self._queue.records.ids(owner)
+
+
+def _the_same(view: JobView, draft: Draft, digest: str) -> JobView:
+    order = view.record.order
+    if (order.request, order.document_sha256) != (draft.request, digest):
+        raise JobConflictError("the Idempotency-Key belongs to a job for another document, or with other fields")
+    return view
 
 
 def _order(draft: Draft, ref: Ref, size_bytes: int, digest: str) -> Order:

@@ -75,6 +75,11 @@ class Ref(Stored):
         """The place of all that is recorded of the job."""
         return f"job.{self.owner}.{self.id}"
 
+    @property
+    def made_at_s(self) -> float:
+        """When its id was made, in seconds since 1970, by the clock of the pod that made it."""
+        return int(self.id[:12], 16) / 1000
+
 
 class Failure(Stored):
     """Why a job failed: an error's code and its text, as a caller would have got them."""
@@ -151,6 +156,20 @@ class Record(Stored):
         return self.model_copy(update=told)
 
 
+class SliceOutcome(StrEnum):
+    """What is counted of slices."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """Some of its pages could not be read."""
+    QUARANTINED = "quarantined"
+    """Some of its pages are not read again: they ended who read them."""
+    AGAIN = "again"
+    """Some of its pages may go better later."""
+    REDELIVERED = "redelivered"
+    """It was handed out before; counted beside what comes of it."""
+
+
 class SliceRecord(Stored):
     """A slice that is done. ``failed`` are its pages that nobody could read, ``quarantined`` those that killed."""
 
@@ -164,6 +183,13 @@ class SliceRecord(Stored):
     deliveries: int = 1
     """How often it was handed out until it was done."""
     ended_at: AwareDatetime
+
+    @property
+    def outcome(self) -> SliceOutcome:
+        """Return what is counted of it."""
+        if self.quarantined:
+            return SliceOutcome.QUARANTINED
+        return SliceOutcome.FAILED if self.failed else SliceOutcome.DONE
 
 
 def cut(pages: Sequence[int], size: int) -> Sequence[tuple[int, ...]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sidecar.documents.spool import Spool
 from sidecar.jobs.jetstream.blobs import Blobs
-from sidecar.jobs.queue import DOCUMENT
+from sidecar.jobs.queue import document_name
+from sidecar.jobs.record import Order
 
 KEPT_S = 30.0
 MOST_KEPT = 8
@@ -35,29 +36,29 @@ class DocumentShelf:
         self._kept: dict[str, _Kept] = {}
 
     @asynccontextmanager
-    async def document(self, job: str) -> AsyncIterator[Path]:
+    async def document(self, order: Order) -> AsyncIterator[Path]:
         """Give a job's document for as long as the block.
 
         Raises:
             BlobMissingError: it was deleted, as the job has ended.
             JobsUnavailableError, QueueFullError, StorageError: it cannot be fetched now.
         """
-        kept = self._kept.setdefault(job, _Kept())
+        kept = self._kept.setdefault(order.ref.id, _Kept())
         kept.readers += 1
         try:
             async with kept.lock:
                 if kept.path is None:
-                    kept.path = await self._fetch(job, kept.held)
+                    kept.path = await self._fetch(order, kept.held)
             yield kept.path
         finally:
             kept.readers -= 1
             kept.left_at_s = time.monotonic()
             await self.tidy()
 
-    async def _fetch(self, job: str, held: AsyncExitStack) -> Path:
+    async def _fetch(self, order: Order, held: AsyncExitStack) -> Path:
         async with AsyncExitStack() as trying:
             file = trying.enter_context(self._spool.file(self._max_bytes))
-            await self._blobs.get_file(job, DOCUMENT, file)
+            await self._blobs.get_file(order.ref.id, document_name(order), file)
             await held.enter_async_context(trying.pop_all())
             return file.path
 

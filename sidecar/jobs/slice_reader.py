@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from sidecar.documents.page_selection import PageRequest
 from sidecar.documents.pages import DocumentFacts, PageFacts
-from sidecar.errors import DeadlineError, JobsUnavailableError, PageQuarantinedError, SidecarError
+from sidecar.errors import DeadlineError, PageQuarantinedError, SidecarError
 from sidecar.jobs import attempts, codec
-from sidecar.jobs.codec import SlicePages
+from sidecar.jobs.codec import SlicePages, UnknownSchemaError
 from sidecar.jobs.jetstream.blobs import BlobMissingError
+from sidecar.jobs.jetstream.connection import unavailable
 from sidecar.jobs.queue import Queue, slice_name
 from sidecar.jobs.record import Record, SliceRecord
 from sidecar.ocr.job import PagesRead, Progress, ReadJob
@@ -71,12 +72,28 @@ class SliceReader:
         return _record(turn, stored)
 
     async def stored(self, turn: SliceTurn) -> SlicePages:
-        """Return what is stored of a slice."""
+        """Return what is stored of a slice.
+
+        Raises:
+            JobsUnavailableError: the queue does not answer, or another version of the service wrote it.
+        """
         try:
             content = await self._queue.blobs.get(turn.record.order.ref.id, slice_name(turn.number))
         except BlobMissingError:
             return SlicePages()
-        return await asyncio.to_thread(codec.unpack, content)
+        try:
+            return await asyncio.to_thread(codec.unpack, content)
+        except UnknownSchemaError as exc:
+            raise unavailable("another version of the service read some of the job") from exc
+
+    async def was_given_back(self, turn: SliceTurn) -> bool:
+        """Return whether somebody who had the slice handed it back, and so had come as far as reading it."""
+        return turn.delivery > 1 and (await self.stored(turn)).given_back > 0
+
+    async def give_back(self, turn: SliceTurn) -> None:
+        """Remember that the slice is handed back by one who lives on."""
+        stored = await self.stored(turn)
+        await self.store(turn, replace(stored, given_back=stored.given_back + 1))
 
     async def store(self, turn: SliceTurn, pages: SlicePages) -> None:
         """Store what was read of a slice."""
@@ -95,12 +112,8 @@ class SliceReader:
         if deaths is None:
             return await self._read(job, stored, pages)
         ref, page = turn.record.order.ref, pages[0]
-        await self._queue.records.mark(ref, page, deaths.get(page, 0) + 1)
-        try:
+        async with self._queue.records.marked(ref, page, deaths.get(page, 0)):
             stored = await self._read(job, stored, pages)
-        finally:  # whatever happened, this pod is still here
-            with suppress(JobsUnavailableError):
-                await self._queue.records.mark(ref, page, deaths.get(page, 0))
         await self.store(turn, stored)
         return stored
 

@@ -1,18 +1,27 @@
 """What a pod does with a turn: opens a document, reads a slice, puts the results together."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sidecar.errors import JobExpiredError, JobNotFoundError, PageQuarantinedError, SidecarError, StorageError
+from sidecar.errors import (
+    JobExpiredError,
+    JobNotFoundError,
+    JobsUnavailableError,
+    PageQuarantinedError,
+    SidecarError,
+    StorageError,
+    UnreadableDocumentError,
+)
 from sidecar.jobs import attempts
 from sidecar.jobs.jetstream.blobs import BlobMissingError
 from sidecar.jobs.jetstream.records import ChangedError, Versioned
 from sidecar.jobs.jetstream.turns import TakenTurn
 from sidecar.jobs.queue import FILE, Queue
-from sidecar.jobs.record import Failure, Order, Record, Ref, SliceRecord, State
+from sidecar.jobs.record import Failure, Lane, Order, Record, Ref, SliceOutcome, SliceRecord, State
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader, SliceTurn, together
 from sidecar.jobs.turn import Step, Turn
@@ -20,6 +29,9 @@ from sidecar.ocr.job import DocumentResult, ReadJob
 from sidecar.ocr.reader import DocumentReader
 
 DONE, AT_ONCE = None, 0.5
+FAILED_S = 10.0
+"""A turn whose step failed for a reason that nobody foresaw is handed out again after so long."""
+TOO_MUCH = 429
 MOST_LOOKS = 5
 """How often a turn is handed out whose document or pages are missing: they are not, but for a moment."""
 NOWHERE = Path(os.devnull)
@@ -39,8 +51,12 @@ class JobSeams:
     write_file: Callable[[Order, ReadJob, DocumentResult], Awaitable[Path | None]]
     told: Callable[[Order, DocumentResult], None]
     slice_pages: int = 8
-    on_slice: Callable[[str], None] = lambda _: None
-    """Is told what came of each slice: `done`, or `again`."""
+    on_slice: Callable[[SliceOutcome], None] = lambda _: None
+    """Is told what came of each slice."""
+
+
+def _outcome(read: SliceRecord | float | None) -> SliceOutcome:
+    return read.outcome if isinstance(read, SliceRecord) else SliceOutcome.AGAIN
 
 
 class Steps:
@@ -64,6 +80,7 @@ class Steps:
         try:
             known = await self._known(taken.turn)
             if known.record.state.is_end:
+                await self._queue.clear(known.record)  # whoever ended it may have been broken off
                 return DONE
             steps = {Step.OPEN: self._open, Step.READ: self._read, Step.END: self._end}
             return await steps[taken.turn.step](known, taken)
@@ -92,23 +109,39 @@ class Steps:
         if known.record.pages is None:
             try:
                 known = await self._opened(known, taken)
+            except JobsUnavailableError:
+                raise
             except SidecarError as error:
-                if error.retryable and taken.delivery < attempts.MOST_OPENINGS:
-                    return attempts.retry_after_s(taken.delivery)
-                await self._fail(order.ref, error)
-                return DONE
-        await self._queue.due.add(known.record)
+                return await self._again_or_failed(order.ref, error, taken)
+        if not known.record.pages:
+            await self._fail(order.ref, UnreadableDocumentError("the document has no page that is to be read"))
+            return DONE
+        await self._queue.due.add(known.record, await self._queue.records.slices_done(order.ref))
         await self._queue.turns.put(Turn(step=Step.READ, ref=order.ref), order.lane)
         return DONE
 
+    async def _again_or_failed(self, ref: Ref, error: SidecarError, taken: TakenTurn) -> float | None:
+        """Take a step again whose error may pass; what is refused here because there is too much to do always does."""
+        if error.status == TOO_MUCH:
+            return float(error.retry_after_s or attempts.retry_after_s(1))
+        if attempts.is_tried_again(error.status, taken.delivery, may_pass=error.retryable):
+            return attempts.retry_after_s(taken.delivery)
+        await self._fail(ref, error)
+        return DONE
+
+    async def give_up(self, taken: TakenTurn) -> float | None:
+        """Fail a job whose step always ends in an error that nobody foresaw; return what :meth:`take` does."""
+        if taken.delivery < attempts.MOST_DELIVERIES:
+            return FAILED_S
+        await self._fail(taken.turn.ref, SidecarError("the job cannot be done: one of its steps fails each time"))
+        return DONE
+
     async def _opened(self, known: Versioned, taken: TakenTurn) -> Versioned:
-        if taken.delivery > attempts.MOST_OPENINGS:
-            raise PageQuarantinedError("whoever opened the document did not come back; it is not opened again")
         order = known.record.order
-        async with self._shelf.document(order.ref.id) as path:
+        async with self._shelf.document(order) as path, self._marked(order.ref, taken):
             job = self._seams.make_job(order, path)
             order_alone = replace(job.order, wants_layout=False, wants_receipt=False)
-            facts = await self._reader.inspect(replace(job, order=order_alone))
+            facts = (await self._reader.open(replace(job, order=order_alone, writer=None))).facts
         told = {
             "state": State.RUNNING,
             "started_at": datetime.now(UTC),
@@ -120,35 +153,53 @@ class Steps:
         }
         return await self._queue.records.change(known, known.record.model_copy(update=told))
 
+    @asynccontextmanager
+    async def _marked(self, ref: Ref, taken: TakenTurn) -> AsyncIterator[None]:
+        """See by marks whether it is the opening that ends pods, once a pod that had the turn did not come back."""
+        if taken.delivery == 1:
+            yield
+            return
+        deaths = (await self._queue.records.deaths(ref)).get(attempts.OPENING, 0)
+        if deaths >= attempts.DEADLY:
+            raise PageQuarantinedError("whoever opened the document did not come back; it is not opened again")
+        async with self._queue.records.marked(ref, attempts.OPENING, deaths):
+            yield
+
     async def _read(self, known: Versioned, taken: TakenTurn) -> float | None:
         record, number = known.record, taken.turn.slice
         ref = record.order.ref
         if await self._queue.records.slice(ref, number) is None:
-            if number + 1 < len(record.slices):  # first: whatever becomes of this slice, the job's turn goes on
+            turn = SliceTurn(record, number, taken.delivery)
+            if number + 1 < len(record.slices) and not await self._slices.was_given_back(turn):
+                # first: whatever becomes of this slice, the job's turn goes on; but it goes on once
                 await self._queue.turns.put(Turn(step=Step.READ, ref=ref, slice=number + 1), record.order.lane)
-            read = await self._read_slice(SliceTurn(record, number, taken.delivery))
-            self._seams.on_slice("done" if isinstance(read, SliceRecord) else "again")
+            if taken.delivery > 1:
+                self._seams.on_slice(SliceOutcome.REDELIVERED)
+            read = await self._read_slice(turn, taken)
+            self._seams.on_slice(_outcome(read))
             if not isinstance(read, SliceRecord):
                 return read
             await self._queue.records.add_slice(ref, read)
         await self._queue.due.remove(ref, number)
         if len(await self._queue.records.slices_done(ref)) >= len(record.slices):
-            await self._queue.turns.put(Turn(step=Step.END, ref=ref), record.order.lane)
+            # Before all slices of batch: it is short, makes room in the store, and somebody may want the result.
+            await self._queue.turns.put(Turn(step=Step.END, ref=ref), Lane.REALTIME)
         return DONE
 
-    async def _read_slice(self, turn: SliceTurn) -> SliceRecord | float:
+    async def _read_slice(self, turn: SliceTurn, taken: TakenTurn) -> SliceRecord | float | None:
         order = turn.record.order
         try:
-            async with self._shelf.document(order.ref.id) as path:
+            async with self._shelf.document(order) as path:
                 job = self._seams.make_job(order, path)
                 alone = replace(job.order, caller=("job", order.ref.id))  # a slice is never too much of one job
                 return await self._slices.read(turn, replace(job, order=alone))
+        except JobsUnavailableError:
+            raise
         except SidecarError as error:
-            if error.status != 429:
-                raise
-            return float(error.retry_after_s or attempts.retry_after_s(1))
+            await self._slices.give_back(turn)
+            return await self._again_or_failed(order.ref, error, taken)
 
-    async def _end(self, known: Versioned, _: TakenTurn) -> float | None:
+    async def _end(self, known: Versioned, taken: TakenTurn) -> float | None:
         record = known.record
         ref = record.order.ref
         turns = [SliceTurn(record, number, 1) for number in range(len(record.slices))]
@@ -157,19 +208,31 @@ class Steps:
             return AT_ONCE
         try:
             result = await self.result(record)
-            job = self._seams.make_job(record.order, NOWHERE)
-            async with self._shelf.document(ref.id) as path:
-                job = replace(job, order=replace(job.order, document=path))
-                if made := await self._seams.write_file(record.order, job, result):
-                    await self._queue.blobs.put_file(ref.id, FILE, made)
-                    made.unlink(missing_ok=True)
+        except JobsUnavailableError:
+            raise
         except SidecarError as error:
             await self._fail(ref, error, done)
             return DONE
+        try:
+            await self._write_file(record, result)
+        except JobsUnavailableError:
+            raise
+        except SidecarError as error:
+            return await self._again_or_failed(ref, error, taken)
         lacks = any(one.failed or one.unread for one in done)
         if await self._queue.finish(ref, State.PARTIAL if lacks else State.DONE, done):
             self._seams.told(record.order, result)
         return DONE
+
+    async def _write_file(self, record: Record, result: DocumentResult) -> None:
+        job = self._seams.make_job(record.order, NOWHERE)
+        async with self._shelf.document(record.order) as path:
+            job = replace(job, order=replace(job.order, document=path))
+            if made := await self._seams.write_file(record.order, job, result):
+                try:
+                    await self._queue.blobs.put_file(record.order.ref.id, FILE, made)
+                finally:
+                    made.unlink(missing_ok=True)
 
     async def result(self, record: Record) -> DocumentResult:
         """Put together what was read of a job.

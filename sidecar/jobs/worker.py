@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sidecar.errors import JobsUnavailableError
@@ -23,8 +24,6 @@ IDLE_S = 1.0
 LOOK_S = 5.0
 """How often it is looked whether a job that is worked on was cancelled: a pod that is cut off does not hear it."""
 TIDY_S = 30.0
-FAILED_S = 10.0
-"""A turn whose step failed for a reason that nobody foresaw is handed out again after so long."""
 
 
 class Worker:
@@ -43,8 +42,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled; what is held then is given back."""
-        slots = [asyncio.create_task(self._serve()) for _ in range(self._slots)]
-        others = [asyncio.create_task(work) for work in (self._listen(), self._look(), self._tidy())]
+        slots = [asyncio.create_task(_forever(self._serve)) for _ in range(self._slots)]
+        others = [asyncio.create_task(_forever(work)) for work in (self._listen, self._look, self._tidy)]
         try:
             await asyncio.gather(*slots, *others)
         finally:
@@ -58,7 +57,7 @@ class Worker:
             await self._queue.connection.ready.wait()
             self._due.clear()
             try:
-                taken = await self._queue.turns.take(self._lanes.next())
+                taken = await self._take()
             except JobsUnavailableError:
                 await asyncio.sleep(IDLE_S)
                 continue
@@ -70,11 +69,22 @@ class Worker:
                     self._lanes.took(taken.lane)
                 await self._work(taken)
 
+    async def _take(self) -> TakenTurn | None:
+        """Take a turn; what is handed out while this pod stops is given back at once."""
+        taking = asyncio.create_task(self._queue.turns.take(self._lanes.next()))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            with suppress(JobsUnavailableError):
+                if taken := await taking:
+                    await taken.later()
+            raise
+
     async def _work(self, taken: TakenTurn) -> None:
         job = taken.turn.ref
         task = asyncio.create_task(self._steps.take(taken))
         self._running[job].add(task)
-        after_s: float | None = FAILED_S
+        after_s: float | None = IDLE_S
         try:
             async with holding(taken):
                 after_s = await task
@@ -85,7 +95,9 @@ class Worker:
         except JobsUnavailableError:
             after_s = IDLE_S
         except Exception:
-            log.exception("a step of a job failed; it is taken again")
+            log.exception("a step of a job failed")
+            with suppress(JobsUnavailableError):
+                after_s = await self._steps.give_up(taken)
         finally:
             self._running[job].discard(task)
             if not self._running[job]:
@@ -128,3 +140,12 @@ class Worker:
                 self.parked = await self._queue.turns.unpark()
                 await self._queue.expire()
             await asyncio.sleep(TIDY_S)
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:  # these loops supervise themselves: without one of them jobs would stand still
+            log.exception("a loop of the queue of jobs failed, and is started again")
+            await asyncio.sleep(IDLE_S)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from sidecar.api.answers import files
 from sidecar.api.answers.answer import Answer
-from sidecar.api.app_keys import AUDIT, CALLS_LOGS, DRAIN, JOBS, JOBS_STATE, METRICS, READER, SPOOL
+from sidecar.api.app_keys import AUDIT, CALLS_LOGS, DRAIN, JOBS, JOBS_STATE, METRICS, READER, SHARED_READER, SPOOL
 from sidecar.api.jobs import orders
 from sidecar.api.jobs.state import JobsState
 from sidecar.errors import JobNotFoundError
@@ -23,7 +23,8 @@ from sidecar.jobs.jetstream.connection import Connection, ServerAccess
 from sidecar.jobs.jetstream.embedded import EmbeddedServer, EmbeddedServerError
 from sidecar.jobs.jobs import Jobs
 from sidecar.jobs.queue import Queue
-from sidecar.jobs.record import Order, Ref, State
+from sidecar.jobs.record import Order, Ref, SliceOutcome, State
+from sidecar.jobs.shared_reading import SharedReader
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader
 from sidecar.jobs.steps import JobSeams, Steps
@@ -72,6 +73,8 @@ def add_jobs(app: web.Application, settings: Settings) -> None:
     steps = Steps(queue, app[READER], shelf, slices, seams)
     worker = Worker(queue, steps, shelf, settings.jobs_slices)
     app[JOBS] = Jobs(queue, steps, slices, seams, settings.jobs_max)
+    if settings.sync_over_jobs == "on":
+        app[SHARED_READER] = SharedReader(app[READER], app[JOBS], settings.jobs_slice_pages)
     app[JOBS_STATE], app[CALLS_LOGS] = JobsState(queue), queue.records
     _watch(metrics, app[JOBS_STATE], worker)
     parts = _Parts(connection, worker, app[JOBS_STATE], embedded, _callbacks(app, queue, settings))
@@ -188,12 +191,19 @@ def _count_end(metrics: Metrics, state: State) -> None:
     metrics.jobs_ended.labels(state.value).inc()
 
 
-def _count_slice(metrics: Metrics, outcome: str) -> None:
-    metrics.jobs_slices.labels(outcome).inc()
+def _count_slice(metrics: Metrics, outcome: SliceOutcome) -> None:
+    metrics.jobs_slices.labels(outcome.value).inc()
 
 
 def _watch(metrics: Metrics, state: JobsState, worker: Worker) -> None:
-    """Show how the queue is."""
+    """Show how the queue is; what is counted is there from the start, so that the first of it is seen as one more."""
+    for outcome in SliceOutcome:
+        metrics.jobs_slices.labels(outcome.value)
+    for end in State:
+        if end.is_end:
+            metrics.jobs_ended.labels(end.value)
+    for told in ("delivered", "retried", "failed"):
+        metrics.jobs_callbacks.labels(told)
     metrics.watch("ocr_pages_due", "Pages of jobs to be read, of all pods.", lambda: state.pages_due)
     metrics.watch("ocr_jobs_oldest_due_seconds", "Age of the oldest slice that is due.", lambda: state.oldest_due_s)
     metrics.watch("ocr_jobs_connected", "Whether the queue of jobs can be used.", lambda: state.failure is None)

@@ -127,6 +127,9 @@ SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX|BGE|RERANKER|RETRIEVAL)_[
 OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_KEEP_ALIVE", "OLLAMA_MAX_QUEUE")}
 OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
 """Settings of the model server, named where ours have to fit them."""
+STREAMS = {(OPERATIONS.name, f"OCR_{name}") for name in ("TURNS", "DUE", "BLOBS", "ENDED", "CALLBACKS", "PARKED")}
+STREAMS |= {("scale.md", "OCR_DUE")}
+"""Where jobs lie in NATS."""
 SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in ("OCR_API_URL", "OCR_LANG")}
 """The backend's own setting, and some of the service that ours replaces."""
 
@@ -134,7 +137,9 @@ SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in (
 def test_settings_named_anywhere_in_the_documentation_exist():
     named = {(page.name, name) for page in PAGES for name in re.findall(SETTING_LIKE, page.read_text(encoding="utf-8"))}
     assert len(named) > len(environment_names())
-    assert {(page, name) for page, name in named if name not in environment_names()} - OLLAMAS_OWN - SWITCHED == set()
+    assert {
+        (page, name) for page, name in named if name not in environment_names()
+    } - OLLAMAS_OWN - STREAMS - SWITCHED == set()
 
 
 def test_every_setting_looks_like_one_to_these_tests():

@@ -13,7 +13,7 @@ from sidecar.api.answers.evidence import BlockWriter
 from sidecar.api.app_keys import SETTINGS
 from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
-from sidecar.evidence.packed import PackedPages
+from sidecar.evidence.packed import Packed, PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import Attempt, PageVerdict
 from sidecar.ocr.job import DocumentResult, Wanted
@@ -76,7 +76,7 @@ class Answer:
         if attempt.first_token_ms is not None:
             self.metrics.first_token_seconds.observe(attempt.first_token_ms / 1000)
 
-    def whole(self, result: DocumentResult, written: Sequence[bytes] | None) -> Iterator[bytes]:
+    def whole(self, result: DocumentResult, written: Sequence[Packed[bytes]] | None) -> Iterator[bytes]:
         """Render everything, a part at a time; ``written`` are the pages' blocks, if there are any."""
         yield common.render(ocr.SummaryBody(**self._summary(result)))[:-1] + b',"pages":['
         for at, page in enumerate(result.pages):

@@ -5,12 +5,13 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiohttp import web
 
-from sidecar.api import deliver, receive
+from sidecar.api import deliver, reading, receive
 from sidecar.api.answers.answer import Answer
 from sidecar.api.app_keys import DRAIN, READER, SETTINGS, SPOOL, WORKERS
 from sidecar.api.deliver import SLICE_BYTES, File
@@ -40,7 +41,9 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
     """Read a document, and answer with it in another format; its file stays until the answer is sent."""
     app, stall_s = request.app, request.app[SETTINGS].receive_timeout_s
     async with app[DRAIN].document():
-        result = await app[READER].read(one.job, await _progress(request, one, output))
+        writer = None if output is Output.PDF else partial(written, output=output, verbatim={})
+        job, progress = replace(one.job, writer=writer), await _progress(request, one, output)
+        result = await reading.result_of(request, one, job, progress)
     async with app[DRAIN].answering():
         if output is not Output.PDF:
             one.held.close()  # at once, so that its caller can send the next
@@ -54,8 +57,11 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
 
 
 async def text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
-    """Have a document written in a format that is text."""
-    size, packed = await by_worker(request, written, to_write(result), output, verbatim(result))
+    """Have a document written in a format that is text, unless it was written at once."""
+    at_once = cast(tuple[int, bytes] | None, result.written)
+    if at_once is None:
+        at_once = await by_worker(request, written, to_write(result), output, verbatim(result))
+    size, packed = at_once
     return File(_inflated(packed), size, MEDIA_TYPES[output], headers_of(told, result))
 
 

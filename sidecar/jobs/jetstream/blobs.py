@@ -7,12 +7,14 @@ ever, and small contents take six round trips. Here all of a job goes by one cal
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Protocol
 
 from pydantic import BaseModel
 
+from sidecar.errors import JobsUnavailableError
 from sidecar.jobs.jetstream.connection import Connection, last_message, told
 from sidecar.jobs.jetstream.streams import BLOB_BYTES, BLOBS
 
@@ -84,6 +86,14 @@ class Blobs:
         if digest.hexdigest() != manifest.sha256:
             raise BlobMissingError(name)
 
+    async def has(self, job: str, name: str) -> bool:
+        """Return whether there is such a content."""
+        try:
+            await self._manifest(job, name)
+        except BlobMissingError:
+            return False
+        return True
+
     async def delete(self, job: str, name: str | None = None) -> None:
         """Delete a content, or all of a job's."""
         subject = f"ocr.blob.{job}.>" if name is None else f"ocr.blob.{job}.{name}.>"
@@ -91,7 +101,16 @@ class Blobs:
             await self._connection.js.purge_stream(BLOBS, subject=subject)
 
     async def _put(self, job: str, name: str, pieces: AsyncIterator[bytes]) -> None:
-        js, token, digest = self._connection.js, token_hex(6), hashlib.sha256()
+        token = token_hex(6)
+        try:
+            await self._put_as(job, name, token, pieces)
+        except BaseException:  # where there is no room, what was written of it would keep the room from all others
+            with suppress(JobsUnavailableError):
+                await self.delete(job, f"{name}.{token}")
+            raise
+
+    async def _put_as(self, job: str, name: str, token: str, pieces: AsyncIterator[bytes]) -> None:
+        js, digest = self._connection.js, hashlib.sha256()
         size = count = 0
         with told():
             async for piece in pieces:

@@ -1,16 +1,19 @@
 """The connection to NATS: made again whenever it is lost, for as long as the service runs."""
 
 import asyncio
+import json
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
@@ -46,6 +49,16 @@ class ServerAccess:
     replicas: int = 1
 
 
+@dataclass(eq=False, slots=True)
+class _Listener:
+    subject: str
+    on_message: Callable[[bytes], None]
+    subscription: Subscription | None = None
+
+    async def take(self, message: object) -> None:
+        self.on_message(getattr(message, "data", b""))
+
+
 class Connection:
     """A connection to NATS whose streams are there; ``ready`` is set while it can be used."""
 
@@ -55,6 +68,7 @@ class Connection:
         self._js: JetStreamContext | None = None
         self.ready = asyncio.Event()
         self._changed = asyncio.Event()
+        self._listeners: list[_Listener] = []
         self.failure: str | None = "not connected yet"
         """Why it cannot be used; None while it can."""
 
@@ -102,11 +116,26 @@ class Connection:
     async def _connect(self) -> None:
         if self._client is None or self._client.is_closed:
             self._client = await nats.connect(**self._options())
+            for listener in self._listeners:  # the client before took its subscriptions with it
+                listener.subscription = await self._client.subscribe(listener.subject, cb=listener.take)
         js = self._client.jetstream(timeout=REQUEST_S)
         await streams.ensure(js, self._access.replicas)
         self._js, self.failure = js, None
         self.ready.set()
         log.info("connected to the queue of jobs")
+
+    async def listen(self, listener: _Listener) -> None:
+        """Hear messages until :meth:`ignore`, whatever becomes of the client."""
+        with told():
+            listener.subscription = await self.client.subscribe(listener.subject, cb=listener.take)
+        self._listeners.append(listener)
+
+    async def ignore(self, listener: _Listener) -> None:
+        """Hear no more."""
+        self._listeners.remove(listener)
+        if listener.subscription is not None:
+            with suppress(NatsError, OSError, TimeoutError):
+                await listener.subscription.unsubscribe()
 
     async def _close(self) -> None:
         self.ready.clear()
@@ -191,17 +220,40 @@ async def last_message(connection: Connection, stream: str, subject: str) -> Raw
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class StreamAbout:
+    """What the server tells of a stream: messages by subject, and when it told, by its own clock."""
+
+    subjects: dict[str, int]
+    at: datetime
+
+
+async def about(connection: Connection, stream: str, subjects: str) -> StreamAbout:
+    """Return what a stream holds of some subjects, however many: the server tells of 100,000 at a time.
+
+    Raises:
+        JobsUnavailableError: the server does not answer.
+    """
+    found: dict[str, int] = {}
+    while True:
+        wanted = json.dumps({"subjects_filter": subjects, "offset": len(found)}).encode()
+        with told():
+            reply = await connection.client.request(f"$JS.API.STREAM.INFO.{stream}", wanted, timeout=REQUEST_S)
+            answer = json.loads(reply.data)
+            if "error" in answer:
+                raise APIError.from_error(answer["error"])
+        new = answer["state"].get("subjects") or {}
+        found |= new
+        if not new or len(found) >= answer.get("total", 0):
+            return StreamAbout(found, datetime.fromisoformat(answer["ts"][:19] + "+00:00"))
+
+
 @asynccontextmanager
 async def listening(connection: Connection, subject: str, on_message: Callable[[bytes], None]) -> AsyncIterator[None]:
     """Call back for each message on a subject, for as long as the block; one that is missed is not repeated."""
-
-    async def take(message: object) -> None:
-        on_message(getattr(message, "data", b""))
-
-    with told():
-        subscription = await connection.client.subscribe(subject, cb=take)
+    listener = _Listener(subject, on_message)
+    await connection.listen(listener)
     try:
         yield
     finally:
-        with suppress(NatsError, OSError, TimeoutError):
-            await subscription.unsubscribe()
+        await connection.ignore(listener)

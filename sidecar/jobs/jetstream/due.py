@@ -3,6 +3,8 @@
 Turns tell how many jobs wait, not how much: a job of a thousand pages has one.
 """
 
+import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from nats.js.errors import NotFoundError
@@ -20,13 +22,16 @@ class Due:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def add(self, record: Record) -> None:
-        """Count a job's slices; those that are counted already stay so."""
-        order = record.order
+    async def add(self, record: Record, done: Collection[int] = ()) -> None:
+        """Count a job's slices but those that are done; what is counted already stays so."""
+        left = [(number, len(pages)) for number, pages in enumerate(record.slices) if number not in done]
+        for at in range(0, len(left), AT_ONCE):
+            await asyncio.gather(*(self._add(record, number, pages) for number, pages in left[at : at + AT_ONCE]))
+
+    async def _add(self, record: Record, number: int, pages: int) -> None:
+        subject = f"ocr.due.{record.order.lane}.{record.order.ref.id}.{number}"
         with told():
-            for number, pages in enumerate(record.slices):
-                subject = f"ocr.due.{order.lane}.{order.ref.id}.{number}"
-                await self._connection.js.publish(subject, str(len(pages)).encode())
+            await self._connection.js.publish(subject, str(pages).encode())
 
     async def remove(self, ref: Ref, number: int | None = None) -> None:
         """Count a slice no more, or none of a job's."""

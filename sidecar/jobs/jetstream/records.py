@@ -1,17 +1,23 @@
 """What is known of jobs, in a bucket of keys and values; each change says which version it was made from."""
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from nats.js.api import RawStreamMsg
 from nats.js.errors import KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-from sidecar.errors import JobExpiredError, JobNotFoundError
+from sidecar.errors import JobExpiredError, JobNotFoundError, JobsUnavailableError
 from sidecar.jobs.calling.calls_log import CallsLog
-from sidecar.jobs.jetstream.connection import Connection, last_message, told
+from sidecar.jobs.jetstream.connection import Connection, about, last_message, told, unavailable
 from sidecar.jobs.jetstream.streams import GONE, RECORDS
-from sidecar.jobs.record import Record, Ref, SliceRecord
+from sidecar.jobs.record import SCHEMA, Record, Ref, SliceRecord
 
+UNMARKS, UNMARK_S = 30, 1.0
+"""A mark is taken back once the server is back: while it is away nobody else can read the page either."""
 STREAM, PREFIX = f"KV_{RECORDS}", f"$KV.{RECORDS}."
 
 
@@ -53,10 +59,11 @@ class Records:
         Raises:
             JobNotFoundError: there is none.
             JobExpiredError: there was one.
+            JobsUnavailableError: the server does not answer, or another version of the service wrote it.
         """
         kept = await self._get(f"{ref.key}.record")
         if kept is not None:
-            return Versioned(Record.unpacked(kept.data or b""), kept.seq or 0)
+            return Versioned(_known(kept.data or b""), kept.seq or 0)
         if await last_message(self._connection, f"KV_{GONE}", f"$KV.{GONE}.{ref.key}"):
             raise JobExpiredError("the job has expired; its result is no longer kept")
         raise JobNotFoundError("there is no such job")
@@ -109,6 +116,26 @@ class Records:
         with told():
             await (await self._bucket()).put(f"{ref.key}.mark.{page}", str(count).encode())
 
+    @asynccontextmanager
+    async def marked(self, ref: Ref, page: int, deaths: int) -> AsyncIterator[None]:
+        """Mark a page for as long as it is read alone: whoever is lost meanwhile leaves the mark; nobody else does."""
+        await self.mark(ref, page, deaths + 1)
+        tries = UNMARKS
+        try:
+            yield
+        except asyncio.CancelledError:
+            tries = 1
+            raise
+        finally:
+            await self._unmark(ref, page, deaths, tries)
+
+    async def _unmark(self, ref: Ref, page: int, deaths: int, tries: int) -> None:
+        for _ in range(tries):
+            with suppress(JobsUnavailableError):
+                await self.mark(ref, page, deaths)
+                return
+            await asyncio.sleep(UNMARK_S)
+
     async def calls_log(self, ref: Ref) -> CallsLog | None:
         """Return what became of the calls to a job's owner; None before the first."""
         kept = await self._get(f"{ref.key}.calls")
@@ -134,18 +161,30 @@ class Records:
                 return (kept.data or b"").decode() if kept else await self.claim(name, job)
         return job
 
-    async def release(self, name: str) -> None:
-        """Take a name from the job that has it."""
+    async def reclaim(self, name: str, old: str, new: str) -> str:
+        """Give a name that belongs to a job to another one; return whose it is then, if somebody was faster."""
+        kept = await self._get(f"name.{name}")
+        if kept is None or (kept.data or b"").decode() != old:
+            return await self.claim(name, new)
         with told():
-            await self._connection.js.purge_stream(STREAM, subject=f"{PREFIX}name.{name}")
+            try:
+                await (await self._bucket()).update(f"name.{name}", new.encode(), kept.seq)
+            except KeyWrongLastSequenceError:
+                return await self.claim(name, new)
+        return new
 
     async def _bucket(self) -> KeyValue:
         return KeyValue(RECORDS, STREAM, PREFIX, self._connection.js, direct=False)
 
     async def _keys(self, pattern: str) -> list[str]:
-        with told():
-            about = await self._connection.js.stream_info(STREAM, subjects_filter=f"{PREFIX}{pattern}")
-        return [subject.removeprefix(PREFIX) for subject in about.state.subjects or {}]
+        found = await about(self._connection, STREAM, f"{PREFIX}{pattern}")
+        return [subject.removeprefix(PREFIX) for subject in found.subjects]
 
     async def _get(self, key: str) -> RawStreamMsg | None:
         return await last_message(self._connection, STREAM, f"{PREFIX}{key}")
+
+
+def _known(content: bytes) -> Record:
+    if json.loads(content).get("schema_version", SCHEMA) != SCHEMA:
+        raise unavailable("another version of the service wrote the job, in a form that this one does not know")
+    return Record.unpacked(content)

@@ -73,7 +73,7 @@ def _streams(replicas: int) -> list[StreamConfig]:
         _stream(TURNS, "ocr.turn.*", replicas, RetentionPolicy.WORK_QUEUE),
         _stream(DUE, "ocr.due.>", replicas, per_subject=1),
         _stream(BLOBS, "ocr.blob.>", replicas, per_subject=1),
-        _stream(ENDED, "ocr.ended", replicas),
+        _stream(ENDED, "ocr.ended.*", replicas),
         _stream(CALLBACKS, "ocr.callback", replicas, RetentionPolicy.WORK_QUEUE),
         _stream(PARKED, "ocr.parked.>", replicas),
     ]

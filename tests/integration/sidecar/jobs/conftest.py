@@ -1,13 +1,13 @@
-"""A server of the queue for each test, and pods that end with it."""
+"""A server of the queue for each test, or a cluster of three, and pods that end with it."""
 
 import pytest
 
-from tests.integration.sidecar.jobs.pods import Pod, Server, running, server_access
+from tests.integration.sidecar.jobs.pods import Cluster, Pod, Server, running, server_access
 
 
-@pytest.fixture
-def server(tmp_path):
-    one = Server(tmp_path / "store")
+@pytest.fixture(params=["one", pytest.param("three", marks=pytest.mark.matrix)])
+def server(request, tmp_path):
+    one = Server(tmp_path / "store") if request.param == "one" else Cluster(tmp_path / "stores")
     one.start()
     yield one
     one.kill()

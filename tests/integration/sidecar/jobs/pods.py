@@ -4,6 +4,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from reportlab.pdfgen.canvas import Canvas
@@ -109,8 +111,12 @@ async def no_file(order, job, result):
     return None
 
 
-def server_access(port: int, *others: int) -> ServerAccess:
-    return ServerAccess([f"nats://127.0.0.1:{one}" for one in (port, *others)])
+_ACCESS: dict[int, ServerAccess] = {}
+"""How to reach what listens on a port, where it is not a server alone that lets everybody in."""
+
+
+def server_access(port: int) -> ServerAccess:
+    return _ACCESS.get(port) or ServerAccess([f"nats://127.0.0.1:{port}"])
 
 
 class Pod:
@@ -130,11 +136,11 @@ class Pod:
         )
         self.spool = Spool(folder)
         self.shelf = DocumentShelf(self.queue.blobs, self.spool, 10**9)
-        seams = JobSeams(make_job, no_file, lambda order, _: self.told.append(order.ref.id),
+        seams = JobSeams(limits.get("make_job", make_job), no_file, lambda order, _: self.told.append(order.ref.id),
                          limits.get("slice_pages", 8))  # fmt: skip
         self.make_job = make_job
         slice_reader = self.slice_reader = SliceReader(self.queue, reader, self.progress)
-        steps = Steps(self.queue, reader, self.shelf, slice_reader, seams)
+        steps = self.steps = Steps(self.queue, reader, self.shelf, slice_reader, seams)
         self.worker = Worker(self.queue, steps, self.shelf, slices)
         self.jobs = Jobs(self.queue, steps, slice_reader, seams, limits.get("max_jobs", 100_000))
         self._tasks: list[asyncio.Task] = []
@@ -173,15 +179,29 @@ def free_port() -> int:
 class Server:
     """NATS' own server, alone or as one of several."""
 
-    def __init__(self, folder: Path, name: str = "one", port: int = 0, cluster: tuple[int, ...] = (), own: int = 0):
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "one",
+        port: int = 0,
+        cluster: tuple[int, ...] = (),
+        own: int = 0,
+        max_mb: int = 0,
+    ):
         self.port = port or free_port()
         self._arguments = ["-js", "-sd", str(folder), "-a", "127.0.0.1", "-p", str(self.port), "-n", name]
         if cluster:
             routes = ",".join(f"nats-route://127.0.0.1:{one}" for one in cluster)
             self._arguments += ["-cluster_name", "c", "-cluster", f"nats://127.0.0.1:{own}", "-routes", routes]
+        if max_mb:
+            config = folder.with_name(f"{name}.conf")
+            config.write_text(json.dumps({"jetstream": {"max_file_store": max_mb << 20}}))
+            self._arguments += ["-c", str(config)]
         self._process = None
 
     def start(self):
+        if self._process:
+            return
         nowhere = subprocess.DEVNULL
         self._process = subprocess.Popen([PROGRAM, *self._arguments], stdin=nowhere, stdout=nowhere, stderr=nowhere)
 
@@ -196,6 +216,34 @@ class Server:
 
     def resume(self):
         self._process.send_signal(signal.SIGCONT)
+
+
+class Cluster:
+    """Three servers on loopback, each with all that is stored; what is done to "the server" is done to the first."""
+
+    def __init__(self, folder: Path):
+        routes = tuple(free_port() for _ in range(3))
+        self.nodes = [Server(folder / str(n), f"n{n}", cluster=routes, own=own) for n, own in enumerate(routes)]
+        self.port = self.nodes[0].port
+        self.access = _ACCESS[self.port] = ServerAccess(
+            [f"nats://127.0.0.1:{node.port}" for node in self.nodes], replicas=3
+        )
+
+    def start(self):
+        for node in self.nodes:
+            node.start()
+
+    def kill(self, how: int = signal.SIGKILL):
+        for node in self.nodes:
+            node.kill(how)
+
+    def pause(self):
+        for node in self.nodes:
+            node.pause()
+
+    def resume(self):
+        for node in self.nodes:
+            node.resume()
 
 
 def pdf(path: Path, pages: int, words: str = "") -> Path:
@@ -227,6 +275,11 @@ async def ended(jobs: Jobs, ref, within_s: float = 60):
                 return last
 
 
+def figure(text: str) -> None:
+    """Tell what was measured; seen with -s."""
+    sys.stderr.write(f"FIGURE {text}\n")
+
+
 async def until(condition, within_s: float = 30):
     async with asyncio.timeout(within_s):
         while True:
@@ -238,8 +291,33 @@ async def until(condition, within_s: float = 30):
             await asyncio.sleep(0.01)
 
 
-async def _serve(ports: str, folder: str, page_s: str) -> None:
-    pod = Pod(server_access(*map(int, ports.split(","))), Path(folder), Engine(float(page_s)))
+def _does(deadly: list[int]) -> Callable[[int], None]:
+    def does(page):
+        if page in deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return does
+
+
+def _deadly_job(order: Order, path: Path) -> ReadJob:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return make_job(order, path)
+
+
+async def _submit(pod: Pod, document: str, key: str) -> None:
+    async with running(pod, works=False):
+        await pod.jobs.submit(draft(), Path(document), key)
+
+
+async def _serve(told: str) -> None:
+    what = json.loads(told)
+    access = ServerAccess(**what["access"])
+    limits = {"make_job": _deadly_job} if what.get("opening_kills") else {}
+    engine = Engine(what.get("page_s", 0.0), _does(what.get("deadly", [])))
+    pod = Pod(access, Path(what["folder"]), engine, what.get("slices", 2), **limits)
+    if "submits" in what:
+        await _submit(pod, *what["submits"])
+        return
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with running(pod):
@@ -249,9 +327,14 @@ async def _serve(ports: str, folder: str, page_s: str) -> None:
 class PodProcess:
     """A pod in a process of its own, which can be killed."""
 
-    def __init__(self, ports: list[int], folder: Path, page_s: float = 0.0):
-        self._command = [sys.executable, "-m", __name__, ",".join(map(str, ports)), str(folder), str(page_s)]
+    def __init__(self, access: ServerAccess, folder: Path, **what):
+        told = {"access": asdict(access), "folder": str(folder), **what}
+        self._command = [sys.executable, "-m", __name__, json.dumps(told)]
         self._process = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def start(self):
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -262,6 +345,9 @@ class PodProcess:
                 os.kill(self._process.pid, how)
             self._process.wait(60)
             self._process = None
+
+    def signal(self, how: int):
+        self._process.send_signal(how)
 
 
 if __name__ == "__main__":
