@@ -1,1 +1,4 @@
-"""Jobs over HTTP: handed in, followed, fetched, given up."""
+"""Jobs over HTTP: handed in, followed, fetched, given up.
+
+How they are kept and read is no matter of this folder.
+"""
