@@ -67,14 +67,14 @@ COPY requirements.lock hashes.lock ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps \
       ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "$(grep '^torch==' requirements.lock)"
-COPY --from=requirements /build/sidecar.txt /build/rapidocr.txt /build/retrieval.txt ./
+COPY --from=requirements /build/sidecar.txt /build/rapidocr.txt /build/retrieval.txt /build/jobs.txt ./
 COPY --from=requirements /build/tools ./tools
 # pip chooses, of the locked versions, what this image needs; then it installs that and nothing else, by its hashes.
 # `|| true`: torch holds a file for Python 3.12 alone, which cannot be compiled.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --dry-run --only-binary :all: --report report.json \
       --constraint requirements.lock --requirement sidecar.txt --requirement rapidocr.txt \
-      --requirement retrieval.txt \
+      --requirement retrieval.txt --requirement jobs.txt \
  && python3 -m tools.lock.chosen report.json > chosen.txt \
  && /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps --only-binary :all: \
       --require-hashes --requirement chosen.txt \

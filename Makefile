@@ -1,6 +1,6 @@
 # ocr-sidecar: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup packages system-packages demo run run-fake check test test-matrix chaos test-browser test-real-model coverage test-clients bench bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
+.PHONY: help setup packages system-packages demo run run-fake check test test-matrix chaos test-browser test-real-model coverage test-clients bench bench-scale bench-peers numeral-fonts train-numerals bench-numerals bench-certainty bench-quality quality-peers image image-check helm-template \
   manifests helm-programs keep-rendering k3d-up k3d-test k3d-down kind-up kind-test kind-upgrade kind-down release-check previous-release previous-images \
   kind-upgrade-from-previous image-push image-sign chart-push release-notes propose-lock lock hashes sbom soak clean
 
@@ -51,8 +51,12 @@ MINUTES ?= 20
 SHAPE ?= small
 # A file's tests share a process, and what they make once (models, MariaDB, networks). In order: the slow ones come first.
 PARALLEL = --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+# The files of tests that measure time: to collect all the others takes ten seconds.
+ALONE = $$(grep -rl --include='test_*.py' 'pytest\.mark\.alone' tests)
 # pip compiles with one core; all of them do it below.
 PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+# Two fifths of what is installed, of which next to nothing is ever imported; that is compiled when it is.
+NEVER_IMPORTED = /(tests|testing|kubernetes|sklearn|networkx|pip)/|/transformers/models/|/torch/_inductor/
 # A test starts processes by the dozen: each would compile this project anew.
 unexport PYTHONDONTWRITEBYTECODE
 # For the tests that send real packets past the NetworkPolicies. They need root as well.
@@ -71,8 +75,8 @@ $(STAMP): pyproject.toml requirements.lock hashes.lock | system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --no-deps "$$(grep '^torch==' requirements.lock)"
 	$(PIP_INSTALL) --no-deps --require-hashes --requirement hashes.lock
-	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
-	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable '.[sidecar,rapidocr,retrieval,openvino,mcp,jobs,controller,dev]'
+	@$(BIN)/python -m compileall -qq -j 0 -x '$(NEVER_IMPORTED)' $(VENV)/lib || true  # torch holds a file that Python 3.12 alone can compile
 	@touch $@
 
 # Tesseract's language data, and what Debian splits off Python; then what some of the tests want, without which they are
@@ -105,7 +109,7 @@ demo: setup  ## Read a scanned Thai/English PDF through the HTTP service and pri
 	@$(BIN)/python -m bench.demo tests/data/scan-thai-english.pdf
 
 run: packages  ## Run the service on this machine; docs/configuration.md lists what the environment may set
-	@$(BIN)/python -m sidecar serve
+	@[ -n "$$OCR_JOBS" ] || export OCR_JOBS=embedded OCR_JOBS_DIR="$${OCR_JOBS_DIR:-.jobs}"; exec $(BIN)/python -m sidecar serve
 
 # The one that ends first ends the other; Ctrl-C ends both.
 run-fake: packages  ## Run the service beside a stand-in for Ollama; FAKE="--latency 0.5" and the like are its arguments
@@ -124,9 +128,10 @@ check: packages  ## Lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 # Those that measure time come last, with the machine to themselves. Elsewhere than here pytest runs one test at a time.
+# In a process of pytest-xdist even then: workers of OCR import the main module again, and pytest's takes half a second.
 test: packages  ## Run all tests; TEST_WORKERS=1 runs them in one process
 	$(BIN)/pytest $(PARALLEL) -m 'not alone and not matrix and not realmodel'
-	$(BIN)/pytest -m 'alone and not matrix'
+	$(BIN)/pytest --numprocesses 1 -m 'alone and not matrix' $(ALONE)
 
 chaos: packages  ## Kill pods and servers of jobs at random and count the pages, on one server and on a cluster of three
 	$(BIN)/pytest -n0 -s tests/integration/sidecar/jobs/test_chaos.py tests/integration/sidecar/jobs/test_chaos_counting.py tests/integration/sidecar/jobs/test_broken_off.py
@@ -153,12 +158,15 @@ test-real-model: packages  ## Run the tests with a real model server, which is b
 coverage: packages  ## Run all tests and print the branch coverage, of processes that tests start as well
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PARALLEL) -m 'not alone and not realmodel'
-	$(BIN)/coverage run -m pytest -m alone
+	$(BIN)/coverage run -m pytest -m alone $(ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 
 bench: packages  ## Measure, and print ratios; ONLY=name runs one benchmark
 	@$(BIN)/python -m bench $(ONLY)
+
+bench-scale: packages  ## Print the tables of docs/scale.md, by the simulator: two minutes
+	@$(BIN)/python -m bench.scale tables
 
 # Fonts to learn from and to be measured on, all free. Debian's with Thai, and PyPI's.
 numeral-fonts: packages
@@ -307,7 +315,7 @@ propose-lock: lock  ## Resolve anew, and open a pull request if that changed any
 lock:  ## Resolve the newest versions that fit pyproject.toml; write requirements.lock, and their hashes to hashes.lock
 	rm -rf $(LOCK_VENV) && $(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/pip install --quiet torch==2.13.0
-	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,controller,dev]'
+	$(LOCK_VENV)/bin/pip install --quiet '.[sidecar,rapidocr,retrieval,openvino,mcp,jobs,controller,dev]'
 	$(LOCK_VENV)/bin/pip freeze --all --exclude pip --exclude ocr-sidecar | sed "s/+cpu//" > requirements.lock
 	$(LOCK_VENV)/bin/python -m tools.lock.hashes
 	rm -rf $(LOCK_VENV) build

@@ -75,6 +75,7 @@ def _check_name(name: str, value: str, known: Mapping[str, FieldInfo]) -> None:
 
 def _explain(problem: ErrorDetails, values: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
-    is_secret = name.endswith(("KEY", "KEY_FILE")) or "URL" in name  # a URL may hold a password
+    is_address = "URL" in name or "://" in str(values.get(name, ""))  # which may hold a password
+    is_secret = name.endswith(("KEY", "KEY_FILE")) or is_address
     shown = "(hidden)" if is_secret else values.get(name, "unset")
     return explain(problem, name, f" is {shown}")

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic.fields import FieldInfo
 
 from sidecar.environment import SettingsError, names_of, parse_environment
-from sidecar.urls import check_url, has_credentials, listed, public_url, without_credentials
+from sidecar.urls import check_servers, check_url, has_credentials, listed, public_url, without_credentials
+from sidecar.webhook_hosts import AllowedHost, callback_hosts
 
 __all__ = ["MAY_BE_EMPTY", "MIB", "Settings", "SettingsError", "environment_names", "parse_settings"]
 
@@ -23,6 +24,7 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 EngineName = Annotated[str, Field(max_length=64)]
 """Checked where the engines are: `service.engines.check_engines`."""
 NO_FALLBACK = "none"
+JOBS_OFF, JOBS_EMBEDDED = "off", "embedded"
 
 
 MAY_BE_EMPTY = frozenset({"BGE_M3_MODEL", "RERANKER_MODEL", "OCR_RAPIDOCR_THAI_URL"})
@@ -693,6 +695,89 @@ class Settings(BaseModel):
         description="Audit files that are kept; the oldest is deleted, so that they never fill a disk.",
     )
 
+    # ── jobs: documents that are read later, by whichever pod is free ─────────────────────────────────────────
+    jobs: str = Field(
+        "off",
+        alias="OCR_JOBS",
+        description="Where jobs live, which are documents that are read later by whichever pod is free. `off`: there "
+        "are none. `embedded`: in a NATS server that this process starts, for one machine. Or NATS servers, "
+        "`nats://host:4222` or `tls://host:4222`, with commas between them. All pods of one queue have the same.",
+    )
+    jobs_dir: Path | None = Field(
+        None,
+        alias="OCR_JOBS_DIR",
+        description="Folder of the embedded server: documents that wait, and results. Unset: `jobs` in OCR_STATE_DIR, "
+        "and without that a folder of ours in the system's temporary folder, which may not outlive a restart.",
+    )
+    jobs_ttl_s: float = Field(
+        86_400,
+        alias="OCR_JOBS_TTL",
+        ge=1,
+        le=2_592_000,
+        description="How long a job's result is kept after its end, in seconds; then it is 410.",
+    )
+    jobs_credentials_file: Path | None = Field(
+        None,
+        alias="OCR_JOBS_CREDENTIALS_FILE",
+        description="Credentials file (`.creds`) with which this service shows the NATS servers who it is. Read at "
+        "each connection. Unset: none are shown.",
+    )
+    jobs_ca_file: Path | None = Field(
+        None,
+        alias="OCR_JOBS_CA_FILE",
+        description="Certificates, in PEM, that the certificates of `tls://` servers are held against. Unset: the "
+        "system's.",
+    )
+    jobs_replicas: int = Field(
+        1,
+        alias="OCR_JOBS_REPLICAS",
+        ge=1,
+        le=5,
+        description="NATS servers that hold each job; 3 with a cluster of three, so that one may fail. Counts where "
+        "the queue is made.",
+    )
+    jobs_slice_pages: int = Field(
+        8,
+        alias="OCR_JOBS_SLICE_PAGES",
+        ge=1,
+        le=500,
+        description="Pages of a job that one pod takes at a time: fewer are spread better and lost with less, and "
+        "cost more. The default was measured (docs/architecture.md).",
+    )
+    jobs_slices: int = Field(
+        2,
+        alias="OCR_JOBS_SLICES",
+        ge=0,
+        le=64,
+        description="Slices that this process reads at a time. 0: it takes jobs and answers for them, and leaves the "
+        "reading to others.",
+    )
+    jobs_max: int = Field(
+        100_000,
+        alias="OCR_JOBS_MAX",
+        ge=1,
+        description="Jobs that may wait or run at a time, of all callers; beyond that one gets 429 `queue_full`.",
+    )
+    jobs_callback_hosts: str = Field(
+        "",
+        alias="OCR_JOBS_CALLBACK_HOSTS",
+        description="Hosts that `callbackUrl` may name, with commas between them: `host`, `.domain` for all hosts "
+        "below it, `host:8443` for another port than 443, `http://host` for plain HTTP. None by default: a caller "
+        "must not choose whom this service calls.",
+    )
+    jobs_callback_secret_file: Path | None = Field(
+        None,
+        alias="OCR_JOBS_CALLBACK_SECRET_FILE",
+        description="File with the secret by which calls to `callbackUrl` are signed (HMAC-SHA256); needed with "
+        "OCR_JOBS_CALLBACK_HOSTS. Read again for each call, so that it rotates without a restart.",
+    )
+    sync_over_jobs: Literal["off", "on"] = Field(
+        "off",
+        alias="OCR_SYNC_OVER_JOBS",
+        description="Whether `/ocr-upload` and `/ocr` read over the queue of jobs, so that all pods read a long "
+        "document of a caller who waits. Needs OCR_JOBS.",
+    )
+
     @field_validator("ollama_api_url", "rapidocr_thai_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
@@ -729,6 +814,38 @@ class Settings(BaseModel):
             )
         if self.model_api == "openai" and self.on_pressure == "lease":
             raise ValueError("OCR_ON_PRESSURE is lease, which needs OCR_MODEL_API=ollama: others unload no model")
+        return self
+
+    @field_validator("jobs")
+    @classmethod
+    def _is_a_place_of_jobs(cls, given: str) -> str:
+        if given not in (JOBS_OFF, JOBS_EMBEDDED):
+            check_servers(given)
+        return given
+
+    @field_validator("jobs_callback_hosts")
+    @classmethod
+    def _are_hosts(cls, given: str) -> str:
+        callback_hosts(given)
+        return given
+
+    @model_validator(mode="after")
+    def _jobs_have_what_they_need(self) -> Self:
+        needing = {
+            "OCR_JOBS_DIR": (self.jobs_dir, "OCR_JOBS=embedded", self.jobs == JOBS_EMBEDDED),
+            "OCR_JOBS_CREDENTIALS_FILE": (self.jobs_credentials_file, "NATS servers in OCR_JOBS", self.nats_servers),
+            "OCR_JOBS_CA_FILE": (self.jobs_ca_file, "tls:// in OCR_JOBS", "tls://" in self.jobs),
+            "OCR_JOBS_REPLICAS": (self.jobs_replicas > 1, "NATS servers in OCR_JOBS", self.nats_servers),
+            "OCR_SYNC_OVER_JOBS": (self.sync_over_jobs == "on", "OCR_JOBS", self.jobs != JOBS_OFF),
+            "OCR_JOBS_CALLBACK_HOSTS": (
+                self.jobs_callback_hosts,
+                "OCR_JOBS_CALLBACK_SECRET_FILE",
+                self.jobs_callback_secret_file,
+            ),
+        }
+        for name, (is_set, needed, is_there) in needing.items():
+            if is_set and not is_there:
+                raise ValueError(f"{name} is set, which needs {needed}")
         return self
 
     @model_validator(mode="after")
@@ -789,6 +906,16 @@ class Settings(BaseModel):
         public = [public_url(url) for url in self.model_server_urls]
         earlier = [public[:n].count(url) for n, url in enumerate(public)]
         return tuple(url if not before else f"{url}#{before + 1}" for url, before in zip(public, earlier, strict=True))
+
+    @property
+    def nats_servers(self) -> tuple[str, ...]:
+        """The NATS servers that jobs live in; none: they live in the embedded one, or there are none."""
+        return () if self.jobs in (JOBS_OFF, JOBS_EMBEDDED) else listed(self.jobs)
+
+    @property
+    def callback_hosts(self) -> tuple[AllowedHost, ...]:
+        """The hosts that may be called when a job has ended."""
+        return callback_hosts(self.jobs_callback_hosts)
 
     @property
     def thai_model_dir(self) -> Path:

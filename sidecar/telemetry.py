@@ -84,6 +84,13 @@ class Metrics:
             ["wanted", "used"],
             registry=self.registry,
         )
+        self.jobs_slices = Counter(
+            "ocr_jobs_slices", "Slices of jobs read here, by outcome.", ["outcome"], registry=self.registry
+        )
+        self.jobs_ended = Counter("ocr_jobs_ended", "Jobs ended here, by state.", ["state"], registry=self.registry)
+        self.jobs_callbacks = Counter(
+            "ocr_jobs_callbacks", "Calls to jobs' owners, by outcome.", ["outcome"], registry=self.registry
+        )
         self.retrieval_texts = Counter(
             "retrieval_texts",
             "Texts embedded and pairs reranked, by device and the reason for it.",

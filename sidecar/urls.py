@@ -3,6 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
+NATS_SCHEMES = ("nats", "tls")
+
 
 def check_url(url: str, example: str) -> None:
     """Refuse what is no URL of a server.
@@ -17,13 +19,26 @@ def check_url(url: str, example: str) -> None:
         raise ValueError(f"a URL such as {example} is accepted")
 
 
-def _is_server(url: str) -> bool:
+def _is_server(url: str, schemes: tuple[str, ...] = ("http", "https")) -> bool:
     parts = urlsplit(url)
     try:
         is_port = parts.port != 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_port and not re.search(r"\s", url)
+    return parts.scheme in schemes and bool(parts.hostname) and is_port and not re.search(r"\s", url)
+
+
+def check_servers(urls: str) -> None:
+    """Refuse what is no list of NATS servers.
+
+    Raises:
+        ValueError: it is none, or holds a name or a password; the text does not repeat it.
+    """
+    for url in listed(urls) or (urls,):
+        if has_credentials(url):
+            raise ValueError("no name or password is accepted in it: put them into a credentials file")
+        if not _is_server(url, NATS_SCHEMES) or urlsplit(url).path.strip("/") or urlsplit(url).query:
+            raise ValueError("off, embedded, or servers such as nats://nats:4222 or tls://nats:4222 are accepted")
 
 
 def listed(urls: str | None) -> tuple[str, ...]:

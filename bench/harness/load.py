@@ -47,16 +47,26 @@ class Connection:
         self._writer.write(request)
         await self._writer.drain()
         head = await self._reader.readuntil(b"\r\n\r\n")
-        body = await self._reader.readexactly(_content_length(head))
+        length = _content_length(head)
+        body = await (self._chunked() if length is None else self._reader.readexactly(length))
         return Reply(_status(head), time.perf_counter() - started, body)
+
+    async def _chunked(self) -> bytes:
+        parts: list[bytes] = []
+        while size := int(await self._reader.readline(), 16):
+            parts.append(await self._reader.readexactly(size))
+            await self._reader.readline()
+        await self._reader.readline()
+        return b"".join(parts)
 
 
 def _status(head: bytes) -> int:
     return int(head.split(b" ", 2)[1])
 
 
-def _content_length(head: bytes) -> int:
-    return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+def _content_length(head: bytes) -> int | None:
+    told = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    return int(told) if told else None
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from sidecar.settings import environment_names
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-START_S = 30.0
+START_S = 90.0
 STOP_S = 40.0
 """More than the 25 s that the service gives its running documents."""
 POLL_S = 0.005

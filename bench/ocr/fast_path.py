@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -11,6 +11,7 @@ import psutil
 from bench.harness.figure import ROUNDS, Figure, at_least, in_turn, rate, ratio
 from bench.harness.load import DATA, seconds_for, upload
 from bench.harness.service import running_service
+from bench.harness.spending import Spending
 from bench.ocr.reference import count_text_layer, reference_processes
 from sidecar.runtime.cores import usable_cores
 
@@ -21,64 +22,50 @@ CONNECTIONS = 16
 TARGET_RATIO, TARGET_STRUCTURED = 0.40, 0.35
 
 
+WAYS = {"output=markdown": {"output": "markdown"}, "include=blocks": {"include": "blocks"}}
+"""Structure: how it is asked for."""
+
+
 def run(*, quick: bool) -> list[Figure]:
     documents, rounds = (QUICK_DOCUMENTS, 1) if quick else (DOCUMENTS, ROUNDS)
     with running_service() as service, reference_processes() as pool:
-        _service_rate(service.port, CONNECTIONS)
+        asked = partial(_service_rate, service.port)
         _reference_rate(pool, CONNECTIONS)
-        _service_rate(service.port, CONNECTIONS, output="markdown")
-        ours = Spending([psutil.Process(service.pid)], partial(_service_rate, service.port, documents))
-        written = Spending(
-            [psutil.Process(service.pid)], partial(_service_rate, service.port, documents, output="markdown")
-        )
+        for fields in ({}, *WAYS.values()):
+            asked(CONNECTIONS, **fields)
+        processes = [psutil.Process(service.pid)]
+        ours = Spending(processes, partial(asked, documents))
+        ways = [Spending(processes, partial(asked, documents, **fields)) for fields in WAYS.values()]
         theirs = Spending(
             [one for one in psutil.Process().children() if one.pid != service.pid],
             partial(_reference_rate, pool, documents),
         )
-        measured, structured, bare = in_turn(rounds, ours, written, theirs)
+        measured, *structured, bare = in_turn(rounds, ours, *ways, theirs)
     of_bare, shown = ratio(measured, bare)
+    names = ("service", *(f"service, {name}" for name in WAYS), "bare")
     return [
         Figure(f"service, {CONNECTIONS} requests at once", rate(measured, "documents/s")),
         Figure("bare pypdfium2", rate(bare, "documents/s")),
         at_least("service / bare", shown, of_bare, TARGET_RATIO),
         *(
             Figure(f"CPU time of a document, {name}", rate([1000 * s / documents for s in one.spent_s], "ms"))
-            for name, one in (("service", ours), ("service, output=markdown", written), ("bare", theirs))
+            for name, one in zip(names, (ours, *ways, theirs), strict=True)
         ),
         Figure("service / bare, by CPU time", ratio(theirs.spent_s, ours.spent_s)[1]),
-        _structure(structured, bare, written, theirs),
+        *(
+            _structure(name, values, bare, written, theirs)
+            for name, values, written in zip(WAYS, structured, ways, strict=True)
+        ),
     ]
 
 
-def _structure(structured: Sequence[float], bare: Sequence[float], written: "Spending", theirs: "Spending") -> Figure:
-    """Tell what share of the bare library is left where the pages' structure is told and written as Markdown."""
+def _structure(
+    name: str, structured: Sequence[float], bare: Sequence[float], written: Spending, theirs: Spending
+) -> Figure:
+    """Tell what share of the bare library is left where the pages' structure is told and written."""
     by_clock = ratio(structured, bare)[1]
     by_cpu, shown = ratio(theirs.spent_s, written.spent_s)
-    name = "output=markdown / bare, by CPU time"
-    return at_least(name, f"{shown}; by the clock {by_clock}", by_cpu, TARGET_STRUCTURED)
-
-
-class Spending:
-    """Measures something, and notes the CPU time that processes and theirs took for it, in seconds.
-
-    Where other work shares the cores, a rate also tells how many processes competed for them; this does not.
-    """
-
-    def __init__(self, processes: Sequence[psutil.Process], measure: Callable[[], float]) -> None:
-        self._processes = processes
-        self._measure = measure
-        self.spent_s: list[float] = []
-
-    def __call__(self) -> float:
-        """Measure once, and return what was measured."""
-        before_s = self._cpu_s()
-        measured = self._measure()
-        self.spent_s.append(self._cpu_s() - before_s)
-        return measured
-
-    def _cpu_s(self) -> float:
-        trees = [one for process in self._processes for one in (process, *process.children(recursive=True))]
-        return float(sum(times.user + times.system for times in (one.cpu_times() for one in trees)))
+    return at_least(f"{name} / bare, by CPU time", f"{shown}; by the clock {by_clock}", by_cpu, TARGET_STRUCTURED)
 
 
 def _service_rate(port: int, documents: int, **fields: str) -> float:

@@ -75,10 +75,11 @@ annotations:
 
 {{/* What serves the model outside this pod: URLs, and the values of its policy. Empty: nothing. */}}
 {{- define "ocr.modelOutside" -}}
+{{- $pods := "the pods that serve the model" -}}
 {{- if .Values.modelServer.urls -}}
-{{ dict "urls" .Values.modelServer.urls "policy" .Values.networkPolicy.modelServer "names" "modelServer" "value" "modelServer.urls" | toYaml }}
+{{ dict "urls" .Values.modelServer.urls "policy" .Values.networkPolicy.modelServer "names" "modelServer" "value" "modelServer.urls" "pods" $pods | toYaml }}
 {{- else if and .Values.ollama.url (not .Values.ollama.inPod.enabled) -}}
-{{ dict "urls" (list .Values.ollama.url) "policy" .Values.networkPolicy.ollama "names" "ollama" "value" "ollama.url" | toYaml }}
+{{ dict "urls" (list .Values.ollama.url) "policy" .Values.networkPolicy.ollama "names" "ollama" "value" "ollama.url" "pods" $pods | toYaml }}
 {{- end -}}
 {{- end }}
 
@@ -87,8 +88,9 @@ annotations:
 {{- if .Values.ollama.inPod.enabled }}http://127.0.0.1:11434{{ else }}{{ .Values.ollama.url }}{{ end }}
 {{- end }}
 
-{{/* A rule for each model server. Argument: what "ocr.modelOutside" gives. Servers that are given as peers share one. */}}
-{{- define "ocr.modelRules" -}}
+{{/* A rule for each server. Argument: what "ocr.modelOutside" and its like give. Servers that are given as peers share
+     one. */}}
+{{- define "ocr.serverRules" -}}
 {{- $ports := list -}}
 {{- range .urls }}{{ $ports = append $ports (include "ocr.portOf" (list . $.policy.port)) }}{{ end -}}
 {{- if .policy.to -}}
@@ -111,11 +113,12 @@ annotations:
 {{/* The port that a policy sees: after the Service's translation, so it may differ from the URL's. Argument: (list url port) */}}
 {{- define "ocr.portOf" -}}
 {{- $url := index . 0 -}}
-{{- $said := regexFind ":[0-9]+$" (urlParse $url).host | trimPrefix ":" -}}
-{{- index . 1 | default $said | default (ternary "443" "80" (hasPrefix "https:" $url)) -}}
+{{- $parsed := urlParse $url -}}
+{{- $said := regexFind ":[0-9]+$" $parsed.host | trimPrefix ":" -}}
+{{- index . 1 | default $said | default (get (dict "https" "443" "http" "80") $parsed.scheme) | default "4222" -}}
 {{- end }}
 
-{{/* The address in a URL, as a peer. Argument: (list url what "ocr.modelOutside" gives) */}}
+{{/* The address in a URL, as a peer. Argument: (list url what "ocr.modelOutside" and its like give) */}}
 {{- define "ocr.addressOf" -}}
 {{- $host := regexReplaceAll ":[0-9]+$" (urlParse (index . 0)).host "" -}}
 {{- $outside := index . 1 -}}
@@ -126,7 +129,7 @@ annotations:
 - ipBlock:
     cidr: {{ $host | trimPrefix "[" | trimSuffix "]" }}/128
 {{- else -}}
-{{ fail (printf "networkPolicy.%s.to is empty, and %s names %s: a policy knows no names. List the peers, such as the pods that serve the model" $outside.names $outside.value $host) }}
+{{ fail (printf "networkPolicy.%s.to is empty, and %s names %s: a policy knows no names. List the peers, such as %s" $outside.names $outside.value $host $outside.pods) }}
 {{- end -}}
 {{- end }}
 
@@ -217,7 +220,7 @@ nodeSelector:
 {{- $shared := list -}}
 {{- if .Values.retrieval.enabled }}{{ $shared = append $shared .Values.retrieval.storage }}{{ end -}}
 {{- if .Values.ollama.inPod.enabled }}{{ $shared = append $shared .Values.ollama.inPod.storage }}{{ end -}}
-{{- $alone := .Values.gpu.enabled -}}
+{{- $alone := or .Values.gpu.enabled (eq .Values.jobs.url "embedded") -}}
 {{- range $shared }}{{ if not (has "ReadWriteMany" .accessModes) }}{{ $alone = true }}{{ end }}{{ end -}}
 {{- if .Values.sidecar.strategy -}}
 {{ toYaml .Values.sidecar.strategy }}

@@ -19,7 +19,7 @@
 - name: OCR_STATE_DIR
   value: /state/ocr-sidecar
 - name: OCR_SHUTDOWN_SECONDS
-  value: {{ $sidecar.shutdownSeconds | quote }}
+  value: {{ include "ocr.shutdownSeconds" . | quote }}
 - name: OCR_LOG_LEVEL
   value: {{ $sidecar.logLevel }}
 - name: OCR_WORKER_MEMORY_MB
@@ -67,6 +67,9 @@
 # The policy allows no egress: without this each search for a model waits for the hub.
 - name: HF_HUB_OFFLINE
   value: "1"
+{{- end }}
+{{- with include "ocr.jobsEnv" . }}
+{{ . }}
 {{- end }}
 {{- if $sidecar.uploads.existingClaim }}
 - name: OCR_SIDECAR_UPLOAD_BASE

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from aiohttp import web
 
 from sidecar.api.connections import Connections
+from sidecar.api.jobs.state import JobsState
 from sidecar.api.key_file import KeyFile
 from sidecar.api.key_ring import Caller
 from sidecar.api.lingering import Lingering
@@ -14,6 +15,9 @@ from sidecar.documents.upload_folder import UploadFolder
 from sidecar.gpu.call_gate import CallGate
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram_monitor import VramMonitor
+from sidecar.jobs.jetstream.records import Records
+from sidecar.jobs.jobs import Jobs
+from sidecar.jobs.shared_reading import SharedReader
 from sidecar.ocr.engine import EngineTraits
 from sidecar.ocr.reader import DocumentReader
 from sidecar.profiles.recipe import RecipeBook
@@ -50,6 +54,8 @@ ENGINE_TRAITS: web.AppKey[tuple[EngineTraits, ...]] = web.AppKey("ENGINE_TRAITS"
 """The traits of all engines, including those that are not configured."""
 RECIPES = web.AppKey("RECIPES", RecipeBook)
 READER = web.AppKey("READER", DocumentReader)
+SHARED_READER = web.AppKey("SHARED_READER", SharedReader)
+"""Only where OCR_SYNC_OVER_JOBS is on."""
 DESCRIBED: web.AppKey[tuple[Described, ...]] = web.AppKey("DESCRIBED", tuple)
 """The routes of the dialects that are on."""
 CALL_GATE = web.AppKey("CALL_GATE", CallGate)
@@ -69,6 +75,12 @@ RETRIEVAL_BODIES = web.AppKey("RETRIEVAL_BODIES", Admission)
 RETRIEVAL_ANSWERS = web.AppKey("RETRIEVAL_ANSWERS", Admission)
 TEXT_QUOTA = web.AppKey("TEXT_QUOTA", Quota)
 RETRIEVAL_THREADS = web.AppKey("RETRIEVAL_THREADS", Threads)
+JOBS = web.AppKey("JOBS", Jobs)
+"""Only where OCR_JOBS is not off."""
+JOBS_STATE = web.AppKey("JOBS_STATE", JobsState)
+"""Likewise."""
+CALLS_LOGS = web.AppKey("CALLS_LOGS", Records)
+"""Likewise: what became of the calls to jobs' owners."""
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 LOAD_SECONDS = web.RequestKey("LOAD_SECONDS", float)

@@ -1,24 +1,23 @@
 """Documents over HTTP, `/ocr-upload` and `/ocr`: receive, parse, call the use case, answer."""
 
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import web
 
-from sidecar.api import deliver, reading, receive
-from sidecar.api.answers import files
+from sidecar.api import reading, receive
+from sidecar.api.answers import bodies, files
 from sidecar.api.answers.answer import StreamedAnswer
-from sidecar.api.answers.evidence import BlockWriter
-from sidecar.api.app_keys import DRAIN, READER, SETTINGS, UPLOADS, WORKERS
+from sidecar.api.app_keys import DRAIN, SETTINGS, UPLOADS
 from sidecar.api.middleware import error_of
 from sidecar.api.reading import Arrived, Order
 from sidecar.api.receive import read_body
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import SidecarError
-from sidecar.ocr.warning_codes import WarningCode
 from sidecar.outputs.formats import Output
 from sidecar.wire import ocr
 from sidecar.wire.answers import outputs
-from sidecar.wire.common import JSON
+from sidecar.wire.answers.blocks import render_pages
 
 
 async def ocr_upload(request: web.Request) -> web.StreamResponse:
@@ -56,31 +55,21 @@ async def _answer(request: web.Request, one: Arrived) -> web.StreamResponse:
         return await files.answer(request, one, one.asked.output)
     if outputs.wants_stream(_accept(request)):
         return await _stream(request, one)
-    result = await reading.read(request, one)
+    result = await reading.read(request, one, partial(render_pages, with_words=one.job.wanted.words))
     async with request.app[DRAIN].answering():
-        written = await _writer(request).write(result.structured, one.job.wanted)
-        if one.job.wanted.layout and written is None and WarningCode.BLOCKS_MISSING not in result.warnings:
-            result = replace(result, warnings=(*result.warnings, WarningCode.BLOCKS_MISSING))
-        parts, stall_s = one.answer.whole(result, written), request.app[SETTINGS].receive_timeout_s
-        if not (one.job.wanted.layout or one.job.wanted.image):
-            return await deliver.deliver(request, b"".join(parts), JSON, stall_s)
-        return await deliver.deliver_parts(request, parts, JSON, stall_s)
+        return await bodies.deliver_json(request, one.answer, result)
 
 
 def _accept(request: web.Request) -> str:
     return ",".join(request.headers.getall("Accept", ()))
 
 
-def _writer(request: web.Request) -> BlockWriter:
-    return BlockWriter(request.app[WORKERS], request.app[SETTINGS].open_timeout_s)
-
-
 async def _stream(request: web.Request, one: Arrived) -> web.StreamResponse:
     """Stream the answer; an error before its first line is a normal error response, later it is the last line."""
-    streamed = StreamedAnswer(request, one.answer, one.job.wanted, _writer(request))
+    streamed = StreamedAnswer(request, one.answer, bodies.writer_of(request.app))
     try:
         async with request.app[DRAIN].document():
-            result = await request.app[READER].read(replace(one.job, streams=True), streamed)
+            result = await reading.result_of(request, one, replace(one.job, streams=True), streamed)
             one.held.close()
             one.answer.count(result)
             await streamed.done(result)

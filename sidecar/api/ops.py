@@ -16,6 +16,7 @@ from sidecar.api.app_keys import (
     DESCRIBED,
     DRAIN,
     ENGINE_TRAITS,
+    JOBS_STATE,
     LONG_ANSWERS,
     METRICS,
     PROFILE_STORE,
@@ -145,6 +146,7 @@ async def get_readyz(request: web.Request) -> web.Response:
         "state": _state(request.app),
         "audit": _audit(request.app),
         "lease": _lease(request.app),
+        "jobs": _jobs(request.app),
         "profiles": {"loaded": len(profiles.loaded), "refused": profiles.refused},
     }
     return web.json_response(body, status=200 if readable.ready else 503)
@@ -168,6 +170,14 @@ def _audit(app: web.Application) -> dict[str, object]:
         "reason": writer.failure,
         "lostLines": writer.lost,
     }
+
+
+def _jobs(app: web.Application) -> dict[str, str | None]:
+    """Tell whether the queue of jobs can be used; without it documents are read all the same."""
+    if JOBS_STATE not in app:
+        return {"state": "off", "reason": None}
+    failure = app[JOBS_STATE].failure
+    return {"state": "failed" if failure else "ready", "reason": failure}
 
 
 def _lease(app: web.Application) -> dict[str, object]:

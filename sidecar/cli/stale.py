@@ -195,7 +195,10 @@ def _differences_of_page(page: Page, reader: Reader | None) -> set[str]:
     if made.model != reader.model:
         found.add("model" if takes_prompt else "engine")
     if made.model_digest and reader.model_digest and made.model_digest != reader.model_digest:
-        found.add("model")
+        if takes_prompt:
+            found.add("model")
+        elif made.parameters.get("languages") == reader.languages:  # else it is other languages' data
+            found.add("engine")
     if takes_prompt and made.prompt_sha256 != reader.prompt_sha256:
         found.add("prompt")
     if takes_prompt and made.recipe != reader.recipe:

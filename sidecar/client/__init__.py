@@ -37,6 +37,7 @@ from sidecar.client.asynchronous import AsyncClient
 from sidecar.client.blocking import Client
 from sidecar.client.failures import (
     BadAnswerError,
+    BrokenAnswerError,
     BusyError,
     ClientError,
     NotConfiguredError,
@@ -46,13 +47,17 @@ from sidecar.client.failures import (
     UnreachableError,
 )
 from sidecar.client.fields import ReadFields
+from sidecar.client.jobs import Call, Callback, Job, JobFailure, JobList
 
 __all__ = [
     "AsyncClient",
     "Attempt",
     "BadAnswerError",
     "Block",
+    "BrokenAnswerError",
     "BusyError",
+    "Call",
+    "Callback",
     "Cell",
     "Client",
     "ClientError",
@@ -63,6 +68,9 @@ __all__ = [
     "Embeddings",
     "Health",
     "Image",
+    "Job",
+    "JobFailure",
+    "JobList",
     "Line",
     "NotConfiguredError",
     "Opened",

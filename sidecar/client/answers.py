@@ -353,6 +353,7 @@ class Reader(Answer):
     model_digest: str | None = None
     recipe: str | None = None
     prompt_sha256: str | None = None
+    languages: str | None = None
 
 
 class Provenance(Answer):

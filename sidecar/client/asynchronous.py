@@ -1,16 +1,10 @@
 """The client for programs that use asyncio; ``Client`` is the same for all others."""
 
-import asyncio
-import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self, TypeVar, Unpack
-from urllib.parse import quote, urlsplit
-
-import aiohttp
-from pydantic import BaseModel
+from typing import Unpack
+from urllib.parse import quote
 
 from sidecar.client import answers
 from sidecar.client.answers import (
@@ -19,31 +13,23 @@ from sidecar.client.answers import (
     Event,
     Health,
     Models,
-    NotOursError,
     Provenance,
     Ranking,
     Summary,
     WrittenDocument,
 )
-from sidecar.client.exchange import CONNECT_S, ClosedError, Exchange, Request
+from sidecar.client.caller import STREAM_HEADERS, post
+from sidecar.client.exchange import Request
 from sidecar.client.failures import BadAnswerError, ServiceError
-from sidecar.client.fields import JSON, ReadFields, render_fields, render_json_fields
+from sidecar.client.fields import ReadFields, render_json_fields, render_other_fields
+from sidecar.client.job_calls import JobCalls
 from sidecar.client.upload import Source, open_upload
-
-TIMEOUT_S = 3600.0
-"""A report of 500 scanned pages on two cores takes half of it."""
-PATIENCE_S = 120.0
-JSON_HEADERS = (("Content-Type", "application/json"),)
-STREAM_HEADERS = (("Accept", "application/x-ndjson"),)
 
 RERANK_NAMES = {"chunks": "texts", "topN": "top_n"}
 """What the arguments are that the service calls so."""
 
-A = TypeVar("A", bound=BaseModel)
-P = TypeVar("P")
 
-
-class AsyncClient:
+class AsyncClient(JobCalls):
     """Calls one service.
 
     Args:
@@ -58,39 +44,6 @@ class AsyncClient:
 
     Use it as ``async with``, or close it. One client serves any number of calls at a time, of one event loop.
     """
-
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        timeout_s: float | None = TIMEOUT_S,
-        patience_s: float = PATIENCE_S,
-        connector: aiohttp.BaseConnector | None = None,
-    ) -> None:
-        self.url = _check_url(url.strip().rstrip("/"))
-        self._headers = {"X-API-Key": _check_key(api_key)} if api_key else {}
-        self._timeout_s = timeout_s
-        self._patience_s = patience_s
-        self._connector = connector
-        self._exchanging: Exchange | None = None
-        self._is_closed = False
-
-    async def __aenter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        await self.close()
-
-    async def close(self) -> None:
-        """Close all connections; calls in flight, and further ones, are a ``RuntimeError`` at once."""
-        self._is_closed = True
-        if self._exchanging is not None:
-            await self._exchanging.close()
 
     async def read(self, document: Source, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
         """Read a document: a path, its bytes, or a file that is open for reading bytes, which stays open.
@@ -117,9 +70,7 @@ class AsyncClient:
             ServiceError, ClientError, OSError: as :meth:`read`.
             TypeError: a field that does not exist, or no ``output``.
         """
-        form = render_fields(fields)
-        if form.get("output", JSON) == JSON:
-            raise TypeError("read_as needs an output that is not json")
+        form = render_other_fields(fields)
         async with open_upload(document) as upload:
             with upload.failing():
                 request = Request("POST", "/ocr-upload", lambda: upload.form(form))
@@ -149,7 +100,7 @@ class AsyncClient:
             TypeError: one text instead of a sequence of them.
         """
         body = {"texts": _check_texts(texts), "truncate": truncate} | ({"model": model} if model else {})
-        return await self._ask(Embeddings, _post("/embed", body), self._deadline_s(timeout_s))
+        return await self._ask(Embeddings, post("/embed", body), self._deadline_s(timeout_s))
 
     async def rerank(  # noqa: PLR0913 - each is a field of the request
         self,
@@ -169,7 +120,7 @@ class AsyncClient:
         """
         body = {"query": query, "chunks": _check_texts(texts), "topN": top_n, "model": model, "truncate": truncate}
         try:
-            return await self._ask(Ranking, _post("/rerank", body), self._deadline_s(timeout_s))
+            return await self._ask(Ranking, post("/rerank", body), self._deadline_s(timeout_s))
         except ServiceError as error:
             raise error.named(RERANK_NAMES) from error.__cause__
 
@@ -216,64 +167,8 @@ class AsyncClient:
                             return
                 raise BadAnswerError(f"the answer of {self.url} is incomplete")
 
-    async def _ask(self, kind: type[A], request: Request, deadline_s: float | None) -> A:
-        body = await self._exchange().body(request, deadline_s)
-        return self._parsed(lambda whole: answers.parse(kind, whole), body)
-
-    def _parsed(self, parse: Callable[[bytes], P], body: bytes) -> P:
-        try:
-            return parse(body)
-        except NotOursError as exc:
-            raise BadAnswerError(f"what answers at {self.url} is no sidecar") from exc
-
-    def _exchange(self) -> Exchange:
-        """Return what sends requests; connections belong to the event loop of the first call.
-
-        Raises:
-            ClosedError: the client is closed.
-        """
-        if self._is_closed:
-            raise ClosedError
-        if self._exchanging is None:
-            session = aiohttp.ClientSession(
-                connector=self._connector,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-                headers=self._headers,
-            )
-            self._exchanging = Exchange(session, self.url, self._patience_s)
-        return self._exchanging
-
-    def _deadline_s(self, timeout_s: float | None) -> float | None:
-        lasts_s = self._timeout_s if timeout_s is None else timeout_s
-        return None if lasts_s is None else asyncio.get_running_loop().time() + lasts_s
-
-
-def _post(path: str, body: object) -> Request:
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return Request("POST", path, lambda: content, JSON_HEADERS)
-
 
 def _check_texts(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TypeError("texts are a sequence of texts, not one")
     return list(texts)
-
-
-def _check_url(url: str) -> str:
-    """Return a URL that can be asked; an error does not repeat it: it may hold a password."""
-    parts = urlsplit(url)
-    try:
-        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_server = False
-    if not is_server:
-        raise ValueError("the URL of a service begins with http:// or https://, as in http://127.0.0.1:8765")
-    return url
-
-
-def _check_key(api_key: str) -> str:
-    """Return a key that can stand in a header; an error does not repeat it."""
-    key = api_key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ValueError("an API key consists of printable ASCII characters")
-    return key

@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncGenerator, Generator, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 from sidecar.client.answers import Document, Embeddings, Event, Health, Provenance, Ranking, WrittenDocument
-from sidecar.client.asynchronous import PATIENCE_S, TIMEOUT_S, AsyncClient
+from sidecar.client.asynchronous import AsyncClient
+from sidecar.client.caller import PATIENCE_S, TIMEOUT_S
 from sidecar.client.fields import ReadFields
+from sidecar.client.jobs import Job, JobList
 from sidecar.client.loop_thread import LoopThread
 from sidecar.client.upload import Source
+
+T = TypeVar("T")
 
 
 class Client:
@@ -94,8 +98,76 @@ class Client:
         """Return the names of the models; see :meth:`AsyncClient.models`."""
         return self._loop.run(self._client.models(timeout_s=timeout_s))
 
-    def _follow(self, events: AsyncGenerator[Event, None]) -> Generator[Event, None, None]:
-        async def following() -> Event | None:
+    def submit_job(  # noqa: PLR0913 - each is a field of the request
+        self,
+        document: Source,
+        *,
+        priority: str | None = None,
+        label: str | None = None,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        filename: str | None = None,
+        timeout_s: float | None = None,
+        **fields: Unpack[ReadFields],
+    ) -> Job:
+        """Hand a document over; see :meth:`AsyncClient.submit_job`."""
+        return self._loop.run(
+            self._client.submit_job(
+                document,
+                priority=priority,
+                label=label,
+                callback_url=callback_url,
+                idempotency_key=idempotency_key,
+                filename=filename,
+                timeout_s=timeout_s,
+                **fields,
+            )
+        )
+
+    def job(self, job_id: str, wait_s: float = 0, *, known: str | None = None, timeout_s: float | None = None) -> Job:
+        """Return a job as it stands; see :meth:`AsyncClient.job`."""
+        return self._loop.run(self._client.job(job_id, wait_s, known=known, timeout_s=timeout_s))
+
+    def jobs(
+        self, *, label: str | None = None, state: str | None = None, timeout_s: float | None = None
+    ) -> Generator[Job, None, None]:
+        """Yield jobs, the oldest first; see :meth:`AsyncClient.jobs`."""
+        return self._follow(self._client.jobs(label=label, state=state, timeout_s=timeout_s))
+
+    def some_jobs(
+        self,
+        *,
+        label: str | None = None,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> JobList:
+        """Return some jobs; see :meth:`AsyncClient.some_jobs`."""
+        return self._loop.run(
+            self._client.some_jobs(label=label, state=state, after=after, limit=limit, timeout_s=timeout_s)
+        )
+
+    def follow_job(self, job_id: str, *, timeout_s: float | None = None) -> Generator[Event, None, None]:
+        """Yield what happens to a job; see :meth:`AsyncClient.follow_job`."""
+        return self._follow(self._client.follow_job(job_id, timeout_s=timeout_s))
+
+    def job_result(self, job_id: str, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]) -> Document:
+        """Return what was read; see :meth:`AsyncClient.job_result`."""
+        return self._loop.run(self._client.job_result(job_id, timeout_s=timeout_s, **fields))
+
+    def job_result_as(
+        self, job_id: str, *, timeout_s: float | None = None, **fields: Unpack[ReadFields]
+    ) -> WrittenDocument:
+        """Return what was read, in another format than JSON; see :meth:`AsyncClient.job_result_as`."""
+        return self._loop.run(self._client.job_result_as(job_id, timeout_s=timeout_s, **fields))
+
+    def cancel_job(self, job_id: str, *, timeout_s: float | None = None) -> Job:
+        """Stop a job; see :meth:`AsyncClient.cancel_job`."""
+        return self._loop.run(self._client.cancel_job(job_id, timeout_s=timeout_s))
+
+    def _follow(self, events: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        async def following() -> T | None:
             return await anext(events, None)
 
         try:

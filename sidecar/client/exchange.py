@@ -12,6 +12,7 @@ import aiohttp
 
 from sidecar.client.failures import (
     BadAnswerError,
+    BrokenAnswerError,
     ClientError,
     ServiceError,
     TimedOutError,
@@ -98,8 +99,16 @@ class Exchange:
             if pause_s is None:
                 raise error
             patience_s -= pause_s
-            async with self._waiting(None):
-                await asyncio.sleep(pause_s)
+            await self.pause(pause_s)
+
+    async def pause(self, pause_s: float) -> None:
+        """Wait before something is tried again.
+
+        Raises:
+            ClosedError: the client is closed.
+        """
+        async with self._waiting(None):
+            await asyncio.sleep(pause_s)
 
     async def body(self, request: Request, deadline_s: float | None) -> bytes:
         """Send a request; return the body of its answer. As :meth:`answered`."""
@@ -186,8 +195,10 @@ class Exchange:
         """Turn what aiohttp raises into our own exceptions."""
         try:
             yield
-        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
-            raise BadAnswerError(f"the answer of {self._url} breaks off, or is no HTTP") from exc
+        except aiohttp.ClientPayloadError as exc:
+            raise BrokenAnswerError(f"the answer of {self._url} breaks off") from exc
+        except aiohttp.ClientResponseError as exc:
+            raise BadAnswerError(f"the answer of {self._url} is no HTTP") from exc
         except aiohttp.ClientError as exc:
             why = printable(str(exc)) or type(exc).__name__
             raise UnreachableError(f"the service at {self._url} cannot be reached: {why}") from exc

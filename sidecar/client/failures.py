@@ -5,7 +5,8 @@
     ClientError
     ├── UnreachableError        no connection, or one that broke before the answer
     ├── TimedOutError           the caller's own time was over
-    ├── BadAnswerError          what answers is no sidecar, or its answer breaks off
+    ├── BadAnswerError          what answers is no sidecar, or its answer is none
+    │   └── BrokenAnswerError   the answer broke off
     └── ServiceError            the service refused or failed, and said why
         ├── UnauthorizedError   401, 403: the key is missing or wrong, or may not do this
         ├── NotConfiguredError  503: the service was not set up for it; it is no matter of time
@@ -37,7 +38,11 @@ class TimedOutError(ClientError):
 
 
 class BadAnswerError(ClientError):
-    """What answers is no sidecar (another service, a proxy, a redirect), or its answer breaks off."""
+    """What answers is no sidecar (another service, a proxy, a redirect), or it answers what a sidecar would not."""
+
+
+class BrokenAnswerError(BadAnswerError):
+    """The answer broke off: whoever gave it ended, or the connection did."""
 
 
 class ServiceError(ClientError):

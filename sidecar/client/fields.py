@@ -70,6 +70,18 @@ def render_json_fields(fields: ReadFields) -> dict[str, str]:
     return render_fields(fields)
 
 
+def render_other_fields(fields: ReadFields) -> dict[str, str]:
+    """Render fields of a request whose answer is a file.
+
+    Raises:
+        TypeError: there is no field of that name, or ``output`` names no format other than JSON.
+    """
+    form = render_fields(fields)
+    if form.get("output", JSON) == JSON:
+        raise TypeError("read_as needs an output that is not json")
+    return form
+
+
 def _render(name: str, value: object) -> str:
     if isinstance(value, str):
         return value

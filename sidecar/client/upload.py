@@ -49,12 +49,14 @@ class Upload:
                 raise self.failure from exc
             raise
 
-    def form(self, fields: dict[str, str]) -> aiohttp.MultipartWriter:
-        """Return the body of one request."""
+    def form(self, fields: dict[str, str], filename: str = "document") -> aiohttp.MultipartWriter:
+        """Return the body of one request; ``filename`` is told and never opened."""
         form = aiohttp.MultipartWriter("form-data")
         for name, value in fields.items():
             form.append(value).set_content_disposition("form-data", name=name)
-        form.append_payload(_FilePart(self)).set_content_disposition("form-data", name="file", filename="document")
+        # As browsers send it: in UTF-8, and not in per cent.
+        part = form.append_payload(_FilePart(self))
+        part.set_content_disposition("form-data", quote_fields=False, name="file", filename=_as_in_header(filename))
         return form
 
     def read(self, place: int) -> bytes:
@@ -102,6 +104,12 @@ async def open_upload(source: Source) -> AsyncIterator[Upload]:
     """
     with ExitStack() as held:
         yield await asyncio.to_thread(_open, source, held)
+
+
+def _as_in_header(name: str) -> str:
+    """Return a name without what would end it there, or the line, and without bytes that are no text."""
+    safe = "".join(char if char.isprintable() else "?" for char in name)
+    return safe.replace("\\", "_").replace('"', "'")
 
 
 def _open(source: Source, held: ExitStack) -> Upload:

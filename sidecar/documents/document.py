@@ -5,7 +5,7 @@ Everything here runs in worker processes, on a file in the spool; nothing here k
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +21,15 @@ from sidecar.documents.pdf_bombs import check_streams
 from sidecar.documents.places.units import user_units
 from sidecar.errors import EmptyDocumentError, SidecarError, UnsupportedMediaError
 from sidecar.evidence.confidence import of_text
+from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
 
 PDF_HEADER_BYTES = 1024
 """A PDF header may have this many bytes before it: Acrobat accepts that, and the contract promises it."""
+
+
+FEW_PAGES = 32
+"""Of so many pages the places fit in a worker's memory as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Inquiry:
     """Whether the places of a text layer's words are wanted, too."""
     wants_digest: bool = False
     """Whether the file's SHA-256 is wanted, too."""
+    wants_units: bool = False
+    """Whether it is wanted what a unit of each page is, though no layout is."""
 
 
 class Document(Protocol):
@@ -149,13 +156,19 @@ def inspect(path: Path, limits: DocumentLimits, inquiry: Inquiry) -> DocumentFac
     is_damaged = sniff(path) == "pdf" and check_streams(path, limits.max_stream_bytes, pdf_repair.with_ends(path))
     with open_document(path, limits) as document:
         selection = inquiry.request.select(document.page_count)
-        pages = [_page_facts(document, index, limits, inquiry) for index in selection.indices]
+        pack = Packed.lazily if len(selection.indices) <= FEW_PAGES else Packed
+        pages = [_page_facts(document, index, limits, inquiry, pack) for index in selection.indices]
         if document.has_evidence:
             pages = [
-                _page_facts(document, one.index, limits, inquiry) if one.implausible_layer else one for one in pages
+                _page_facts(document, one.index, limits, inquiry, pack) if one.implausible_layer else one
+                for one in pages
             ]
         kind = "pdf" if isinstance(document, Pdf) else "image"
-        units = user_units(path, selection.indices) if kind == "pdf" and inquiry.wants_layout else {}
+        units = (
+            user_units(path, selection.indices)
+            if kind == "pdf" and (inquiry.wants_layout or inquiry.wants_units)
+            else {}
+        )
         pages = [replace(one, unit=units[one.index]) if one.index in units else one for one in pages]
         return DocumentFacts(
             kind,
@@ -175,12 +188,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _page_facts(document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry) -> PageFacts:
+def _page_facts(
+    document: Document, index: int, limits: DocumentLimits, inquiry: Inquiry, pack: Callable[[Layout], Packed[Layout]]
+) -> PageFacts:
     try:
         layer = _text_layer(document, index, inquiry) if inquiry.use_text_layer or inquiry.wants_layout else None
         says_something = layer is not None and bool(layer.text.strip())
         reads_well = layer is not None and says_something and reads_like_text(layer)
-        layout = Packed(layer.layout) if layer and reads_well and layer.layout else None
+        layout = pack(layer.layout) if layer and reads_well and layer.layout else None
         if layer and reads_well and inquiry.use_text_layer:
             notes = document.undrawn_notes(index)
             text = clean(layer.text)

@@ -64,6 +64,17 @@ def parse_pages(text: str, page_limit: int) -> tuple[tuple[int, int], ...]:
     return tuple(_parse_range(part) for part in parts)
 
 
+def listed(pages: Sequence[int]) -> str:
+    """Write page numbers in ascending order as :func:`parse_pages` reads them, such as ``1-3,7``."""
+    groups: list[list[int]] = []
+    for page in pages:
+        if groups and groups[-1][1] == page - 1:
+            groups[-1][1] = page
+        else:
+            groups.append([page, page])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in groups)
+
+
 def _parse_range(part: str) -> tuple[int, int]:
     match = _RANGE.fullmatch(part)
     first = int(match[1]) if match else 0

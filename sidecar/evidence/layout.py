@@ -88,6 +88,11 @@ class Line:
         return "".join(word.text if word.joins else f" {word.text}" for word in self.words).lstrip(" ")
 
     @property
+    def word_count(self) -> int:
+        """How many words it has."""
+        return len(self.words)
+
+    @property
     def edges(self) -> tuple[float, ...]:
         """The left and the right edge of each word in turn; empty if one has no place."""
         boxes = [word.box for word in self.words]

@@ -6,7 +6,7 @@ Only this service's own workers pack what is opened here.
 import pickle
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from sidecar.evidence.page import Page
 
@@ -25,23 +25,53 @@ _PICKLE = b"\x80"
 class Packed(Generic[T]):
     """A value that is small until it is unpacked, each time anew. It travels between processes as it is."""
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("packed",)
 
     def __init__(self, value: T) -> None:
         packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        self._bytes = packed if len(packed) < WORTH_BYTES else zlib.compress(packed, FAST)
+        self.packed = packed if len(packed) < WORTH_BYTES else zlib.compress(packed, FAST)
+
+    @classmethod
+    def lazily(cls, value: T) -> "Packed[T]":
+        """Return a value that is packed when it is sent to another process: few fit in memory as they are."""
+        return _Unpacked(value)
 
     def unpack(self) -> T:
         """Return the value, with the time and the memory that it takes."""
-        is_pickle = self._bytes.startswith(_PICKLE)
-        packed = self._bytes if is_pickle else zlib.decompress(self._bytes)
+        is_pickle = self.packed.startswith(_PICKLE)
+        packed = self.packed if is_pickle else zlib.decompress(self.packed)
         value: T = pickle.loads(packed)  # noqa: S301 - our own workers wrote it
         return value
 
     @property
     def size_bytes(self) -> int:
         """How large it is while packed."""
-        return len(self._bytes)
+        return len(self.packed)
+
+
+class _Unpacked(Packed[T]):
+    """A value as it is; another process gets it packed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def unpack(self) -> T:
+        return self._value
+
+    @property
+    def size_bytes(self) -> int:
+        return Packed(self._value).size_bytes
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _arrived, (Packed(self._value).packed,)
+
+
+def _arrived(packed: bytes) -> Packed[Any]:
+    value = Packed.__new__(Packed)
+    value.packed = packed
+    return value
 
 
 class Small(Protocol):

@@ -42,6 +42,11 @@ class PackedLine(Line):
         return super().text if self._text is None else self._text
 
     @property
+    def word_count(self) -> int:
+        """How many words it has."""
+        return super().word_count if self._text is None else len(self._edges) // 2
+
+    @property
     def edges(self) -> tuple[float, ...]:
         """The left and the right edge of each word in turn."""
         return self._edges or super().edges

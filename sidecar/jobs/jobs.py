@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,7 +151,7 @@ class Jobs:
             ahead = await self._queue.turns.ahead(record.order.lane, record.place)
         return JobView(record, [known[number] for number in sorted(known)], ahead)
 
-    async def watch(self, ref: Ref) -> AsyncIterator[JobView]:
+    async def watch(self, ref: Ref) -> AsyncGenerator[JobView, None]:
         """Yield a job as it is now, and again whenever it has changed, until it has ended; from any pod.
 
         Raises:

@@ -1,6 +1,6 @@
 """All that jobs live in, put together; what several of its parts must do to a job at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +35,9 @@ def slice_name(number: int) -> str:
 class Queue:
     """The parts of the queue."""
 
-    def __init__(self, connection: Connection, kept_for_s: float) -> None:
+    def __init__(
+        self, connection: Connection, kept_for_s: float, on_end: Callable[[State], None] = lambda _: None
+    ) -> None:
         self.connection = connection
         self.records = Records(connection)
         self.turns = Turns(connection)
@@ -44,6 +46,7 @@ class Queue:
         self.ends = Ends(connection)
         self.calls = Calls(connection)
         self._kept_for = timedelta(seconds=kept_for_s)
+        self._on_end = on_end
 
     async def finish(
         self, ref: Ref, state: State, slices: Sequence[SliceRecord] = (), failure: Failure | None = None
@@ -62,6 +65,7 @@ class Queue:
             new = old.record.ended(state, now, now + self._kept_for, slices, failure)
             with suppress(ChangedError):
                 await self.records.change(old, new)
+                self._on_end(state)
                 await self._clear(new)
                 return True
         raise ChangedError

@@ -156,6 +156,20 @@ class Record(Stored):
         return self.model_copy(update=told)
 
 
+class SliceOutcome(StrEnum):
+    """What is counted of slices."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """Some of its pages could not be read."""
+    QUARANTINED = "quarantined"
+    """Some of its pages are not read again: they ended who read them."""
+    AGAIN = "again"
+    """Some of its pages may go better later."""
+    REDELIVERED = "redelivered"
+    """It was handed out before; counted beside what comes of it."""
+
+
 class SliceRecord(Stored):
     """A slice that is done. ``failed`` are its pages that nobody could read, ``quarantined`` those that killed."""
 
@@ -169,6 +183,13 @@ class SliceRecord(Stored):
     deliveries: int = 1
     """How often it was handed out until it was done."""
     ended_at: AwareDatetime
+
+    @property
+    def outcome(self) -> SliceOutcome:
+        """Return what is counted of it."""
+        if self.quarantined:
+            return SliceOutcome.QUARANTINED
+        return SliceOutcome.FAILED if self.failed else SliceOutcome.DONE
 
 
 def cut(pages: Sequence[int], size: int) -> Sequence[tuple[int, ...]]:

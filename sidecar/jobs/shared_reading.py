@@ -30,13 +30,14 @@ class SharedReader:
 
         Where the queue cannot be used it is read here. ``draft`` makes the job to hand in, of pages counted from 1.
         """
-        facts = await self._reader.inspect(job)
+        opened = await self._reader.open(job)
+        facts = opened.facts
         if sum(page.needs_engine for page in facts.pages) > self._slice_pages and self._jobs.failure is None:
             with suppress(JobsUnavailableError):
                 pages = [page.index + 1 for page in facts.pages]
                 view = await self._jobs.submit(draft(pages), job.order.document)
                 return await self._shared(job, progress, facts, view.record.order.ref)
-        return await self._reader.read(job, progress, facts)
+        return await self._reader.read(job, progress, opened)
 
     async def _shared(self, job: ReadJob, progress: Progress, facts: DocumentFacts, ref: Ref) -> DocumentResult:
         following = _Following(self._reader, self._jobs, job, progress)

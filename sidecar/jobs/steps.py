@@ -21,7 +21,7 @@ from sidecar.jobs.jetstream.blobs import BlobMissingError
 from sidecar.jobs.jetstream.records import ChangedError, Versioned
 from sidecar.jobs.jetstream.turns import TakenTurn
 from sidecar.jobs.queue import FILE, Queue
-from sidecar.jobs.record import Failure, Order, Record, Ref, SliceRecord, State
+from sidecar.jobs.record import Failure, Lane, Order, Record, Ref, SliceOutcome, SliceRecord, State
 from sidecar.jobs.shelf import DocumentShelf
 from sidecar.jobs.slice_reader import SliceReader, SliceTurn, together
 from sidecar.jobs.turn import Step, Turn
@@ -51,6 +51,12 @@ class JobSeams:
     write_file: Callable[[Order, ReadJob, DocumentResult], Awaitable[Path | None]]
     told: Callable[[Order, DocumentResult], None]
     slice_pages: int = 8
+    on_slice: Callable[[SliceOutcome], None] = lambda _: None
+    """Is told what came of each slice."""
+
+
+def _outcome(read: SliceRecord | float | None) -> SliceOutcome:
+    return read.outcome if isinstance(read, SliceRecord) else SliceOutcome.AGAIN
 
 
 class Steps:
@@ -135,7 +141,7 @@ class Steps:
         async with self._shelf.document(order) as path, self._marked(order.ref, taken):
             job = self._seams.make_job(order, path)
             order_alone = replace(job.order, wants_layout=False, wants_receipt=False)
-            facts = await self._reader.inspect(replace(job, order=order_alone))
+            facts = (await self._reader.open(replace(job, order=order_alone, writer=None))).facts
         told = {
             "state": State.RUNNING,
             "started_at": datetime.now(UTC),
@@ -167,13 +173,17 @@ class Steps:
             if number + 1 < len(record.slices) and not await self._slices.was_given_back(turn):
                 # first: whatever becomes of this slice, the job's turn goes on; but it goes on once
                 await self._queue.turns.put(Turn(step=Step.READ, ref=ref, slice=number + 1), record.order.lane)
+            if taken.delivery > 1:
+                self._seams.on_slice(SliceOutcome.REDELIVERED)
             read = await self._read_slice(turn, taken)
+            self._seams.on_slice(_outcome(read))
             if not isinstance(read, SliceRecord):
                 return read
             await self._queue.records.add_slice(ref, read)
         await self._queue.due.remove(ref, number)
         if len(await self._queue.records.slices_done(ref)) >= len(record.slices):
-            await self._queue.turns.put(Turn(step=Step.END, ref=ref), record.order.lane)
+            # Before all slices of batch: it is short, makes room in the store, and somebody may want the result.
+            await self._queue.turns.put(Turn(step=Step.END, ref=ref), Lane.REALTIME)
         return DONE
 
     async def _read_slice(self, turn: SliceTurn, taken: TakenTurn) -> SliceRecord | float | None:

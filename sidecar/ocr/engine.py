@@ -125,6 +125,8 @@ class PageText:
     """How much of the text the engine is sure of, where it can tell."""
     picture_sha256: str | None = None
     """Of the picture that was read, where a receipt is wanted: the PNG file sent, or the grey pixels, row by row."""
+    data_sha256: str | None = None
+    """Of the engine's own data, where a receipt is wanted and it reads with files that may be replaced."""
 
 
 class TryFailedError(Exception):

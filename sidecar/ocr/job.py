@@ -1,6 +1,6 @@
 """What the use case takes and gives: a document to read, its result, and who is told of progress. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +33,11 @@ class Wanted:
         return self.words or self.blocks
 
 
+PagesWriter = Callable[[Sequence[Page]], object]
+"""Writes pages with their blocks as an answer has them. It is sent to a worker: a function of a module, or a partial of
+one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadJob:
     """One document to read: by which engine, which may be ``auto``, which pages, and how.
@@ -49,6 +54,8 @@ class ReadJob:
     wanted: Wanted = Wanted()
     streams: bool = False
     """Whether each page is told by itself, with what it alone tells of its structure, so that nothing of it is kept."""
+    writer: PagesWriter | None = None
+    """Writes the document right when it is opened, where text layers are all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class PagesRead:
     facts: DocumentFacts
     pages: tuple[PageResult, ...]
     unread: tuple[int, ...] = ()
+    written: object = None
+    """What the job's writer made of them, where it could at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,9 @@ class DocumentResult:
     """Pages, counted from 1, that the job's end left unread."""
     structured: Sequence[Page] = ()
     """The pages with their blocks, one for each of ``pages``; empty where the order wants no layout, where each page
-    was told by itself, and where it could not be done."""
+    was told by itself, where the job's writer has written them, and where it could not be done."""
+    written: object = None
+    """What the job's writer made of them; None where the document was not only opened, but read."""
 
 
 class Progress(Protocol):

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from sidecar.documents import document
-from sidecar.documents.document import DocumentLimits, Inquiry
+from sidecar.documents.document import DocumentLimits
 from sidecar.documents.pages import DocumentFacts, PageFacts
 from sidecar.errors import (
     DeadlineError,
     GpuPressureError,
     NotConfiguredError,
     SidecarError,
-    UnreadableDocumentError,
 )
 from sidecar.evidence.agreement import Verify
 from sidecar.evidence.packed import PackedPages
@@ -38,13 +37,13 @@ from sidecar.ocr.engine import (
     SecondReader,
 )
 from sidecar.ocr.job import DocumentResult, PagesRead, Progress, ReadJob, ReadPolicy
-from sidecar.ocr.page_reading import PageReading, PageResult, with_notes
+from sidecar.ocr.opening import Opened, Opener, completed, of_text_layer
+from sidecar.ocr.page_reading import PageReading, PageResult
 from sidecar.ocr.results.receipt import PageReceipt, receipt_of
 from sidecar.ocr.results.structuring import structure, to_structure
-from sidecar.ocr.text import join_pages, trim
+from sidecar.ocr.text import join_pages
 from sidecar.ocr.warning_codes import WarningCode
 from sidecar.runtime.admission import Admission
-from sidecar.runtime.fair_slots import FairSlots
 from sidecar.runtime.workers.pool import WorkerDiedError, WorkerPool
 
 MOST_IMAGES = 100
@@ -56,6 +55,8 @@ T = TypeVar("T")
 
 STRUCTURE_SHARE, STRUCTURE_S = 0.1, 5.0
 """The share of a document's time, and the seconds, that are kept for its structure at most: 3,000 pages take less."""
+STRUCTURE_PAGE_S = 0.1
+"""What structure may take for each page of a long document, in seconds: full ones take a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,7 @@ class DocumentReader:
         self.policy = policy
         self.admission = admission
         self._checker = Checker(engines.values(), workers, admission)
-        self.opening = FairSlots(workers.limits.count)
-        """Documents are opened in turn between callers: whoever sends a hundred does not fill the workers' queue."""
+        self._opener = Opener(workers, limits, policy)
 
     async def loaded(self) -> None:
         """Wait until every engine has loaded what it loads at its start, or failed to."""
@@ -103,22 +103,34 @@ class DocumentReader:
         if first := next(takers, None):
             first.check_languages(languages)
 
-    async def read(self, job: ReadJob, progress: Progress, facts: DocumentFacts | None = None) -> DocumentResult:
-        """Read a document. Cancelling the call stops all of its work. ``facts`` are given where it was inspected.
+    async def read(self, job: ReadJob, progress: Progress, opened: Opened | None = None) -> DocumentResult:
+        """Read a document. Cancelling the call stops all of its work. ``opened`` is given where it was.
 
         Raises:
             SidecarError: the document cannot be opened, is refused, or not one page of it could be read.
             DeadlineError: not one page was read by the job's end.
         """
-        return await self.conclude(job, await self.read_pages(job, progress, facts))
+        return await self.conclude(job, await self.read_pages(job, progress, opened))
 
-    async def read_pages(self, job: ReadJob, progress: Progress, facts: DocumentFacts | None = None) -> PagesRead:
+    async def open(self, job: ReadJob) -> Opened:
+        """Open a document, and tell of the pages that are to be read.
+
+        Raises:
+            SidecarError: it cannot be opened, or is refused.
+            DeadlineError: it was not open by the job's end.
+        """
+        return await _due(job, self._opener.open(job))
+
+    async def read_pages(self, job: ReadJob, progress: Progress, opened: Opened | None = None) -> PagesRead:
         """Read the pages of a document, whatever becomes of each.
 
         Raises:
             SidecarError: the document cannot be opened, or is refused.
         """
-        facts = facts or await self.inspect(job)
+        opened = opened or await self.open(job)
+        facts = opened.facts
+        if opened.written is not None:  # from here on nobody wants a place
+            job = replace(job, order=replace(job.order, wants_layout=False))
         to_read = sum(page.needs_engine for page in facts.pages)
         engine_order = self._engine_order(job) if to_read else None
         with self.admission.admit(to_read + _checks(job, facts, engine_order), job.order.caller):
@@ -136,7 +148,7 @@ class DocumentReader:
                         page_result = self._with_receipt(job, facts, await task)
                         page_result = await self._shown(job, page_result, is_limited=len(pages) >= MOST_IMAGES)
                         pages.append(await self.tell(job, page_result, progress))
-            return PagesRead(facts, tuple(pages), tuple(unread))
+            return PagesRead(facts, tuple(pages), tuple(unread), opened.written)
 
     async def conclude(self, job: ReadJob, read: PagesRead) -> DocumentResult:
         """Put together what was read of a document, at a time or in portions.
@@ -145,36 +157,8 @@ class DocumentReader:
             SidecarError: not one page of it could be read.
         """
         page_reading.raise_if_none_worked(read.pages, is_complete=not read.unread)
-        result = self._result(job, read.facts, read.pages, read.unread)
-        return result if job.streams else await self._structured(job, result)
-
-    async def inspect(self, job: ReadJob) -> DocumentFacts:
-        """Open a document, and tell of the pages that are to be read.
-
-        Raises:
-            SidecarError: it cannot be opened, or is refused.
-            DeadlineError: it was not open by the job's end.
-        """
-        return await _due(job, self._inspect(job))
-
-    async def _inspect(self, job: ReadJob) -> DocumentFacts:
-        is_auto, wants_layout = job.engine == AUTO, job.order.wants_layout
-        try:
-            for use_text_layer, with_layout in _ways_to_open(use_text_layer=is_auto, wants_layout=wants_layout):
-                with suppress(WorkerDiedError, DeadlineError):  # one page's text layer must not cost the others
-                    return await self._open(job, use_text_layer=use_text_layer, wants_layout=with_layout)
-            return await self._open(job, use_text_layer=False, wants_layout=False)
-        except WorkerDiedError as exc:
-            raise UnreadableDocumentError(
-                "the document cannot be opened: it crashes the process that opens it"
-            ) from exc
-
-    async def _open(self, job: ReadJob, *, use_text_layer: bool, wants_layout: bool) -> DocumentFacts:
-        inquiry = Inquiry(job.pages, use_text_layer, self.policy.char_threshold, wants_layout, job.order.wants_receipt)
-        async with self.opening.take(job.order.document, job.order.caller):
-            return await self._workers.run(
-                document.inspect, job.order.document, self.limits, inquiry, deadline_s=self.policy.open_timeout_s
-            )
+        result = replace(self._result(job, read.facts, read.pages, read.unread), written=read.written)
+        return result if job.streams or read.written is not None else await self._structured(job, result)
 
     def _engine_order(self, job: ReadJob) -> _EngineOrder:
         """Find the engines that read, and let the first check what is asked of it.
@@ -213,8 +197,7 @@ class DocumentReader:
         return replace(page, receipt=sheet or PageReceipt(EngineModel(facts.library), {}))
 
     async def _page(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
-        read = with_notes(await self._page_itself(job, page, engine_order), page.notes)
-        read = replace(read, unit=page.unit) if page.unit != 1 else read
+        read = await self._page_itself(job, page, engine_order)
         if job.order.wants_layout and read.text and read.layout is None and read.engine != FAST_PATH:
             read = replace(read, witness=page.layout)
             read = read if page.layout else await self._checker.witness(read, job.order)
@@ -223,12 +206,9 @@ class DocumentReader:
         return judged(read, self.policy.quality)
 
     async def _page_itself(self, job: ReadJob, page: PageFacts, engine_order: _EngineOrder | None) -> PageResult:
-        number = page.index + 1
-        if page.error:
-            return PageResult(number, "", None, 0, error=page.error, is_answer=False)
         if engine_order is None or not page.needs_engine:
-            return _of_text_layer(page, wants_layout=job.order.wants_layout)
-        reading = PageReading(number, engine_order.wanted)
+            return of_text_layer(page, wants_layout=job.order.wants_layout)
+        reading = PageReading(page.index + 1, engine_order.wanted)
         for engine in engine_order.engines:
             await page_tries.try_engine(engine, job.order, page.index, reading, self.admission)
             if reading.is_settled or (self.policy.refuse_on_pressure and isinstance(reading.error, GpuPressureError)):
@@ -236,7 +216,7 @@ class DocumentReader:
         if engine_order.second and reading.is_doubtful:
             with suppress(asyncio.CancelledError):  # at the document's deadline the first reading stands
                 await page_tries.give_second_opinion(engine_order.second, job.order, page.index, reading)
-        return reading.result()
+        return completed(reading.result(), page)
 
     async def tell(self, job: ReadJob, page: PageResult, progress: Progress) -> PageResult:
         """Tell of a page, and return what is kept of it.
@@ -246,10 +226,15 @@ class DocumentReader:
         if not job.streams:
             await progress.page(page)
             return page
-        structured = await self._structure(job, [page]) if job.order.wants_layout else None
-        await progress.page(replace(page, structured=structured.packed[0] if structured else None))
-        failed = page.structure_failed or (job.order.wants_layout and structured is None)
+        told = await self.structured_alone(job, page) if job.order.wants_layout else page
+        await progress.page(told)
+        failed = page.structure_failed or (job.order.wants_layout and told.structured is None)
         return replace(page, layout=None, witness=None, other_reading=None, image=None, structure_failed=failed)
+
+    async def structured_alone(self, job: ReadJob, page: PageResult) -> PageResult:
+        """Add what a page alone tells of its structure; where that cannot be told, it has none."""
+        structured = await self._structure(job, [page])
+        return replace(page, structured=structured.packed[0] if structured else None)
 
     async def _shown(self, job: ReadJob, page: PageResult, *, is_limited: bool) -> PageResult:
         """Add a picture of the page, where it is wanted: in turn, so that few wait in memory to be sent."""
@@ -274,8 +259,9 @@ class DocumentReader:
     async def _structure(self, job: ReadJob, pages: Sequence[PageResult]) -> PackedPages | None:
         """Have a worker tell the structure of pages, until the job's end; None if it cannot: the text is the answer."""
         work = to_structure(pages, job.order.languages)
+        deadline_s = max(self.policy.open_timeout_s, STRUCTURE_PAGE_S * len(work))
         try:
-            return await _due(job, self._workers.run(structure, work, deadline_s=self.policy.open_timeout_s))
+            return await _due(job, self._workers.run(structure, work, deadline_s=deadline_s))
         except Exception as exc:
             is_bug = not isinstance(exc, DeadlineError | WorkerDiedError)
             log.warning("the structure of a document could not be told", exc_info=exc if is_bug else None)
@@ -358,30 +344,6 @@ def _checks(job: ReadJob, facts: DocumentFacts, engine_order: _EngineOrder | Non
     if not job.order.wants_layout or engine_order is None or engine_order.engines[0].traits.may_check:
         return 0
     return sum(page.needs_engine and page.layout is None for page in facts.pages)
-
-
-def _ways_to_open(*, use_text_layer: bool, wants_layout: bool) -> dict[tuple[bool, bool], None]:
-    """Return how a document is opened, the text layer used and its places told or not, each if the one before failed.
-
-    The last resort, neither, is not among them.
-    """
-    ways = ((use_text_layer, wants_layout), (use_text_layer, False))
-    return {way: None for way in ways if any(way)}
-
-
-def _of_text_layer(page: PageFacts, *, wants_layout: bool) -> PageResult:
-    """Return a page whose text layer is its text, or that is blank."""
-    return PageResult(
-        page.index + 1,
-        trim(page.text or ""),
-        FAST_PATH,
-        0,
-        blank=page.blank,
-        repaired=page.repaired,
-        layout=page.layout,
-        certainty=page.certainty,
-        structure_failed=wants_layout and bool(page.text) and page.layout is None,
-    )
 
 
 def _latest_residency(pages: Sequence[PageResult]) -> OcrResidencyDecision | None:

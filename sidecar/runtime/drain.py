@@ -24,6 +24,8 @@ class Drain:
         """Connections that were open when draining began. Each gets one more answer, its last."""
         self.draining = False
         """New work on any other connection is refused."""
+        self.began = asyncio.Event()
+        """Set as soon as draining begins."""
         self.stopping = False
         """No new work is taken at all."""
 
@@ -43,6 +45,7 @@ class Drain:
         """Start draining; ``connections`` are those that are open now."""
         self.kept = frozenset(connections)
         self.draining = True
+        self.began.set()
 
     def refuse_new_connection(self, connection: object) -> None:
         """Refuse work on a connection that was not open when draining began.
@@ -106,6 +109,7 @@ class Drain:
     async def finish(self, grace_s: float) -> None:
         """Stop taking documents, give those that are here ``grace_s`` seconds, then cancel them and see them end."""
         self.draining = self.stopping = True
+        self.began.set()
         try:
             async with asyncio.timeout(grace_s):
                 await self._all_ended()

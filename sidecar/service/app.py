@@ -16,6 +16,7 @@ from sidecar.api.app_keys import (
     DRAIN,
     EMBEDDERS,
     ENGINE_TRAITS,
+    JOBS_STATE,
     KEY_FILE,
     LINGERING,
     LONG_ANSWERS,
@@ -35,6 +36,7 @@ from sidecar.api.app_keys import (
 from sidecar.api.connections import Connections
 from sidecar.api.dialects.dialect import Dialect, Route, answering, chosen
 from sidecar.api.dialects.registry import DIALECTS
+from sidecar.api.jobs.routes import ROUTES as JOB_ROUTES
 from sidecar.api.key_file import KeyFile
 from sidecar.api.lingering import Lingering
 from sidecar.api.middleware import (
@@ -65,6 +67,7 @@ from sidecar.runtime.workers.pool import WorkerPool
 from sidecar.service import engines
 from sidecar.service.engines import EngineFactory
 from sidecar.service.gauges import watch_all
+from sidecar.service.jobs_wiring import add_jobs
 from sidecar.service.ocr_wiring import (
     WORKERS_END_S,
     add_reader,
@@ -75,7 +78,7 @@ from sidecar.service.ocr_wiring import (
     workers_life,
 )
 from sidecar.service.retrieval_wiring import GpuSeam, add_retrieval, retrieval_life
-from sidecar.settings import MIB, Settings
+from sidecar.settings import JOBS_OFF, MIB, Settings
 from sidecar.telemetry import Metrics
 
 _post = partial(web.post, expect_handler=invite)
@@ -154,6 +157,10 @@ def build_app(
     add_reader(app, settings, factories)  # adds the engines' long-lived objects
     app.cleanup_ctx.append(retrieval_life)
     add_dialects(app, chosen(settings.dialects, dialects))
+    if settings.jobs != JOBS_OFF:
+        add_jobs(app, settings)
+        app[DESCRIBED] = (*app[DESCRIBED], *(route.described for route in JOB_ROUTES))
+        app.add_routes([_route(route) for route in JOB_ROUTES])
     if settings.auth_mode == "api-key":
         app[KEY_FILE] = KeyFile.from_settings(settings)
     watch_all(app)
@@ -238,6 +245,8 @@ def build_ops_app(api: web.Application) -> web.Application:
         app[AUDIT] = api[AUDIT]
     if STATE_FOLDER in api:
         app[STATE_FOLDER] = api[STATE_FOLDER]
+    if JOBS_STATE in api:
+        app[JOBS_STATE] = api[JOBS_STATE]
     app[EMBEDDERS], app[RERANKERS] = api[EMBEDDERS], api[RERANKERS]
     app.add_routes(OPS_ROUTES)
     return app

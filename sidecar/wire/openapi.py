@@ -19,6 +19,8 @@ ERROR_STATUSES = {
     "403": "A path outside the upload folder.",
     "404": "No such file.",
     "408": "The body did not arrive in time.",
+    "409": "It does not go with the job's state, or with an earlier request of the same key.",
+    "410": "The result is no longer kept.",
     "413": "The document, a page or the number of pages is over its limit.",
     "415": "Not a document that is read here.",
     "422": "The document cannot be opened, or a value is outside its range.",
@@ -69,7 +71,7 @@ PRESENCE: dict[str, dict[str, tuple[str, type[BaseModel], tuple[str, ...]]]] = {
     "/bge/unload": {"post": ("Release the models; the next call loads them", status.BgeStateBody, ("401",))},
     "/bge/status": {"get": ("Tell which models are in memory", status.BgeStatusBody, ("401",))},
 }
-UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404"))
+UPLOAD_ERRORS = tuple(status for status in ERROR_STATUSES if status not in ("403", "404", "409", "410"))
 
 
 def openapi_document(dialects: Sequence[Described] = (), *, asks_for_keys: bool) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def openapi_document(dialects: Sequence[Described] = (), *, asks_for_keys: bool)
                 "post": _reading(
                     "Read a document of the shared volume",
                     {"application/json": {"schema": _ref(ocr.OcrPathRequest)}},
-                    tuple(ERROR_STATUSES),
+                    tuple(status for status in ERROR_STATUSES if status not in ("409", "410")),
                 )
             },
             **{path: {"post": _retrieving(path, *parts)} for path, parts in RETRIEVAL.items()},
@@ -201,15 +203,17 @@ def _spoken(dialects: Sequence[Described]) -> dict[str, Any]:
     """Describe the routes of dialects; one path may have several methods."""
     paths: dict[str, Any] = {}
     for one in dialects:
-        responses = {"200": {"description": "What was asked for", "content": _json(_ref(one.answer))}}
+        responses = {one.status: {"description": "What was asked for", "content": _json(_ref(one.answer))}}
         responses |= {code: _error(code, one.path, lists=one.lists_problems) for code in one.errors}
         told: dict[str, Any] = {"summary": one.summary, "responses": responses}
         if one.takes:
             schema = _ref(one.asked) if one.asked else {"type": "string", "contentMediaType": BINARY}
             told["requestBody"] = {"required": True, "content": {one.takes: {"schema": schema}}}
-        if names := re.findall(r"{(\w+)}", one.path):
+        places = [("path", name) for name in re.findall(r"{(\w+)}", one.path)] + [("query", name) for name in one.query]
+        if places:
             told["parameters"] = [
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+                {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+                for place, name in places
             ]
         paths.setdefault(one.path, {})[one.method.lower()] = told
     return paths

@@ -207,7 +207,7 @@ def test_the_packages_are_the_locked_ones(target):
     )
     assert f"tools.lock.sbom ocr-{target} " in values(f"{target}-packages", "RUN")[-1]
     lists = set(re.findall(r"--requirement (\w+)\.txt", choice))
-    assert lists == ({"sidecar", "rapidocr", "retrieval"} if target == "sidecar" else {"controller"})
+    assert lists == ({"sidecar", "rapidocr", "retrieval", "jobs"} if target == "sidecar" else {"controller"})
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert lists <= project["optional-dependencies"].keys()
 

@@ -21,10 +21,12 @@ from sidecar import errors
 from sidecar.api import middleware
 from sidecar.api.app_keys import METRICS
 from sidecar.api.dialects.registry import DIALECTS
+from sidecar.api.jobs.routes import ROUTES as JOB_ROUTES
 from sidecar.cli.commands import _parser
 from sidecar.engines import model_servers, model_watch
 from sidecar.engines.answers.model_answer import BROKEN, CUT, DEADLINE, LENGTH, LOOP, STOP, TOO_LONG
 from sidecar.gpu import residency_policy
+from sidecar.jobs.record import State
 from sidecar.mcp import folder, results, tools
 from sidecar.ocr import health
 from sidecar.ocr.warning_codes import WarningCode
@@ -34,7 +36,7 @@ from sidecar.service import engines
 from sidecar.service.app import API_ROUTES, OPS_ROUTES, build_app
 from sidecar.settings import Settings, environment_names, parse_settings
 from sidecar.telemetry import Metrics
-from sidecar.wire import cohere, ocr, openai, retrieval, status, tei, vllm
+from sidecar.wire import cohere, jobs, ocr, openai, retrieval, status, tei, vllm
 from sidecar.wire.dialects import docling, mistral, open_webui
 from tools.clients import cases, document_cases, recipes
 from tools.clients.table import Row
@@ -125,6 +127,9 @@ SETTING_LIKE = r"\b(?:OCR|OLLAMA|TESSDATA|GPU|VRAM|MAX|BGE|RERANKER|RETRIEVAL)_[
 OLLAMAS_OWN = {(OPERATIONS.name, name) for name in ("OLLAMA_NUM_PARALLEL", "OLLAMA_KEEP_ALIVE", "OLLAMA_MAX_QUEUE")}
 OLLAMAS_OWN |= {(CONFIGURATION.name, "OLLAMA_NUM_PARALLEL")}
 """Settings of the model server, named where ours have to fit them."""
+STREAMS = {(OPERATIONS.name, f"OCR_{name}") for name in ("TURNS", "DUE", "BLOBS", "ENDED", "CALLBACKS", "PARKED")}
+STREAMS |= {("scale.md", "OCR_DUE")}
+"""Where jobs lie in NATS."""
 SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in ("OCR_API_URL", "OCR_LANG")}
 """The backend's own setting, and some of the service that ours replaces."""
 
@@ -132,7 +137,9 @@ SWITCHED = {(page, name) for page in ("switch.md", "switch.th.md") for name in (
 def test_settings_named_anywhere_in_the_documentation_exist():
     named = {(page.name, name) for page in PAGES for name in re.findall(SETTING_LIKE, page.read_text(encoding="utf-8"))}
     assert len(named) > len(environment_names())
-    assert {(page, name) for page, name in named if name not in environment_names()} - OLLAMAS_OWN - SWITCHED == set()
+    assert {
+        (page, name) for page, name in named if name not in environment_names()
+    } - OLLAMAS_OWN - STREAMS - SWITCHED == set()
 
 
 def test_every_setting_looks_like_one_to_these_tests():
@@ -160,6 +167,7 @@ def test_example_environment_parses_to_the_defaults():
 def test_every_route_has_its_line():
     served = [("API", route.method, route.path, route.path not in middleware.OPEN_PATHS) for route in API_ROUTES]
     served += [("API", one.described.method, one.described.path, True) for of in DIALECTS for one in of.routes]
+    served += [("API", one.described.method, one.described.path, True) for one in JOB_ROUTES]
     served += [("ops", route.method, route.path, False) for route in OPS_ROUTES]
     expected = [(port, method, path, "yes" if key else "no") for port, method, path, key in served]
     assert columns(API, "## Routes", 4) == sorted(expected)
@@ -198,6 +206,8 @@ def test_ranges_of_request_fields_are_those_of_the_code():
         ("### POST /v1/ocr: Mistral", mistral.OcrRequest),
         ("### POST /v1/ocr: answer", mistral.OcrBody),
         ("### POST /v1/files: answer", mistral.FileBody),
+        ("### POST /v1/jobs: fields", jobs.Submission),
+        ("### A job", jobs.JobBody),
     ],
 )
 def test_every_field_of_an_answer_has_its_line(heading, model):
@@ -222,6 +232,10 @@ def test_every_warning_has_its_line(page, heading):
     assert columns(page, heading) == sorted((code.value,) for code in WarningCode)
 
 
+def test_every_state_of_a_job_has_its_line():
+    assert columns(API, "### States") == sorted((state.value,) for state in State)
+
+
 def test_every_way_a_stream_can_end_has_its_line():
     ends = {STOP, LENGTH, CUT, LOOP, DEADLINE, BROKEN, TOO_LONG, "blank"}
     assert columns(API, "### How a page ended") == sorted((end,) for end in ends)
@@ -232,7 +246,12 @@ def test_every_way_a_stream_can_end_has_its_line():
 
 def test_every_metric_has_its_line_with_type_and_labels():
     environ = {"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}
-    environ |= {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere", "OCR_AUDIT_FILE": "/nowhere/audit"}
+    environ |= {
+        "OCR_ON_PRESSURE": "lease",
+        "OCR_STATE_DIR": "/nowhere",
+        "OCR_AUDIT_FILE": "/nowhere/audit",
+        "OCR_JOBS": "embedded",
+    }
     metrics = build_app(parse_settings(environ))[METRICS]
     labels = {one._name: one._labelnames for one in metrics.registry._collector_to_names}
     expected = [
@@ -376,6 +395,12 @@ def test_every_command_has_its_line():
 def test_every_option_of_ocr_has_its_line():
     known = {name for action in commands()["ocr"]._actions for name in action.option_strings}
     assert columns(COMMANDS, "### Options of `ocr`") == sorted((name,) for name in known - {"-h", "--help"})
+
+
+def test_every_option_of_jobs_submit_has_its_line():
+    (kinds,) = (one.choices for one in commands()["jobs"]._actions if isinstance(one, argparse._SubParsersAction))
+    known = {name for action in kinds["submit"]._actions for name in action.option_strings}
+    assert columns(COMMANDS, "### Options of `jobs submit`") == sorted((name,) for name in known - {"-h", "--help"})
 
 
 def test_every_option_and_tool_of_mcp_has_its_line():

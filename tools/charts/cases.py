@@ -9,6 +9,7 @@ ELSEWHERE = {"url": "http://ollama.llm.svc:11434"}
 CA = {"name": "our-ca", "configMap": {"name": "our-ca"}}
 CA_MOUNT = {"name": "our-ca", "mountPath": "/etc/our-ca", "readOnly": True}
 DIGEST = "sha256:" + "0123456789abcdef" * 4
+NATS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "nats"}}}
 TO_TRACES = {"to": [PEER], "ports": [{"protocol": "TCP", "port": 4317}]}
 
 CASES: dict[str, Values] = {
@@ -60,6 +61,56 @@ CASES: dict[str, Values] = {
         "networkPolicy": {"prometheus": [PEER]},
         "retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}},
     },
+    "jobs": values_file("jobs"),
+    "jobs in the pod": {"jobs": {"url": "embedded", "sync": True}},
+    "jobs in the pod, on a volume of one's own": {"jobs": {"url": "embedded", "storage": {"existingClaim": "mine"}}},
+    "jobs with everything": {
+        "jobs": {
+            "url": "tls://nats-0.nats.svc:4222,tls://nats-1.nats.svc",
+            "credentials": {"existingSecret": "nats-credentials"},
+            "ca": {"existingSecret": "nats-ca"},
+            "callbacks": {"hosts": [".example.org", "dms.example.com:8443"], "existingSecret": "callbacks"},
+            "sliceSeconds": 300,
+        },
+        "networkPolicy": {"jobs": {"to": [NATS]}, "callbacks": {"to": [PEER]}},
+    },
+    "jobs and callbacks at addresses": {
+        "jobs": {
+            "url": "nats://10.1.2.3,nats://[fd00::7]:4223",
+            "callbacks": {"hosts": ["10.9.8.7", "http://[fd00::9]"], "existingSecret": "callbacks"},
+        }
+    },
+    "jobs beside a model elsewhere": {
+        "jobs": {"url": "nats://nats.nats.svc:4222"},
+        "ollama": ELSEWHERE,
+        "networkPolicy": {"jobs": {"to": [NATS], "port": 14222}, "ollama": {"to": [PEER]}},
+    },
+    "jobs scaled by KEDA": merge(
+        values_file("jobs"),
+        {"autoscaling": {"kind": "keda", "keda": {"natsMonitoring": "nats-headless.nats.svc:8222"}}},
+    ),
+    "jobs and texts scaled by KEDA": merge(
+        values_file("jobs"),
+        {
+            "autoscaling": {
+                "kind": "keda",
+                "keda": {
+                    "natsMonitoring": "nats-headless.nats.svc:8222",
+                    "natsMonitoringHttps": True,
+                    "serverAddress": "http://prometheus:9090",
+                },
+            },
+            "networkPolicy": {"prometheus": [PEER]},
+            "retrieval": {"enabled": True, "storage": {"accessModes": ["ReadWriteMany"]}},
+        },
+    ),
+    "jobs scaled by an adapter": merge(
+        values_file("jobs"), {"autoscaling": {"kind": "hpa"}, "networkPolicy": {"prometheus": [PEER]}}
+    ),
+    "jobs watched": merge(
+        values_file("jobs"),
+        {"networkPolicy": {"prometheus": [PEER]}, "metrics": {"prometheusRule": {"enabled": True}}},
+    ),
     "watched": {
         "networkPolicy": {"prometheus": [PEER]},
         "metrics": {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule", "dashboard")},

@@ -1,25 +1,17 @@
 """Makes small BGE-M3 and reranker models with random weights, in the format of the published ones.
 
-They are of the XLM-R family like the real ones and are loaded by the same code; their output is meaningless. For the
-texts alone import `model_texts`: importing torch takes seconds.
+They are of the XLM-R family like the real ones and are loaded by the same code; their output is meaningless.
+They import torch when they make one: that takes seconds, in each process that collects tests.
 """
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3Model,
-    XLMRobertaConfig,
-    XLMRobertaForSequenceClassification,
-    XLMRobertaModel,
-)
+from typing import TYPE_CHECKING, Any
 
 from tools.fakes.model_texts import NAN_TOKEN, POISON_TOKEN, THAI, Shape, texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 EMBEDDER, RERANKER = Shape(), Shape(positions=514)
@@ -27,6 +19,9 @@ EMBEDDER, RERANKER = Shape(), Shape(positions=514)
 
 def make_embedder(folder: Path, shape: Shape = EMBEDDER, seed: int = 7) -> Path:
     """Write a BGE-M3: encoder, tokenizer, and the two linear layers beside it."""
+    import torch
+    from transformers import XLMRobertaModel
+
     torch.manual_seed(seed)
     tokenizer = _tokenizer(shape)
     model = XLMRobertaModel(_config(shape), add_pooling_layer=False)
@@ -41,13 +36,18 @@ def make_embedder(folder: Path, shape: Shape = EMBEDDER, seed: int = 7) -> Path:
 
 def make_reranker(folder: Path, shape: Shape = RERANKER, seed: int = 8) -> Path:
     """Write a reranker: a classifier with one label, and its tokenizer."""
+    import torch
+    from transformers import XLMRobertaForSequenceClassification
+
     torch.manual_seed(seed)
     XLMRobertaForSequenceClassification(_config(shape, num_labels=1)).save_pretrained(folder)
     _tokenizer(shape).save_pretrained(folder)
     return folder
 
 
-def _config(shape: Shape, **more: Any) -> XLMRobertaConfig:
+def _config(shape: Shape, **more: Any) -> "XLMRobertaConfig":
+    from transformers import XLMRobertaConfig
+
     return XLMRobertaConfig(
         vocab_size=shape.vocabulary + 1,  # NAN_TOKEN is known, POISON_TOKEN is not
         hidden_size=shape.hidden,
@@ -64,8 +64,11 @@ def _config(shape: Shape, **more: Any) -> XLMRobertaConfig:
     )
 
 
-def _tokenizer(shape: Shape) -> PreTrainedTokenizerFast:
+def _tokenizer(shape: Shape) -> "PreTrainedTokenizerFast":
     """Train a tokenizer that works as XLM-R's does: unigrams over words, none across a space."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -95,6 +98,9 @@ def _tokenizer(shape: Shape) -> PreTrainedTokenizerFast:
 
 def make_dense(folder: Path, pooling: str = "mean_tokens", shape: Shape = EMBEDDER, seed: int = 9) -> Path:
     """Write an embedder of one dense vector, as multilingual-e5 is: encoder, tokenizer, how its vectors are made."""
+    import torch
+    from transformers import XLMRobertaModel
+
     torch.manual_seed(seed)
     XLMRobertaModel(_config(shape)).save_pretrained(folder)  # with a pooler, which nobody uses
     _tokenizer(shape).save_pretrained(folder)
@@ -103,6 +109,10 @@ def make_dense(folder: Path, pooling: str = "mean_tokens", shape: Shape = EMBEDD
 
 def make_decoder(folder: Path, shape: Shape = EMBEDDER, seed: int = 10) -> Path:
     """Write an embedder made of a decoder, as Qwen3-Embedding is: the vector is that of the end token."""
+    import torch
+    from tokenizers import processors
+    from transformers import Qwen3Config, Qwen3Model
+
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=shape.vocabulary + 1,

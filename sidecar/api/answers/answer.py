@@ -13,7 +13,7 @@ from sidecar.api.answers.evidence import BlockWriter
 from sidecar.api.app_keys import SETTINGS
 from sidecar.documents.pages import DocumentFacts
 from sidecar.errors import SidecarError
-from sidecar.evidence.packed import PackedPages
+from sidecar.evidence.packed import Packed, PackedPages
 from sidecar.gpu.residency_policy import OcrResidencyDecision
 from sidecar.ocr.engine import Attempt, PageVerdict
 from sidecar.ocr.job import DocumentResult, Wanted
@@ -47,7 +47,13 @@ class Answer:
         self.wanted = wanted
         self._audit = audit
         self._read_at = datetime.now(UTC)
+        self._took_s: float | None = None
         self._started = time.monotonic()
+
+    def read_before(self, read_at: datetime, took_s: float) -> "Answer":
+        """Tell of a document that was read at another time, and how long that took, in seconds."""
+        self._read_at, self._took_s = read_at, took_s
+        return self
 
     async def document(self, facts: DocumentFacts) -> None:
         """Called when the document is open; nothing is sent before the end."""
@@ -70,13 +76,34 @@ class Answer:
         if attempt.first_token_ms is not None:
             self.metrics.first_token_seconds.observe(attempt.first_token_ms / 1000)
 
-    def whole(self, result: DocumentResult, written: Sequence[bytes] | None) -> Iterator[bytes]:
+    def whole(self, result: DocumentResult, written: Sequence[Packed[bytes]] | None) -> Iterator[bytes]:
         """Render everything, a part at a time; ``written`` are the pages' blocks, if there are any."""
         yield common.render(ocr.SummaryBody(**self._summary(result)))[:-1] + b',"pages":['
         for at, page in enumerate(result.pages):
             fields = evidence.fields_of(page, written[at] if written else None)
             yield (b"," if at else b"") + _with_fields(self.page_body(page), fields)
         yield b"]}"
+
+    def begun(self, facts: DocumentFacts) -> ocr.DocumentEvent:
+        """Render what is known once the document is open."""
+        return ocr.DocumentEvent(
+            request_id=self.request_id,
+            kind=facts.kind,
+            page_count=len(facts.pages),
+            document_page_count=facts.page_count,
+        )
+
+    async def page_line(self, page: PageResult, writer: BlockWriter) -> bytes:
+        """Render a page that is told by itself."""
+        pages = PackedPages([page.structured] if page.structured else [])
+        written = await writer.write(pages, self.wanted)
+        fields = evidence.fields_of(page, written[0] if written else None)
+        return _with_fields(ocr.PageEvent(**self.page_fields(page)), fields)
+
+    def failed(self, error: SidecarError) -> ocr.ErrorEvent:
+        """Render an error that comes after the first line."""
+        self.metrics.errors.labels(error.code).inc()
+        return ocr.ErrorEvent(detail=error.detail, code=error.code, request_id=self.request_id, status=error.status)
 
     def done(self, result: DocumentResult) -> ocr.DoneEvent:
         """Render everything but the pages."""
@@ -113,7 +140,7 @@ class Answer:
             "document_page_count": result.facts.page_count,
             "unread_pages": list(result.unread),
             "request_id": self.request_id,
-            "processing_time_ms": round((time.monotonic() - self._started) * 1000),
+            "processing_time_ms": round((self._took_s or time.monotonic() - self._started) * 1000),
             "model_used": result.model.model.name if result.model else None,
             "model_digest": result.model.model.digest if result.model else None,
             "profile": _profile_body(result.profile),
@@ -129,10 +156,9 @@ class Answer:
 class StreamedAnswer:
     """An answer written line by line; the response begins with its first line."""
 
-    def __init__(self, request: web.Request, answer: Answer, wanted: Wanted, writer: BlockWriter) -> None:
+    def __init__(self, request: web.Request, answer: Answer, writer: BlockWriter) -> None:
         self._request = request
         self._answer = answer
-        self._wanted = wanted
         self._writer = writer
         self._stall_s = request.app[SETTINGS].receive_timeout_s
         self.response = web.StreamResponse(headers={"Content-Type": common.NDJSON, "Cache-Control": "no-store"})
@@ -140,22 +166,12 @@ class StreamedAnswer:
     async def document(self, facts: DocumentFacts) -> None:
         """Write the first line."""
         await self.response.prepare(self._request)
-        await self._write(
-            ocr.DocumentEvent(
-                request_id=self._answer.request_id,
-                kind=facts.kind,
-                page_count=len(facts.pages),
-                document_page_count=facts.page_count,
-            )
-        )
+        await self._write(self._answer.begun(facts))
 
     async def page(self, result: PageResult) -> None:
         """Write a page's line."""
         await self._answer.page(result)
-        pages = PackedPages([result.structured] if result.structured else [])
-        written = await self._writer.write(pages, self._wanted)
-        fields = evidence.fields_of(result, written[0] if written else None)
-        await self._write_line(_with_fields(ocr.PageEvent(**self._answer.page_fields(result)), fields))
+        await self._write_line(await self._answer.page_line(result, self._writer))
 
     async def done(self, result: DocumentResult) -> None:
         """Write the last line of a document that was read."""
@@ -163,12 +179,7 @@ class StreamedAnswer:
 
     async def failed(self, error: SidecarError) -> None:
         """Write the last line of a document that was not."""
-        self._answer.metrics.errors.labels(error.code).inc()
-        await self._write(
-            ocr.ErrorEvent(
-                detail=error.detail, code=error.code, request_id=self._answer.request_id, status=error.status
-            )
-        )
+        await self._write(self._answer.failed(error))
 
     async def finish(self) -> None:
         """End the response."""

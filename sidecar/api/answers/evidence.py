@@ -2,11 +2,10 @@
 
 import base64
 import logging
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sidecar.evidence.packed import PackedPages
+from sidecar.evidence.packed import Packed, PackedPages
 from sidecar.ocr.job import Wanted
 from sidecar.ocr.page_reading import PageResult
 from sidecar.runtime.workers.pool import WorkerPool
@@ -26,11 +25,11 @@ class BlockWriter:
     workers: WorkerPool
     deadline_s: float
 
-    async def write(self, pages: Sequence[object], wanted: Wanted) -> list[bytes] | None:
-        """Return each page's fields, compressed; None if it failed, which must cost no text."""
+    async def write(self, pages: Sequence[object], wanted: Wanted) -> list[Packed[bytes]] | None:
+        """Return each page's fields, packed; None if it failed, which must cost no text."""
         if not isinstance(pages, PackedPages) or not wanted.layout:
             return None
-        written: list[bytes] = []
+        written: list[Packed[bytes]] = []
         try:
             for first in range(0, len(pages), BATCH_PAGES):
                 batch = pages[first : first + BATCH_PAGES]
@@ -41,9 +40,9 @@ class BlockWriter:
         return written
 
 
-def fields_of(page: PageResult, written: bytes | None) -> bytes:
+def fields_of(page: PageResult, written: Packed[bytes] | None) -> bytes:
     """Return the fields of a page that hold what was found on it, without the braces around them."""
-    return b",".join((zlib.decompress(written) if written else NOTHING, b'"image":' + _image(page)))
+    return b",".join((written.unpack() if written else NOTHING, b'"image":' + _image(page)))
 
 
 def _image(page: PageResult) -> bytes:

@@ -1,15 +1,17 @@
 """Documents in another format than JSON: written by a worker, sent with what JSON would say in headers."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiohttp import web
 
-from sidecar.api import deliver, receive
+from sidecar.api import deliver, reading, receive
 from sidecar.api.answers.answer import Answer
 from sidecar.api.app_keys import DRAIN, READER, SETTINGS, SPOOL, WORKERS
 from sidecar.api.deliver import SLICE_BYTES, File
@@ -19,7 +21,7 @@ from sidecar.documents.searchable.pieces import Piece, Stretch
 from sidecar.documents.searchable.writing import is_signed, searchable
 from sidecar.errors import SignatureError, UnreadableDocumentError
 from sidecar.evidence.confidence import Verdict
-from sidecar.ocr.job import DocumentResult, Progress
+from sidecar.ocr.job import DocumentResult, Progress, ReadJob
 from sidecar.ocr.page_reading import PageResult
 from sidecar.ocr.results.pages_written import to_lay, to_write, verbatim
 from sidecar.ocr.warning_codes import WarningCode
@@ -30,6 +32,7 @@ from sidecar.wire.common import IGNORED_HEADER, WARNINGS_HEADER, names_in_header
 
 T = TypeVar("T")
 
+WOULD_BREAK = "the document is signed, and adding a text layer would break its signature"
 KEPT_BYTES = 1024 * 1024
 """What is new in a searchable PDF waits in memory up to this size, else in the spool."""
 
@@ -38,12 +41,14 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
     """Read a document, and answer with it in another format; its file stays until the answer is sent."""
     app, stall_s = request.app, request.app[SETTINGS].receive_timeout_s
     async with app[DRAIN].document():
-        result = await app[READER].read(one.job, await _progress(request, one, output))
+        writer = None if output is Output.PDF else partial(written, output=output, verbatim={})
+        job, progress = replace(one.job, writer=writer), await _progress(request, one, output)
+        result = await reading.result_of(request, one, job, progress)
     async with app[DRAIN].answering():
         if output is not Output.PDF:
             one.held.close()  # at once, so that its caller can send the next
             one.answer.count(result)
-            return await deliver.deliver_file(request, await _text_file(request, one.answer, result, output), stall_s)
+            return await deliver.deliver_file(request, await text_file(request, one.answer, result, output), stall_s)
         async with _pdf(request, one, result) as file:
             return await deliver.deliver_file(request, file, stall_s)
 
@@ -51,8 +56,12 @@ async def answer(request: web.Request, one: Arrived, output: Output) -> web.Stre
 # ── what is text ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
-    size, packed = await by_worker(request, written, to_write(result), output, verbatim(result))
+async def text_file(request: web.Request, told: Answer, result: DocumentResult, output: Output) -> File:
+    """Have a document written in a format that is text, unless it was written at once."""
+    at_once = cast(tuple[int, bytes] | None, result.written)
+    if at_once is None:
+        at_once = await by_worker(request, written, to_write(result), output, verbatim(result))
+    size, packed = at_once
     return File(_inflated(packed), size, MEDIA_TYPES[output], headers_of(told, result))
 
 
@@ -76,7 +85,7 @@ class _KeepsSignature:
 
     async def document(self, facts: DocumentFacts) -> None:
         if any(page.needs_engine for page in facts.pages):
-            raise SignatureError("the document is signed, and adding a text layer would break its signature")
+            raise SignatureError(WOULD_BREAK)
         await self._answer.document(facts)
 
     async def page(self, result: PageResult) -> None:
@@ -111,24 +120,46 @@ async def _pdf(request: web.Request, one: Arrived, result: DocumentResult) -> As
             await writer.take(part)
         writer.end()
         del made
-        yield File(_stretch(spooled.path, Stretch(0, size)), size, MEDIA_TYPES[Output.PDF], headers)
+        yield File(stretch(spooled.path, Stretch(0, size)), size, MEDIA_TYPES[Output.PDF], headers)
+
+
+async def write_pdf(
+    app: web.Application, job: ReadJob, result: DocumentResult, target: Path, *, keeps_signature: bool
+) -> None:
+    """Write the searchable PDF of a document that was read into a file.
+
+    Raises:
+        SignatureError: its signature was to be kept, and would break.
+    """
+    path = job.order.document
+    pages = to_lay(result, mended=not keeps_signature)
+    if keeps_signature and pages and await run_writer(app, is_signed, path):
+        raise SignatureError(WOULD_BREAK)
+    made = await run_writer(app, searchable, path, app[READER].limits, pages)
+    await asyncio.to_thread(_write, target, _parts(made.pieces, path))
+
+
+def _write(target: Path, parts: Iterator[bytes]) -> None:
+    with target.open("xb") as file:
+        file.writelines(parts)
 
 
 def _parts(pieces: Sequence[Piece], document: Path) -> Iterator[bytes]:
     for piece in pieces:
         if isinstance(piece, Stretch):
-            yield from _stretch(document, piece)
+            yield from stretch(document, piece)
         else:
             yield from (piece[at : at + SLICE_BYTES] for at in range(0, len(piece), SLICE_BYTES))
 
 
-def _stretch(path: Path, stretch: Stretch) -> Iterator[bytes]:
+def stretch(path: Path, part: Stretch) -> Iterator[bytes]:
+    """Read a part of a file."""
     with path.open("rb") as file:
-        file.seek(stretch.start)
-        left = stretch.length
-        while left > 0 and (part := file.read(min(left, SLICE_BYTES))):
-            left -= len(part)
-            yield part
+        file.seek(part.start)
+        left = part.length
+        while left > 0 and (piece := file.read(min(left, SLICE_BYTES))):
+            left -= len(piece)
+            yield piece
 
 
 # ── both ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,8 +172,13 @@ async def by_worker(request: web.Request, function: Callable[..., T], *args: Any
         UnreadableDocumentError: it crashes the worker.
         DeadlineError: it takes longer than opening a document may.
     """
+    return await run_writer(request.app, function, *args)
+
+
+async def run_writer(app: web.Application, function: Callable[..., T], *args: Any) -> T:  # noqa: ANN401 - likewise
+    """Do as :func:`by_worker`, whoever asked for the document."""
     try:
-        return await request.app[WORKERS].run(function, *args, deadline_s=request.app[SETTINGS].open_timeout_s)
+        return await app[WORKERS].run(function, *args, deadline_s=app[SETTINGS].open_timeout_s)
     except WorkerDiedError as exc:
         raise UnreadableDocumentError("the document was read, but cannot be written in this format") from exc
 

@@ -1,7 +1,9 @@
 """One document in a dialect: received, read, written as its caller expects, with what differs in headers."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
+from typing import cast
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -11,7 +13,7 @@ from sidecar.api.answers import files
 from sidecar.api.app_keys import DRAIN, SETTINGS
 from sidecar.api.reading import Arrived, Take
 from sidecar.errors import InvalidValueError
-from sidecar.ocr.job import DocumentResult
+from sidecar.ocr.job import DocumentResult, PagesWriter
 from sidecar.ocr.results.pages_written import to_write, verbatim
 from sidecar.outputs import writing
 from sidecar.outputs.writing import Texts
@@ -40,15 +42,19 @@ async def answer_texts(
     request: web.Request, take: Take, title: Callable[[], str], render: RenderTexts, names: Mapping[str, str] = SAME
 ) -> web.StreamResponse:
     """Do as :func:`answer`, with the document in the formats that others' services answer with; it has a title."""
-    one, result = await _read(request, take, names)
-    texts = await files.by_worker(request, writing.texts, to_write(result), verbatim(result), title())
+    one, result = await _read(request, take, names, lambda: partial(writing.texts, verbatim={}, title=title()))
+    texts = cast(Texts | None, result.written)
+    if texts is None:
+        texts = await files.by_worker(request, writing.texts, to_write(result), verbatim(result), title())
     return await _send(request, one, result, render(result, texts))
 
 
-async def _read(request: web.Request, take: Take, names: Mapping[str, str]) -> tuple[Arrived, DocumentResult]:
+async def _read(
+    request: web.Request, take: Take, names: Mapping[str, str], writer: Callable[[], PagesWriter | None] = lambda: None
+) -> tuple[Arrived, DocumentResult]:
     try:
         async with reading.arriving(request, take) as one:
-            return one, await reading.read(request, one)
+            return one, await reading.read(request, one, writer())
     except InvalidValueError as error:
         raise error.named(names) from error.__cause__
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sidecar.documents.document import DocumentLimits
-from sidecar.engines.tesseract.installation import ORIENTATION_DATA, Installed, describe
+from sidecar.engines.tesseract.installation import ORIENTATION_DATA, Installed, data_key, describe
 from sidecar.engines.tesseract.worker import Way, read_page
 from sidecar.errors import EngineUnavailableError
 from sidecar.ocr.engine import EngineModel, EngineTraits, PageText, PageVerdict, PreparedPage, ReadOrder
@@ -30,6 +30,7 @@ class TesseractEngine:
         self, workers: WorkerPool, limits: DocumentLimits, tessdata_dir: Path | None, default_languages: str
     ) -> None:
         self._default_languages = default_languages.split("+")
+        self._digests: dict[str, str] = {}
         self._workers = workers
         self._limits = limits
         self._tessdata_dir = tessdata_dir
@@ -59,7 +60,9 @@ class TesseractEngine:
         """Find out what is installed, in a worker, which also proves that workers start; retry until it works."""
         while self.installed is None:
             try:
-                self.installed = await self._workers.run(describe, self._tessdata_dir, deadline_s=LOAD_DEADLINE_S)
+                asked = self._tessdata_dir, "+".join(self._default_languages)
+                self.installed = await self._workers.run(describe, *asked, deadline_s=LOAD_DEADLINE_S)
+                self._digests = dict(self.installed.digests) if self.installed else {}
                 self.failure = None if self.installed else "tesseract-data-missing"
             except Exception:  # this loop is the supervisor: any error is reported, and tried again
                 self.failure = "workers-do-not-start"
@@ -83,8 +86,9 @@ class TesseractEngine:
         refuse_missing(languages, self._require().languages - {ORIENTATION_DATA}, "installed are")
 
     def model(self, order: ReadOrder) -> EngineModel:
-        """Return the version."""
-        return EngineModel(f"tesseract-{self._require().version}")
+        """Return the version, and the digest of the languages' data: of the default ones, or once they were read."""
+        digest = self._digests.get(data_key(order.languages))
+        return EngineModel(f"tesseract-{self._require().version}", digest)
 
     def max_attempts(self, order: ReadOrder) -> int:
         """One attempt: the same page gives the same text."""
@@ -105,6 +109,8 @@ class TesseractEngine:
             Way(order.languages, self._require().tessdata_dir, order.wants_layout, order.wants_receipt),
             deadline_s=deadline_s,
         )
+        if read.data_sha256:
+            self._digests[data_key(order.languages)] = read.data_sha256
         verdict = PageVerdict.GOOD if read.text or read.blank else PageVerdict.EMPTY
         done_reason = "blank" if read.blank else "stop"
         parameters = {"languages": order.languages, "dpi": self._limits.dpi}

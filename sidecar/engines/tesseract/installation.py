@@ -1,6 +1,9 @@
 """What is installed of Tesseract: its version, and the languages whose data is found."""
 
-from dataclasses import dataclass
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TESSDATA_PLACES = (
@@ -23,17 +26,46 @@ class Installed:
     version: str
     tessdata_dir: Path
     languages: frozenset[str]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the data of some languages, by their :func:`data_key`; see :func:`data_digest`."""
 
 
-def describe(tessdata_dir: Path | None) -> Installed | None:
-    """Return what is installed; None without any data."""
+def describe(tessdata_dir: Path | None, languages: str = "") -> Installed | None:
+    """Return what is installed, with the digest of these languages' data; None without any data."""
     import tesserocr  # noqa: PLC0415 - as above
 
     folder = find_tessdata(tessdata_dir)
     if folder is None:
         return None
     version = tesserocr.tesseract_version().split()[1]
-    return Installed(version, folder, frozenset(data.stem for data in folder.glob("*.traineddata")))
+    found = frozenset(data.stem for data in folder.glob("*.traineddata"))
+    key = data_key(languages)
+    digests = {key: data_digest(folder, languages)} if found.issuperset(key.split("+")) else {}
+    return Installed(version, folder, found, digests)
+
+
+def data_key(languages: str) -> str:
+    """Return languages such as ``tha+eng`` in the order in which their data is told."""
+    return "+".join(sorted(set(languages.split("+"))))
+
+
+def data_digest(folder: Path, languages: str) -> str:
+    """Return the SHA-256 in hex of what ``sha256sum eng.traineddata tha.traineddata`` prints of these languages.
+
+    A file is read once, until it changes.
+    """
+    lines = []
+    for language in data_key(languages).split("+"):
+        path = folder / f"{language}.traineddata"
+        facts = path.stat()
+        lines.append(f"{_file_digest(path, facts.st_mtime_ns, facts.st_size)}  {path.name}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _file_digest(path: Path, _mtime_ns: int, _size_bytes: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_tessdata(configured: Path | None) -> Path | None:

@@ -5,7 +5,7 @@ lose them ("ผู้รับจ้าง" becomes "รับจ้าง" and 
 column. Pages that really have columns or tables keep the detected layout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
@@ -15,6 +15,9 @@ COLUMN_OVERLAP_INCHES = 0.4
 COLUMN_WIDTH_SHARE = 0.1
 """A block narrower than this share of the page's width is a fragment, not a column."""
 
+GUTTER = 0.85
+"""Narrowest gutter between columns, in heights of their lines: spaces may lie above one another by chance, above all in
+letters that are all as wide."""
 UNDER_SHARE = 0.5
 """A block under at least this share of another one's width stands below it."""
 
@@ -90,19 +93,52 @@ def lies_on_its_side(blocks: Sequence[Block]) -> bool:
     return bool(text) and max(text, key=lambda block: block.area).on_its_side
 
 
-def is_broken_single_column(blocks: Sequence[Block], page_width: int, dpi: int) -> bool:
-    """Return whether the page should be read as one column: it is one, and its layout shows detached marks."""
+def is_broken_single_column(blocks: Sequence[Block], page_width: int, dpi: int, line_height: float = 0) -> bool:
+    """Return whether the page should be read as one column: it is one, and its layout shows detached marks, or is torn.
+
+    ``line_height`` is what is usual on the page, in pixels.
+    """
     text = [block for block in blocks if block.kind in (BlockKind.TEXT, BlockKind.VERTICAL_TEXT)]
-    if any(block.kind is BlockKind.TABLE for block in blocks) or _has_columns(text, page_width, dpi):
+    if any(block.kind is BlockKind.TABLE for block in blocks):
+        return False
+    if any(gap >= GUTTER * line_height for gap in _gaps(text, page_width, dpi)):
         return False
     return any(block.kind is BlockKind.VERTICAL_TEXT for block in text) or any(
-        one.overlap_across(two) > 0 and one.overlap_down(two) > 0 for one, two in combinations(text, 2)
+        _lie_in_each_other(one, two) or _are_torn(one, two, dpi, GUTTER * line_height)
+        for one, two in combinations(text, 2)
     )
 
 
-def _has_columns(text: Sequence[Block], page_width: int, dpi: int) -> bool:
+def _lie_in_each_other(one: Block, two: Block) -> bool:
+    return one.overlap_across(two) > 0 and one.overlap_down(two) > 0
+
+
+def _are_torn(one: Block, two: Block, dpi: int, gutter: float) -> bool:
+    """Return whether blocks stand side by side with less than a gutter between them."""
+    return 0 <= -one.overlap_across(two) < gutter and one.overlap_down(two) >= COLUMN_OVERLAP_INCHES * dpi
+
+
+def _gaps(text: Sequence[Block], page_width: int, dpi: int) -> Iterator[int]:
+    """Give the widest white space between each column and the next one: fragments may stand between them."""
     wide = [block for block in text if block.right - block.left >= COLUMN_WIDTH_SHARE * page_width]
-    return any(
-        one.overlap_across(two) <= 0 and one.overlap_down(two) >= COLUMN_OVERLAP_INCHES * dpi
-        for one, two in combinations(wide, 2)
-    )
+    for block in wide:
+        beside = [
+            other
+            for other in wide
+            if other.left >= block.right and block.overlap_down(other) >= COLUMN_OVERLAP_INCHES * dpi
+        ]
+        if beside:
+            yield _widest_gap(block, min(beside, key=lambda other: other.left), text)
+
+
+def _widest_gap(block: Block, other: Block, text: Sequence[Block]) -> int:
+    """Return the widest white space between two blocks, in pixels."""
+    between = [
+        one
+        for one in text
+        if block.right <= one.left and one.right <= other.left and min(map(one.overlap_down, (block, other))) > 0
+    ]
+    passed, widest = block.right, 0
+    for one in sorted([*between, other], key=lambda one: one.left):
+        passed, widest = max(passed, one.right), max(widest, one.left - passed)
+    return widest

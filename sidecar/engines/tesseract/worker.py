@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
 from sidecar.documents import document, raster
@@ -18,7 +19,7 @@ from sidecar.documents.pictures.pieces import pieces
 from sidecar.documents.pictures.rules import find_rules
 from sidecar.documents.pictures.skew import skew_degrees, straighten
 from sidecar.engines.numerals.tokens import Symbol, TextLine, may_hold_numerals
-from sidecar.engines.tesseract.installation import ORIENTATION_DATA
+from sidecar.engines.tesseract.installation import ORIENTATION_DATA, data_digest
 from sidecar.engines.tesseract.layout import Block, BlockKind, is_broken_single_column, lies_on_its_side, reading_order
 from sidecar.engines.tesseract.places import boxes_of, find_lines
 from sidecar.engines.tesseract.words import Piece, Row
@@ -71,7 +72,12 @@ def read_page(path: Path, index: int, limits: DocumentLimits, way: "Way") -> Pag
     read = joined([one.text for one in found])
     if way.wants_layout:
         read = replace(read, layout=_layout(page, found, read.rotation))
-    return replace(read, picture_sha256=hashlib.sha256(page.pixels).hexdigest()) if way.wants_digest else read
+    return _with_digests(read, page, way) if way.wants_digest else read
+
+
+def _with_digests(read: PageText, page: PageImage, way: "Way") -> PageText:
+    data = data_digest(way.tessdata_dir, way.languages)
+    return replace(read, picture_sha256=hashlib.sha256(page.pixels).hexdigest(), data_sha256=data)
 
 
 def _layout(page: PageImage, found: "Sequence[_Reading]", rotation: float) -> Packed[Layout]:
@@ -109,7 +115,7 @@ def thai_first(languages: str) -> str:
 class Way:
     """How a picture is read: languages, the folder of their data, and how ink is distinguished from paper.
 
-    ``wants_layout``: the words' places are wanted, too; ``wants_digest``: the picture's SHA-256.
+    ``wants_layout``: the words' places are wanted, too; ``wants_digest``: the SHA-256 of the picture and of the data.
 
     ``is_local``: ink is distinguished by a threshold for each spot
     (Sauvola's) instead of one for all; the picture's resolution is then estimated.
@@ -175,8 +181,9 @@ def _recognise(page: PageImage, way: Way) -> _Reading:
     api = _model(way.languages, way.tessdata_dir)
     try:
         _show(api, page, PSM.AUTO, is_local=way.is_local)
-        blocks = tuple(_blocks(api.AnalyseLayout()))
-        if is_broken_single_column(blocks, page.width, page.dpi):
+        found = api.AnalyseLayout()
+        blocks = tuple(_blocks(found))
+        if is_broken_single_column(blocks, page.width, page.dpi, _line_height(found)):
             _show(api, page, PSM.SINGLE_COLUMN, is_local=way.is_local)
         text = api.GetUTF8Text()
         order = reading_order(tuple(_blocks(api.GetIterator())))
@@ -304,6 +311,17 @@ def _blocks(found: "PyPageIterator | None") -> Iterator[Block]:
         left, top, right, bottom = item.BoundingBox(RIL.BLOCK) or (0, 0, 0, 0)
         on_its_side = item.Orientation()[1] == WritingDirection.TOP_TO_BOTTOM
         yield Block(kinds.get(item.BlockType(), BlockKind.OTHER), left, top, right, bottom, on_its_side)
+
+
+def _line_height(found: "PyPageIterator | None") -> float:
+    """Return the usual height of a line, in pixels; 0 if there is none."""
+    from tesserocr import RIL  # noqa: PLC0415 - as above
+
+    if found:
+        found.Begin()
+    boxes = [item.BoundingBox(RIL.TEXTLINE) for _, item in _items(found, RIL.TEXTLINE)]
+    heights = [box[3] - box[1] for box in boxes if box]
+    return median(heights) if heights else 0.0
 
 
 def _items(found: "AnyIterator | None", level: int) -> "Iterator[tuple[int, AnyIterator]]":

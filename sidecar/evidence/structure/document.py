@@ -1,5 +1,6 @@
 """The pages of a document with their blocks, from what was found on each of them. Pure."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +20,8 @@ MAX_PIECES = 5_000
 """A page with more lines is no page that anybody reads: its lines stay as they came."""
 FIGURE_SHARE = 0.9
 """A picture over more of the page than this is the page itself."""
+MAX_FIGURES = 1_000
+"""Of a page, the largest: where there are more, they are drawings in pieces, and ornaments."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +90,13 @@ def _page(page: ReadPage, layout: Layout, sheet: Sheet, drafts: Sequence[Draft |
     blocks = [_block(draft) for draft in drafts]
     headers = [_furniture(kind, piece) for kind, piece in sheet.furniture if piece.middle < sheet.height / 2]
     footers = [_furniture(kind, piece) for kind, piece in sheet.furniture if piece.middle >= sheet.height / 2]
-    figures = [
-        Block(BlockKind.FIGURE, figure)
-        for figure in layout.figures
-        if figure.width * figure.height < FIGURE_SHARE * layout.width * layout.height
-    ]
     lost = tuple(line for line in layout.lines if not line.box and line.words)
     unplaced = [Block(BlockKind.PARAGRAPH, None, lost)] if lost else []
     return Page(
         page.number,
         layout.width,
         layout.height,
-        (*headers, *_with_figures(blocks, figures), *unplaced, *footers),
+        (*headers, *_with_figures(blocks, _figures(layout)), *unplaced, *footers),
         layout.rotation,
         page.languages,
     )
@@ -116,14 +114,23 @@ def _furniture(kind: BlockKind, piece: Piece) -> Block:
     return Block(kind, piece.line.box, (piece.line,))
 
 
-def _with_figures(blocks: Sequence[Block], figures: Sequence[Block]) -> list[Block]:
+def _figures(layout: Layout) -> list[Box]:
+    """Return the pictures on a page, from its top."""
+    most = FIGURE_SHARE * layout.width * layout.height
+    figures = [figure for figure in layout.figures if figure.width * figure.height < most]
+    if len(figures) > MAX_FIGURES:
+        figures = sorted(figures, key=lambda figure: -figure.width * figure.height)[:MAX_FIGURES]
+    return sorted(figures, key=lambda figure: (figure.top, figure.left))
+
+
+def _with_figures(blocks: Sequence[Block], figures: Sequence[Box]) -> list[Block]:
     """Put each figure before the first block that begins below its top and lies under or over it."""
-    placed = list(blocks)
+    before: dict[int, list[Block]] = defaultdict(list)
     for figure in figures:
-        box = figure.box
-        at = next((at for at, block in enumerate(placed) if box and block.box and _is_below(block.box, box)), None)
-        placed.insert(len(placed) if at is None else at, figure)
-    return placed
+        found = (at for at, block in enumerate(blocks) if block.box and _is_below(block.box, figure))
+        before[next(found, len(blocks))].append(Block(BlockKind.FIGURE, figure))
+    placed = [one for at, block in enumerate(blocks) for one in (*before.get(at, ()), block)]
+    return [*placed, *before.get(len(blocks), ())]
 
 
 def _is_below(box: Box, figure: Box) -> bool:

@@ -44,6 +44,8 @@ def take_repeated(sheets: Sequence[Sheet]) -> None:
     if len(sheets) < 2:
         return
     counts = _common(sheets)
+    if not counts:
+        return
     taken = [(_taken(sheet, counts, is_top=True), _taken(sheet, counts, is_top=False)) for sheet in sheets]
     words = _words(piece for top, bottom in taken for piece in (*top, *bottom))
     if words > MOST * _words(piece for sheet in sheets for piece in sheet.pieces):
@@ -55,7 +57,7 @@ def take_repeated(sheets: Sequence[Sheet]) -> None:
 
 
 def _words(pieces: Iterator[Piece]) -> int:
-    return sum(len(piece.line.words) for piece in pieces)
+    return sum(piece.line.word_count for piece in pieces)
 
 
 def _common(sheets: Sequence[Sheet]) -> Mapping[Key, int]:

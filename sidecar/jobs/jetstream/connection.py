@@ -72,6 +72,10 @@ class Connection:
         self.failure: str | None = "not connected yet"
         """Why it cannot be used; None while it can."""
 
+    def use(self, access: ServerAccess) -> None:
+        """Say where the server is, before it is connected to: an embedded one has no port until it runs."""
+        self._access = access
+
     @property
     def client(self) -> Client:
         """The client.

@@ -44,6 +44,21 @@ class Due:
         with told():
             return (await self._connection.js.stream_info(DUE)).state.messages
 
+    async def pages(self) -> int:
+        """Return about how many pages are due: the slices, with as many pages as those that come first have."""
+        js, sizes = self._connection.js, list[int]()
+        with told():
+            about = (await js.stream_info(DUE)).state
+            number = about.first_seq
+            while len(sizes) < min(AT_ONCE, about.messages):
+                try:
+                    message = await js.get_msg(DUE, seq=number, subject="ocr.due.>", next=True)
+                except NotFoundError:
+                    break
+                sizes.append(int(message.data or b"0"))
+                number = (message.seq or number) + 1
+        return round(about.messages * sum(sizes) / len(sizes)) if sizes else 0
+
     async def oldest_s(self) -> float:
         """Return how long the oldest slice has been due, in seconds; 0 if none is."""
         js = self._connection.js

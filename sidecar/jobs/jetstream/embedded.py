@@ -83,7 +83,7 @@ class EmbeddedServer:
         while True:
             if self._process is not None:
                 code = await self._process.wait()
-                log.warning("the embedded nats-server has ended with %s, and is started again", code)
+                log.warning("the embedded nats-server has ended, and is started again", extra={"status": code})
             with contextlib.suppress(EmbeddedServerError):
                 await self._launch(program)
             await asyncio.sleep(RESTART_S)

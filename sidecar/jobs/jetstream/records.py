@@ -11,6 +11,7 @@ from nats.js.errors import KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from sidecar.errors import JobExpiredError, JobNotFoundError, JobsUnavailableError
+from sidecar.jobs.calling.calls_log import CallsLog
 from sidecar.jobs.jetstream.connection import Connection, about, last_message, told, unavailable
 from sidecar.jobs.jetstream.streams import GONE, RECORDS
 from sidecar.jobs.record import SCHEMA, Record, Ref, SliceRecord
@@ -134,6 +135,16 @@ class Records:
                 await self.mark(ref, page, deaths)
                 return
             await asyncio.sleep(UNMARK_S)
+
+    async def calls_log(self, ref: Ref) -> CallsLog | None:
+        """Return what became of the calls to a job's owner; None before the first."""
+        kept = await self._get(f"{ref.key}.calls")
+        return CallsLog.unpacked(kept.data or b"") if kept else None
+
+    async def put_calls_log(self, ref: Ref, log: CallsLog) -> None:
+        """Record what became of the calls to a job's owner."""
+        with told():
+            await (await self._bucket()).put(f"{ref.key}.calls", log.packed())
 
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of an owner's jobs, the oldest first."""

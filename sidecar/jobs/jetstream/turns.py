@@ -92,7 +92,7 @@ class Turns:
     async def _park(self, message: Msg, lane: Lane) -> None:
         """Move a turn of a schema that is not known here to where it waits for who knows it."""
         schema = (message.headers or {}).get(SCHEMA_HEADER, "unknown")
-        log.warning("a message of the schema %s is parked: this version knows %d", schema[:20], SCHEMA)
+        log.warning("a message of another version is parked", extra={"schema": schema[:20], "known": SCHEMA})
         with told():
             headers = {LANE_HEADER: lane, SCHEMA_HEADER: schema}
             await self._connection.js.publish(f"ocr.parked.{_token(schema)}", message.data, headers=headers)

@@ -39,7 +39,7 @@ class Checker:
         try:
             self._refuse_if_late()
             other = self._known(page, engine) or (await self._read(page, engine, order))[0]
-            mine, theirs = Read(page.text, page.layout), Read(other.text, other.layout)
+            mine, theirs = Read(page.text, page.layout, page.unit), Read(other.text, other.layout, page.unit)
             found = await self._workers.run(compare, mine, theirs, order.instructions.verify, deadline_s=COMPARE_S)
         except asyncio.CancelledError:  # at the document's deadline the text stands, as it does without a check
             return _unverified(page, engine, started_s, DeadlineError.code)

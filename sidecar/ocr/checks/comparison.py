@@ -7,6 +7,7 @@ from enum import StrEnum
 from sidecar.evidence.agreement import Disagreement, Reading, Verify, count_tokens, disagreements
 from sidecar.evidence.layout import Layout
 from sidecar.evidence.packed import Packed
+from sidecar.evidence.scaling import scaled
 
 _MARK_UP = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
 """Tags that a model writes around fields and cells: nobody else reads them."""
@@ -48,10 +49,13 @@ class Read:
 
     text: str
     layout: Packed[Layout] | None = None
+    unit: float = 1.0
+    """Points of a unit of the layout."""
 
     def opened(self) -> Reading:
         """Return it with its words."""
-        return Reading(_MARK_UP.sub(" ", self.text), self.layout.unpack() if self.layout else None)
+        layout = scaled(self.layout.unpack(), self.unit) if self.layout else None
+        return Reading(_MARK_UP.sub(" ", self.text), layout)
 
 
 def compare(mine: Read, other: Read, verify: Verify) -> tuple[tuple[Disagreement, ...], int] | None:

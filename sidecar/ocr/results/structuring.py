@@ -53,7 +53,7 @@ def structure(pages: Sequence[PageToStructure]) -> PackedPages:
     """Tell the structure of a whole document; as many pages come back."""
     read = [ReadPage(page.number, _layout(page), page.text, page.languages) for page in pages]
     return PackedPages(
-        Packed(_as_marked(page, told) if told.layout is None and told.source is Source.MODEL else page)
+        Packed.lazily(_as_marked(page, told) if told.layout is None and told.source is Source.MODEL else page)
         for page, told in zip(structured(read), pages, strict=True)
     )
 

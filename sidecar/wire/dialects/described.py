@@ -25,3 +25,7 @@ class Described:
     errors: tuple[str, ...] = READING_ERRORS
     lists_problems: bool = False
     """Whether the dialect's clients read ``detail`` of 422 as a list, as FastAPI's services write it."""
+    status: str = "200"
+    """Of what succeeds."""
+    query: tuple[str, ...] = ()
+    """Names of what the query may hold."""

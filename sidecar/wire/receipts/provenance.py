@@ -20,6 +20,9 @@ class ReaderBody(Wire):
     model_digest: str | None = None
     recipe: str | None = None
     prompt_sha256: str | None = None
+    languages: str | None = Field(
+        None, description="Languages that it reads by default, whose data `modelDigest` tells."
+    )
 
 
 class ProvenanceBody(Wire):
@@ -37,7 +40,7 @@ def provenance_body(
     profile: Profile | None, engines: Iterable[OcrEngine], order: ReadOrder, library: str
 ) -> ProvenanceBody:
     """Render how pages would be read now; ``library`` reads the text layers."""
-    readers = [ReaderBody(engine=FAST_PATH, model=library)]
+    readers = [ReaderBody(engine=FAST_PATH, model=library, languages=None)]
     return ProvenanceBody(
         service=__version__,
         profile=profile.name if profile else None,
@@ -58,4 +61,5 @@ def _reader(engine: OcrEngine, order: ReadOrder) -> ReaderBody | None:
         model_digest=receipt.model.digest,
         recipe=receipt.recipe,
         prompt_sha256=receipt.prompt_sha256,
+        languages=order.languages if engine.traits.takes_languages else None,
     )

@@ -24,7 +24,9 @@ class PageReceiptBody(Wire):
     """Of a page."""
 
     model: str = Field(description="The reader with its version, or the model by its name.")
-    model_digest: str | None = Field(None, description="SHA-256 of the model, where the model server tells it.")
+    model_digest: str | None = Field(
+        None, description="SHA-256 of the model, where it is known; of Tesseract, its languages' data."
+    )
     recipe: str | None = None
     prompt_sha256: str | None = Field(None, description="Of the texts beside the picture.")
     picture_sha256: str | None = Field(None, description="Of the picture that was read; null for a text layer.")

@@ -49,6 +49,8 @@ STRANGERS = {
     "dns": ("kube-system", {"k8s-app": "kube-dns"}),
     "false-dns": ("shop", {"k8s-app": "kube-dns"}),
     "ollama": ("llm", {"app": "ollama"}),
+    "nats": ("nats", {"app.kubernetes.io/name": "nats", "app.kubernetes.io/component": "nats"}),
+    "keda": ("keda", {"app": "keda-operator"}),
 }
 """Namespace and labels of the pods that are not the chart's."""
 OUTSIDE = ("internet", "apiserver", "database", "office")

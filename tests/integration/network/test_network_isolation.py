@@ -217,6 +217,7 @@ DOORS = {
     "dns": [(53, UDP), (53, TCP), (9153, TCP)],
     "false-dns": [(53, UDP), (53, TCP)],
     "ollama": [(11434, TCP), (22, TCP)],
+    "nats": [(4222, TCP), (6222, TCP), (8222, TCP)],
     "backend": [(8080, TCP)],
     "outsider": [(8080, TCP)],
     "internet": [(443, TCP), (80, TCP), (53, UDP)],

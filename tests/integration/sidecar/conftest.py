@@ -2,9 +2,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from sidecar.runtime.workers.pool import WorkerLimits, WorkerPool
-from tests.conftest import Running, Start
+from tests.conftest import Running, Start, start_service
 from tests.integration.sidecar.model import Governed, Governor
 from tests.integration.sidecar.retrieving import Models, loaded
 from tools.fakes.ollama import FakeOllama
@@ -34,6 +35,14 @@ def models(tmp_path_factory) -> Models:
 @pytest.fixture
 async def retrieving(start: Start, models: Models) -> Running:
     return await loaded(await start(**models.environment))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_retrieving(tmp_path_factory, models: Models) -> AsyncIterator[Running]:
+    """One service with models for those tests of a file that change nothing in it; they run in the module's loop."""
+    running = await start_service(tmp_path_factory.mktemp("retrieving"), **models.environment)
+    yield await loaded(running)
+    await running.stop()
 
 
 @pytest.fixture

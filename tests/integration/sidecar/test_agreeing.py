@@ -5,6 +5,7 @@ import pytest
 from sidecar.cli.commands import main
 from sidecar.retrieval.bge import openvino_runtime
 from tests.integration.sidecar.retrieving import Models
+from tests.matrix import first
 from tools.fakes import model_texts
 
 pytestmark = pytest.mark.skipif(not openvino_runtime.is_installed(), reason="the extra openvino is not installed")
@@ -37,8 +38,9 @@ def test_it_tells_how_far_they_agree(texts, environ, capsys):
     assert all(line.endswith(": enough") and "recall@10 1.0000, rank correlation 1.0000" in line for line in lines[1:])
 
 
-def test_less_than_asked_for_is_a_failure(texts, environ, capsys):
-    assert main(["retrieval", "check", "--correlation", "1.1", str(texts)], environ) == 1
+@pytest.mark.parametrize("dtype", first(1, [["--dtype", "float32"], []]))
+def test_less_than_asked_for_is_a_failure(texts, environ, capsys, dtype):
+    assert main(["retrieval", "check", "--correlation", "1.1", *dtype, str(texts)], environ) == 1
     assert "too little: 0.95 and 1.1 are asked for" in capsys.readouterr().out
 
 

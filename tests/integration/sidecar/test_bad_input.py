@@ -24,6 +24,7 @@ from tests.integration.sidecar.documents import (
     raw_pdf,
     stream,
 )
+from tests.matrix import first
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -137,7 +138,7 @@ async def test_a_scan_that_cannot_be_decoded_is_not_taken_for_a_blank_page(servi
     check_error(await service.upload(pdf), 422, "page_unreadable")
 
 
-@pytest.mark.parametrize("size", [(40_000, 600), (600, 40_000)])
+@pytest.mark.parametrize("size", first(1, [pytest.param((40_000, 600)), pytest.param((600, 40_000))]))
 async def test_a_picture_with_a_side_longer_than_tesseract_can_count_is_read(service, size):
     status, body = await service.upload(as_png(Image.new("1", size)))
 

@@ -1,34 +1,51 @@
-"""The command line as its users meet it: a process, its output, its exit status."""
+"""The command line as its users meet it: its output, its exit status; a process where what counts is one."""
 
 import asyncio
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from sidecar.cli import commands
 from tests.conftest import until
+from tests.matrix import first
 from tools.fakes.hub import Hub, running_hub
 
 
-async def run(*arguments: object, **environ: str) -> tuple[int, str, str]:
+def environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
-    own["OCR_RAPIDOCR_THAI_URL"] = ""  # not from the internet
+    return own | {"OCR_RAPIDOCR_THAI_URL": ""}  # not from the internet
+
+
+async def run_process(*arguments: object, **environ: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "sidecar",
         *map(str, arguments),
-        env=own | environ,
+        env=environment() | environ,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
+
+
+async def run(*arguments: object, **environ: str) -> tuple[int, str, str]:
+    """Do in a thread what the main module does: a process takes two seconds to import and start what it needs."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        async with asyncio.timeout(60):
+            status = await asyncio.to_thread(commands.main, list(map(str, arguments)), environment() | environ)
+    return status, *(stream.buffer.getvalue().decode() for stream in (out, err))
 
 
 @pytest.fixture
@@ -44,7 +61,7 @@ def folder(tmp_path, data):
 
 
 async def test_a_document_is_printed_as_markdown(data):
-    status, out, _ = await run("ocr", data / "digital.pdf", "--pages", "1-2")
+    status, out, _ = await run_process("ocr", data / "digital.pdf", "--pages", "1-2")
 
     assert status == 0
     assert [line for line in out.splitlines() if line.startswith("#")] == ["# digital.pdf", "## Page 1", "## Page 2"]
@@ -66,7 +83,7 @@ async def test_words_come_with_json_alone(data):
 
 
 async def test_a_scan_is_read_on_this_machine(data):
-    status, out, _ = await run("ocr", "--embedded", data / "photo.png")
+    status, out, _ = await run_process("ocr", "--embedded", data / "photo.png")
 
     assert status == 0
     assert "LCBP3-RFA-2025-5932-7" in out
@@ -81,7 +98,7 @@ async def test_json_holds_the_whole_answer(data):
 
 @pytest.mark.parametrize(
     ("output", "suffix", "begins"),
-    [("text", ".txt", b""), ("html", ".html", b"<!DOCTYPE html>"), ("pdf", ".searchable.pdf", b"%PDF-")],
+    first(2, [("text", ".txt", b""), ("pdf", ".searchable.pdf", b"%PDF-"), ("html", ".html", b"<!DOCTYPE html>")]),
 )
 async def test_documents_are_written_in_another_format(data, tmp_path, output, suffix, begins):
     target = tmp_path / "out"
@@ -176,7 +193,9 @@ async def test_a_key_that_cannot_be_sent_is_told_in_one_line(data, command):
 
 
 @pytest.mark.parametrize("command", ["ocr", "mcp"])
-@pytest.mark.parametrize("url", ["nonsense", "127.0.0.1:8765", "me:secret@host", "ftp://host", "http://", "http://a:b"])
+@pytest.mark.parametrize(
+    "url", first(2, ["nonsense", "me:secret@host", "127.0.0.1:8765", "ftp://host", "http://", "http://a:b"])
+)
 async def test_a_url_without_its_scheme_is_told_in_one_line(data, command, url):
     arguments = [data / "digital.pdf"] if command == "ocr" else []
     status, out, err = await run(command, "--url", url, *arguments)
@@ -195,7 +214,7 @@ async def test_a_service_that_is_not_there_is_an_error_not_a_traceback(data, tar
 
 
 async def test_a_file_that_is_not_there_is_an_error_not_a_traceback(tmp_path):
-    status, _, err = await run("ocr", tmp_path / "absent.pdf")
+    status, _, err = await run_process("ocr", tmp_path / "absent.pdf")
 
     assert status == 1
     assert "absent.pdf" in err
@@ -204,7 +223,7 @@ async def test_a_file_that_is_not_there_is_an_error_not_a_traceback(tmp_path):
 
 async def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path):
     (tmp_path / "eng.traineddata").touch()
-    status, out, _ = await run("doctor", TESSDATA_PREFIX=str(tmp_path), OCR_AUTH_MODE="network")
+    status, out, _ = await run_process("doctor", TESSDATA_PREFIX=str(tmp_path), OCR_AUTH_MODE="network")
 
     assert status == 1
     assert "MISSING  language tha" in out
@@ -212,9 +231,9 @@ async def test_doctor_tells_what_is_missing_and_how_to_get_it(tmp_path):
     assert "ok       language eng" in out
 
 
-@pytest.mark.parametrize("setting", [{"OCR_RECIPE": "nonsense"}, {"OCR_DIALECTS": "foo"}])
+@pytest.mark.parametrize("setting", first(1, [{"OCR_RECIPE": "nonsense"}, {"OCR_DIALECTS": "foo"}]))
 async def test_doctor_finds_the_settings_that_serve_would_refuse(setting):
-    status, out, _ = await run("doctor", OCR_AUTH_MODE="network", **setting)
+    status, out, _ = await run_process("doctor", OCR_AUTH_MODE="network", **setting)
 
     assert status == 1
     assert f"MISSING  settings: {next(iter(setting))} is" in out
@@ -233,7 +252,7 @@ async def test_who_stops_listening_gets_no_traceback(data):
 
 
 async def test_doctor_is_content_with_this_machine():
-    status, out, _ = await run("doctor", OCR_AUTH_MODE="network")
+    status, out, _ = await run_process("doctor", OCR_AUTH_MODE="network")
 
     assert status == 0
     assert "MISSING" not in out
@@ -245,7 +264,7 @@ async def test_doctor_is_content_with_this_machine():
     [["--help"], ["ocr", "--help"], ["serve", "--help"], ["mcp", "--help"], ["doctor", "--help"], ["fetch", "--help"]],
 )
 async def test_help_needs_nothing_installed_or_configured(arguments):
-    status, out, err = await run(*arguments, OCR_NONSENSE="1")
+    status, out, err = await run_process(*arguments, OCR_NONSENSE="1")
 
     assert (status, err) == (0, "")
     assert out.startswith("usage: python -m sidecar")
@@ -254,12 +273,12 @@ async def test_help_needs_nothing_installed_or_configured(arguments):
 async def test_the_version_is_told():
     from sidecar import __version__  # noqa: PLC0415 - beside its only use
 
-    assert (await run("--version"))[:2] == (0, f"ocr-sidecar {__version__}\n")
+    assert (await run_process("--version"))[:2] == (0, f"ocr-sidecar {__version__}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["ocr"]])
 async def test_wrong_usage_is_status_two(arguments):
-    assert (await run(*arguments))[0] == 2
+    assert (await run_process(*arguments))[0] == 2
 
 
 # ── models ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,29 +289,31 @@ async def test_models_are_fetched_once_and_then_found_without_a_network(tmp_path
     hub.add("onnx/model.onnx", b"not needed")
     environ = {"BGE_M3_MODEL": "owner/embedder", "RERANKER_MODEL": str(models.reranker), "HF_HOME": str(tmp_path)}
     async with running_hub(hub) as url:
-        before = await run("doctor", **environ)
-        status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
-        again = await run("fetch", HF_ENDPOINT=url, **environ)
+        before = await run_process("doctor", **environ)
+        status, out, err = await run_process("fetch", HF_ENDPOINT=url, **environ)
+        again = await run_process("fetch", HF_ENDPOINT=url, **environ)
 
     assert "absent   /embed: owner/embedder is not available\n         -> python -m sidecar fetch\n" in before[1]
     assert (status, err) == (0, "")
     assert [line.split(":")[0] for line in out.splitlines()] == ["owner/embedder", str(models.reranker)]
     assert sorted(hub.downloaded) == sorted(path.name for path in models.embedder.iterdir())
     assert again == (0, out, "")
-    assert "ok       /embed: owner/embedder is available" in (await run("doctor", **environ))[1]
-    fetched = await run("fetch", HF_HUB_OFFLINE="1", **environ)
+    assert "ok       /embed: owner/embedder is available" in (await run_process("doctor", **environ))[1]
+    fetched = await run_process("fetch", HF_HUB_OFFLINE="1", **environ)
     assert fetched == (0, out, "")
 
 
-@pytest.mark.parametrize("withheld", ["tokenizer.json", "config.json", "model.safetensors", "sparse_linear.pt"])
+@pytest.mark.parametrize(
+    "withheld", first(1, ["model.safetensors", "tokenizer.json", "config.json", "sparse_linear.pt"])
+)
 async def test_a_download_that_was_broken_off_is_finished_by_the_next(tmp_path, models, withheld):
     hub = Hub("owner/embedder", models.embedder)
     hub.withheld = {withheld}
     environ = {"BGE_M3_MODEL": "owner/embedder", "RERANKER_MODEL": "", "HF_HOME": str(tmp_path)}
     async with running_hub(hub) as url:
-        assert (await run("fetch", HF_ENDPOINT=url, **environ))[0] == 1
+        assert (await run_process("fetch", HF_ENDPOINT=url, **environ))[0] == 1
         hub.withheld = set()
-        status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
+        status, out, err = await run_process("fetch", HF_ENDPOINT=url, **environ)
 
     assert (status, err) == (0, "")
     folder = Path(out.split(": in ")[1].strip())
@@ -304,7 +325,7 @@ async def test_what_cannot_be_fetched_is_told_and_the_other_one_fetched(tmp_path
     hub = Hub("owner/reranker", models.reranker)
     environ = {"BGE_M3_MODEL": "owner/other", "RERANKER_MODEL": "owner/reranker", "HF_HOME": str(tmp_path)}
     async with running_hub(hub) as url:
-        status, out, err = await run("fetch", HF_ENDPOINT=url, **environ)
+        status, out, err = await run_process("fetch", HF_ENDPOINT=url, **environ)
 
     assert status == 1
     missing, fetched = out.splitlines()
@@ -314,7 +335,7 @@ async def test_what_cannot_be_fetched_is_told_and_the_other_one_fetched(tmp_path
 
 
 async def test_with_no_models_configured_there_is_nothing_to_fetch():
-    assert await run("fetch", BGE_M3_MODEL="", RERANKER_MODEL="") == (0, "", "")
+    assert await run_process("fetch", BGE_M3_MODEL="", RERANKER_MODEL="") == (0, "", "")
 
 
 # ── standard input, empty folders, Ctrl-C ─────────────────────────────────────────────────────────────────────────
@@ -350,7 +371,9 @@ async def test_its_text_has_a_name_in_the_folder_of_texts(data, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["leading-bytes.pdf.md", "stdin.md"]
 
 
-@pytest.mark.parametrize(("content", "code"), [(b"", "document_empty"), (b"no document", "unsupported_media_type")])
+@pytest.mark.parametrize(
+    ("content", "code"), first(1, [(b"", "document_empty"), (b"no document", "unsupported_media_type")])
+)
 async def test_what_comes_by_standard_input_and_is_no_document_is_told(content, code):
     status, out, err = await run_with_input(content, "ocr", "-")
 
@@ -391,4 +414,5 @@ async def test_ctrl_c_says_in_one_line_how_far_it_came(folder, data, tmp_path, s
         _, err = await process.communicate()
 
     assert process.returncode == 130
-    assert err.decode().splitlines() == ["interrupted: 1 of 7 documents are done; run it again to continue"]
+    said = r"interrupted: [12] of 7 documents are done; run it again to continue\n"  # the second may be done by then
+    assert re.fullmatch(said, err.decode())

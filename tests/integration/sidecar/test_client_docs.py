@@ -9,6 +9,8 @@ import pytest
 
 from sidecar import client
 from sidecar.client import Client, failures
+from sidecar.client.job_calls import JobCalls
+from tests.integration.sidecar.retrieving import loaded
 from tests.unit.test_docs import ROOT, columns, rows
 
 PAGE = ROOT / "docs" / "client.md"
@@ -24,18 +26,35 @@ def folder(tmp_path, data):
         yield tmp_path
 
 
-async def test_every_block_runs(retrieving, folder, capsys):
+@pytest.fixture
+async def everything(start, models, tmp_path):
+    """A service with models of embed and rerank, and jobs."""
+    return await loaded(await start(OCR_JOBS="embedded", OCR_JOBS_DIR=str(tmp_path / "queue"), **models.environment))
+
+
+async def test_every_block_runs(everything, folder, capsys):
     for block in BLOCKS:
-        names = {"URL": retrieving.url, "KEY": None}
+        names = {"URL": everything.url, "KEY": None}
         await asyncio.to_thread(exec, compile(block, PAGE.name, "exec"), names)
         if "read_all" in names:
             documents = await names["read_all"](["scan.pdf", "scan.pdf"])
             assert [one.page_count for one in documents] == [4, 4]
             assert await names["first_page"]("scan.pdf") == documents[0].pages[0].text
     printed = capsys.readouterr().out
-    for said in ("fast-path", "paragraph ", "4 pages", "page 4: ", "32 indices=", "422 document_encrypted", " ok\n"):
+    for said in (
+        "fast-path",
+        "paragraph ",
+        "4 pages",
+        "page 4: ",
+        "job's page 4: ",
+        "done 4 4 ",
+        "scan.pdf done ",
+        "32 indices=",
+        "422 document_encrypted",
+        " ok\n",
+    ):
         assert said in printed
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 def test_every_exception_has_its_line():
@@ -43,6 +62,10 @@ def test_every_exception_has_its_line():
     assert columns(PAGE, "## What can go wrong") == sorted((name,) for name in kinds)
     tree = failures.__doc__.partition("::")[2]
     assert sorted(re.findall(r"\w+Error\b", tree.replace("OSError", ""))) == sorted(kinds)
+
+
+def test_every_call_about_jobs_has_its_line():
+    assert columns(PAGE, "## Jobs") == sorted((name,) for name in vars(JobCalls) if not name.startswith("_"))
 
 
 def test_every_default_is_the_one_that_holds():

@@ -10,6 +10,7 @@ from PIL import Image
 from sidecar.client import AsyncClient
 from sidecar.wire.ocr import DocumentBody, PageEvent
 from tests.integration.sidecar.documents import PdfMaker, as_png, as_tiff, picture_of_text
+from tests.matrix import first
 
 NDJSON = {"Accept": "application/x-ndjson"}
 NOTHING = {"widthPt": None, "heightPt": None, "blocks": None, "image": None}
@@ -110,8 +111,10 @@ async def test_pages_that_fail_and_pages_that_are_blank_hold_what_is_known_of_th
     assert held(events[1]) == NOTHING | {"blocks": []}
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("engine", ["auto", "tesseract"])
+@pytest.mark.parametrize(
+    ("engine", "packed"),
+    first(3, [("auto", False), ("auto", True), ("tesseract", True), ("tesseract", False)]),
+)
 async def test_a_page_whose_unit_is_no_point_has_the_places_that_are_shown(service, engine, packed):
     """A viewer shows it twice as large as the numbers in it say."""
     plain, doubled = PdfMaker().text_page(4).finish(), io.BytesIO()

@@ -9,6 +9,7 @@ import pytest
 
 from sidecar.retrieval.bge.loading import LoadOptions
 from sidecar.retrieval.bge.models import Embedder, Reranker
+from tests.matrix import first
 
 CODE = "import pathlib\npathlib.Path({!r}).touch()\nfrom transformers import XLMRobertaModel as Model"
 
@@ -39,7 +40,7 @@ def test_the_pickle_of_these_tests_runs_code_where_it_is_let(trace):
 
 
 @pytest.mark.parametrize("name", ["colbert_linear.pt", "sparse_linear.pt", "pytorch_model.bin"])
-@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("protocol", first(1, [2, 4]))
 def test_a_pickle_among_the_weights_runs_nothing_and_is_no_model(models, tmp_path, trace, name, protocol):
     folder = copied(models.embedder, tmp_path)
     if name == "pytorch_model.bin":

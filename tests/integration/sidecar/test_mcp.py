@@ -19,6 +19,7 @@ from sidecar.api.app_keys import READER
 from tests.conftest import until
 from tests.integration.sidecar.documents import as_tiff, picture_of_text
 from tests.integration.sidecar.test_cli import run
+from tests.matrix import first
 
 KEY = "k" * 40
 NUMBER = "LCBP3-RFA-2025-9613-0"
@@ -129,7 +130,7 @@ async def test_what_a_model_says_of_the_reading_reaches_the_service(service, sha
         assert "LCBP3-RFA-2025-5932-7" in text_of(picture)
 
 
-@BOTH
+@pytest.mark.parametrize("kind", first(1, ["stdio", "http"]))
 async def test_texts_are_ranked_and_embedded(retrieving, tmp_path, kind):
     async with transport(kind, retrieving.url, tmp_path) as client:
         assert len((await client.call_tool("describe_service", {})).structured_content["retrieval_models"]) == 2
@@ -315,12 +316,15 @@ async def test_a_web_page_cannot_speak_to_a_server_on_this_machine(service, shar
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [
-        (["--folder", "/nowhere/at/all"], "there is no folder /nowhere/at/all"),
-        (["--http", "8766"], "--http is 8766, accepted is HOST:PORT"),
-        (["--http", "127.0.0.1:99999"], "accepted is HOST:PORT"),
-        (["--http", "192.0.2.1:8766"], "cannot be listened at"),
-    ],
+    first(
+        3,
+        [
+            (["--folder", "/nowhere/at/all"], "there is no folder /nowhere/at/all"),
+            (["--http", "8766"], "--http is 8766, accepted is HOST:PORT"),
+            (["--http", "192.0.2.1:8766"], "cannot be listened at"),
+            (["--http", "127.0.0.1:99999"], "accepted is HOST:PORT"),
+        ],
+    ),
 )
 async def test_what_cannot_be_done_is_one_line(arguments, said):
     status, out, err = await run("mcp", *arguments)

@@ -5,8 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModel, AutoTokenizer
+import pytest_asyncio
 
 from sidecar.api.app_keys import EMBEDDERS, RERANKERS
 from sidecar.retrieval.bge import openvino_runtime
@@ -14,9 +13,10 @@ from sidecar.retrieval.bge.dense import DenseEmbedder
 from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
 from sidecar.retrieval.bge.models import Reranker
 from sidecar.retrieval.model import ModelLoadError
-from tests.conftest import until
+from tests.conftest import start_service, until
 from tests.integration.sidecar.retrieving import Models, post, readyz
 from tests.integration.sidecar.test_embedding import cosine
+from tests.matrix import first
 from tools.fakes import model_texts, tiny_models
 
 TEXTS = [*model_texts.texts(6, 1, 60), model_texts.THAI, "a"]
@@ -39,7 +39,7 @@ def folders(tmp_path_factory):
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def named(models, folders):
     kinds = {
         "embed": [models.embedder, folders["e5"], folders["qwen"]],
@@ -55,8 +55,21 @@ async def several(start, models, named):
     return running
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_several(tmp_path_factory, models, named):
+    """One service for the tests that change nothing in it."""
+    environment = models.environment | {"RETRIEVAL_MODELS": named}
+    running = await start_service(tmp_path_factory.mktemp("several"), **environment)
+    assert (await post(running, "/bge/load", {}))[0] == 200
+    yield running
+    await running.stop()
+
+
 def expected(folder, pooling):
     """Compute the vectors with transformers alone, each text by itself."""
+    import torch  # noqa: PLC0415 - seconds, in each process that collects tests
+    from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - likewise
+
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     found = []
     for text in TEXTS:
@@ -88,19 +101,23 @@ def test_long_texts_are_cut_to_what_the_model_can_place(folders):
     assert long.ids[-1] == 2  # the end token, whose vector it is, is not cut off
 
 
-async def test_a_request_chooses_its_model_and_gets_the_first_without_one(several):
-    _, first = await post(several, "/v1/embeddings", {"input": "a"})
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_request_chooses_its_model_and_gets_the_first_without_one(shared_several):
+    _, first = await post(shared_several, "/v1/embeddings", {"input": "a"})
     assert first["model"] == "embedder"
     for name in ("e5", "qwen", "embedder"):
-        status, answer = await post(several, "/v1/embeddings", {"input": "a", "model": name})
+        status, answer = await post(shared_several, "/v1/embeddings", {"input": "a", "model": name})
         assert (status, answer["model"]) == (200, name)
         assert (answer["data"][0]["embedding"] == first["data"][0]["embedding"]) == (name == "embedder")
-    _, short = await post(several, "/v1/rerank", {"query": "a", "documents": ["b " * 700]})
-    _, long = await post(several, "/v1/rerank", {"query": "a", "documents": ["b " * 700], "model": "long-reranker"})
+    _, short = await post(shared_several, "/v1/rerank", {"query": "a", "documents": ["b " * 700]})
+    _, long = await post(
+        shared_several, "/v1/rerank", {"query": "a", "documents": ["b " * 700], "model": "long-reranker"}
+    )
     assert (short["model"], short["truncated"]) == ("reranker", True)
     assert (long["model"], long["truncated"]) == ("long-reranker", False)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -117,8 +134,8 @@ async def test_a_request_chooses_its_model_and_gets_the_first_without_one(severa
         ("/score", {"text_1": "a", "text_2": "b"}),
     ],
 )
-async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(several, path, body):
-    status, answer = await post(several, path, body | {"model": "gpt-9"})
+async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(shared_several, path, body):
+    status, answer = await post(shared_several, path, body | {"model": "gpt-9"})
     there = "embedder, e5, qwen" if "embed" in path or "tokenize" in path else "reranker, long-reranker"
     assert (status, answer["code"]) == (422, "invalid_value")
     assert answer["detail"] == f"model is gpt-9, accepted here: {there}"
@@ -132,15 +149,17 @@ async def test_without_the_setting_any_name_is_the_model_there_is(start, models)
     assert (await post(running, "/embed", {"text": "a", "model": "gpt-9"}))[0] == 200
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", ["/embed_sparse", "/embed_all"])
-async def test_what_a_model_cannot_give_is_refused(several, path):
-    status, answer = await post(several, path, {"inputs": "a", "model": "e5"})
+async def test_what_a_model_cannot_give_is_refused(shared_several, path):
+    status, answer = await post(shared_several, path, {"inputs": "a", "model": "e5"})
     assert (status, answer["detail"]) == (422, "e5 gives one dense vector for a text, and nothing else")
-    assert (await post(several, path, {"inputs": "a"}))[0] == 200
+    assert (await post(shared_several, path, {"inputs": "a"}))[0] == 200
 
 
-async def test_our_own_answer_says_that_there_is_no_sparse_vector(several):
-    status, answer = await post(several, "/embed", {"text": "a", "model": "qwen"})
+@pytest.mark.asyncio(loop_scope="module")
+async def test_our_own_answer_says_that_there_is_no_sparse_vector(shared_several):
+    status, answer = await post(shared_several, "/embed", {"text": "a", "model": "qwen"})
     assert (status, len(answer["dense"]), answer["sparse"]) == (200, 32, None)
 
 
@@ -169,7 +188,7 @@ async def test_the_first_is_loaded_at_the_start_the_others_by_their_first_call(s
     assert not any(one.keeper.model for one in embedders.values())
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("backend", first(1, ["torch", "openvino"]))
 async def test_each_reads_what_it_can_up_to_the_limit_and_leaves_by_itself(start, models, named, tmp_path, backend):
     if backend == "openvino" and not openvino_runtime.is_installed():
         pytest.skip("the extra openvino is not installed")
@@ -187,8 +206,9 @@ async def test_each_reads_what_it_can_up_to_the_limit_and_leaves_by_itself(start
     await until(lambda: not any(one.model for one in keepers), 60)
 
 
-async def test_all_are_listed(several):
-    async with several.client.get(f"{several.url}/v1/models") as response:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_all_are_listed(shared_several):
+    async with shared_several.client.get(f"{shared_several.url}/v1/models") as response:
         names = [one["id"] for one in (await response.json())["data"]]
     assert names == ["embedder", "e5", "qwen", "reranker", "long-reranker"]
 
@@ -252,8 +272,11 @@ def test_weights_of_another_shape_under_a_known_name_are_no_model(make, tmp_path
         kind(folder, LoadOptions("float32"))
 
 
-async def test_an_error_about_a_pair_names_the_query(several):
-    status, answer = await post(several, "/rerank", {"query": f"bad {model_texts.POISON_TOKEN}", "chunks": ["a"]})
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_error_about_a_pair_names_the_query(shared_several):
+    status, answer = await post(
+        shared_several, "/rerank", {"query": f"bad {model_texts.POISON_TOKEN}", "chunks": ["a"]}
+    )
     assert (status, answer["detail"]) == (502, "the model failed on the query with text 0 of the request, from 0")
-    status, answer = await post(several, "/embed", {"text": f"bad {model_texts.POISON_TOKEN}"})
+    status, answer = await post(shared_several, "/embed", {"text": f"bad {model_texts.POISON_TOKEN}"})
     assert (status, answer["detail"]) == (502, "the model failed on text 0 of the request, from 0")

@@ -7,11 +7,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from jsonschema import Draft202012Validator, ValidationError
 
 from sidecar.wire.common import NDJSON
 from tests.conftest import Running
-from tests.integration.sidecar.retrieving import loaded
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEXTS = ["the first text", "a second one"]
 QUESTION = {"query": "what", "documents": [*TEXTS, "third"], "top_n": 2, "return_documents": True}
@@ -27,6 +29,7 @@ class Described:
 
     def __init__(self, running: Running, document: dict[str, Any]) -> None:
         self._running = running
+        self.uploads = running.folder / "uploads"
         self.document = document
 
     async def ask(self, method: str, path: str, data: Any = None, **headers: str) -> tuple[int, str, bytes]:
@@ -74,17 +77,18 @@ def closed(node: Any) -> Any:
     return found
 
 
-@pytest.fixture
-async def described(start, models, tmp_path, data) -> Described:
-    (tmp_path / "uploads").mkdir()
-    (tmp_path / "uploads" / "a.pdf").write_bytes((data / "digital.pdf").read_bytes())
-    running = await loaded(await start(**models.environment))
+@pytest_asyncio.fixture(loop_scope="module")
+async def described(shared_retrieving, data) -> Described:
+    running = shared_retrieving
+    uploads = running.folder / "uploads"
+    uploads.mkdir(exist_ok=True)
+    (uploads / "a.pdf").write_bytes((data / "digital.pdf").read_bytes())
     async with running.client.get(f"{running.url}/openapi.json") as response:
         return Described(running, await response.json())
 
 
-async def test_documents_are_answered_as_described(described, data, tmp_path):
-    uploads = tmp_path / "uploads"
+async def test_documents_are_answered_as_described(described, data):
+    uploads = described.uploads
     for name in ("digital.pdf", "blank-pages.pdf", "photo.png"):
         assert (await described.upload((data / name).read_bytes()))[0] == 200
     assert await described.post("/ocr", {"pdfPath": str(uploads / "a.pdf"), "pages": "1"}) == 200
@@ -92,8 +96,8 @@ async def test_documents_are_answered_as_described(described, data, tmp_path):
     assert [json.loads(line)["event"] for line in streamed[2].splitlines()] == ["document", *["page"] * 3, "done"]
 
 
-async def test_errors_are_answered_as_described(described, data, tmp_path):
-    uploads = tmp_path / "uploads"
+async def test_errors_are_answered_as_described(described, data):
+    uploads = described.uploads
     for name, status in (("encrypted.pdf", 422), ("three-thousand-pages.pdf", 413), ("not-a-pdf.pdf", 415)):
         for headers in ({}, {"Accept": NDJSON}):
             assert (await described.upload((data / name).read_bytes(), **headers))[0] == status

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import pytest_asyncio
 
 from sidecar.api.app_keys import EMBEDDER, RERANKER
 from sidecar.retrieval.bge import openvino_runtime
@@ -19,8 +19,10 @@ from sidecar.retrieval.bge.export import ENCODER, FOLDER, exported
 from sidecar.retrieval.bge.loading import LoadOptions, OpenVinoMeans
 from sidecar.retrieval.bge.models import Embedder
 from sidecar.retrieval.model import AbandonedError, ModelLoadError
+from tests.conftest import start_service
 from tests.integration.sidecar.retrieving import Models, loaded, post
 from tests.integration.sidecar.test_embedding import TEXTS, THAI, cosine
+from tests.matrix import first
 from tests.unit.test_docs import ROOT
 from tools.fakes import model_texts, tiny_models
 
@@ -51,9 +53,17 @@ def environment(models, **more):
     return models.environment | {"RETRIEVAL_BACKEND": "openvino", **more}
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_openvino(tmp_path_factory, models):
+    """One service for the tests that change nothing in it."""
+    running = await start_service(tmp_path_factory.mktemp("openvino"), **environment(models))
+    yield await loaded(running)
+    await running.stop()
+
+
 @pytest.mark.parametrize(
     ("dtype", "least_cosine", "most_off", "score_off"),
-    [("float32", 0.99999, 1e-4, 1e-4), ("bfloat16", 0.999, 0.03, 0.05), ("int8", 0.99, 0.1, 0.2)],
+    first(2, [("float32", 0.99999, 1e-4, 1e-4), ("int8", 0.99, 0.1, 0.2), ("bfloat16", 0.999, 0.03, 0.05)]),
 )
 async def test_it_gives_what_torch_gives(start, retrieving, models, dtype, least_cosine, most_off, score_off):
     running = await loaded(await start(**environment(models, RETRIEVAL_DTYPE=dtype)))
@@ -74,25 +84,29 @@ async def test_it_gives_what_torch_gives(start, retrieving, models, dtype, least
         assert min(cosine(a, b) for a, b in zip(one, other, strict=True)) >= least_cosine
 
 
-async def test_texts_that_are_too_long_are_cut_alike(start, retrieving, models):
-    running = await loaded(await start(**environment(models)))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_texts_that_are_too_long_are_cut_alike(shared_retrieving, shared_openvino):
     long = " ".join(model_texts.words(1, 5) * 600)
-    answers = [await post(one, "/rerank", {"query": "a", "chunks": [long, "b"]}) for one in (retrieving, running)]
+    answers = [
+        await post(one, "/rerank", {"query": "a", "chunks": [long, "b"]})
+        for one in (shared_retrieving, shared_openvino)
+    ]
     assert [(status, answer["truncated"]) for status, answer in answers] == [(200, True)] * 2
     assert answers[0][1]["scores"] == pytest.approx(answers[1][1]["scores"], abs=1e-4)
     refused = [
-        await post(one, "/rerank", {"query": "a", "chunks": [long], "truncate": False}) for one in (retrieving, running)
+        await post(one, "/rerank", {"query": "a", "chunks": [long], "truncate": False})
+        for one in (shared_retrieving, shared_openvino)
     ]
     assert refused[0][0] == refused[1][0] == 422
 
 
-async def test_a_text_that_gives_no_numbers_or_fails_is_told(start, models):
-    running = await loaded(await start(**environment(models)))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_text_that_gives_no_numbers_or_fails_is_told(shared_openvino):
     for text in (model_texts.NAN_TOKEN, model_texts.POISON_TOKEN):
-        status, answer = await post(running, "/embed", {"texts": ["good", text]})
+        status, answer = await post(shared_openvino, "/embed", {"texts": ["good", text]})
         assert (status, answer["code"]) == (502, "engine_failed")
         assert "text 1 of the request" in answer["detail"]
-    assert (await post(running, "/embed", {"text": "good"}))[0] == 200
+    assert (await post(shared_openvino, "/embed", {"text": "good"}))[0] == 200
 
 
 def test_what_nobody_waits_for_is_not_computed_to_its_end(copied, means):
@@ -118,9 +132,9 @@ async def test_a_batch_takes_one_core_and_several_run_beside_each_other(start, m
     )
 
 
-async def test_which_library_computes_is_told(start, retrieving, models):
-    running = await loaded(await start(**environment(models)))
-    for service, backend in ((retrieving, "torch"), (running, "openvino")):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_which_library_computes_is_told(shared_retrieving, shared_openvino):
+    for service, backend in ((shared_retrieving, "torch"), (shared_openvino, "openvino")):
         async with service.client.post(f"{service.url}/embed", json={"text": "a"}) as response:
             assert response.headers["X-Retrieval-Backend"] == backend
         async with service.client.get(f"{service.url}/info") as response:
@@ -255,14 +269,15 @@ def test_what_fails_half_way_leaves_nothing(copied, means):
     assert not (copied.embedder / FOLDER).exists()
 
 
-class Odd(torch.nn.Module):
-    """An encoder with something that OpenVINO has no word for."""
-
-    def forward(self, ids, attention_mask):  # noqa: ARG002 - as encoders are called
-        return (torch.linalg.eigvals(ids.float() @ ids.float().T).real,)
-
-
 def test_a_model_that_it_cannot_take_is_told():
+    import torch  # noqa: PLC0415 - seconds, in each process that collects tests
+
+    class Odd(torch.nn.Module):
+        """An encoder with something that OpenVINO has no word for."""
+
+        def forward(self, ids, attention_mask):  # noqa: ARG002 - as encoders are called
+            return (torch.linalg.eigvals(ids.float() @ ids.float().T).real,)
+
     with pytest.raises(openvino_runtime.OpenVinoError):
         openvino_runtime.convert(Odd(), "float32")
 

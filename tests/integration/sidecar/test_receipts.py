@@ -7,7 +7,9 @@ import stat
 import pytest
 
 from sidecar import __version__
+from sidecar.engines.tesseract.installation import find_tessdata
 from sidecar.wire.common import NDJSON
+from tests.integration.sidecar.documents import as_tiff, picture_of_text
 
 HEX_DIGITS = 64
 
@@ -21,9 +23,24 @@ async def readyz(service) -> dict:
         return await response.json()
 
 
+def digest_of(*languages: str) -> str:
+    """Do as ``sha256sum eng.traineddata tha.traineddata | sha256sum`` does."""
+    lines = []
+    for language in languages:
+        path = find_tessdata(None) / f"{language}.traineddata"
+        lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+async def test_the_data_of_the_languages_that_were_read_is_told(start, data):
+    service = await start()
+    _, body = await service.upload(data / "photo.png", include="receipt", languages="eng", engine="tesseract")
+    assert body["pages"][0]["receipt"]["modelDigest"] == digest_of("eng")
+
+
 async def test_an_answer_has_a_receipt_where_it_is_asked_for(start, data):
     service = await start()
-    _, plain = await service.upload(data / "mixed.pdf")
+    _, plain = await service.upload(data / "mixed.pdf", pages="3")
     _, body = await service.upload(data / "mixed.pdf", include="receipt")
 
     assert "receipt" not in plain
@@ -34,17 +51,19 @@ async def test_an_answer_has_a_receipt_where_it_is_asked_for(start, data):
     assert (receipt["documentBytes"], receipt["service"]) == (len(content), __version__)
     scan, _, layer = (page["receipt"] for page in body["pages"])
     assert scan["model"].startswith("tesseract-")
+    assert scan["modelDigest"] == digest_of("eng", "tha")
     assert len(scan["pictureSha256"]) == HEX_DIGITS
     assert scan["parameters"] == {"languages": "tha+eng", "dpi": 300}
     assert layer["model"].startswith("pypdfium2-")
     assert (layer["pictureSha256"], layer["promptSha256"], layer["parameters"]) == (None, None, {})
 
 
-async def test_the_same_page_has_the_same_receipt_and_another_one_another(start, data):
+async def test_the_same_page_has_the_same_receipt_and_another_one_another(start):
     service = await start()
+    pages = as_tiff([picture_of_text(1), picture_of_text(2)])
     pictures = []
     for _ in range(2):
-        _, body = await service.upload(data / "scan-thai-english.pdf", include="receipt", pages="1,2")
+        _, body = await service.upload(pages, include="receipt")
         pictures.append([page["receipt"]["pictureSha256"] for page in body["pages"]])
     assert pictures[0] == pictures[1]
     assert pictures[0][0] != pictures[0][1]

@@ -84,33 +84,36 @@ async def test_other_dimensions_are_refused_before_anything_is_computed(start, m
     assert (await post(running, "/v1/embeddings", body | {"dimensions": 32}))[0] == 200
 
 
-async def test_a_query_that_may_not_be_cut_is_called_the_query(retrieving):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_query_that_may_not_be_cut_is_called_the_query(shared_retrieving):
     body = {"query": " ".join(model_texts.words(400)), "chunks": ["short", "other"], "truncate": False}
-    status, answer = await post(retrieving, "/rerank", body)
+    status, answer = await post(shared_retrieving, "/rerank", body)
     assert (status, answer["detail"]) == (
         422,
         "the query has more than 384 tokens, which is the limit, and truncate is false",
     )
     body = {"query": "short", "chunks": ["short", " ".join(model_texts.words(600))], "truncate": False}
-    status, answer = await post(retrieving, "/rerank", body)
+    status, answer = await post(shared_retrieving, "/rerank", body)
     assert answer["detail"].startswith("text 1 of the request, from 0, has more than 512 tokens")
 
 
-async def test_all_texts_without_numbers_are_named(retrieving):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_all_texts_without_numbers_are_named(shared_retrieving):
     texts = ["good", NAN_TOKEN, "fine", f"bad {NAN_TOKEN}"]
-    status, answer = await post(retrieving, "/embed", {"texts": texts})
+    status, answer = await post(shared_retrieving, "/embed", {"texts": texts})
     assert (status, answer["detail"]) == (502, "the model gave no numbers for text 1, 3 of the request, from 0")
-    _, answer = await post(retrieving, "/embed", {"texts": [NAN_TOKEN] * 12})
+    _, answer = await post(shared_retrieving, "/embed", {"texts": [NAN_TOKEN] * 12})
     assert answer["detail"] == (
         "the model gave no numbers for text 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and others of the request, from 0"
     )
 
 
-async def test_white_space_does_not_take_the_room_of_words(retrieving):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_white_space_does_not_take_the_room_of_words(shared_retrieving):
     """Before it is tokenised, a text is cut at 64 characters a token."""
     words = " ".join(model_texts.words(20))
-    _, plain = await post(retrieving, "/embed", {"text": f" {words}"})
-    status, spaced = await post(retrieving, "/embed", {"text": " " * 600_000 + words})
+    _, plain = await post(shared_retrieving, "/embed", {"text": f" {words}"})
+    status, spaced = await post(shared_retrieving, "/embed", {"text": " " * 600_000 + words})
     assert (status, spaced["truncated"]) == (200, False)
     assert spaced["dense"] == pytest.approx(plain["dense"], abs=1e-5)
 
@@ -137,22 +140,26 @@ async def test_an_answer_that_is_read_slowly_refuses_no_small_request(start, mod
     await until(lambda: answers.admitted == 0, 30)
 
 
-async def test_white_space_hides_no_words_from_tokenize_and_places_are_those_in_the_text(retrieving):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_white_space_hides_no_words_from_tokenize_and_places_are_those_in_the_text(shared_retrieving):
     spaces = " " * 600_000
-    _, ((*pieces,),) = await post(retrieving, "/tokenize", {"inputs": spaces + "word", "add_special_tokens": False})
+    _, ((*pieces,),) = await post(
+        shared_retrieving, "/tokenize", {"inputs": spaces + "word", "add_special_tokens": False}
+    )
     assert "".join(piece["text"] for piece in pieces).strip() == "word"
     assert pieces[-1]["stop"] == len(spaces) + 4
 
 
-async def test_a_caller_that_closes_its_sending_side_has_left_and_is_not_answered(retrieving):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_caller_that_closes_its_sending_side_has_left_and_is_not_answered(shared_retrieving):
     """As the documentation says: nothing tells the two apart until something is written."""
-    slow = await slowed(retrieving)
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(retrieving.url.rpartition(":")[2]))
+    slow = await slowed(shared_retrieving)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(shared_retrieving.url.rpartition(":")[2]))
     writer.write(b'POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"text": "a"}')
     await until(lambda: slow.batches)
     writer.write_eof()
     assert await reader.read() == b""
-    embedder = retrieving.service.api[EMBEDDER]
+    embedder = shared_retrieving.service.api[EMBEDDER]
     await until(lambda: not embedder.admission.admitted)
     assert not any(batch.is_wanted() for batch in embedder.batcher.running)
     slow.go.set()
@@ -205,9 +212,10 @@ LONG = {
 }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("text", LONG.values(), ids=list(LONG))
-async def test_a_text_of_which_the_beginning_is_looked_at_has_the_tokens_of_the_whole(retrieving, text):
-    tokenizer, limit = retrieving.service.api[EMBEDDER].keeper.model._tokenizer, 50
+async def test_a_text_of_which_the_beginning_is_looked_at_has_the_tokens_of_the_whole(shared_retrieving, text):
+    tokenizer, limit = shared_retrieving.service.api[EMBEDDER].keeper.model._tokenizer, 50
     whole = tokenizer._backend.encode(re.sub(r"\s{2,}", " ", text), add_special_tokens=False).ids
     ((ids, is_cut),) = tokenizer.ids([text], limit)
     assert ids[:limit] == whole[:limit]
@@ -217,9 +225,10 @@ async def test_a_text_of_which_the_beginning_is_looked_at_has_the_tokens_of_the_
     )
 
 
-async def test_characters_that_become_eighteen_are_not_all_made_tokens(retrieving):
+@pytest.mark.asyncio(loop_scope="module")
+async def test_characters_that_become_eighteen_are_not_all_made_tokens(shared_retrieving):
     """Eight megabytes of them took a gigabyte, which the process kept."""
-    tokenizer, limit = retrieving.service.api[EMBEDDER].keeper.model._tokenizer, 50
+    tokenizer, limit = shared_retrieving.service.api[EMBEDDER].keeper.model._tokenizer, 50
     ((ids, is_cut),) = tokenizer.ids(["\ufdfa" * 1_000_000], limit)
     assert is_cut
     assert limit < len(ids) <= limit * TOKEN_CHARS * 18
@@ -246,10 +255,12 @@ class Spinner:
             self.cpu_s = time.thread_time()
 
 
+@pytest.mark.alone
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", ["ids", "pieces"])
 @pytest.mark.parametrize("text", ["\U0001f469\u200d", "a\u0301"], ids=["emoji", "combining marks"])
-async def test_a_long_text_leaves_the_interpreter_to_other_threads(retrieving, text, call):
-    tokenizer = retrieving.service.api[EMBEDDER].keeper.model._tokenizer
+async def test_a_long_text_leaves_the_interpreter_to_other_threads(shared_retrieving, text, call):
+    tokenizer = shared_retrieving.service.api[EMBEDDER].keeper.model._tokenizer
     long = text * 250_000
     with Spinner() as other:
         began_s = time.thread_time()

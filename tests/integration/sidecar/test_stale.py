@@ -18,10 +18,11 @@ NOW = {
     "revision": "r1",
     "readers": [
         {"engine": "fast-path", "model": "pypdfium2-5"},
-        {"engine": "tesseract", "model": "tesseract-5.5"},
+        {"engine": "tesseract", "model": "tesseract-5.5", "modelDigest": "t1", "languages": "tha+eng"},
         {"engine": "np-dms-ocr", "model": "m:latest", "modelDigest": "d1", "recipe": "generic", "promptSha256": "p1"},
     ],
 }
+DATA = {"model": "tesseract-5.5", "modelDigest": "t1", "parameters": {"languages": "tha+eng", "dpi": 300}}
 BY_MODEL = {"model": "m:latest", "modelDigest": "d1", "recipe": "generic", "promptSha256": "p1"}
 
 
@@ -55,7 +56,8 @@ def judge(tmp_path, capsys):
 
 def test_what_was_made_as_it_would_be_now_is_not_listed(judge):
     pages = ("fast-path", {"model": "pypdfium2-5"}), ("np-dms-ocr", BY_MODEL), ("tesseract", {"model": "tesseract-5.5"})
-    assert judge(a=answer(*pages, revision="r1")) == (0, {})
+    others = ("tesseract", DATA), ("tesseract", DATA | {"modelDigest": "e1", "parameters": {"languages": "eng"}})
+    assert judge(a=answer(*pages, *others, revision="r1")) == (0, {})
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_what_was_made_as_it_would_be_now_is_not_listed(judge):
         (answer(("np-dms-ocr", BY_MODEL | {"promptSha256": "p0"})), "prompt"),
         (answer(("np-dms-ocr", BY_MODEL | {"recipe": "qwen-vl"})), "recipe"),
         (answer(("tesseract", {"model": "tesseract-5.4"})), "engine"),
+        (answer(("tesseract", DATA | {"modelDigest": "t0"})), "engine"),
         (answer(("rapidocr", {"model": "rapidocr-3"})), "engine"),
         (answer(("fast-path", {"model": "pypdfium2-4"})), "engine"),
         (answer(("fast-path", {"model": "pypdfium2-5"}), service="0.9"), "service"),

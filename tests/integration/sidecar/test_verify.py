@@ -1,6 +1,10 @@
 """A number that one reader invents is told by another, through the whole service."""
 
+import io
+
+import pikepdf
 import pytest
+from PIL import Image
 
 from tests.integration.sidecar.documents import as_png, picture_of_text
 from tools.fakes.ollama_answers import Answer
@@ -28,6 +32,23 @@ async def test_a_digit_that_the_model_invents_is_told_with_its_place(govern, fak
     assert "readers-disagree" in body["warnings"]
     assert page["engine"] == "np-dms-ocr"
     assert page["quality"]["verdict"] != "high"
+
+
+async def test_its_place_is_in_points_whatever_the_page_s_unit_is(govern, fake):
+    """A viewer shows the page three times as large as the numbers in it say."""
+    plain, larger = io.BytesIO(), io.BytesIO()
+    Image.open(io.BytesIO(PAGE)).save(plain, "PDF", resolution=150)
+    with pikepdf.open(plain) as opened:
+        opened.pages[0].obj["/UserUnit"] = 3
+        opened.save(larger, min_version="1.6")
+    governed = await govern()
+    wrong = LINE.replace("1,284.50", "1,234.50")
+    places = []
+    for content in (plain.getvalue(), larger.getvalue()):
+        fake.script([Answer(f"{LINE}\n{wrong}\n{LINE}")])
+        (page,) = (await governed.read(content, verify="numbers"))["pages"]
+        places.append(page["disagreements"][0]["box"])
+    assert places[1] == pytest.approx([3 * edge for edge in places[0]], abs=0.1)
 
 
 async def test_a_profile_asks_for_it_and_a_request_may_decline(govern, fake):

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sidecar.jobs.jetstream import streams
+from sidecar.jobs.record import State
 from tests.unit.helm.test_values import LEAVES, SCHEMA, VALUES, at, with_value
-from tests.unit.test_docs import DEPLOY, PAGES, code_of, rows
+from tests.unit.test_docs import DEPLOY, OPERATIONS, PAGES, code_of, rows
 from tools.charts.rendering import CHART, ROOT, chart, find, objects
 
 TOP = "|".join(set(SCHEMA["properties"]) - {"tests"})  # "tests.…" is a module, too
@@ -58,6 +60,26 @@ def test_the_table_of_ports_is_that_of_the_policies():
         for rule in find(rendered, "NetworkPolicy", name)["spec"]["ingress"]
     }
     assert sorted(told) == sorted(ports)
+
+
+def test_every_alert_has_its_line():
+    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+    told = rows(OPERATIONS, "## Alerts")
+    assert [row[0] for row in told] == [one["alert"] for one in alerts]
+    assert all(len(row) == 3 and row[2] for row in told), "what it means, and what to do"
+
+
+def test_it_is_said_what_to_do_about_every_state_of_a_job():
+    told = rows(OPERATIONS, "### States of a job")
+    assert [row[0] for row in told] == [state.value for state in State]
+    assert all(len(row) == 3 and row[2] for row in told)
+
+
+def test_every_stream_of_jobs_has_its_line():
+    there = {streams.TURNS, streams.DUE, streams.BLOBS, streams.ENDED, streams.CALLBACKS, streams.PARKED}
+    there |= {f"KV_{bucket}" for bucket in (streams.RECORDS, streams.GONE)}
+    told = [name for row in rows(OPERATIONS, "### Where jobs lie") for name in row[0].split(", ")]
+    assert sorted(told) == sorted(there)
 
 
 def test_every_way_to_a_gpu_has_its_line():

@@ -13,7 +13,7 @@ from tools.charts.kustomization import build
 from tools.charts.rendering import ROOT, Object, is_test, objects, parse, values_file
 
 OVERLAYS = ROOT / "manifests" / "overlays"
-NAMES = ("k3d", "gpu", "api-key")
+NAMES = ("k3d", "gpu", "api-key", "jobs")
 
 
 def test_the_base_is_what_make_manifests_writes():

@@ -24,7 +24,8 @@ OF_PROMETHEUS = {"namespace", "le"}
 def metrics() -> dict[str, set[str]]:
     """Every name that Prometheus gets, with its labels."""
     environ = {"OCR_AUTH_MODE": "network", "OLLAMA_API_URL": "http://127.0.0.1:9"}
-    settings = parse_settings(environ | {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere"})
+    environ |= {"OCR_ON_PRESSURE": "lease", "OCR_STATE_DIR": "/nowhere", "OCR_JOBS": "embedded"}
+    settings = parse_settings(environ)
     controller = ControllerMetrics()
     controller.watch_mirror(lambda: None)
     controller.watch_ages(dict)
@@ -41,12 +42,12 @@ def metrics() -> dict[str, set[str]]:
 
 
 def expressions() -> list[str]:
-    rendered = [*objects(CASES["scaled by an adapter"]), *objects(CASES["scaled by KEDA"])]
+    rendered = [*objects(CASES["jobs scaled by an adapter"]), *objects(CASES["scaled by KEDA"])]
     asked = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     asked += [one["query"]["query"] for one in DASHBOARD["templating"]["list"] if one["type"] == "query"]
     asked += [alert["expr"] for alert in ALERTS]
     asked += [
-        one["pods"]["metric"]["name"]
+        one[one["type"].lower()]["metric"]["name"]
         for one in find(rendered, "HorizontalPodAutoscaler", "ocr-sidecar")["spec"]["metrics"]
     ]
     asked += [one["metadata"]["query"] for one in find(rendered, "ScaledObject", "ocr-sidecar")["spec"]["triggers"]]
@@ -96,9 +97,28 @@ def alerts_of(values: dict[str, Any]) -> set[str]:
 
 def test_there_is_no_alert_that_would_never_be_still():
     every = {one["alert"] for one in ALERTS}
-    assert alerts_of({}) == every
-    assert alerts_of({"controller": {"enabled": False}}) == every - {"OcrControllerAway"}
-    assert alerts_of(CASES["api-key"]) == every - {"OcrIsolationUnproven"}
+    of_jobs = {one for one in every if one.startswith("OcrJobs")}
+    assert len(of_jobs) >= 7
+    assert alerts_of(CASES["jobs"]) == alerts_of({"jobs": {"url": "embedded"}}) == every
+    assert alerts_of({}) == every - of_jobs
+    assert alerts_of({"controller": {"enabled": False}}) == every - of_jobs - {"OcrControllerAway"}
+    assert alerts_of(CASES["api-key"]) == every - of_jobs - {"OcrIsolationUnproven"}
+
+
+def test_how_long_a_page_may_be_due_is_said_in_the_values():
+    values = merge(CASES["jobs watched"], {"metrics": {"prometheusRule": {"oldestDueSeconds": 7200}}})
+    rules = find(objects(values), "PrometheusRule", "ocr-sidecar")["spec"]["groups"][0]["rules"]
+    (alert,) = [one for one in rules if one["alert"] == "OcrJobsWaitLong"]
+    assert alert["expr"].endswith(" > 7200")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [one["expr"] for one in ALERTS] + [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]],
+)
+def test_what_every_pod_tells_of_the_whole_cluster_is_not_summed(expression):
+    for name in ("ocr_pages_due", "ocr_jobs_oldest_due_seconds", "ocr_jobs_parked"):
+        assert expression.count(name) == expression.count(f"max({name}{{")
 
 
 @pytest.mark.parametrize("case", ["watched", "everything said"])

@@ -158,10 +158,31 @@ CUSTOM: dict[str, Any] = {
                     "additionalProperties": False,
                     "required": ["type", "metadata"],
                     "properties": {
-                        "type": {"const": "prometheus"},
+                        "type": {"enum": ["prometheus", "nats-jetstream"]},
                         "metricType": {"enum": ["AverageValue", "Value"]},
                         "authenticationRef": LABELS | {"required": ["name"]},
-                        "metadata": LABELS | {"required": ["serverAddress", "query", "threshold"]},
+                        "metadata": LABELS,
+                    },
+                    "if": {"properties": {"type": {"const": "prometheus"}}},
+                    "then": {
+                        "properties": {"metadata": LABELS | {"required": ["serverAddress", "query", "threshold"]}}
+                    },
+                    # pkg/scalers/nats_jetstream_scaler.go of KEDA: what it reads, and what it does not do without.
+                    "else": {
+                        "properties": {
+                            "metadata": {
+                                "additionalProperties": False,
+                                "required": ["natsServerMonitoringEndpoint", "account", "stream", "consumer"],
+                                "properties": {
+                                    "natsServerMonitoringEndpoint": {"type": "string", "pattern": "^[^/:]+:[0-9]+$"},
+                                    "account": {"type": "string"},
+                                    "stream": {"type": "string"},
+                                    "consumer": {"type": "string"},
+                                    "lagThreshold": {"type": "string", "pattern": "^[0-9]+$"},
+                                    "useHttps": {"enum": ["true", "false"]},
+                                },
+                            }
+                        }
                     },
                 },
             },
@@ -176,6 +197,10 @@ OF_THE_CLUSTER = {
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }
+
+
+NATS: dict[str, Any] = {"url": "nats://nats.nats.svc:4222"}
+CALLED: dict[str, Any] = {"callbacks": {"hosts": ["backend.example.org"], "existingSecret": "callbacks"}}
 
 
 def check_custom(one: dict[str, Any]) -> None:
@@ -323,6 +348,54 @@ def test_names_follow_no_release():
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "Prometheus could not get in"),
         ({"autoscaling": {"kind": "keda"}}, "keda.serverAddress is empty"),
         ({"autoscaling": {"minReplicas": 5}}, "more than maxReplicas, 4"),
+        ({"jobs": NATS}, "networkPolicy.jobs.to is empty, and jobs.url names nats.nats.svc"),
+        ({"jobs": NATS | CALLED | {"url": "nats://10.1.1.1"}}, "networkPolicy.callbacks.to is empty"),
+        (
+            {"jobs": {"url": "nats://10.1.1.1", "callbacks": {"hosts": ["10.1.1.2"]}}},
+            "callbacks.existingSecret is empty",
+        ),
+        ({"jobs": {"url": "embedded", "callbacks": {"existingSecret": "a"}}}, "jobs.callbacks.hosts is empty"),
+        ({"jobs": {"sync": True}}, "jobs.sync is true, but jobs.url is empty"),
+        ({"jobs": {"replicas": 3}}, "jobs.replicas is 3, but jobs.url is empty"),
+        ({"jobs": {"credentials": {"existingSecret": "a"}}}, "jobs.credentials.existingSecret is set, but jobs.url is"),
+        ({"jobs": {"ca": {"existingSecret": "a"}}}, "jobs.ca.existingSecret is set, but jobs.url is empty"),
+        ({"jobs": CALLED}, "jobs.callbacks.existingSecret is set, but jobs.url is empty"),
+        ({"jobs": {"url": "embedded"}, "sidecar": {"replicas": 2}}, "each would keep jobs of its own"),
+        (
+            {
+                "jobs": {"url": "embedded"},
+                "autoscaling": {"kind": "hpa", "maxReplicas": 1},
+                "networkPolicy": {"prometheus": [PEER]},
+            },
+            "each would keep jobs of its own",
+        ),
+        ({"jobs": {"url": "nats://10.1.1.1", "ca": {"existingSecret": "a"}}}, "only a server of tls:// shows"),
+        ({"jobs": {"url": "embedded", "replicas": 3}}, "a single server cannot keep copies"),
+        ({"jobs": {"url": "embedded", "ca": {"existingSecret": "a"}}}, "asks for nothing"),
+        ({"jobs": {"url": "embedded", "credentials": {"existingSecret": "a"}}}, "asks for nothing"),
+        (
+            {"jobs": {"url": "embedded"}, "sidecar": {"strategy": {"type": "RollingUpdate"}}},
+            "wait for the store for ever",
+        ),
+        (
+            {
+                "jobs": {"url": "embedded"},
+                "sidecar": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}},
+            },
+            "wait for the store for ever",
+        ),
+        (merge(CASES["jobs"], {"autoscaling": {"kind": "keda"}}), "keda.natsMonitoring is empty"),
+        (
+            merge(CASES["scaled by KEDA"], {"autoscaling": {"keda": {"natsMonitoring": "nats:8222"}}}),
+            "nobody would ask there",
+        ),
+        (
+            merge(
+                CASES["jobs scaled by KEDA"],
+                {"autoscaling": {"keda": {"serverAddress": "http://prometheus:9090"}}},
+            ),
+            "keda, but networkPolicy.prometheus is empty",
+        ),
         ({"autoscaling": {"kind": "hpa"}}, "hpa, but networkPolicy.prometheus is empty"),
         (
             {"autoscaling": {"kind": "keda", "keda": {"serverAddress": "http://prometheus:9090"}}},
@@ -375,6 +448,8 @@ def test_values_that_do_not_fit_together_are_refused(values, sentence):
         {"gpu": {"enabled": True, "perNode": 4, "sidecar": "request"}},
         {"gpu": {"enabled": True, "perNode": 4, "sidecar": "claim"}},
         {"autoscaling": {"kind": "hpa"}, "networkPolicy": {"enabled": False, "external": True}},
+        {"jobs": {"url": "embedded"}, "sidecar": {"strategy": {"type": "Recreate"}}},
+        {"jobs": NATS | CALLED, "networkPolicy": {"enabled": False, "external": True}},
     ],
     ids=str,
 )
@@ -407,6 +482,9 @@ def test_the_notes_say_what_to_do_next():
     assert "X-API-Key" in notes(CASES["api-key"])
     assert "kubectl apply --server-side" in notes(is_upgrade=True, is_install=False)
     assert "the database decides" in notes(CASES["the mirror"])
+    assert "they lie on nats://nats.nats.svc:4222 until" in notes(CASES["jobs"])
+    assert "they lie on the pod's volume until" in notes(CASES["jobs in the pod"])
+    assert "/v1/jobs" not in said
     assert "label pod POD" not in notes({"networkPolicy": {"callers": [PEER]}})
 
 

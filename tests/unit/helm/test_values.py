@@ -16,7 +16,7 @@ from tools.charts.rendering import CHART, chart, merge, parse, render, texts
 TEXT = (CHART / "values.yaml").read_text(encoding="utf-8")
 VALUES = yaml.safe_load(TEXT)
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-OVERLAYS = ("k3d", "gpu", "api-key")
+OVERLAYS = ("k3d", "gpu", "api-key", "jobs")
 
 Path = tuple[str, ...]
 
@@ -174,6 +174,19 @@ def test_only_what_is_kubernetes_own_is_left_open():
         {"gpu": {"sidecar": "both"}},
         {"retrieval": {"storage": {"accessModes": ["ReadWriteOncePod"]}}},  # the loader needs it, too
         {"listenAddress": "127.0.0.1"},
+        {"jobs": {"url": "nats.nats.svc:4222"}},
+        {"jobs": {"url": "nats://user:password@nats.nats.svc"}},
+        {"jobs": {"url": "nats://nats.nats.svc, nats://other"}},
+        {"jobs": {"url": "embedded,nats://nats.nats.svc"}},
+        {"jobs": {"replicas": 2}},
+        {"jobs": {"callbacks": {"hosts": ["https://backend.example.org/done"]}}},
+        {"jobs": {"callbacks": {"hosts": ["ftp://backend.example.org"]}}},
+        {"jobs": {"callbacks": {"hosts": ["user:password@backend.example.org"]}}},
+        {"jobs": {"callbacks": {"hosts": ["a.example.org,b.example.org"]}}},
+        {"autoscaling": {"keda": {"natsMonitoring": "http://nats-headless.nats.svc:8222"}}},
+        {"autoscaling": {"keda": {"natsMonitoring": "nats-headless.nats.svc"}}},
+        {"sidecar": {"settings": {"OCR_JOBS": "embedded"}}},
+        {"sidecar": {"settings": {"OCR_JOBS_DIR": "/tmp"}}},
         {"sidecar": {"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}}},
     ],
     ids=str,
@@ -206,6 +219,10 @@ OTHER: dict[Path, Any] = {
     ("sidecar", "strategy"): {"type": "Recreate"},
     ("ollama", "url"): "http://10.9.9.9:1",
     ("modelServer", "urls"): ["http://10.9.9.8:1/v1"],
+    ("jobs", "url"): "nats://10.9.9.7:1",
+    ("jobs", "callbacks", "hosts"): ["10.9.9.6"],
+    ("jobs", "storage", "accessModes"): ["ReadWriteMany"],
+    ("autoscaling", "keda", "natsMonitoring"): "nats:1",
     ("networkPolicy", "apiServer", "ports"): [7443],
     ("networkPolicy", "modelLoader", "ports"): [8443],
     ("metrics", "serviceMonitor", "interval"): "17s",
@@ -267,11 +284,21 @@ def shown(values: Mapping[str, Any]) -> str:
         return str(exc)
 
 
+def depth(values: Any, path: Path) -> int:
+    """How far values go along a path."""
+    return 1 + depth(values[path[0]], path[1:]) if path and isinstance(values, dict) and path[0] in values else 0
+
+
+def likeliest(path: Path) -> list[Mapping[str, Any]]:
+    """Give the cases, and those first that speak of a value: there it is used. A whole is merged: not over another."""
+    return sorted(CASES.values(), key=lambda case: -depth(case, path[:-1] if path in WHOLE else path))
+
+
 @pytest.mark.parametrize("path", sorted(set(LEAVES) - set(NOT_SEEN_ALONE)), ids=".".join)
 def test_every_value_changes_what_is_rendered(path):
     for value in other_value(path, LEAVES[path]):
         assert at(VALUES, path) != value
-        for values in CASES.values():
+        for values in likeliest(path):
             changed = shown(merge(values, with_value(path, value)))
             assert "additional properties" not in changed
             assert "values don't meet the specifications" not in changed, changed

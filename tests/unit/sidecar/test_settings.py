@@ -72,6 +72,18 @@ SETTINGS = [
     ("OCR_AUDIT_FILE", "audit_file", None, "/audit/pages", Path("/audit/pages")),
     ("OCR_AUDIT_FILE_MB", "audit_file_mb", 100, "1", 1),
     ("OCR_AUDIT_FILES", "audit_files", 10, "1000", 1000),
+    ("OCR_JOBS", "jobs", "off", "nats://a:4222,tls://b", "nats://a:4222,tls://b"),
+    ("OCR_JOBS_DIR", "jobs_dir", None, "/jobs", Path("/jobs")),
+    ("OCR_JOBS_TTL", "jobs_ttl_s", 86_400, "1", 1),
+    ("OCR_JOBS_CREDENTIALS_FILE", "jobs_credentials_file", None, "/run/nats.creds", Path("/run/nats.creds")),
+    ("OCR_JOBS_CA_FILE", "jobs_ca_file", None, "/run/ca.crt", Path("/run/ca.crt")),
+    ("OCR_JOBS_REPLICAS", "jobs_replicas", 1, "3", 3),
+    ("OCR_JOBS_SLICE_PAGES", "jobs_slice_pages", 8, "500", 500),
+    ("OCR_JOBS_SLICES", "jobs_slices", 2, "0", 0),
+    ("OCR_JOBS_MAX", "jobs_max", 100_000, "1", 1),
+    ("OCR_JOBS_CALLBACK_HOSTS", "jobs_callback_hosts", "", "a.example, .b.example", "a.example, .b.example"),
+    ("OCR_JOBS_CALLBACK_SECRET_FILE", "jobs_callback_secret_file", None, "/run/secret", Path("/run/secret")),
+    ("OCR_SYNC_OVER_JOBS", "sync_over_jobs", "off", "on", "on"),
     ("OCR_PARALLEL_PAGES", "parallel_pages", 4, "64", 64),
     ("OCR_MODEL_LOGPROBS", "model_logprobs", "off", "on", "on"),
     ("OCR_IMAGE_LONGEST_SIDE", "image_longest_side", 1800, "256", 256),
@@ -176,6 +188,17 @@ REFUSED = [
     ("OCR_SHUTDOWN_SECONDS", ["-0.1", "3600.1", "nan"]),
     ("OCR_MAX_SPOOL_BYTES", ["1048575"]),
     ("OCR_LOG_LEVEL", ["INFO", "loud"]),
+    ("OCR_JOBS", ["on", "EMBEDDED", "nats", "none,embedded", "nats:4222", ","]),
+    ("OCR_JOBS", ["http://nats", "nats://", "nats://a:0", "nats://a/b", "nats://a?x=1", "nats://a,b", "tls://a b"]),
+    ("OCR_JOBS", [f"nats://me:{SECRET}@a:4222", f"nats://{SECRET}@a"]),
+    ("OCR_JOBS_TTL", ["0", "2592001", "nan", "1d"]),
+    ("OCR_JOBS_REPLICAS", ["0", "6"]),
+    ("OCR_JOBS_SLICE_PAGES", ["0", "501"]),
+    ("OCR_JOBS_SLICES", ["-1", "65"]),
+    ("OCR_JOBS_MAX", ["0"]),
+    ("OCR_JOBS_CALLBACK_HOSTS", ["*", "a b", "a/b", "me@a", "a:0", "a:x", "..a", "-a", "[::1"]),
+    ("OCR_JOBS_CALLBACK_HOSTS", ["ftp://a", "https://a/b", "http://me:pw@a"]),
+    ("OCR_SYNC_OVER_JOBS", ["yes", "ON"]),
     ("OCR_PARALLEL_PAGES", ["0", "65", "many"]),
     ("OCR_IMAGE_LONGEST_SIDE", ["255", "8193"]),
     ("OCR_CONNECT_SECONDS", ["0", "nan", "86400.1"]),
@@ -216,6 +239,15 @@ REFUSED = [
 OPENAI = {"OCR_MODEL_API": "openai", "OCR_MODEL_URL": "http://vllm:8000/v1"}
 NEEDS = dict.fromkeys((*OPENAI, "OCR_MODEL_KEY_FILE", "OCR_MODEL_SERVER"), OPENAI)
 """Settings that are refused without others."""
+NATS = {"OCR_JOBS": "nats://a:4222"}
+NEEDS |= {
+    "OCR_JOBS_DIR": {"OCR_JOBS": "embedded"},
+    "OCR_JOBS_CREDENTIALS_FILE": NATS,
+    "OCR_JOBS_CA_FILE": {"OCR_JOBS": "nats://a,tls://b:4222"},
+    "OCR_JOBS_REPLICAS": NATS,
+    "OCR_JOBS_CALLBACK_HOSTS": {"OCR_JOBS_CALLBACK_SECRET_FILE": "/run/secret"},
+    "OCR_SYNC_OVER_JOBS": {"OCR_JOBS": "embedded"},
+}
 
 
 def refusal(environ):
@@ -243,7 +275,7 @@ def test_there_is_no_key_unless_one_is_set():
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in REFUSED for text in texts])
 def test_a_value_outside_its_range_is_refused_by_name_and_value(name, text):
-    shown = "(hidden)" if "URL" in name else text  # it may hold a password
+    shown = "(hidden)" if "URL" in name or "://" in text else text  # it may hold a password
     assert str(refusal({name: text})).startswith(f"{name} is {shown}: ")
 
 
@@ -265,6 +297,31 @@ def test_a_value_outside_its_range_is_refused_by_name_and_value(name, text):
 )
 def test_settings_of_the_model_server_that_do_not_fit_are_refused(environ, names):
     assert all(name in str(refusal(environ)) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"OCR_JOBS_DIR": "/jobs"}, ["OCR_JOBS_DIR", "OCR_JOBS=embedded"]),
+        (NATS | {"OCR_JOBS_DIR": "/jobs"}, ["OCR_JOBS_DIR", "OCR_JOBS=embedded"]),
+        ({"OCR_JOBS": "embedded", "OCR_JOBS_CREDENTIALS_FILE": "/c"}, ["OCR_JOBS_CREDENTIALS_FILE", "NATS servers"]),
+        (NATS | {"OCR_JOBS_CA_FILE": "/c"}, ["OCR_JOBS_CA_FILE", "tls://"]),
+        ({"OCR_JOBS": "embedded", "OCR_JOBS_REPLICAS": "3"}, ["OCR_JOBS_REPLICAS", "NATS servers"]),
+        ({"OCR_SYNC_OVER_JOBS": "on"}, ["OCR_SYNC_OVER_JOBS", "OCR_JOBS"]),
+        ({"OCR_JOBS_CALLBACK_HOSTS": "a"}, ["OCR_JOBS_CALLBACK_HOSTS", "OCR_JOBS_CALLBACK_SECRET_FILE"]),
+    ],
+)
+def test_settings_of_jobs_that_do_not_fit_are_refused(environ, names):
+    assert all(name in str(refusal(environ)) for name in names)
+
+
+def test_a_password_of_the_queue_of_jobs_is_not_shown():
+    assert SECRET not in str(refusal({"OCR_JOBS": f"nats://me:{SECRET}@a:4222"}))
+
+
+def test_the_servers_of_the_queue_are_listed_only_where_they_are_servers():
+    assert [parse_settings({"OCR_JOBS": one}).nats_servers for one in ("off", "embedded")] == [(), ()]
+    assert parse_settings({"OCR_JOBS": "nats://a:4222, tls://b"}).nats_servers == ("nats://a:4222", "tls://b")
 
 
 def test_servers_behind_one_gateway_are_several_and_have_names_of_their_own():

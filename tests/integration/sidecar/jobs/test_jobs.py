@@ -155,6 +155,17 @@ async def test_the_same_key_is_the_same_job_and_only_for_the_same_document(pod, 
     assert sorted(pod.progress.pages)[:2] == [1, 1] or sorted(pod.progress.pages).count(2) <= 3
 
 
+async def test_a_job_that_is_read_ends_before_more_of_others_is_read(server, tmp_path):
+    engine = Engine(0.01)
+    async with running(Pod(server_access(server.port), tmp_path / "intake", engine), works=False) as intake:
+        short = (await intake.jobs.submit(draft(), pdf(tmp_path / "short.pdf", 1))).record.order.ref
+        for number in range(8):
+            await intake.jobs.submit(draft(), pdf(tmp_path / f"{number}.pdf", 24))
+        async with running(Pod(server_access(server.port), tmp_path / "spool", engine, slices=1)):
+            assert (await ended(intake.jobs, short)).record.state is State.DONE
+            assert len(engine.began) <= 1 + 2 * 8  # the slice that was under way, and one more until this is heard
+
+
 async def test_realtime_goes_before_batch(server, tmp_path):
     engine = Engine(0.05, slots=1)
     async with running(Pod(server_access(server.port), tmp_path / "spool", engine, slices=1, slice_pages=1)) as pod:

@@ -6,7 +6,8 @@ import io
 from rich.console import Console
 from rich.progress import Progress
 
-from sidecar.cli.reading import BatchReader, Document
+from sidecar.cli.documents import Document
+from sidecar.cli.reading import BatchReader
 from sidecar.client import ClientError, WrittenDocument
 
 

@@ -1,11 +1,11 @@
 """Which files of a folder are documents to read, and where their texts go."""
 
-import argparse
-
 import pytest
 
+from sidecar.cli.commands import _parser
+from sidecar.cli.documents import find_documents
 from sidecar.cli.formats import SUFFIXES_OF
-from sidecar.cli.reading import find_documents, read_documents
+from sidecar.cli.reading import read_documents
 from sidecar.settings import SettingsError
 
 
@@ -23,8 +23,6 @@ def test_no_two_formats_have_the_same_file():
 def test_a_folder_where_a_text_would_go_is_refused_before_any_work(tmp_path):
     (tmp_path / "a.pdf").touch()
     (tmp_path / "out" / "a.pdf.md").mkdir(parents=True)
-    options = argparse.Namespace(
-        files=[str(tmp_path / "a.pdf")], output=tmp_path / "out", include=None, json=False, format=None
-    )
+    options = _parser().parse_args(["ocr", str(tmp_path / "a.pdf"), "--output", str(tmp_path / "out")])
     with pytest.raises(SettingsError, match=r"a\.pdf\.md is a folder"):
         read_documents(options, {}, "")

@@ -2,13 +2,14 @@
 
 import json
 from types import UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 import pytest
 
-from sidecar.client import answers
+from sidecar.client import answers, jobs
 from sidecar.client.failures import BusyError, NotConfiguredError, ServiceError, UnauthorizedError, parse_error
 from sidecar.client.retries import next_pause_s
+from sidecar.wire import jobs as jobs_wire
 from sidecar.wire import ocr, retrieval, status
 from sidecar.wire.receipts import provenance, receipt, sureness
 
@@ -42,6 +43,11 @@ PAIRS = [
     (answers.TextLayer, ocr.TextLayerBody),
     (answers.Verification, sureness.VerificationBody),
     (answers.Health, status.HealthBody),
+    (jobs.Call, jobs_wire.CallBody),
+    (jobs.Callback, jobs_wire.CallbackBody),
+    (jobs.Job, jobs_wire.JobBody),
+    (jobs.JobFailure, jobs_wire.JobErrorBody),
+    (jobs.JobList, jobs_wire.JobsBody),
 ]
 THEIRS = dict(PAIRS)
 EACH_PAIR = pytest.mark.parametrize(("ours", "wires"), PAIRS, ids=lambda kind: kind.__name__)
@@ -65,7 +71,11 @@ def test_every_field_takes_what_the_wire_may_hold(ours, wires):
 
 
 def variants(annotation: object) -> set[object]:
-    """What a value may be, our kinds by the wire's."""
+    """What a value may be, our kinds by the wire's; of names, that they are text."""
+    if get_origin(annotation) is Literal:
+        return {type(one) for one in get_args(annotation)}
+    if isinstance(annotation, type) and issubclass(annotation, str):
+        return {str}
     if get_origin(annotation) in {Union, UnionType}:
         return set().union(*map(variants, get_args(annotation)))
     if get_origin(annotation) is Annotated:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.documents.page_selection import PageRequest, parse_pages
+from sidecar.documents.page_selection import PageRequest, listed, parse_pages
 from sidecar.errors import InvalidValueError, TooManyPagesError
 
 
@@ -78,3 +78,10 @@ def test_a_range_may_be_cut_at_the_end_of_the_document(pages, indices):
 def test_a_range_beyond_the_end_of_which_nothing_would_be_left_is_refused_all_the_same():
     with pytest.raises(InvalidValueError, match="pages asks for page 4, the document has 3"):
         PageRequest(pages=((4, 9),), clips=True).select(3)
+
+
+@given(st.sets(st.integers(1, 900), min_size=1))
+def test_a_list_of_pages_is_read_as_it_was_written(pages):
+    text = listed(sorted(pages))
+    assert [page for first, last in parse_pages(text, 900) for page in range(first, last + 1)] == sorted(pages)
+    assert listed(range(1, 801)) == "1-800"

@@ -45,6 +45,27 @@ def test_a_page_of_one_column_is_broken_when_its_text_blocks_lie_in_each_other(b
     assert is_broken_single_column(blocks, WIDTH, DPI) is broken
 
 
+TORN = [Block(TEXT, 224, 115, 617, 475), Block(TEXT, 637, 115, 1634, 475)]
+"""What layout analysis makes of lines that begin alike, in letters that are all as wide."""
+
+
+@pytest.mark.parametrize(
+    ("blocks", "torn"),
+    [
+        pytest.param(TORN, True, id="a space below a space"),
+        pytest.param([*TORN, Block(TEXT, 226, 555, 1616, 585)], True, id="and a line below"),
+        pytest.param([TORN[0], Block(TEXT, 644, 115, 1634, 475)], False, id="a gutter"),
+        pytest.param([*TORN, Block(TEXT, 1700, 115, 2100, 475)], False, id="a gutter beside them"),
+        pytest.param([TORN[0], Block(TEXT, 638, 170, 822, 475), Block(TEXT, 843, 115, 1634, 475)], True, id="a piece"),
+        pytest.param([TORN[0], Block(TEXT, 638, 170, 800, 475), Block(TEXT, 843, 115, 1634, 475)], False, id="columns"),
+        pytest.param([Block(TEXT, 224, 115, 300, 475), Block(TEXT, 320, 115, 1634, 475)], True, id="a narrow piece"),
+        pytest.param([*TORN, Block(BlockKind.TABLE, 200, 800, 1634, 900)], False, id="a table"),
+    ],
+)
+def test_columns_that_only_a_space_parts_are_one(blocks, torn):
+    assert is_broken_single_column(blocks, 2068, 250, line_height=30) is torn
+
+
 def test_the_largest_text_block_says_whether_a_page_lies_on_its_side():
     small_upright = Block(TEXT, 0, 0, 10, 10)
     large_lying = Block(TEXT, 0, 0, 1000, 1000, on_its_side=True)

@@ -97,7 +97,9 @@ class Engine:
         return PageText("some text", parameters=self.parameters)
 
 
-def reader_with(*engines: Engine, fallback: str | None = None, second: str | None = None) -> DocumentReader:
+def reader_with(
+    *engines: Engine, fallback: str | None = None, second: str | None = None, workers: ThisProcess | None = None
+) -> DocumentReader:
     for engine in engines:
         engine.read_slots, engine.prepare_slots = FairSlots(1), FairSlots(1)
     policy = ReadPolicy(
@@ -108,7 +110,7 @@ def reader_with(*engines: Engine, fallback: str | None = None, second: str | Non
         second_engine=second,
     )
     by_name = {engine.traits.name: engine for engine in engines}
-    return DocumentReader(ThisProcess(), by_name, Admission(9), DocumentLimits(10**8, 10**8, 200), policy)
+    return DocumentReader(workers or ThisProcess(), by_name, Admission(9), DocumentLimits(10**8, 10**8, 200), policy)
 
 
 @pytest.fixture
@@ -285,8 +287,7 @@ class SlowToOpen(ThisProcess):
 
 async def test_documents_are_opened_in_turn_between_callers(job):
     workers, engine = SlowToOpen(), Engine(EngineTraits("engine"))
-    reader = reader_with(engine)
-    reader._workers = workers
+    reader = reader_with(engine, workers=workers)
     content = job.order.document.read_bytes()
     reading = []
     for name, caller in [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")]:

@@ -52,6 +52,7 @@ class Workers(ThisProcess):
 
     async def run(self, function, *args, deadline_s):
         if function is structure:
+            self.deadline_s = deadline_s
             self.structured.append([page.number for page in args[0]])
             if self.hangs:
                 await asyncio.Event().wait()
@@ -62,9 +63,7 @@ class Workers(ThisProcess):
 
 
 def placing(workers: Workers) -> DocumentReader:
-    reader = reader_with(Placing(EngineTraits("placing")))
-    reader._workers = workers
-    return reader
+    return reader_with(Placing(EngineTraits("placing")), workers=workers)
 
 
 @pytest.fixture
@@ -91,6 +90,16 @@ async def test_pages_that_are_told_one_by_one_have_their_own_structure_and_nothi
     assert [page.structured.unpack().blocks[0].lines for page in heard.pages] == [LAYOUT.lines] * 3
     assert [(page.layout, page.structured) for page in result.pages] == [(None, None)] * 3
     assert not result.structured
+
+
+async def test_a_long_document_s_structure_may_take_longer(tmp_path, job):
+    maker, workers = PdfMaker(), Workers()
+    for _ in range(120):
+        maker.text_page(1, "Invoice 4711")
+    job.order.document.write_bytes(maker.finish())
+    wanted = replace(job, order=replace(job.order, wants_layout=True), pages=replace(job.pages, page_limit=200))
+    result = await placing(workers).read(wanted, Hearsay())
+    assert (len(result.structured), workers.deadline_s) == (120, 12)
 
 
 async def test_nothing_is_told_that_nobody_wants(three_pages):
@@ -127,8 +136,7 @@ async def test_a_part_of_the_time_is_kept_for_the_structure_of_the_pages_that_we
                 await asyncio.Event().wait()
             return await super().read(order, page, attempt, deadline_s)
 
-    reader = reader_with(Slow(EngineTraits("slow")))
-    reader._workers = Workers()
+    reader = reader_with(Slow(EngineTraits("slow")), workers=Workers())
     order = replace(three_pages.order, page_timeout_s=60)
     job = replace(three_pages, ends_s=time.monotonic() + 3, order=order)
     async with asyncio.timeout(20):

@@ -205,6 +205,9 @@ HOSTILE = {
         scattered(2_000, dice),
         rules=crossing([Box(x, y, x + dice.uniform(0, 100), y + 1) for x, y in places_of(10_000, dice)]),
     ),
+    "figures": lambda dice: page(
+        scattered(4_000, dice), figures=[Box(x, y, x + 9, y + 9) for x, y in places_of(20_000, dice)]
+    ),
     "grid": lambda dice: page(
         scattered(2_000, dice), rules=crossing([Box(0, 3.0 * at, 600, 3.0 * at + 0.5) for at in range(200)])
     ),
@@ -213,6 +216,18 @@ HOSTILE = {
 
 def places_of(count, dice):
     return [(dice.uniform(0, 500), dice.uniform(0, 500)) for _ in range(count)]
+
+
+def test_pictures_stand_where_they_are_read_and_of_very_many_the_largest():
+    small = [Box(60, 300 + at / 20, 61, 301 + at / 20) for at in range(1_200)]
+    (found,) = structured(
+        [page([*body(), *body(y=500)], figures=[Box(60, 600, 300, 700), *small, Box(60, 100, 300, 190)])]
+    )
+    kinds = [block.kind for block in found.blocks]
+    figures = [block.box for block in found.blocks if block.kind is BlockKind.FIGURE]
+    assert (kinds[0], kinds[-1], len(figures)) == (BlockKind.FIGURE, BlockKind.FIGURE, 1_000)
+    assert (figures[0].top, figures[-1].top) == (100, 600)
+    assert [box.top for box in figures] == sorted(box.top for box in figures)
 
 
 @pytest.mark.alone

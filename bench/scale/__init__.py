@@ -1,0 +1,1 @@
+"""How long a fleet takes for a heap of documents: a simulator of the queue, and real runs beside it."""

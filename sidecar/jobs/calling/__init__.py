@@ -1,0 +1,1 @@
+"""Calls to those who want to be told that a job has ended."""
