@@ -27,6 +27,9 @@ from tests.integration.sidecar.jobs.pods import (
     until,
 )
 
+HANGING = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""NATS' library leaves a connection to a server that takes it and says nothing to the garbage collector."""
+
 
 @pytest.fixture
 async def caller(server, tmp_path):
@@ -279,6 +282,7 @@ async def _answers(pod):
         return False
 
 
+@HANGING
 @pytest.mark.timeout(300)
 @pytest.mark.matrix
 async def test_a_server_that_hangs_for_a_minute_costs_time_and_nothing_else(server, caller, process, tmp_path):
@@ -294,6 +298,7 @@ async def test_a_server_that_hangs_for_a_minute_costs_time_and_nothing_else(serv
         assert await read_by(caller.jobs, ref) == list(range(1, 61))
 
 
+@HANGING
 @pytest.mark.timeout(300)
 @pytest.mark.matrix
 async def test_a_pod_that_hangs_for_a_minute_and_goes_on_does_nothing_twice_in_the_result(caller, process, tmp_path):
