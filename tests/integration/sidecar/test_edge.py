@@ -241,6 +241,7 @@ async def test_readiness_tells_each_capability(service):
                 "sandbox": list(sandbox.available()),
                 "state": {"state": "off", "reason": None},
                 "audit": {"state": "off", "reason": None, "lostLines": 0},
+                "jobs": {"state": "off", "reason": None},
                 "lease": {"phase": "off", "reason": None, "owed": [], "forgiven": [], "awaySeconds": None},
                 "profiles": {"loaded": 0, "refused": {}},
             },
