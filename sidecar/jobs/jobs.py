@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -55,6 +55,8 @@ class Draft:
     label: str = ""
     filename: str = ""
     callback_url: str | None = None
+    clips_pages: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
     is_kept: bool = True
 
 
@@ -254,6 +256,8 @@ def _order(draft: Draft, ref: Ref, size_bytes: int, digest: str) -> Order:
         accepted_at=datetime.now(UTC),
         document_bytes=size_bytes,
         document_sha256=digest,
+        clips_pages=draft.clips_pages,
+        more=draft.more,
         is_kept=draft.is_kept,
     )
 

@@ -106,6 +106,10 @@ class Order(Stored):
     accepted_at: AwareDatetime
     document_bytes: int
     document_sha256: str
+    clips_pages: bool = False
+    """Whether pages beyond the document's end are no error."""
+    more: dict[str, Any] = {}
+    """What whoever took the job in needs to write its result, in terms of its own."""
     is_kept: bool = True
     """Whether the result is kept once the job has ended; a caller who waits on the line takes it at once."""
 

@@ -1,4 +1,7 @@
-"""docling-serve's ``POST /v1/convert/file`` and ``/v1/convert/source``; of sources, only files are taken."""
+"""docling-serve's ``POST /v1/convert/file`` and ``/v1/convert/source``; of sources, only files are taken.
+
+What is fetched later stands in :mod:`sidecar.api.dialects.docling_tasks`.
+"""
 
 import time
 
@@ -6,7 +9,7 @@ from aiohttp import web
 
 from sidecar.api import reading, receive
 from sidecar.api.app_keys import READER, SETTINGS
-from sidecar.api.dialects import exchange
+from sidecar.api.dialects import docling_tasks, exchange
 from sidecar.api.dialects.dialect import Dialect, Route
 from sidecar.api.dialects.json_document import receive_json
 from sidecar.api.reading import Order
@@ -96,5 +99,6 @@ DIALECT = Dialect(
             ),
             convert_source,
         ),
+        *docling_tasks.ROUTES,
     ),
 )

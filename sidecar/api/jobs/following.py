@@ -30,11 +30,11 @@ async def get_job(request: web.Request) -> web.StreamResponse:
     wait_s = wire.parse_wait(request.query)
     view = await request.app[JOBS].view(ref)
     if wait_s and not view.record.state.is_end:
-        view = await _news(request, ref, request.query.get("known") or wire.version_of(view), wait_s) or view
+        view = await news(request, ref, request.query.get("known") or wire.version_of(view), wait_s) or view
     return await _answer(request, view)
 
 
-async def _news(request: web.Request, ref: Ref, known: str, wait_s: float) -> JobView | None:
+async def news(request: web.Request, ref: Ref, known: str, wait_s: float) -> JobView | None:
     """Wait until a job is no longer what is known of it; None if it still is when the time is over."""
     watching = asyncio.create_task(_changed(request, ref, known))
     try:

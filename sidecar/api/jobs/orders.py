@@ -16,13 +16,13 @@ from sidecar.profiles.payload import Profile
 from sidecar.wire.ocr import ReadRequest
 
 
-def check(app: web.Application, asked: ReadRequest, profile: Profile | None) -> None:
+def check(app: web.Application, asked: ReadRequest, profile: Profile | None, *, clips: bool = False) -> None:
     """Refuse what no pod could read.
 
     Raises:
         InvalidValueError: more pages than the limit, an invalid list of pages, languages that are not installed.
     """
-    reading.read_job(app, asked, profile, Path(), reading.pages_of(asked, app[SETTINGS]))
+    reading.read_job(app, asked, profile, Path(), reading.pages_of(asked, app[SETTINGS], clips=clips))
 
 
 def make_job(app: web.Application, order: Order, path: Path) -> ReadJob:
@@ -35,7 +35,8 @@ def make_job(app: web.Application, order: Order, path: Path) -> ReadJob:
     """
     asked = asked_of(order)
     profile = Profile.model_validate(order.profile) if order.profile else None
-    job = reading.read_job(app, asked, profile, path, reading.pages_of(asked, app[SETTINGS]))
+    pages = reading.pages_of(asked, app[SETTINGS], clips=order.clips_pages)
+    job = reading.read_job(app, asked, profile, path, pages)
     kept = replace(job.order, wants_layout=True, seeks_places=job.order.wants_layout)
     return replace(job, order=kept, ends_s=_ends_s(order, job))
 

@@ -1,7 +1,9 @@
 """Hands jobs in: what `/ocr-upload` would refuse is refused here, before anything is kept."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 
@@ -11,6 +13,7 @@ from sidecar.api.jobs import orders, owners
 from sidecar.documents.spool import SpoolFile
 from sidecar.errors import InvalidValueError
 from sidecar.jobs.jobs import Draft
+from sidecar.jobs.view import JobView
 from sidecar.webhook_hosts import check_callback_url
 from sidecar.wire import common, ocr
 from sidecar.wire import jobs as wire
@@ -19,18 +22,29 @@ from sidecar.wire.answers import outputs
 
 async def submit(request: web.Request) -> web.StreamResponse:
     """Hand a job in."""
-    app = request.app
     common.refuse_keep_alive(request.query)
     key = wire.parse_key(request.headers.get("Idempotency-Key"))
+    view = await hand_in(request, partial(_receive, request), key)
+    body = wire.render_job(view, datetime.now(UTC))
+    headers = {"Location": f"/v1/jobs/{body.id}"}
+    return web.Response(status=202, body=common.render(body), content_type=common.JSON, headers=headers)
+
+
+async def hand_in(
+    request: web.Request, take: Callable[[SpoolFile], Awaitable[Draft]], key: str | None = None
+) -> JobView:
+    """Receive a document by ``take``, which tells what is asked of it, and hand it in.
+
+    Raises:
+        SidecarError: it is refused.
+    """
+    app = request.app
     with ExitStack() as held:
         held.enter_context(app[QUOTA].place(caller_of(request)))
         file = held.enter_context(app[SPOOL].file(app[SETTINGS].max_document_bytes))
         async with app[DRAIN].arriving():
-            draft = await _receive(request, file)
-            view = await app[JOBS].submit(draft, file.path, key)
-    body = wire.render_job(view, datetime.now(UTC))
-    headers = {"Location": f"/v1/jobs/{body.id}"}
-    return web.Response(status=202, body=common.render(body), content_type=common.JSON, headers=headers)
+            draft = await take(file)
+            return await app[JOBS].submit(draft, file.path, key)
 
 
 async def _receive(request: web.Request, file: SpoolFile) -> Draft:

@@ -1,4 +1,4 @@
-"""docling-serve's synchronous conversion: options of a form, and a document in the formats that are asked for. Pure.
+"""docling-serve's conversion, at once or as a task: options of a form, and a document in the formats asked for. Pure.
 
 Source: docling-serve's `docs/usage.md` and its OpenAPI description of version 1.
 """
@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from sidecar.errors import InvalidValueError
+from sidecar.jobs.record import State
+from sidecar.jobs.view import JobView
 from sidecar.ocr.job import DocumentResult
 from sidecar.outputs.writing import Texts
 from sidecar.validation import accepting, explain_all, explain_value
@@ -212,6 +214,30 @@ class ConvertBody(BaseModel):
     errors: list[ConvertProblemBody]
     processing_time: float = Field(description="Seconds from the end of the request's body.")
     timings: dict[str, Any] = Field(description="Always empty.")
+
+
+class TaskBody(BaseModel):
+    """Answer of the routes for tasks: how far a conversion is that is fetched later."""
+
+    task_id: str
+    task_type: Literal["convert"] = "convert"
+    task_status: Literal["pending", "started", "success", "failure"]
+    task_position: int | None = Field(None, description="Its place among those that wait, from 1.")
+    error_message: str | None = None
+
+
+def render_task(view: JobView) -> TaskBody:
+    """Render how far a job is, in docling's words."""
+    record = view.record
+    waiting: dict[State, Literal["pending", "started"]] = {State.QUEUED: "pending", State.RUNNING: "started"}
+    ended: Literal["success", "failure"] = "success" if record.state in (State.DONE, State.PARTIAL) else "failure"
+    failure = record.failure.detail if record.failure else None
+    return TaskBody(
+        task_id=record.order.ref.id,
+        task_status=waiting.get(record.state, ended),
+        task_position=None if view.ahead is None else view.ahead + 1,
+        error_message="the job was cancelled" if record.state is State.CANCELLED else failure,
+    )
 
 
 def render_conversion(
