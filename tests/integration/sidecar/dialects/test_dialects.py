@@ -16,7 +16,7 @@ from tests.integration.sidecar.test_openapi import Described, check
 
 ROUTES = [(route.described.method, route.described.path) for one in DIALECTS for route in one.routes]
 WORKING = [(method, path) for method, path in ROUTES if method in {"POST", "PUT"}]
-TAKES_JSON = {"/v1/ocr", "/v1/convert/source"}
+TAKES_JSON = {"/v1/ocr", "/v1/convert/source", "/v1/convert/source/async"}
 READING = [
     (route.described.method, route.described.path)
     for one in DIALECTS
@@ -75,9 +75,14 @@ async def test_while_the_service_drains_new_connections_get_no_work(start, metho
     assert (status, body["code"]) == (503, "shutting_down")
 
 
+def queue(path, folder):
+    """What a route needs that hands documents over for later."""
+    return {"OCR_JOBS": "embedded", "OCR_JOBS_DIR": str(folder / "jobs")} if path.endswith("/async") else {}
+
+
 @pytest.mark.parametrize(("method", "path"), READING)
-async def test_a_body_that_is_cut_off_leaves_nothing_behind(start, method, path):
-    service = await start()
+async def test_a_body_that_is_cut_off_leaves_nothing_behind(start, tmp_path, method, path):
+    service = await start(**queue(path, tmp_path))
     headers = {"Content-Length": "5000", "Content-Type": "multipart/form-data; boundary=x"}
     async with connected(service.url) as (_, writer):
         begun = (
@@ -90,8 +95,9 @@ async def test_a_body_that_is_cut_off_leaves_nothing_behind(start, method, path)
 
 
 @pytest.mark.parametrize(("method", "path"), READING)
-async def test_a_key_has_no_more_documents_at_a_time_than_by_upload(start, method, path):
-    service = await start(OCR_AUTH_MODE="api-key", OCR_SIDECAR_API_KEY=KEY, OCR_KEY_MAX_DOCUMENTS="1")
+async def test_a_key_has_no_more_documents_at_a_time_than_by_upload(start, tmp_path, method, path):
+    keys = {"OCR_AUTH_MODE": "api-key", "OCR_SIDECAR_API_KEY": KEY, "OCR_KEY_MAX_DOCUMENTS": "1"}
+    service = await start(**keys, **queue(path, tmp_path))
     headers = {"X-API-Key": KEY, "Content-Length": "5000", "Content-Type": "multipart/form-data; boundary=x"}
     async with connected(service.url) as (_, writer):
         writer.write(head(method, path, headers))
