@@ -56,7 +56,9 @@ class JobSeams:
 
 
 def _outcome(read: SliceRecord | float | None) -> SliceOutcome:
-    return read.outcome if isinstance(read, SliceRecord) else SliceOutcome.AGAIN
+    if isinstance(read, SliceRecord):
+        return read.outcome
+    return SliceOutcome.FAILED if read is DONE else SliceOutcome.AGAIN
 
 
 class Steps:
@@ -84,8 +86,9 @@ class Steps:
                 return DONE
             steps = {Step.OPEN: self._open, Step.READ: self._read, Step.END: self._end}
             return await steps[taken.turn.step](known, taken)
-        except (JobNotFoundError, JobExpiredError):
-            return DONE  # cancelled, and deleted since
+        except (JobNotFoundError, JobExpiredError):  # cancelled, and deleted since
+            await self._queue.blobs.delete(taken.turn.ref.id)  # what this pod stored of it after that
+            return DONE
         except ChangedError:
             return AT_ONCE  # it was cancelled just now, or somebody else had the same turn: look again
         except BlobMissingError:

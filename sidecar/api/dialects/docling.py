@@ -22,8 +22,6 @@ from sidecar.wire.dialects import docling
 from sidecar.wire.dialects.data_uri import BodySplitter
 from sidecar.wire.dialects.described import FORM, Described
 
-FILE_FIELD = "files"
-
 
 class _Conversion:
     """One request: what it asks is known when it has arrived, and needed when the answer is written."""
@@ -36,7 +34,7 @@ class _Conversion:
 
     async def take_form(self, file: SpoolFile) -> Order:
         settings = self._request.app[SETTINGS]
-        form = await receive.receive_others_form(self._request, file, settings, FILE_FIELD)
+        form = await receive.receive_others_form(self._request, file, settings, docling.FILE_FIELD)
         self._received_s = time.monotonic()
         common.refuse_keep_alive(form.fields)
         return self._order(docling.parse_form(form.fields), form.filename)

@@ -25,7 +25,6 @@ from sidecar.wire.dialects import docling
 from sidecar.wire.dialects.data_uri import BodySplitter
 from sidecar.wire.dialects.described import FORM, UPLOADING_ERRORS, Described
 
-FILE_FIELD = "files"
 Take = Callable[[web.Request, SpoolFile], Awaitable[Draft]]
 TOLD_ERRORS = ("401", "404", "409", "410", "422", "503")
 
@@ -79,7 +78,7 @@ async def _hand_in(request: web.Request, take: Take, names: dict[str, str]) -> w
 
 
 async def _take_form(request: web.Request, file: SpoolFile) -> Draft:
-    form = await receive.receive_others_form(request, file, request.app[SETTINGS], FILE_FIELD)
+    form = await receive.receive_others_form(request, file, request.app[SETTINGS], docling.FILE_FIELD)
     common.refuse_keep_alive(form.fields)
     return await _draft(request, docling.parse_form(form.fields), form.filename)
 

@@ -2,31 +2,17 @@
 
 from dataclasses import dataclass
 
-from nats.aio.msg import Msg
-
-from sidecar.jobs.jetstream.connection import Connection, told, unavailable
+from sidecar.jobs.jetstream.connection import Connection, told
+from sidecar.jobs.jetstream.held import Held, next_message
 from sidecar.jobs.jetstream.streams import CALLBACKS
-from sidecar.jobs.jetstream.turns import NEXT, TAKE_S
 from sidecar.jobs.record import Ref
 
 
 @dataclass(frozen=True, slots=True)
-class DueCall:
-    """A call that this pod is to make; ``delivery`` counts from 1 how often it was handed out."""
+class DueCall(Held):
+    """A call that this pod is to make: about the end of a job."""
 
     ref: Ref
-    delivery: int
-    message: Msg
-
-    async def done(self) -> None:
-        """Make it no more."""
-        with told():
-            await self.message.ack_sync(TAKE_S)
-
-    async def later(self, delay_s: float) -> None:
-        """Make it again, after so many seconds."""
-        with told():
-            await self.message.nak(delay_s)
 
 
 class Calls:
@@ -44,12 +30,7 @@ class Calls:
 
     async def take(self) -> DueCall | None:
         """Take the next call; None if there is none."""
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{CALLBACKS}.callbacks"
-        with told():
-            message = await self._connection.client.request(subject, NEXT, timeout=TAKE_S, old_style=True)
-        status = (message.headers or {}).get("Status")
-        if status and not message.reply:
-            if status in ("404", "408"):
-                return None
-            raise unavailable()
-        return DueCall(Ref.unpacked(message.data), message.metadata.num_delivered, message)
+        message = await next_message(self._connection, CALLBACKS, "callbacks")
+        if message is None:
+            return None
+        return DueCall(message.metadata.num_delivered, message, Ref.unpacked(message.data))

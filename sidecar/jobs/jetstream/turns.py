@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from sidecar.jobs.jetstream.connection import Connection, told, unavailable
+from sidecar.jobs.jetstream.connection import Connection, told
+from sidecar.jobs.jetstream.held import TAKE_S, Held, next_message
 from sidecar.jobs.jetstream.streams import ACK_WAIT_S, PARKED, TURNS, turns_consumer, turns_subject
 from sidecar.jobs.record import SCHEMA, Lane
 from sidecar.jobs.turn import Turn
@@ -18,30 +19,16 @@ log = logging.getLogger(__name__)
 
 SIGN_S = ACK_WAIT_S / 4
 """How often whoever holds a turn gives a sign, in seconds."""
-NEXT = b'{"batch":1,"no_wait":true}'
-TAKE_S = 5.0
 SCHEMA_HEADER = "Ocr-Schema"
 LANE_HEADER = "Ocr-Lane"
 
 
 @dataclass(frozen=True, slots=True)
-class TakenTurn:
-    """A turn that this pod holds. ``delivery`` counts from 1 how often it was handed out."""
+class TakenTurn(Held):
+    """A turn that this pod holds."""
 
     turn: Turn
     lane: Lane
-    delivery: int
-    message: Msg
-
-    async def done(self) -> None:
-        """Take it out of the queue."""
-        with told():
-            await self.message.ack_sync(TAKE_S)
-
-    async def later(self, delay_s: float = 0.0) -> None:
-        """Give it back: it is handed out again, after so many seconds."""
-        with told():
-            await self.message.nak(delay_s or None)
 
 
 class Turns:
@@ -68,26 +55,15 @@ class Turns:
         One that this version cannot read is parked, for a pod that can.
         """
         for lane in lanes:
-            message = await self._next(lane)
+            message = await next_message(self._connection, TURNS, turns_consumer(lane))
             if message is None:
                 continue
             turn = _read(message)
             if turn is None:
                 await self._park(message, lane)
                 return None
-            return TakenTurn(turn, lane, message.metadata.num_delivered, message)
+            return TakenTurn(message.metadata.num_delivered, message, turn, lane)
         return None
-
-    async def _next(self, lane: Lane) -> Msg | None:
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{TURNS}.{turns_consumer(lane)}"
-        with told():
-            message = await self._connection.client.request(subject, NEXT, timeout=TAKE_S, old_style=True)
-        status = (message.headers or {}).get("Status")
-        if status and not message.reply:
-            if status in ("404", "408"):
-                return None
-            raise unavailable()
-        return message
 
     async def _park(self, message: Msg, lane: Lane) -> None:
         """Move a turn of a schema that is not known here to where it waits for who knows it."""

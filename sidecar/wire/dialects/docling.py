@@ -31,6 +31,8 @@ LISTS = frozenset({"to_formats", "page_range", "ocr_lang"})
 FORM_NAMES = {"pages": "page_range", "languages": "ocr_lang"}
 """What fields of `/ocr-upload` are called here."""
 JSON_NAMES = {ours: f"options.{name}" for ours, name in FORM_NAMES.items()}
+FILE_FIELD = "files"
+"""Where the document is in a form."""
 BASE64_FIELD = "base64_string"
 """Whose value the document is in a body of JSON."""
 NOT_FETCHED = (

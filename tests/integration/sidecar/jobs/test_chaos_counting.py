@@ -1,6 +1,7 @@
 """Counts each page of many jobs in their results, while pods and servers are killed at random: each once."""
 
 import asyncio
+import os
 import random
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from tests.integration.sidecar.jobs.pods import (
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(3600)]
 
-PAGES, JOBS = 500, 100
+PAGES, JOBS = 500, int(os.environ.get("CHAOS_JOBS", "100"))
 EACH_S = (3.0, 8.0)
 """Something is killed after so long, and then again."""
 

@@ -69,6 +69,13 @@ async def test_a_caller_who_leaves_stops_the_work_everywhere(two, tmp_path):
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     await until(lambda: all(pod.engine.cancelled == len(pod.engine.began) for pod in two), within_s=1)
+    await until(lambda: _holds_nothing(two[0]))
+
+
+async def _holds_nothing(pod):
+    """Nothing is left of any job, not even what was stored while it was given up."""
+    streams = [await pod.connection.js.stream_info(name) for name in ("OCR_BLOBS", "OCR_TURNS", "OCR_DUE")]
+    return not any(one.state.messages for one in streams)
 
 
 async def test_at_the_deadline_what_was_read_is_the_answer(two, tmp_path):
