@@ -69,7 +69,7 @@ async def test_a_caller_who_leaves_stops_the_work_everywhere(two, tmp_path):
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     await until(lambda: all(pod.engine.cancelled == len(pod.engine.began) for pod in two), within_s=1)
-    await until(lambda: _holds_nothing(two[0]))
+    await until(lambda: _holds_nothing(two[0]), within_s=10)
 
 
 async def _holds_nothing(pod):
